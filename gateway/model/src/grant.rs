@@ -1,0 +1,110 @@
+//! Grants (authorisations): who may see what, how finely, how far back, for how long.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::serde_as_text;
+use crate::{Element, ElementPattern, Fingerprint, Period, Span};
+
+/// An authorisation that the TSM installs: what one supplier may have.
+///
+/// Everything that no grant permits is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// A name for the rule, unique in its bundle; a refusal and the consumer's log quote it.
+    pub id: String,
+    /// The supplier, by the fingerprint of its SIG certificate.
+    pub supplier: Fingerprint,
+    /// The elements that it may have.
+    pub elements: Vec<ElementPattern>,
+    /// The finest resolution at which it may have them.
+    pub finest: Span,
+    /// How far back from now it may ask.
+    pub history: Span,
+    /// From when until when the grant holds.
+    pub validity: Period,
+    /// What the data are for.
+    pub purpose: Purpose,
+}
+
+impl Grant {
+    /// Returns whether one of the grant's patterns covers the element.
+    #[must_use]
+    pub fn covers(&self, element: &Element) -> bool {
+        self.elements.iter().any(|pattern| pattern.matches(element))
+    }
+}
+
+/// What data are handed out for, in up to 60 characters; the consumer reads it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Purpose(String);
+
+impl FromStr for Purpose {
+    type Err = PurposeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let length = text.chars().count();
+        if length == 0 || length > 60 || text.chars().any(char::is_control) {
+            return Err(PurposeError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
+serde_as_text!(Purpose);
+
+/// The error for a purpose that is empty, too long or not printable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a purpose has 1 to 60 printable characters")]
+pub struct PurposeError;
+
+/// What a supplier asks for: elements, a period and a resolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// The elements.
+    pub elements: ElementPattern,
+    /// The period.
+    pub period: Period,
+    /// The distance between two values.
+    pub resolution: Span,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grant_reads_back_its_json() {
+        let json = r#"{"id":"billing","supplier":"abababababababababababababababababababababababababababababababab","elements":["*/1-0:1.8.0*255"],"finest":"PT15M","history":"P730D","validity":{"from":"2026-01-01T00:00:00Z","to":"2027-01-01T00:00:00Z"},"purpose":"billing"}"#;
+        let grant: Grant = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&grant).unwrap(), json);
+        assert!(grant.covers(&Element {
+            meter: "M1".parse().unwrap(),
+            obis: "1-0:1.8.0*255".parse().unwrap(),
+        }));
+    }
+
+    #[test]
+    fn grant_with_an_unknown_key_is_refused() {
+        let error = serde_json::from_str::<Query>(r#"{"elements":"*","extra":1}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `extra`"));
+    }
+
+    #[test]
+    fn purpose_is_short_and_printable() {
+        assert!("billing".parse::<Purpose>().is_ok());
+        for text in ["", "a\nb", &"a".repeat(61)] {
+            assert_eq!(text.parse::<Purpose>(), Err(PurposeError));
+        }
+    }
+}
