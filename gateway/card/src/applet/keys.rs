@@ -1,0 +1,175 @@
+//! The keys in use: which key for whom, signatures and key agreement.
+
+use model::{Fingerprint, KeySlot};
+use rand_core::CryptoRng;
+
+use super::{Applet, Outcome};
+use crate::crypto::{PrivateKey, sha256};
+use crate::tlv;
+use crate::{LifeCycle, Point, Signature, StatusWord};
+
+/// The domain of INTERNAL AUTHENTICATE, so that its signatures can stand for nothing else.
+pub(crate) const PROOF_DOMAIN: &[u8] = b"smgw/card-proof/1";
+
+/// The length of the nonce that INTERNAL AUTHENTICATE takes.
+pub(crate) const NONCE: usize = 16;
+
+/// The key that the gateway has chosen with MANAGE SECURITY ENVIRONMENT, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyUse {
+    /// Sign a message to the partner with SIG.
+    Sign(Partner),
+    /// Authenticate a connection with TLS.
+    Authenticate,
+    /// Agree a key with the sender of a message, with ENC.
+    Receive,
+    /// Agree a key with the partner, with a key pair made for this one message.
+    Send(Partner),
+}
+
+/// For whom a key is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partner {
+    /// The trust centre as TSM.
+    Tsm,
+    /// A supplier on the card's list, by the fingerprint of its SIG certificate.
+    Supplier(Fingerprint),
+}
+
+/// Returns the byte by which commands name a key.
+pub(crate) const fn reference(slot: KeySlot) -> u8 {
+    match slot {
+        KeySlot::Sig => 1,
+        KeySlot::Enc => 2,
+        KeySlot::Tls => 3,
+    }
+}
+
+/// The reference that stands for a key pair made for one message.
+pub(crate) const EPHEMERAL: u8 = 0;
+
+const SIG: u8 = reference(KeySlot::Sig);
+const ENC: u8 = reference(KeySlot::Enc);
+const TLS: u8 = reference(KeySlot::Tls);
+
+impl Applet {
+    pub(super) fn choose_signature_key(&mut self, data: &[u8]) -> Outcome {
+        let (key, partner) = self.reference_and_partner(data)?;
+        self.session.key = Some(match (key, partner) {
+            (SIG, partner) => KeyUse::Sign(partner),
+            (TLS, Partner::Tsm) => KeyUse::Authenticate,
+            _ => return Err(StatusWord::REFERENCE_NOT_FOUND),
+        });
+        Ok(Vec::new())
+    }
+
+    pub(super) fn choose_agreement_key(&mut self, data: &[u8]) -> Outcome {
+        let (key, partner) = self.reference_and_partner(data)?;
+        self.session.key = Some(match (key, partner) {
+            (ENC, Partner::Tsm) => KeyUse::Receive,
+            (EPHEMERAL, partner) => KeyUse::Send(partner),
+            _ => return Err(StatusWord::REFERENCE_NOT_FOUND),
+        });
+        Ok(Vec::new())
+    }
+
+    /// Reads `84 key [, 83 fingerprint]`; without a fingerprint the partner is the TSM.
+    fn reference_and_partner(&self, data: &[u8]) -> Result<(u8, Partner), StatusWord> {
+        let (key, partner) = match tlv::exactly(data, [0x84]) {
+            Ok([key]) => (key, Partner::Tsm),
+            Err(_) => {
+                let [key, partner] = tlv::exactly(data, [0x84, 0x83]).map_err(|_| StatusWord::WRONG_DATA)?;
+                let fingerprint = Fingerprint::try_from(partner).map_err(|_| StatusWord::WRONG_DATA)?;
+                (key, self.supplier(fingerprint)?)
+            }
+        };
+        match key {
+            [key] => Ok((*key, partner)),
+            _ => Err(StatusWord::WRONG_DATA),
+        }
+    }
+
+    /// Accepts a supplier only if the TSM has unlocked it.
+    fn supplier(&self, fingerprint: Fingerprint) -> Result<Partner, StatusWord> {
+        if self.state.life_cycle() != LifeCycle::Operational {
+            return Err(StatusWord::CONDITIONS);
+        }
+        match self.state.suppliers().find(&fingerprint) {
+            Some(_) => Ok(Partner::Supplier(fingerprint)),
+            None => Err(StatusWord::REFERENCE_NOT_FOUND),
+        }
+    }
+
+    pub(super) fn compute_signature(&mut self, data: &[u8]) -> Outcome {
+        let digest = data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
+        let slot = match self.session.key.take() {
+            Some(KeyUse::Sign(_)) => KeySlot::Sig,
+            Some(KeyUse::Authenticate) => KeySlot::Tls,
+            Some(KeyUse::Receive | KeyUse::Send(_)) | None => return Err(StatusWord::CONDITIONS),
+        };
+        self.sign(slot, &digest)
+            .map(|signature| signature.as_bytes().to_vec())
+    }
+
+    pub(super) fn internal_authenticate(&self, data: &[u8]) -> Outcome {
+        if data.len() != NONCE {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
+        let digest = sha256(&[PROOF_DOMAIN, &guid.to_bytes(), data]);
+        let signature = self.sign(KeySlot::Sig, &digest)?;
+        Ok(signature.as_bytes().to_vec())
+    }
+
+    pub(super) fn sign(&self, slot: KeySlot, digest: &[u8; 32]) -> Result<Signature, StatusWord> {
+        let key = self.state.key(slot).ok_or(StatusWord::CONDITIONS)?;
+        key.sign(digest).ok_or(StatusWord::CONDITIONS)
+    }
+
+    /// GENERAL AUTHENTICATE serves two purposes, told apart by the object in its template: 85 is
+    /// key agreement for a message, 80 is the second half of the TSM's authentication.
+    pub(super) fn general_authenticate(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
+        let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
+        if let Ok([ephemeral]) = tlv::exactly(template, [0x80]) {
+            return self.open_tsm_channel(ephemeral, random);
+        }
+        let [peer] = tlv::exactly(template, [0x85]).map_err(|_| StatusWord::WRONG_DATA)?;
+        let peer = Point::try_from(peer).map_err(|_| StatusWord::WRONG_DATA)?;
+        match self.session.key.take() {
+            Some(KeyUse::Receive) => {
+                let key = self.state.key(KeySlot::Enc).ok_or(StatusWord::CONDITIONS)?;
+                let secret = key.agree(&peer);
+                dynamic_authentication(&[(0x82, secret.as_bytes())])
+            }
+            Some(KeyUse::Send(partner)) => {
+                if self.encryption_key(partner) != Some(peer) {
+                    return Err(StatusWord::REFERENCE_NOT_FOUND);
+                }
+                let key = PrivateKey::generate(random);
+                let secret = key.agree(&peer);
+                dynamic_authentication(&[(0x85, &key.point().to_bytes()), (0x82, secret.as_bytes())])
+            }
+            Some(KeyUse::Sign(_) | KeyUse::Authenticate) | None => Err(StatusWord::CONDITIONS),
+        }
+    }
+
+    /// Returns the only key with which the card agrees keys to send something to the partner.
+    fn encryption_key(&self, partner: Partner) -> Option<Point> {
+        match partner {
+            Partner::Tsm => self.session.tsm.encryption_key,
+            Partner::Supplier(fingerprint) => {
+                let suppliers = self.state.suppliers();
+                suppliers.find(&fingerprint).map(|entry| entry.encryption)
+            }
+        }
+    }
+}
+
+/// Wraps data objects in the template 7C.
+pub(super) fn dynamic_authentication(objects: &[(u16, &[u8])]) -> Outcome {
+    let mut template = Vec::new();
+    for (tag, value) in objects {
+        tlv::push(&mut template, *tag, value).map_err(|_| StatusWord::WRONG_LENGTH)?;
+    }
+    tlv::encode([(0x7C, &template)]).map_err(|_| StatusWord::WRONG_LENGTH)
+}

@@ -1,0 +1,187 @@
+//! Files and the steps of the life cycle.
+
+use model::KeySlot;
+use rand_core::CryptoRng;
+
+use super::{Applet, Outcome};
+use crate::crypto::PrivateKey;
+use crate::files::{self, AID, Anchor, BindingFile, Contact, Suppliers};
+use crate::tlv;
+use crate::{CommandApdu, FileId, LifeCycle, Point, Reach, StatusWord};
+
+/// The greatest length of a file; a certificate is below 1 KiB, sixteen suppliers below 2 KiB.
+const MAX_FILE: usize = 4096;
+
+impl Applet {
+    pub(super) fn select_application(&mut self, data: &[u8]) -> Outcome {
+        if data != AID {
+            return Err(StatusWord::FILE_NOT_FOUND);
+        }
+        self.session = super::Session::default();
+        Ok(Vec::new())
+    }
+
+    pub(super) fn select_file(&mut self, data: &[u8], reach: Reach) -> Outcome {
+        let file = FileId::by_identifier(data).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        *self.selection(reach) = Some(file);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn read_binary(&mut self, command: &CommandApdu, reach: Reach) -> Outcome {
+        let file = self.selection(reach).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let content = self.content(file).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let expected = command.expected().ok_or(StatusWord::WRONG_LENGTH)?;
+        let rest = content.get(offset(command)..).ok_or(StatusWord::WRONG_OFFSET)?;
+        Ok(rest.iter().copied().take(expected).collect())
+    }
+
+    /// Writes a whole file. Which file may be written over which channel is decided here; in which
+    /// state the command works at all stands in the table of commands.
+    pub(super) fn update_binary(&mut self, command: &CommandApdu, reach: Reach) -> Outcome {
+        let file = self.selection(reach).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let content = command.data();
+        if offset(command) != 0 {
+            return Err(StatusWord::WRONG_OFFSET);
+        }
+        if content.len() > MAX_FILE {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        match (file, reach) {
+            (FileId::Guid, Reach::Anyone) => {
+                files::parse_guid(content).map_err(|_| StatusWord::WRONG_DATA)?;
+            }
+            (FileId::CertificateSig, Reach::Anyone) => self.check_certificate(KeySlot::Sig, content)?,
+            (FileId::CertificateEnc, Reach::Anyone) => self.check_certificate(KeySlot::Enc, content)?,
+            (FileId::CertificateTls, Reach::Anyone) => self.check_certificate(KeySlot::Tls, content)?,
+            (FileId::Contact, Reach::Anyone) => {
+                Contact::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+            }
+            (FileId::Suppliers, Reach::Tsm) => return self.unlock_suppliers(content),
+            (FileId::Anchor, Reach::Tsm) => return self.set_anchor(content),
+            _ => return Err(StatusWord::SECURITY_STATUS),
+        }
+        self.state.write_file(file, content);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn generate_key_pair(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
+        let slot = KeySlot::ALL
+            .into_iter()
+            .find(|slot| key_template(*slot).is_ok_and(|template| template == data))
+            .ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+        let key = PrivateKey::generate(random);
+        let point = key.point();
+        self.state.write_key(slot, key);
+        public_key_object(&point)
+    }
+
+    /// Completes the card: from now on nothing of its identity can be written.
+    pub(super) fn activate(&mut self) -> Outcome {
+        let identity = [
+            FileId::Guid,
+            FileId::CertificateSig,
+            FileId::CertificateEnc,
+            FileId::CertificateTls,
+            FileId::Contact,
+        ];
+        let complete = identity.into_iter().all(|file| self.state.file(file).is_some())
+            && KeySlot::ALL
+                .into_iter()
+                .all(|slot| self.state.key(slot).is_some());
+        if !complete {
+            return Err(StatusWord::CONDITIONS);
+        }
+        self.state.advance_to(LifeCycle::Personalized);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn terminate(&mut self) -> Outcome {
+        self.state.die();
+        Ok(Vec::new())
+    }
+
+    /// Replaces the list of suppliers; the first one makes the card operational.
+    fn unlock_suppliers(&mut self, content: &[u8]) -> Outcome {
+        let suppliers = Suppliers::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+        self.state.write_file(FileId::Suppliers, content);
+        if !suppliers.entries().is_empty() {
+            self.state.advance_to(LifeCycle::Operational);
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes a bundle's version and digest, if the version grows; the same pair may come again.
+    fn set_anchor(&mut self, content: &[u8]) -> Outcome {
+        let next = Anchor::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+        let current = self.state.anchor();
+        if next.version <= current.version && next != current {
+            return Err(StatusWord::CONDITIONS);
+        }
+        self.state.write_file(FileId::Anchor, content);
+        Ok(Vec::new())
+    }
+
+    /// Takes a certificate only for the key that the card has made.
+    fn check_certificate(&self, slot: KeySlot, content: &[u8]) -> Result<(), StatusWord> {
+        let key = self.state.key(slot).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+        let certified = super::access::certificate_key(content).ok_or(StatusWord::WRONG_DATA)?;
+        if certified == key.point() {
+            Ok(())
+        } else {
+            Err(StatusWord::WRONG_DATA)
+        }
+    }
+
+    /// Returns what READ BINARY shows of a file; no private key and no secret is in any of them.
+    fn content(&self, file: FileId) -> Option<Vec<u8>> {
+        match file {
+            FileId::State => Some(vec![self.state.life_cycle().to_byte()]),
+            FileId::Suppliers => Some(self.state.suppliers().to_bytes()),
+            FileId::Anchor => Some(self.state.anchor().to_bytes()),
+            FileId::Binding => self.state.binding().map(|binding| {
+                let file = BindingFile {
+                    gateway: binding.gateway,
+                    confirmed: binding.confirmed,
+                };
+                file.to_bytes()
+            }),
+            FileId::Guid
+            | FileId::CertificateSig
+            | FileId::CertificateEnc
+            | FileId::CertificateTls
+            | FileId::Contact => self.state.file(file).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// Each channel has a selection of its own, so that nobody can shift the file under the TSM.
+    const fn selection(&mut self, reach: Reach) -> &mut Option<FileId> {
+        match reach {
+            Reach::Anyone => &mut self.session.selected_file,
+            Reach::Tsm => &mut self.session.tsm.selected_file,
+        }
+    }
+}
+
+/// Returns the control reference template that names a key to GENERATE ASYMMETRIC KEY PAIR:
+/// B6 (signature), A6 (key agreement) or A4 (authentication) around 84 (key reference).
+pub(crate) fn key_template(slot: KeySlot) -> Result<Vec<u8>, tlv::TlvError> {
+    let template = match slot {
+        KeySlot::Sig => 0xB6,
+        KeySlot::Enc => 0xA6,
+        KeySlot::Tls => 0xA4,
+    };
+    tlv::encode([(template, &tlv::encode([(0x84, &[super::keys::reference(slot)])])?)])
+}
+
+/// Returns `7F49 { 86 point }`.
+fn public_key_object(point: &Point) -> Outcome {
+    tlv::encode([(0x86, &point.to_bytes()[..])])
+        .and_then(|key| tlv::encode([(0x7F49, &key)]))
+        .map_err(|_| StatusWord::WRONG_LENGTH)
+}
+
+/// P1 and P2 of READ and UPDATE BINARY are an offset of 15 bits; greater ones lie outside any file.
+const fn offset(command: &CommandApdu) -> usize {
+    let header = command.header();
+    u16::from_be_bytes([header.p1, header.p2]) as usize
+}

@@ -1,0 +1,607 @@
+//! The card as its partners see it: through APDUs only.
+
+use std::convert::Infallible;
+
+use model::{Fingerprint, GatewayId, KeySlot};
+use proptest::prelude::*;
+use zeroize::Zeroizing;
+
+use super::testing::{TestCard, TestCenter, TestRandom};
+use super::{CardState, keys, life};
+use crate::crypto::{PrivateKey, sha256};
+use crate::personalization::{PersonalizationError, personalize};
+use crate::session::{BindOrder, CardIdentity, CardSession};
+use crate::tsm::{self, TsmChannel, TsmError};
+use crate::{
+    Anchor, CardError, CommandApdu, FileId, LifeCycle, Partner, Point, ResponseApdu, StatusWord,
+    SupplierEntry, Suppliers, Transport,
+};
+
+const GATEWAY: GatewayId = GatewayId::new([0x11; 16]);
+const OTHER_GATEWAY: GatewayId = GatewayId::new([0x22; 16]);
+const SUPPLIER: Fingerprint = Fingerprint::new([0x33; 32]);
+
+fn order(gateway: GatewayId) -> BindOrder {
+    BindOrder {
+        gateway,
+        pairing_secret: Zeroizing::new([0x44; 16]),
+        nonce: [0x55; 16],
+    }
+}
+
+fn bound_card(center: &TestCenter) -> (TestCard, CardIdentity) {
+    let (mut card, identity) = TestCard::personalized(7, center);
+    let mut session = CardSession::open(&mut card).unwrap();
+    session.bind(&order(GATEWAY), &identity).unwrap();
+    session.confirm(&order(GATEWAY)).unwrap();
+    (card, identity)
+}
+
+fn supplier_key() -> PrivateKey {
+    PrivateKey::generate(&mut TestRandom::new(99))
+}
+
+fn transmit(card: &mut TestCard, commands: &[CommandApdu]) -> Vec<ResponseApdu> {
+    let send = |command: &CommandApdu| card.transmit(&command.to_bytes().unwrap()).unwrap();
+    commands
+        .iter()
+        .map(send)
+        .map(|bytes| ResponseApdu::parse(&bytes).unwrap())
+        .collect()
+}
+
+fn encryption_key(identity: &CardIdentity) -> Point {
+    super::access::certificate_key(&identity.certificates.enc).unwrap()
+}
+
+fn open_channel(
+    card: &mut TestCard,
+    identity: &CardIdentity,
+    center: &TestCenter,
+) -> Result<TsmChannel, TsmError> {
+    let (step, commands) = tsm::begin(identity.guid, encryption_key(identity));
+    let answers = transmit(card, &commands);
+    let certificate = center.tsm_certificate(KeySlot::Sig);
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let (step, commands) = step.answer(&answers, &certificate, &mut TestRandom::new(5), sign)?;
+    step.open(&transmit(card, &commands))
+}
+
+fn anchor(version: u64) -> Anchor {
+    Anchor {
+        version,
+        digest: Fingerprint::new([u8::try_from(version).unwrap(); 32]),
+    }
+}
+
+fn one_supplier() -> Suppliers {
+    let entry = SupplierEntry {
+        fingerprint: SUPPLIER,
+        encryption: supplier_key().point(),
+    };
+    Suppliers::new(vec![entry]).unwrap()
+}
+
+fn operational_card(center: &TestCenter) -> (TestCard, CardIdentity) {
+    let (mut card, identity) = bound_card(center);
+    let channel = open_channel(&mut card, &identity, center).unwrap();
+    let (channel, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
+    channel.installed(&transmit(&mut card, &commands)).unwrap();
+    (card, identity)
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, CardError<Infallible>>) -> StatusWord {
+    match outcome.unwrap_err() {
+        CardError::Refused { status, .. } => status,
+        other => panic!("not a refusal of the card: {other}"),
+    }
+}
+
+#[test]
+fn a_blank_card_becomes_a_personalised_one() {
+    let (mut card, identity) = TestCard::personalized(1, &TestCenter::new(1));
+    assert_eq!(identity.contact.name, "Test centre");
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Personalized);
+    assert_eq!(
+        CardSession::open(&mut card).unwrap().identity().unwrap(),
+        identity
+    );
+}
+
+#[test]
+fn nothing_of_a_completed_card_can_be_written_again() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = TestCard::personalized(1, &center);
+    let certify = |slot, key: &Point| Ok::<_, Infallible>(center.certify("Card", slot, key));
+    let again = personalize(&mut card, identity.guid, &center.contact(), certify);
+    assert!(matches!(
+        again,
+        Err(PersonalizationError::NotBlank {
+            found: LifeCycle::Personalized
+        })
+    ));
+    for file in FileId::ALL {
+        assert_eq!(
+            card.status(&format!("00a4020c02{:04x}", file.identifier())),
+            "9000"
+        );
+        assert_eq!(card.status("00d6000001ff"), "6985", "{file:?}");
+    }
+    assert_eq!(card.status("0047800005b603840101"), "6985");
+}
+
+#[test]
+fn a_blank_card_is_completed_only_when_it_has_everything() {
+    assert_eq!(TestCard::blank(1).status("00440000"), "6985");
+}
+
+#[test]
+fn a_certificate_for_another_key_is_not_taken() {
+    let center = TestCenter::new(1);
+    let mut card = TestCard::blank(1);
+    let certify =
+        |slot, _: &Point| Ok::<_, Infallible>(center.certify("Card", slot, &supplier_key().point()));
+    let outcome = personalize(&mut card, "fd5a::1".parse().unwrap(), &center.contact(), certify);
+    let Err(PersonalizationError::Card(CardError::Refused { status, .. })) = outcome else {
+        panic!("the card took a foreign key");
+    };
+    assert_eq!(status, StatusWord::WRONG_DATA);
+}
+
+#[test]
+fn a_failing_authority_leaves_the_card_blank() {
+    let mut card = TestCard::blank(1);
+    let certify = |_, _: &Point| Err(std::io::Error::other("no key"));
+    let outcome = personalize(
+        &mut card,
+        "fd5a::1".parse().unwrap(),
+        &TestCenter::new(1).contact(),
+        certify,
+    );
+    assert!(matches!(
+        outcome,
+        Err(PersonalizationError::Certification {
+            slot: KeySlot::Sig,
+            ..
+        })
+    ));
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Blank);
+}
+
+#[test]
+fn a_personalised_card_answers_its_identity_and_bind_only() {
+    let (mut card, _) = TestCard::personalized(1, &TestCenter::new(1));
+    for command in [
+        "0084000010",
+        "00880000 10 00000000000000000000000000000000",
+        "00fe0000",
+        "80120000",
+    ] {
+        let status = card.status(&command.replace(' ', ""));
+        assert!(["6985", "6982"].contains(&status.as_str()), "{command}: {status}");
+    }
+}
+
+#[test]
+fn binding_can_be_repeated_by_the_same_gateway_until_it_is_confirmed() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = TestCard::personalized(1, &center);
+    for _ in 0..3 {
+        card.reset();
+        let mut session = CardSession::open(&mut card).unwrap();
+        session.bind(&order(GATEWAY), &identity).unwrap();
+        assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, false)));
+    }
+    let mut session = CardSession::open(&mut card).unwrap();
+    session.confirm(&order(GATEWAY)).unwrap();
+    session.confirm(&order(GATEWAY)).unwrap();
+    assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, true)));
+    assert_eq!(
+        refused(session.bind(&order(GATEWAY), &identity)),
+        StatusWord::CONDITIONS
+    );
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Bound);
+}
+
+#[test]
+fn a_bound_card_dies_when_another_gateway_binds_it() {
+    let (mut card, identity) = bound_card(&TestCenter::new(1));
+    let mut session = CardSession::open(&mut card).unwrap();
+    assert_eq!(
+        refused(session.bind(&order(OTHER_GATEWAY), &identity)),
+        StatusWord::TERMINATED
+    );
+    card.reset();
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Terminated);
+    assert_eq!(refused(CardSession::open(&mut card)), StatusWord::TERMINATED);
+}
+
+#[test]
+fn a_wrong_pairing_secret_confirms_nothing() {
+    let (mut card, _) = TestCard::personalized(1, &TestCenter::new(1));
+    let mut wrong = order(GATEWAY);
+    let mut session = CardSession::open(&mut card).unwrap();
+    assert_eq!(refused(session.confirm(&wrong)), StatusWord::CONDITIONS);
+    let identity = session.identity().unwrap();
+    session.bind(&order(GATEWAY), &identity).unwrap();
+    wrong.pairing_secret = Zeroizing::new([0; 16]);
+    assert_eq!(refused(session.confirm(&wrong)), StatusWord::SECURITY_STATUS);
+    assert_eq!(refused(session.bind(&wrong, &identity)), StatusWord::CONDITIONS);
+    assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, false)));
+}
+
+#[test]
+fn the_card_proves_its_key_and_a_clone_does_not() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    CardSession::open(&mut card)
+        .unwrap()
+        .prove([1; 16], &identity)
+        .unwrap();
+    let (mut clone, other) = TestCard::personalized(8, &center);
+    let mut session = CardSession::open(&mut clone).unwrap();
+    session.bind(&order(GATEWAY), &other).unwrap();
+    let cloned = session.prove([1; 16], &identity);
+    assert!(matches!(cloned, Err(CardError::Signature { .. })));
+}
+
+#[test]
+fn the_tsm_reaches_the_card_and_unlocks_a_supplier() {
+    let center = TestCenter::new(1);
+    let (mut card, _) = operational_card(&center);
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Operational);
+    card.reset();
+    let mut session = CardSession::open(&mut card).unwrap();
+    assert_eq!(session.anchor().unwrap(), anchor(1));
+    assert_eq!(session.suppliers().unwrap(), one_supplier());
+}
+
+#[test]
+fn nobody_but_the_trust_centre_that_the_card_knows_gets_in() {
+    let (mut card, identity) = bound_card(&TestCenter::new(1));
+    let foreign = open_channel(&mut card, &identity, &TestCenter::new(2));
+    assert!(matches!(
+        foreign,
+        Err(TsmError::Refused {
+            status: StatusWord::SECURITY_STATUS,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_certificate_that_is_not_the_tsms_opens_nothing() {
+    let center = TestCenter::new(1);
+    let (mut card, _) = bound_card(&center);
+    let mut session = CardSession::open(&mut card).unwrap();
+    let supplier = center.certify("Supplier", KeySlot::Sig, &supplier_key().point());
+    assert_eq!(
+        refused(session.introduce_tsm(&supplier)),
+        StatusWord::SECURITY_STATUS
+    );
+    assert_eq!(refused(session.introduce_tsm(&[0x30])), StatusWord::WRONG_DATA);
+    let tls = center.tsm_certificate(KeySlot::Tls);
+    assert_eq!(
+        refused(session.introduce_tsm(&tls)),
+        StatusWord::REFERENCE_NOT_FOUND
+    );
+}
+
+#[test]
+fn an_authentication_relayed_to_another_card_is_refused() {
+    let center = TestCenter::new(1);
+    let (mut card, _) = bound_card(&center);
+    let relayed = CardIdentity {
+        guid: "fd5a::bad".parse().unwrap(),
+        ..bound_card(&center).1
+    };
+    let outcome = open_channel(&mut card, &relayed, &center);
+    assert!(matches!(
+        outcome,
+        Err(TsmError::Refused {
+            command: "EXTERNAL AUTHENTICATE",
+            status: StatusWord::SECURITY_STATUS
+        })
+    ));
+}
+
+#[test]
+fn a_challenge_serves_once() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let (step, commands) = tsm::begin(identity.guid, encryption_key(&identity));
+    let answers = transmit(&mut card, &commands);
+    let certificate = center.tsm_certificate(KeySlot::Sig);
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let (_, commands) = step
+        .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
+        .unwrap();
+    let statuses = |answers: Vec<ResponseApdu>| answers.iter().map(ResponseApdu::status).collect::<Vec<_>>();
+    assert_eq!(statuses(transmit(&mut card, &commands)), [StatusWord::OK; 3]);
+    let again = statuses(transmit(&mut card, &commands));
+    assert_eq!(again[1..], [StatusWord::CONDITIONS, StatusWord::SECURITY_STATUS]);
+}
+
+#[test]
+fn a_gateway_that_alters_the_channel_ends_it() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let channel = open_channel(&mut card, &identity, &center).unwrap();
+    let (_, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
+    let mut altered = commands[1].data().to_vec();
+    let last = altered.len() - 3;
+    altered[last] ^= 1;
+    let altered = CommandApdu::new(commands[1].header(), altered).expecting(256);
+    let answers = transmit(&mut card, &[commands[0].clone(), altered, commands[2].clone()]);
+    assert_eq!(answers[1].status(), StatusWord::SM_OBJECT_WRONG);
+    assert_eq!(answers[2].status(), StatusWord::SECURITY_STATUS);
+    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Bound);
+}
+
+#[test]
+fn answers_of_the_card_cannot_be_swapped_on_the_way() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let channel = open_channel(&mut card, &identity, &center).unwrap();
+    let (channel, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
+    let mut answers = transmit(&mut card, &commands);
+    answers.swap(0, 1);
+    assert_eq!(channel.installed(&answers).unwrap_err(), TsmError::Channel);
+}
+
+#[test]
+fn an_older_bundle_is_not_taken() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = operational_card(&center);
+    for (version, taken) in [(1, true), (3, true), (2, false)] {
+        let channel = open_channel(&mut card, &identity, &center).unwrap();
+        let (channel, commands) = channel.install(&anchor(version), &one_supplier()).unwrap();
+        let outcome = channel.installed(&transmit(&mut card, &commands));
+        assert_eq!(outcome.is_ok(), taken, "version {version}");
+    }
+    assert_eq!(CardSession::open(&mut card).unwrap().anchor().unwrap(), anchor(3));
+}
+
+#[test]
+fn the_first_step_with_too_few_answers_is_refused() {
+    let center = TestCenter::new(1);
+    let (_, identity) = TestCard::personalized(1, &center);
+    let (step, _) = tsm::begin(identity.guid, encryption_key(&identity));
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let outcome = step.answer(&[], &[], &mut TestRandom::new(1), sign).map(|_| ());
+    assert_eq!(
+        outcome,
+        Err(TsmError::Answers {
+            expected: 1,
+            found: 0
+        })
+    );
+}
+
+#[test]
+fn a_card_without_its_certified_key_fails_the_token() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let (step, commands) = tsm::begin(identity.guid, supplier_key().point());
+    let answers = transmit(&mut card, &commands);
+    let certificate = center.tsm_certificate(KeySlot::Sig);
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let (step, commands) = step
+        .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
+        .unwrap();
+    let answers = transmit(&mut card, &commands);
+    assert_eq!(step.open(&answers).unwrap_err(), TsmError::Token);
+}
+
+#[test]
+fn keys_serve_a_supplier_only_once_the_tsm_has_unlocked_it() {
+    let center = TestCenter::new(1);
+    let partner = Partner::Supplier(SUPPLIER);
+    let (mut card, _) = bound_card(&center);
+    let mut session = CardSession::open(&mut card).unwrap();
+    assert_eq!(refused(session.sign(partner, &[1; 32])), StatusWord::CONDITIONS);
+    let (mut card, identity) = operational_card(&center);
+    let mut session = CardSession::open(&mut card).unwrap();
+    let signature = session.sign(partner, &[1; 32]).unwrap();
+    let key = super::access::certificate_key(&identity.certificates.sig).unwrap();
+    assert!(key.verifies(&[1; 32], &signature));
+    let stranger = Partner::Supplier(Fingerprint::new([0x66; 32]));
+    assert_eq!(
+        refused(session.sign(stranger, &[1; 32])),
+        StatusWord::REFERENCE_NOT_FOUND
+    );
+}
+
+#[test]
+fn keys_are_agreed_with_the_suppliers_own_key_only() {
+    let (mut card, _) = operational_card(&TestCenter::new(1));
+    let mut session = CardSession::open(&mut card).unwrap();
+    let partner = Partner::Supplier(SUPPLIER);
+    let (ephemeral, secret) = session.agree_ephemeral(partner, &supplier_key().point()).unwrap();
+    assert_eq!(supplier_key().agree(&ephemeral).as_bytes(), secret.as_bytes());
+    let other = PrivateKey::generate(&mut TestRandom::new(3)).point();
+    assert_eq!(
+        refused(session.agree_ephemeral(partner, &other)),
+        StatusWord::REFERENCE_NOT_FOUND
+    );
+}
+
+#[test]
+fn messages_go_to_the_tsm_only_after_its_certificate_was_verified() {
+    let center = TestCenter::new(1);
+    let (mut card, _) = bound_card(&center);
+    let mut session = CardSession::open(&mut card).unwrap();
+    let certificate = center.tsm_certificate(KeySlot::Enc);
+    let key = super::access::certificate_key(&certificate).unwrap();
+    assert_eq!(
+        refused(session.agree_ephemeral(Partner::Tsm, &key)),
+        StatusWord::REFERENCE_NOT_FOUND
+    );
+    session.introduce_tsm(&certificate).unwrap();
+    assert!(session.agree_ephemeral(Partner::Tsm, &key).is_ok());
+}
+
+#[test]
+fn received_messages_are_agreed_with_the_encryption_key() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let sender = PrivateKey::generate(&mut TestRandom::new(4));
+    let mut session = CardSession::open(&mut card).unwrap();
+    let secret = session.agree(&sender.point()).unwrap();
+    assert_eq!(
+        secret.as_bytes(),
+        sender.agree(&encryption_key(&identity)).as_bytes()
+    );
+}
+
+#[test]
+fn a_point_off_the_curve_is_refused() {
+    let (mut card, _) = bound_card(&TestCenter::new(1));
+    assert_eq!(card.status("002241a603840102"), "9000");
+    let mut off = supplier_key().point().to_bytes();
+    off[64] ^= 1;
+    let command = format!("00860000457c438541{}00", hex::encode(off));
+    assert_eq!(card.status(&command), "6a80");
+}
+
+#[test]
+fn handshakes_are_signed_with_the_tls_key() {
+    let (mut card, identity) = bound_card(&TestCenter::new(1));
+    let signature = CardSession::open(&mut card)
+        .unwrap()
+        .sign_handshake(&[9; 32])
+        .unwrap();
+    let key = super::access::certificate_key(&identity.certificates.tls).unwrap();
+    assert!(key.verifies(&[9; 32], &signature));
+}
+
+#[test]
+fn commands_that_are_not_the_tsms_do_not_pass() {
+    let (mut card, identity) = bound_card(&TestCenter::new(1));
+    let mut session = CardSession::open(&mut card).unwrap();
+    let bind = [0x80, 0x10, 0, 0];
+    assert_eq!(
+        session.pass(&bind).unwrap(),
+        StatusWord::SECURITY_STATUS.to_bytes()
+    );
+    assert_eq!(session.pass(&[0x00, 0x84, 0, 0, 16]).unwrap().len(), 18);
+    assert!(matches!(session.pass(&[1]), Err(CardError::Apdu(_))));
+    assert!(session.prove([0; 16], &identity).is_ok());
+}
+
+#[test]
+fn a_reset_closes_every_session() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let channel = open_channel(&mut card, &identity, &center).unwrap();
+    let (_, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
+    card.reset();
+    let statuses: Vec<_> = transmit(&mut card, &commands)
+        .iter()
+        .map(ResponseApdu::status)
+        .collect();
+    assert_eq!(statuses, [StatusWord::SECURITY_STATUS; 4]);
+}
+
+#[test]
+fn chained_commands_and_broken_apdus_get_their_status_words() {
+    let mut card = TestCard::blank(1);
+    assert_eq!(card.status("10860000"), "6884");
+    assert_eq!(card.status("00a4"), "6700");
+    assert_eq!(card.status("00a4040c021234"), "6a82");
+    assert_eq!(card.status("00a4020c020101"), "9000");
+    assert_eq!(card.status("00b00000"), "6a82");
+    assert_eq!(card.status("00a4020c020701"), "9000");
+    assert_eq!(card.status("00b00000"), "6700");
+    assert_eq!(card.status("00b0000201"), "6b00");
+}
+
+#[test]
+fn damaged_state_is_an_error() {
+    assert!(CardState::from_bytes(b"{}").is_err());
+    let error = CardState::from_bytes(br#"{"format":"smgw-soft-card/9"}"#).unwrap_err();
+    assert!(error.to_string().contains("another format"));
+}
+
+#[test]
+fn state_changes_are_announced_to_the_holder() {
+    let mut card = TestCard::blank(1);
+    let mut changed = |command: &str| {
+        let command = hex::decode(command).unwrap();
+        card.applet.process(&command, &mut card.random).changed
+    };
+    assert!(!changed("00a4020c020101"));
+    assert!(changed("00d6000010fd5a0000000000000000000000000001"));
+    assert!(!changed("00b0000010"));
+    assert!(changed(&format!(
+        "00478000{:02x}{}",
+        5,
+        hex::encode(life::key_template(KeySlot::Sig).unwrap())
+    )));
+}
+
+fn any_command() -> impl Strategy<Value = Vec<u8>> {
+    let rules = crate::COMMANDS.len();
+    let known = (
+        0..rules,
+        any::<[u8; 2]>(),
+        prop::collection::vec(any::<u8>(), 0..40),
+    )
+        .prop_map(|(rule, [p1, p2], data)| {
+            let rule = crate::COMMANDS[rule];
+            let [p1, p2] = rule.parameters.unwrap_or([p1, p2]);
+            let header = crate::Header::new([rule.cla_ins[0], rule.cla_ins[1], p1, p2]);
+            CommandApdu::new(header, data)
+                .expecting(256)
+                .to_bytes()
+                .unwrap()
+                .to_vec()
+        });
+    prop_oneof![4 => known, 1 => prop::collection::vec(any::<u8>(), 0..60)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_comes_the_life_never_goes_back_and_no_key_leaves(
+        stage in 0u8..4,
+        commands in prop::collection::vec(any_command(), 1..60),
+    ) {
+        let center = TestCenter::new(1);
+        let mut card = match stage {
+            0 => TestCard::blank(1),
+            1 => TestCard::personalized(1, &center).0,
+            2 => bound_card(&center).0,
+            _ => operational_card(&center).0,
+        };
+        let mut life_cycle = card.applet.state().life_cycle();
+        for command in commands {
+            let answer = card.transmit(&command).unwrap();
+            prop_assert!(answer.len() >= 2);
+            let stored = String::from_utf8(card.applet.state().to_bytes().unwrap().to_vec()).unwrap();
+            let keys: serde_json::Value = serde_json::from_str(&stored).unwrap();
+            for key in keys["keys"].as_object().unwrap().values() {
+                prop_assert!(!hex::encode(&answer).contains(key.as_str().unwrap()));
+            }
+            let next = card.applet.state().life_cycle();
+            prop_assert!(next >= life_cycle);
+            life_cycle = next;
+        }
+    }
+}
+
+#[test]
+fn proofs_and_receipts_have_domains_of_their_own() {
+    let digest = |domain: &[u8]| sha256(&[domain, &[0; 32]]);
+    let domains = [
+        keys::PROOF_DOMAIN,
+        super::binding::BIND_DOMAIN,
+        super::access::AUTHENTICATION_DOMAIN,
+    ];
+    for (index, one) in domains.iter().enumerate() {
+        for two in &domains[index + 1..] {
+            assert_ne!(digest(one), digest(two));
+        }
+    }
+}
