@@ -1,0 +1,159 @@
+//! The bodies of contents, as they stand in JSON.
+
+use model::{CardId, Fingerprint, GatewayState, Grant, Query, Series, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{Certificate, PartyName, Triple};
+use crate::content::words::{Apdu, MessageId, RefusalCode, RefusalReason, RuleName};
+
+/// A supplier asks a gateway for readings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The supplier, by the fingerprint of its SIG certificate.
+    pub sender: Fingerprint,
+    /// The gateway, by its card's GUID.
+    pub recipient: CardId,
+    /// When the request was written.
+    pub time: Timestamp,
+    /// What is asked for.
+    pub queries: Vec<Query>,
+}
+
+/// A gateway answers a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The request that is answered.
+    pub in_reply_to: MessageId,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// The supplier, by the fingerprint of its SIG certificate.
+    pub supplier: Fingerprint,
+    /// When the answer was written.
+    pub time: Timestamp,
+    /// What was granted.
+    pub series: Vec<Series>,
+    /// What was refused.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A query, or the part of one, that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What was refused.
+    pub query: Query,
+    /// The stable code of the reason.
+    pub code: RefusalCode,
+    /// The reason, as a sentence.
+    pub reason: RefusalReason,
+    /// The grant that refused it, if one nearly fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleName>,
+}
+
+/// The TSM installs suppliers and grants on a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The gateway, by its card's GUID.
+    pub recipient: CardId,
+    /// The version of the bundle; it only grows, and an older bundle is refused.
+    pub bundle_version: u64,
+    /// When the bundle was written.
+    pub time: Timestamp,
+    /// The ENC certificate of the TSM, to which the answer is encrypted.
+    pub reply_to: Certificate,
+    /// The suppliers that are unlocked.
+    pub suppliers: Vec<SupplierEntry>,
+    /// What they may have.
+    pub grants: Vec<Grant>,
+}
+
+/// A supplier that a bundle unlocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupplierEntry {
+    /// Its name, for the consumer.
+    pub name: PartyName,
+    /// Its certificates, not yet judged.
+    pub certificates: Triple,
+}
+
+/// A gateway reports what is installed and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The message that asked for it or caused it.
+    pub in_reply_to: MessageId,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// When the report was written.
+    pub time: Timestamp,
+    /// The version of the installed bundle; 0 if there is none.
+    pub bundle_version: u64,
+    /// The digest of the installed bundle, see [`super::bundle_digest`]; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_digest: Option<Fingerprint>,
+    /// The state of the gateway.
+    pub state: GatewayState,
+}
+
+/// The TSM sends commands to a gateway's card; the gateway passes them on in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardCommands {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The gateway, by its card's GUID.
+    pub recipient: CardId,
+    /// When the commands were written.
+    pub time: Timestamp,
+    /// The ENC certificate of the TSM, to which the answer is encrypted.
+    pub reply_to: Certificate,
+    /// The command APDUs.
+    pub commands: Vec<Apdu>,
+}
+
+/// A gateway passes on its card's answers; there are fewer than commands if the card refused one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardAnswers {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The commands that are answered.
+    pub in_reply_to: MessageId,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// When the answers were written.
+    pub time: Timestamp,
+    /// The response APDUs, with their status words.
+    pub answers: Vec<Apdu>,
+}
+
+/// A gateway refuses a message as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The message that is refused.
+    pub in_reply_to: MessageId,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// When it was refused.
+    pub time: Timestamp,
+    /// The stable code of the reason.
+    pub code: RefusalCode,
+    /// The reason, as a sentence.
+    pub reason: RefusalReason,
+}

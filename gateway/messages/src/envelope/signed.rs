@@ -1,0 +1,329 @@
+//! SignedData: the encrypted content, signed by its sender.
+
+use cms::cert::CertificateChoices;
+use cms::content_info::{CmsVersion, ContentInfo};
+use cms::signed_data::{
+    CertificateSet, EncapsulatedContentInfo, SignedAttributes, SignedData, SignerIdentifier, SignerInfo,
+    SignerInfos,
+};
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5911::{
+    ID_CONTENT_TYPE, ID_CT_CONTENT_INFO, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
+};
+use der::asn1::{Any, OctetString, OctetStringRef, SetOfVec};
+use der::{Decode, Encode, ErrorKind};
+use model::{KeySlot, Timestamp};
+use sha2::{Digest, Sha256};
+use spki::AlgorithmIdentifierOwned;
+use x509_cert::attr::Attribute;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::time::Time;
+
+use crate::certificate::{Certificate, TrustAnchor, VerifiedCertificate};
+use crate::envelope::{
+    MAX_ATTRIBUTES, MAX_CERTIFICATES, MAX_FRAME, MAX_SIGNERS, OpenError, Part, SealError, Suite, frame_size,
+};
+use crate::keys::{Signer, signature_from_der, signature_to_der};
+use crate::time::{from_asn1, to_date_time};
+
+/// Signs the AuthEnvelopedData; returns the message in DER.
+pub(super) fn sign<S: Signer>(
+    enveloped: Vec<u8>,
+    certificate: &Certificate,
+    mut signer: S,
+    signing_time: Timestamp,
+) -> Result<Vec<u8>, SealError<S::Error>> {
+    let suite = Suite::of(certificate.public_key().curve());
+    let time = to_date_time(signing_time).ok_or(SealError::SigningTime)?;
+    let attributes = SignedAttributes::try_from(vec![
+        attribute(ID_CONTENT_TYPE, Any::from(ID_CT_CONTENT_INFO))?,
+        attribute(ID_SIGNING_TIME, Any::from_der(&Time::from(time).to_der()?)?)?,
+        attribute(
+            ID_MESSAGE_DIGEST,
+            Any::encode_from(&OctetString::new(Sha256::digest(&enveloped).to_vec())?)?,
+        )?,
+    ])?;
+    let digest = Sha256::digest(attributes.to_der()?).into();
+    let signature = signer.sign_digest(&digest).map_err(SealError::Signature)?;
+    if !certificate.public_key().verifies(&digest, &signature) {
+        return Err(SealError::WrongKey);
+    }
+    let digest_algorithm = algorithm(suite.digest);
+    let signer_info = SignerInfo {
+        version: CmsVersion::V3,
+        sid: SignerIdentifier::SubjectKeyIdentifier(SubjectKeyIdentifier(OctetString::new(
+            certificate.key_identifier(),
+        )?)),
+        digest_alg: digest_algorithm.clone(),
+        signed_attrs: Some(attributes),
+        signature_algorithm: algorithm(suite.signature),
+        signature: OctetString::new(signature_to_der(&signature).ok_or(SealError::WrongKey)?)?,
+        unsigned_attrs: None,
+    };
+    let signed = SignedData {
+        version: CmsVersion::V3,
+        digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
+        encap_content_info: EncapsulatedContentInfo {
+            econtent_type: ID_CT_CONTENT_INFO,
+            econtent: Some(Any::encode_from(&OctetString::new(enveloped)?)?),
+        },
+        certificates: Some(CertificateSet::try_from(vec![CertificateChoices::Certificate(
+            certificate.parsed().clone(),
+        )])?),
+        crls: None,
+        signer_infos: SignerInfos::try_from(vec![signer_info])?,
+    };
+    let message = ContentInfo {
+        content_type: ID_SIGNED_DATA,
+        content: Any::encode_from(&signed)?,
+    };
+    Ok(message.to_der()?)
+}
+
+const fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned {
+        oid,
+        parameters: None,
+    }
+}
+
+fn attribute(oid: ObjectIdentifier, value: Any) -> der::Result<Attribute> {
+    Ok(Attribute {
+        oid,
+        values: SetOfVec::try_from(vec![value])?,
+    })
+}
+
+/// What a known sender has signed.
+pub(super) struct Signed {
+    pub(super) sender: VerifiedCertificate,
+    pub(super) signing_time: Timestamp,
+    /// The ContentInfo of the AuthEnvelopedData in DER.
+    pub(super) content: Vec<u8>,
+}
+
+/// Checks the signature of a message, and that the trust centre knows its sender.
+pub(super) fn verify<E: std::error::Error>(
+    message: &[u8],
+    anchor: &TrustAnchor,
+    now: Timestamp,
+) -> Result<Signed, OpenError<E>> {
+    let signed = parse(message)?;
+    let content_info = signed.encap_content_info;
+    if content_info.econtent_type != ID_CT_CONTENT_INFO {
+        return Err(OpenError::UnsupportedAlgorithm {
+            oid: content_info.econtent_type,
+        });
+    }
+    let fields = || OpenError::Fields {
+        part: Part::SignedData,
+    };
+    let content = content_info.econtent.ok_or_else(fields)?;
+    let content = content
+        .decode_as::<OctetString>()
+        .map_err(OpenError::malformed(Part::SignedData))?
+        .into_bytes()
+        .into_vec();
+    let signer = only_signer(signed.signer_infos)?;
+    let suite = supported_algorithms(&signer, &signed.digest_algorithms)?;
+    let certificate = sender_certificate(&signer, signed.certificates.ok_or_else(fields)?)?;
+    let attributes = signer.signed_attrs.as_ref().ok_or(OpenError::Fields {
+        part: Part::SignerInfo,
+    })?;
+    let signing_time = check_attributes(attributes, &content)?;
+    let sender = anchor.verify_any_role(&certificate, now, KeySlot::Sig)?;
+    let signed = attributes
+        .to_der()
+        .map_err(OpenError::malformed(Part::SignedAttribute))?;
+    let key = certificate.public_key();
+    let signature = signature_from_der(signer.signature.as_bytes());
+    match signature {
+        Some(signature)
+            if key.curve() == suite.curve && key.verifies(&Sha256::digest(signed).into(), &signature) =>
+        {
+            Ok(Signed {
+                sender,
+                signing_time,
+                content,
+            })
+        }
+        _ => Err(OpenError::BadSignature),
+    }
+}
+
+/// Reads the SignedData of a message, by the distinguished rules only.
+fn parse<E: std::error::Error>(message: &[u8]) -> Result<SignedData, OpenError<E>> {
+    let outer = ContentInfo::from_der(message).map_err(|source| match source.kind() {
+        ErrorKind::Incomplete { .. } => OpenError::Truncated,
+        _ => OpenError::Malformed {
+            part: Part::ContentInfo,
+            source,
+        },
+    })?;
+    if outer.content_type != ID_SIGNED_DATA {
+        return Err(OpenError::UnsupportedAlgorithm {
+            oid: outer.content_type,
+        });
+    }
+    let part = Part::SignedData;
+    let size = frame_size(outer.content.value(), message.len());
+    if size > MAX_FRAME {
+        return Err(OpenError::FrameTooLarge { size });
+    }
+    let signed: SignedData = outer.content.decode_as().map_err(OpenError::malformed(part))?;
+    let canonical = ContentInfo {
+        content_type: ID_SIGNED_DATA,
+        content: Any::encode_from(&signed).map_err(OpenError::malformed(part))?,
+    };
+    if canonical.to_der().map_err(OpenError::malformed(part))? != message {
+        return Err(OpenError::NotCanonical { part });
+    }
+    if signed.version != CmsVersion::V3 {
+        return Err(OpenError::Version { part });
+    }
+    if signed.crls.is_some() {
+        return Err(OpenError::Fields { part });
+    }
+    Ok(signed)
+}
+
+fn only_signer<E: std::error::Error>(signers: SignerInfos) -> Result<SignerInfo, OpenError<E>> {
+    let part = Part::SignerInfo;
+    let mut signers = signers.0.into_vec();
+    if signers.len() > MAX_SIGNERS {
+        return Err(OpenError::TooMany {
+            part,
+            found: signers.len(),
+            limit: MAX_SIGNERS,
+        });
+    }
+    let signer = signers.pop().ok_or(OpenError::Fields { part })?;
+    if signer.unsigned_attrs.is_some() {
+        return Err(OpenError::Fields { part });
+    }
+    Ok(signer)
+}
+
+fn supported_algorithms<E: std::error::Error>(
+    signer: &SignerInfo,
+    digests: &SetOfVec<AlgorithmIdentifierOwned>,
+) -> Result<Suite, OpenError<E>> {
+    let oid = signer.signature_algorithm.oid;
+    let suite = Suite::ALL
+        .into_iter()
+        .find(|suite| suite.signature == oid)
+        .ok_or(OpenError::UnsupportedAlgorithm { oid })?;
+    if signer.signature_algorithm.parameters.is_some() {
+        return Err(OpenError::UnsupportedParameters { oid });
+    }
+    for digest in digests.iter().chain([&signer.digest_alg]) {
+        if digest.oid != suite.digest {
+            return Err(OpenError::UnsupportedAlgorithm { oid: digest.oid });
+        }
+        if digest.parameters.is_some() {
+            return Err(OpenError::UnsupportedParameters { oid: digest.oid });
+        }
+    }
+    if digests.len() != MAX_SIGNERS {
+        return Err(OpenError::Fields {
+            part: Part::SignedData,
+        });
+    }
+    Ok(suite)
+}
+
+/// Finds the certificate that the signer names, by its key identifier or by issuer and serial
+/// number.
+fn sender_certificate<E: std::error::Error>(
+    signer: &SignerInfo,
+    certificates: CertificateSet,
+) -> Result<Certificate, OpenError<E>> {
+    if certificates.0.len() > MAX_CERTIFICATES {
+        return Err(OpenError::TooMany {
+            part: Part::Certificate,
+            found: certificates.0.len(),
+            limit: MAX_CERTIFICATES,
+        });
+    }
+    let version = match &signer.sid {
+        SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
+        SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
+    };
+    if signer.version != version {
+        return Err(OpenError::Version {
+            part: Part::SignerInfo,
+        });
+    }
+    for choice in certificates.0.into_vec() {
+        let CertificateChoices::Certificate(candidate) = choice else {
+            continue;
+        };
+        let candidate = candidate
+            .to_der()
+            .map_err(OpenError::malformed(Part::Certificate))?;
+        let candidate = Certificate::from_der(&candidate)?;
+        let tbs = candidate.tbs();
+        let named = match &signer.sid {
+            SignerIdentifier::IssuerAndSerialNumber(name) => {
+                name.issuer == *tbs.issuer() && name.serial_number == *tbs.serial_number()
+            }
+            SignerIdentifier::SubjectKeyIdentifier(SubjectKeyIdentifier(identifier)) => {
+                candidate.key_identifier() == identifier.as_bytes()
+            }
+        };
+        if named {
+            return Ok(candidate);
+        }
+    }
+    Err(OpenError::SenderMissing)
+}
+
+/// Checks content type and digest; returns the signing time.
+fn check_attributes<E: std::error::Error>(
+    attributes: &SignedAttributes,
+    content: &[u8],
+) -> Result<Timestamp, OpenError<E>> {
+    let part = Part::SignedAttribute;
+    if attributes.len() > MAX_ATTRIBUTES {
+        return Err(OpenError::TooMany {
+            part,
+            found: attributes.len(),
+            limit: MAX_ATTRIBUTES,
+        });
+    }
+    let content_type: ObjectIdentifier = only_value(attributes, ID_CONTENT_TYPE)?
+        .decode_as()
+        .map_err(OpenError::malformed(part))?;
+    if content_type != ID_CT_CONTENT_INFO {
+        return Err(OpenError::UnsupportedAlgorithm { oid: content_type });
+    }
+    let time = only_value(attributes, ID_SIGNING_TIME)?
+        .to_der()
+        .and_then(|time| Time::from_der(&time))
+        .map_err(OpenError::malformed(part))?;
+    let signing_time = from_asn1(time).ok_or(OpenError::Fields { part })?;
+    let digest: &OctetStringRef = only_value(attributes, ID_MESSAGE_DIGEST)?
+        .decode_as()
+        .map_err(OpenError::malformed(part))?;
+    if digest.as_bytes() != Sha256::digest(content).as_slice() {
+        return Err(OpenError::WrongDigest);
+    }
+    Ok(signing_time)
+}
+
+/// Returns the value of an attribute that must stand once and have one value.
+fn only_value<E: std::error::Error>(
+    attributes: &SignedAttributes,
+    oid: ObjectIdentifier,
+) -> Result<&Any, OpenError<E>> {
+    let mut found = attributes.iter().filter(|attribute| attribute.oid == oid);
+    match (
+        found.next().map(|attribute| attribute.values.as_slice()),
+        found.next(),
+    ) {
+        (Some([value]), None) => Ok(value),
+        _ => Err(OpenError::Fields {
+            part: Part::SignedAttribute,
+        }),
+    }
+}
