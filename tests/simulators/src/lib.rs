@@ -1,0 +1,6 @@
+//! Simulated meters that speak real wire protocols, with faults on demand.
+//!
+//! They stand in for hardware in the demo and in the tests; nothing of the product depends on them.
+
+pub mod mbus;
+pub mod modbus;
