@@ -1,0 +1,226 @@
+//! The task of a bus, and its handle.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use model::{GapReason, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::breaker::Breaker;
+use crate::mbus_line::MbusLine;
+use crate::modbus_line::ModbusLine;
+use crate::{BusConfig, MeterAnswer, MeterConfig, PollError, Port, Report, Statistics};
+
+/// The handle of the task that reads a bus.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    name: Arc<str>,
+    /// Its only permit is held by the round that is running.
+    idle: Arc<Semaphore>,
+    rounds: mpsc::Sender<Round>,
+}
+
+impl Bus {
+    /// Returns the name of the bus.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Has every meter read once; a report comes for each, all of them with this time.
+    ///
+    /// # Errors
+    ///
+    /// [`StartRoundError::StillRunning`] if an earlier round is not over: rounds do not queue, so
+    /// the caller registers gaps, or starts the round later. [`StartRoundError::Stopped`] after the
+    /// stop token.
+    pub fn start_round(&self, time: Timestamp) -> Result<(), StartRoundError> {
+        let permit = match Arc::clone(&self.idle).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => return Err(StartRoundError::StillRunning),
+            Err(TryAcquireError::Closed) => return Err(StartRoundError::Stopped),
+        };
+        let round = Round { time, permit };
+        self.rounds.try_send(round).map_err(|_| StartRoundError::Stopped)
+    }
+}
+
+/// The reason why a round was not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StartRoundError {
+    /// The round before it is still running.
+    #[error("the bus is still being read for the round before")]
+    StillRunning,
+    /// The task of the bus was stopped.
+    #[error("the bus is no longer read")]
+    Stopped,
+}
+
+/// Starts the task of a bus in the set; it ends when `stop` is cancelled, and never otherwise.
+///
+/// The task waits when `reports` is full, so the channel's capacity bounds what is not yet stored.
+pub fn spawn(
+    config: BusConfig,
+    tasks: &mut JoinSet<()>,
+    stop: CancellationToken,
+    reports: mpsc::Sender<Report>,
+) -> Bus {
+    // The permit lets one round exist at a time, so the channel never holds more.
+    let (sender, rounds) = mpsc::channel(1);
+    let bus = Bus {
+        name: config.name.as_str().into(),
+        idle: Arc::new(Semaphore::new(1)),
+        rounds: sender,
+    };
+    let name = config.name;
+    match config.port {
+        Port::MbusTcp {
+            endpoint,
+            timing,
+            meters,
+        } => {
+            let line = MbusLine::new(endpoint, timing);
+            let stations = meters.into_iter().map(MbusLine::station).collect();
+            let task = Task::new(name, line, stations, reports);
+            tasks.spawn(task.run(rounds, stop));
+        }
+        Port::ModbusTcp {
+            endpoint,
+            answer_timeout,
+            meters,
+        } => {
+            let line = ModbusLine::new(endpoint, answer_timeout);
+            let task = Task::new(name, line, meters, reports);
+            tasks.spawn(task.run(rounds, stop));
+        }
+    }
+    bus
+}
+
+/// A line with meters on it, which are asked one after the other.
+pub(crate) trait Line: Send {
+    /// What the line has to know of a meter, from one poll to the next.
+    type Meter: Send;
+
+    /// Reads a meter, tries and reconnects as often as its bounds allow.
+    fn poll(
+        &mut self,
+        meter: &mut Self::Meter,
+        statistics: &mut Statistics,
+    ) -> impl Future<Output = Result<MeterAnswer, PollError>> + Send;
+}
+
+#[derive(Debug)]
+struct Round {
+    time: Timestamp,
+    /// Given back when the last meter has been read.
+    permit: OwnedSemaphorePermit,
+}
+
+struct Task<L: Line> {
+    name: String,
+    line: L,
+    meters: Vec<Meter<L::Meter>>,
+    reports: mpsc::Sender<Report>,
+}
+
+struct Meter<M> {
+    name: String,
+    link: M,
+    breaker: Breaker,
+    statistics: Statistics,
+}
+
+impl<L: Line> Task<L> {
+    fn new(name: String, line: L, meters: Vec<MeterConfig<L::Meter>>, reports: mpsc::Sender<Report>) -> Self {
+        let meters = meters.into_iter().map(|meter| Meter {
+            name: meter.name,
+            link: meter.address,
+            breaker: Breaker::default(),
+            statistics: Statistics::default(),
+        });
+        Self {
+            name,
+            line,
+            meters: meters.collect(),
+            reports,
+        }
+    }
+
+    async fn run(mut self, mut rounds: mpsc::Receiver<Round>, stop: CancellationToken) {
+        let reading = async {
+            while let Some(round) = rounds.recv().await {
+                self.read_all(round).await;
+            }
+            // All handles are gone; the task stays, since one that ends means that the daemon is broken.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = reading => {}
+        }
+    }
+
+    async fn read_all(&mut self, round: Round) {
+        let mut permit = Some(round.permit);
+        let mut remaining = self.meters.len();
+        for meter in &mut self.meters {
+            remaining = remaining.saturating_sub(1);
+            let outcome = meter.read(&mut self.line).await;
+            if let Err(error) = &outcome {
+                let cause: &dyn std::error::Error = error;
+                tracing::warn!(
+                    bus = self.name,
+                    meter = meter.name,
+                    cause,
+                    "a meter gave no values"
+                );
+            }
+            let report = Report {
+                bus: self.name.clone(),
+                meter: meter.name.clone(),
+                round: round.time,
+                remaining,
+                outcome,
+                statistics: meter.statistics,
+            };
+            if remaining == 0 {
+                // Whoever gets the last report can start the next round at once.
+                drop(permit.take());
+            }
+            if self.reports.send(report).await.is_err() {
+                tracing::warn!(bus = self.name, "nobody takes the reports any more");
+            }
+        }
+    }
+}
+
+impl<M> Meter<M> {
+    async fn read<L: Line<Meter = M>>(&mut self, line: &mut L) -> Result<MeterAnswer, PollError> {
+        if let Some(rounds) = self.breaker.begin_round() {
+            self.statistics.skipped = self.statistics.skipped.saturating_add(1);
+            return Err(PollError::Skipped { rounds });
+        }
+        self.statistics.polls = self.statistics.polls.saturating_add(1);
+        let start = Instant::now();
+        let outcome = line.poll(&mut self.link, &mut self.statistics).await;
+        match &outcome {
+            Ok(_) => {
+                self.statistics.answers = self.statistics.answers.saturating_add(1);
+                self.statistics.answer_time = Some(start.elapsed());
+                self.breaker.answered();
+            }
+            Err(error) => match error.gap_reason() {
+                GapReason::NoAnswer => self.breaker.unanswered(),
+                GapReason::BadAnswer | GapReason::NotAvailable => self.breaker.answered(),
+                // Nothing is known about the meter.
+                GapReason::BusDown => {}
+            },
+        }
+        outcome
+    }
+}

@@ -1,0 +1,118 @@
+//! Opening the connection to a bus, with a timeout and with pauses between failures.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::PollError;
+
+/// How long a connection may take to open: several times the round trip of a slow mobile network.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause after the first failure, so that one failure in a round stands for all its meters.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause: well below a registration period, so that none is missed because of it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Opens connections to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    endpoint: String,
+    /// The pause after the last failure; zero if the last attempt succeeded.
+    pause: Duration,
+    not_before: Option<Instant>,
+}
+
+impl Connector {
+    pub(crate) const fn new(endpoint: String) -> Self {
+        Self {
+            endpoint,
+            pause: Duration::ZERO,
+            not_before: None,
+        }
+    }
+
+    /// Opens a connection, unless an attempt has failed a short time ago.
+    pub(crate) async fn connect(&mut self) -> Result<TcpStream, PollError> {
+        let wait = self
+            .not_before
+            .map_or(Duration::ZERO, |time| time.duration_since(Instant::now()));
+        if !wait.is_zero() {
+            return Err(PollError::ConnectPostponed { wait });
+        }
+        let error = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.endpoint)).await {
+            Ok(Ok(connection)) => match connection.set_nodelay(true) {
+                Ok(()) => {
+                    self.pause = Duration::ZERO;
+                    self.not_before = None;
+                    return Ok(connection);
+                }
+                Err(error) => PollError::Connect { kind: error.kind() },
+            },
+            Ok(Err(error)) => PollError::Connect { kind: error.kind() },
+            Err(_) => PollError::ConnectTimeout,
+        };
+        self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.not_before = Instant::now().checked_add(self.pause);
+        Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn closed_port() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_the_next_attempt_is_postponed() {
+        let mut connector = Connector::new(closed_port().await);
+        let refused = PollError::Connect {
+            kind: io::ErrorKind::ConnectionRefused,
+        };
+        assert_eq!(connector.connect().await.unwrap_err(), refused);
+        match connector.connect().await.unwrap_err() {
+            PollError::ConnectPostponed { wait } => assert!(wait <= FIRST_PAUSE),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_to_their_bound_and_end_with_a_success() {
+        let endpoint = closed_port().await;
+        let mut connector = Connector::new(endpoint.clone());
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert!(connector.connect().await.is_err());
+            pauses.push(connector.pause.as_secs());
+            tokio::time::advance(connector.pause).await;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        let _listener = TcpListener::bind(&endpoint).await.unwrap();
+        connector.connect().await.unwrap();
+        assert_eq!(connector.pause, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_does_not_answer_costs_the_timeout() {
+        // A listener whose queue is full drops further attempts without an answer.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let endpoint = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let connection = std::net::TcpStream::connect_timeout(&endpoint, Duration::from_millis(50));
+            waiting.extend(connection);
+        }
+        let mut connector = Connector::new(endpoint.to_string());
+        assert_eq!(connector.connect().await.unwrap_err(), PollError::ConnectTimeout);
+    }
+}

@@ -1,0 +1,27 @@
+//! The buses: one task per bus that reads its meters, round after round.
+//!
+//! A [`Bus`] is the handle of such a task. The daemon starts a round when the registration grid or
+//! the live display wants one; the task reads meter by meter and sends a [`Report`] for each. The
+//! protocols are the pure machines of the crates `mbus` and `modbus`; here are the sockets, the
+//! timeouts and the retries, and nowhere else. The wall clock is not read: the time of a round is
+//! the daemon's word, and waiting follows the monotonic clock of tokio.
+//!
+//! What is bounded: a connection attempt by a timeout, attempts by a growing pause, a meter by three
+//! tries for each request and then by a circuit breaker, rounds by the refusal to start one while
+//! another is running, reports by the receiver's channel.
+
+mod breaker;
+mod bus;
+mod config;
+mod connector;
+mod error;
+mod exception;
+mod mbus_line;
+mod modbus_line;
+mod report;
+
+pub use bus::{Bus, StartRoundError, spawn};
+pub use config::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MeterConfig, ModbusUnit, Port};
+pub use error::PollError;
+pub use exception::ModbusException;
+pub use report::{MeterAnswer, Report, Statistics};

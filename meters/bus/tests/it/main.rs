@@ -1,0 +1,10 @@
+//! The bus over real sockets, against the simulated meters.
+
+#[cfg(test)]
+mod mbus;
+#[cfg(test)]
+mod modbus;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod rounds;
