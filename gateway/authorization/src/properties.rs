@@ -1,0 +1,176 @@
+//! For random grants and queries, nothing other than granted is ever released, and all that is.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "the figures of these tests are small"
+)]
+
+use std::collections::BTreeSet;
+
+use model::{
+    Decimal, Element, Fingerprint, Gap, GapReason, Grant, Period, Quantity, Query, Reading, Span, Status,
+    Timestamp, Unit,
+};
+use proptest::prelude::*;
+
+use crate::decide;
+
+const NOW: i64 = 20_000;
+const METERS: [&str; 3] = ["M1", "M2", "M3"];
+const CODES: [&str; 3] = ["1-0:1.8.0*255", "1-0:2.8.0*255", "7-0:3.0.0*255"];
+const PATTERNS: [&str; 7] = [
+    "*",
+    "M1/*",
+    "*/1-0:1.8.0*255",
+    "*/1-0:x.8.0*255",
+    "M2/1-0:2.8.0*255",
+    "M3/7-0:3.0.0*255",
+    "*/7-x:3.0.0*255",
+];
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(seconds).unwrap()
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    prop::sample::select(vec![60, 90, 120, 300, 600, 900]).prop_map(|s| Span::from_seconds(s).unwrap())
+}
+
+fn period() -> impl Strategy<Value = Period> {
+    (NOW - 6_000..NOW + 2_000, 1i64..6_000)
+        .prop_map(|(from, length)| Period::new(at(from), at(from + length)).unwrap())
+}
+
+fn validity() -> impl Strategy<Value = Period> {
+    (NOW - 6_000..NOW + 2_000, 1i64..20_000)
+        .prop_map(|(from, length)| Period::new(at(from), at(from + length)).unwrap())
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let elements = prop::collection::vec(prop::sample::select(&PATTERNS[..]), 0..3);
+    (0u8..2, elements, span(), 1u32..12_000, validity()).prop_map(
+        |(supplier, elements, finest, history, validity)| Grant {
+            id: "rule".to_owned(),
+            supplier: Fingerprint::new([supplier; 32]),
+            elements: elements.iter().map(|text| text.parse().unwrap()).collect(),
+            finest,
+            history: Span::from_seconds(history).unwrap(),
+            validity,
+            purpose: "test".parse().unwrap(),
+        },
+    )
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    (prop::sample::select(&PATTERNS[..]), period(), span()).prop_map(|(elements, period, resolution)| Query {
+        elements: elements.parse().unwrap(),
+        period,
+        resolution,
+    })
+}
+
+/// A value for every half minute around `NOW` and every element, as a careless store would hand over.
+fn everything() -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for meter in METERS {
+        for code in CODES {
+            for time in (NOW - 7_000..NOW + 3_000).filter(|time| time % 30 == 0) {
+                readings.push(Reading {
+                    element: Element {
+                        meter: meter.parse().unwrap(),
+                        obis: code.parse().unwrap(),
+                    },
+                    time: at(time),
+                    quantity: Quantity {
+                        value: Decimal::whole(i128::from(time)),
+                        unit: Unit::WattHour,
+                    },
+                    status: Status::GOOD,
+                });
+            }
+        }
+    }
+    readings
+}
+
+/// Says in one sentence per condition what a grant permits; written apart from the code under test.
+fn permitted(grant: &Grant, query: &Query, element: &Element, time: Timestamp) -> bool {
+    let seconds = time.unix_seconds();
+    grant.supplier == Fingerprint::new([0; 32])
+        && grant.covers(element)
+        && query.elements.matches(element)
+        && grant.validity.contains(at(NOW))
+        && query.resolution.is_multiple_of(grant.finest)
+        && query.period.from().unix_seconds() >= NOW - i64::from(grant.history.seconds())
+        && query.period.contains(time)
+        && seconds <= NOW
+        && seconds % i64::from(query.resolution.seconds()) == 0
+}
+
+proptest! {
+    #[test]
+    fn exactly_what_is_granted_is_released(
+        grants in prop::collection::vec(grant(), 0..5),
+        query in query(),
+    ) {
+        let all = everything();
+        let expected: BTreeSet<_> = all
+            .iter()
+            .filter(|r| grants.iter().any(|grant| permitted(grant, &query, &r.element, r.time)))
+            .map(|r| (r.element.clone(), r.time, r.quantity.value.mantissa()))
+            .collect();
+        let Ok(granted) = decide(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
+            prop_assert!(expected.is_empty());
+            return Ok(());
+        };
+        let mut released = BTreeSet::new();
+        for series in granted.release(all, []).into_inner() {
+            prop_assert_eq!(series.step, query.resolution);
+            for (time, value, _) in series.points() {
+                released.insert((series.element.clone(), time, value.mantissa()));
+            }
+        }
+        prop_assert_eq!(released, expected);
+    }
+
+    #[test]
+    fn gaps_reveal_no_more_than_readings(
+        grants in prop::collection::vec(grant(), 0..5),
+        query in query(),
+    ) {
+        let Ok(granted) = decide(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
+            return Ok(());
+        };
+        // Readings at every second minute, gaps at every half minute.
+        let readings = everything().into_iter().filter(|r| r.time.unix_seconds() % 120 == 0);
+        let gaps = everything().into_iter().map(|r| Gap {
+            element: r.element,
+            time: r.time,
+            reason: GapReason::NoAnswer,
+        });
+        for series in granted.release(readings, gaps).into_inner() {
+            for (index, _) in &series.gaps {
+                let offset = i64::from(*index) * i64::from(series.step.seconds());
+                let time = at(series.start.unix_seconds() + offset);
+                let is_permitted = |grant: &Grant| permitted(grant, &query, &series.element, time);
+                prop_assert!(grants.iter().any(is_permitted));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_between_the_granted_points_can_be_pieced_together(
+        grant in grant(),
+        queries in prop::collection::vec(query(), 1..6),
+    ) {
+        for query in queries {
+            let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+                continue;
+            };
+            for series in granted.release(everything(), []).into_inner() {
+                for (time, ..) in series.points() {
+                    prop_assert!(grant.finest.has_on_grid(time));
+                }
+            }
+        }
+    }
+}
