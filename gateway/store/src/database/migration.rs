@@ -1,0 +1,51 @@
+//! Versions of the database, forward only.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::DatabaseError;
+
+/// `SMGW` in ASCII: what SQLite's header names the database's owner by.
+const APPLICATION_ID: i64 = 0x534d_4757;
+
+/// The scripts that lead from one version to the next; the first one makes version 1. Never edited.
+const SCRIPTS: [&str; 1] = [include_str!("../../schema/v1.sql")];
+
+/// Brings the database to the newest version, each step in one transaction.
+///
+/// Taking the first transaction also takes the exclusive lock.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
+    let mut done = usize::MAX;
+    while done > 0 {
+        done = step(connection)?;
+    }
+    Ok(())
+}
+
+/// Makes one step and returns the number of scripts that were run: 1, or 0 at the newest version.
+fn step(connection: &mut Connection) -> Result<usize, DatabaseError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let number = |sql| transaction.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let version = number("PRAGMA user_version")?;
+    let owner = number("PRAGMA application_id")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let is_empty = (version, owner, tables) == (0, 0, 0);
+    if owner != APPLICATION_ID && !is_empty {
+        return Err(DatabaseError::NotOurs);
+    }
+    let known = i64::try_from(SCRIPTS.len()).unwrap_or(i64::MAX);
+    if version > known {
+        return Err(DatabaseError::TooNew {
+            found: version,
+            known,
+        });
+    }
+    let script = usize::try_from(version).ok().and_then(|index| SCRIPTS.get(index));
+    let Some(script) = script else {
+        return Ok(0);
+    };
+    transaction.execute_batch(script)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", version.saturating_add(1))?;
+    transaction.commit()?;
+    Ok(1)
+}

@@ -1,0 +1,120 @@
+//! The database: readings and gaps, seen requests and the bundle, in one SQLite file.
+//!
+//! A write-ahead log with `synchronous = FULL`: what a call has confirmed is on the disk. The database
+//! belongs to one process at a time. SQLite has no checksums, so every row carries one that is
+//! checked when it is read; a damaged row costs itself, is reported and is never a wrong number.
+
+mod bundle;
+mod elements;
+mod error;
+mod migration;
+mod readings;
+mod requests;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::{Element, Timestamp};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::files;
+use elements::Elements;
+
+pub use bundle::{BundleError, InstalledBundle};
+pub use error::DatabaseError;
+pub use readings::{Damaged, Forgotten, Latest, Page, RegisterError, Registered, Round};
+pub use requests::{Remembered, RequestError};
+
+/// The length in bytes that the write-ahead log is cut back to: some 200 rounds of 200 readings.
+const WAL_BYTES: i64 = 8 << 20;
+
+/// SQLite's page cache in kibibytes; the gateway's memory is small.
+const CACHE_KIB: i64 = 2_048;
+
+/// The database of one gateway.
+#[derive(Debug)]
+pub struct Database {
+    inner: Mutex<Inner>,
+}
+
+/// The connection, and what is known about its content; that changes only after a commit.
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    elements: Elements,
+    /// The time of the latest reading of each element.
+    latest: BTreeMap<i64, Timestamp>,
+    /// The number of requests that are remembered.
+    requests: usize,
+}
+
+impl Database {
+    /// Opens the database in a file, makes it at the first start and migrates it forward.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError::Locked`] if another process has it open, [`DatabaseError::TooNew`] if a newer gateway
+    /// wrote it, [`DatabaseError::NotOurs`] if the file is another database, else what failed.
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let folder = path.parent().unwrap_or(path);
+        files::sync(folder)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        configure(&connection)?;
+        migration::migrate(&mut connection)?;
+        // The file may be new; SQLite forces its content onto the disk, the folder's entry is ours to.
+        files::sync(folder)?;
+        let elements = Elements::load(&connection)?;
+        let latest = readings::load_latest(&connection, &elements)?;
+        let requests = requests::count(&connection)?;
+        Ok(Self {
+            inner: Mutex::new(Inner {
+                connection,
+                elements,
+                latest,
+                requests,
+            }),
+        })
+    }
+
+    /// Returns every element that was ever registered, in order.
+    #[must_use]
+    pub fn elements(&self) -> Vec<Element> {
+        self.lock().elements.known().cloned().collect()
+    }
+
+    /// Returns how many rows of elements are damaged; their readings are reported as damaged too.
+    #[must_use]
+    pub fn damaged_elements(&self) -> usize {
+        self.lock().elements.damaged()
+    }
+
+    /// A panic under the lock leaves nothing half done: the transaction is rolled back, and what is kept
+    /// beside it changes only behind a commit.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets up the connection; the exclusive lock is taken by the first access behind it.
+fn configure(connection: &Connection) -> Result<(), DatabaseError> {
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(DatabaseError::JournalMode { found: mode });
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB.saturating_neg())?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}

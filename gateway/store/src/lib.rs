@@ -1,0 +1,136 @@
+//! The store: everything that the gateway persists, and nothing else does.
+//!
+//! What a call has confirmed survives a power cut. Two engines share the work. The [`Bindings`] are
+//! rows that can be burned once, in sled with fsync, read-back and markers around it. The
+//! [`Database`] is one SQLite file with readings and gaps, the ids of requests already seen and the
+//! installed bundle. This crate knows only the model's words; whatever else it keeps is opaque bytes
+//! to it.
+//!
+//! Every call blocks and belongs on a blocking thread. One process at a time owns a folder.
+//!
+//! | path in the folder | what it is |
+//! |---|---|
+//! | `gateway.db`, `gateway.db-wal` | the database |
+//! | `bindings/sled/` | the burned rows |
+//! | `bindings/KEY.burned` | a marker for each burned row, so that a lost one is noticed |
+//! | `bindings/intent` | what is about to be burned |
+//! | `bindings/lock` | held by the owner |
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
+mod bindings;
+#[cfg(test)]
+mod crash;
+mod database;
+mod files;
+
+use std::path::Path;
+
+pub use bindings::{
+    Bindings, BindingsError, BurnError, Burned, EngineError, Intent, Repair, RowFault, Tamper, Tampering,
+};
+pub use database::{
+    BundleError, Damaged, Database, DatabaseError, Forgotten, InstalledBundle, Latest, Page, RegisterError,
+    Registered, Remembered, RequestError, Round,
+};
+pub use files::FileError;
+
+/// The whole store of one gateway.
+#[derive(Debug)]
+pub struct Store {
+    bindings: Result<Bindings, BindingsError>,
+    database: Database,
+}
+
+impl Store {
+    /// Opens the store in a folder, and makes folder and store at the first start.
+    ///
+    /// Bindings that cannot be opened don't keep the database shut: the gateway measures on and
+    /// serves nothing, and [`Store::bindings`] says why.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the folder cannot be made or the database cannot be opened.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        files::make_folder(folder)?;
+        let database = Database::open(&folder.join("gateway.db"))?;
+        let bindings = Bindings::open(&folder.join("bindings"));
+        Ok(Self { bindings, database })
+    }
+
+    /// Returns the bindings.
+    ///
+    /// # Errors
+    ///
+    /// The [`BindingsError`] that kept them from being opened; it stays until the store is opened again.
+    pub const fn bindings(&self) -> Result<&Bindings, &BindingsError> {
+        self.bindings.as_ref()
+    }
+
+    /// Returns the database.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+/// The reason why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store's folder cannot be made.
+    #[error("the store's folder is out of reach")]
+    Folder(#[from] FileError),
+    /// The database cannot be opened.
+    #[error("the store's database cannot be opened")]
+    Database(#[from] DatabaseError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_is_made_at_the_first_start_and_found_at_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("var/smgw");
+        for _ in 0..2 {
+            let store = Store::open(&folder).unwrap();
+            assert_eq!(store.bindings().unwrap().binding().unwrap(), None);
+            assert_eq!(store.database().elements(), []);
+        }
+    }
+
+    #[test]
+    fn store_has_one_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let _owner = Store::open(folder.path()).unwrap();
+        let error = Store::open(folder.path()).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Database(DatabaseError::Locked)),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn unreadable_bindings_leave_the_readings_open() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        std::fs::write(folder.path().join("bindings/binding.burned"), "?").unwrap();
+        std::fs::remove_dir_all(folder.path().join("bindings/sled")).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(matches!(store.bindings(), Err(BindingsError::Tampered(_))));
+        assert_eq!(store.database().elements(), []);
+    }
+
+    #[test]
+    fn folder_that_is_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Store::open(&file.join("store")).unwrap_err();
+        assert!(matches!(error, StoreError::Folder(_)), "{error:?}");
+    }
+}
