@@ -29,8 +29,6 @@ use x509_cert::certificate::Version;
 
 pub use anchor::{TrustAnchor, VerifiedCertificate};
 pub use error::CertificateError;
-/// The word of [`model::KeySlot`] under the name that this crate's first users know.
-pub use model::KeySlot as Slot;
 pub use party::{Triple, VerifiedParty};
 pub use request::{CertificationRequest, RequestError};
 pub use subject::{PartyName, Role, Subject, SubjectError};
