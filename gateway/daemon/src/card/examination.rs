@@ -1,0 +1,207 @@
+//! The examination of a card: is it the bound one, and if none is bound yet, the binding.
+//!
+//! The binding has two phases, each safe to repeat after a power cut at any instant. First the
+//! gateway writes down what it is about to burn, the card is told to bind and its receipt is
+//! checked. Then the gateway burns the binding and confirms to the card. The card takes the same
+//! gateway with the same secret again until it is confirmed, and the store burns the same binding
+//! again without complaint, so the whole is simply done again from the start.
+
+use card::session::{BindOrder, CardIdentity};
+use card::{Anchor, LifeCycle};
+use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
+use messages::content::Content;
+use model::{Binding, Fingerprint, GatewayId};
+use store::{Bindings, Intent, Store};
+use zeroize::Zeroizing;
+
+use super::handle::Session;
+use super::obstacle::Obstacle;
+use super::standing::{Bundle, Identity};
+use crate::clock;
+use crate::report::Chain;
+
+/// The length of the secret that card and gateway share.
+const PAIRING_SECRET: usize = 16;
+
+/// Examines the card, binds it if none is bound yet, and returns the identity that it gives.
+pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, Obstacle> {
+    let bindings = store.bindings()?;
+    if let Some(tamper) = bindings.tampered()? {
+        return Err(Obstacle::GivenUp(tamper));
+    }
+    let life_cycle = session.life_cycle()?;
+    if life_cycle == LifeCycle::Blank {
+        return Err(Obstacle::Blank);
+    }
+    let shown = session.identity()?;
+    let binding = bindings.binding()?;
+    if let Some(binding) = &binding {
+        recognise(session, &shown, binding, life_cycle)?;
+    }
+    let (anchor, card) = verify(&shown)?;
+    match &binding {
+        Some(binding) => confirm(session, bindings, binding)?,
+        None => bind(session, bindings, &shown, &card)?,
+    }
+    session.prove(random()?, &shown)?;
+    let anchored = session.anchor()?;
+    Ok(Identity {
+        guid: shown.guid,
+        card,
+        anchor,
+        anchored_version: anchored.version,
+        anchored_digest: anchored.digest,
+        bundle: bundle_in_force(store, &anchored)?,
+    })
+}
+
+/// Compares what the card shows with what was burned.
+fn recognise(
+    session: &mut Session,
+    shown: &CardIdentity,
+    binding: &Binding,
+    life_cycle: LifeCycle,
+) -> Result<(), Obstacle> {
+    if shown.guid != binding.card {
+        return Err(Obstacle::OtherCard {
+            found: shown.guid,
+            bound: binding.card,
+        });
+    }
+    let certificate = Certificate::from_der(&shown.certificates.sig)?;
+    if certificate.spki_digest() != binding.card_key {
+        return Err(Obstacle::OtherKey);
+    }
+    match session.bound_to()? {
+        Some((gateway, _)) if gateway == binding.gateway => Ok(()),
+        Some((gateway, _)) => Err(Obstacle::BoundElsewhere { gateway }),
+        None => Err(Obstacle::SetBack { found: life_cycle }),
+    }
+}
+
+/// Verifies the card's certificates with the trust centre that the card itself names.
+fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
+    let anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
+    let certificates = Triple {
+        sig: Certificate::from_der(&shown.certificates.sig)?,
+        enc: Certificate::from_der(&shown.certificates.enc)?,
+        tls: Certificate::from_der(&shown.certificates.tls)?,
+    };
+    let card = anchor.verify_party(&certificates, clock::now(), Role::Card)?;
+    if card.card_id != Some(shown.guid) {
+        return Err(Obstacle::CertificateGuid { guid: shown.guid });
+    }
+    Ok((anchor, card))
+}
+
+/// Tells the card that the binding is burned, if a power cut kept it from being told.
+fn confirm(session: &mut Session, bindings: &Bindings, binding: &Binding) -> Result<(), Obstacle> {
+    if let Some((_, true)) = session.bound_to()? {
+        return Ok(());
+    }
+    let intent = bindings.intent()?.filter(|intent| intent.binding == *binding);
+    let intent = intent.ok_or(Obstacle::NoPairing)?;
+    session.confirm(&order(&intent)?)?;
+    Ok(())
+}
+
+/// Binds card and gateway to each other, irreversibly.
+fn bind(
+    session: &mut Session,
+    bindings: &Bindings,
+    shown: &CardIdentity,
+    card: &VerifiedParty,
+) -> Result<(), Obstacle> {
+    let begun = bindings.intent()?;
+    let card_key = card.sig.certificate().spki_digest();
+    let ours = begun.as_ref().map(|intent| intent.binding.gateway);
+    if let Some((gateway, _)) = session.bound_to()?
+        && ours != Some(gateway)
+    {
+        return Err(Obstacle::BoundElsewhere { gateway });
+    }
+    let intent = match begun {
+        Some(intent) if (intent.binding.card, intent.binding.card_key) == (shown.guid, card_key) => intent,
+        _ => {
+            let intent = new_intent(shown, card_key, ours)?;
+            bindings.begin(&intent)?;
+            intent
+        }
+    };
+    let order = order(&intent)?;
+    tracing::info!(guid = %shown.guid, gateway = %intent.binding.gateway, "binding to the card in the reader");
+    session.bind(&order, shown)?;
+    bindings.burn(&intent.binding)?;
+    session.confirm(&order)?;
+    tracing::info!(guid = %shown.guid, "bound for good");
+    Ok(())
+}
+
+fn new_intent(
+    shown: &CardIdentity,
+    card_key: Fingerprint,
+    gateway: Option<GatewayId>,
+) -> Result<Intent, Obstacle> {
+    let gateway = match gateway {
+        Some(gateway) => gateway,
+        None => GatewayId::new(random()?),
+    };
+    let secret: Zeroizing<[u8; PAIRING_SECRET]> = Zeroizing::new(random()?);
+    Ok(Intent {
+        binding: Binding {
+            card: shown.guid,
+            card_key,
+            gateway,
+            time: clock::now(),
+        },
+        pairing: Zeroizing::new(secret.to_vec()),
+    })
+}
+
+fn order(intent: &Intent) -> Result<BindOrder, Obstacle> {
+    let secret: [u8; PAIRING_SECRET] = intent
+        .pairing
+        .as_slice()
+        .try_into()
+        .map_err(|_| Obstacle::NoPairing)?;
+    Ok(BindOrder {
+        gateway: intent.binding.gateway,
+        pairing_secret: Zeroizing::new(secret),
+        nonce: random()?,
+    })
+}
+
+/// Returns the stored bundle if it is the one that the card vouches for; an older or altered one
+/// is left aside, and the TSM is to send the right one.
+fn bundle_in_force(store: &Store, anchored: &Anchor) -> Result<Option<Bundle>, Obstacle> {
+    let Some(stored) = store.database().bundle()? else {
+        return Ok(None);
+    };
+    let digest = messages::content::bundle_digest(&stored.content);
+    if (stored.version, digest) != (anchored.version, anchored.digest) {
+        tracing::warn!(
+            stored = stored.version,
+            anchored = anchored.version,
+            "the stored bundle is not the one that the card vouches for; nothing is granted until the TSM sends it"
+        );
+        return Ok(None);
+    }
+    match Content::parse(&stored.content) {
+        Ok(Content::Bundle(content)) => Ok(Some(Bundle::new(stored.version, digest, content))),
+        Ok(_) => Ok(None),
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "the stored bundle is of a format that this software cannot read");
+            Ok(None)
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Obstacle> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Obstacle::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod tests;

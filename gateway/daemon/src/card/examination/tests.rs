@@ -1,0 +1,295 @@
+//! Cards of every kind meet a gateway of every kind.
+
+use std::path::{Path, PathBuf};
+
+use card::applet::{Applet, CardState};
+use card::personalization::personalize;
+use card::{CardSession, Contact, Point, Transport};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use messages::certificate::Subject;
+use messages::certificate::profile::{self, CertificateContent, SerialNumber};
+use messages::keys::PublicPoint;
+use messages::software::{SoftwareKey, SoftwareKeyError};
+use model::{CardId, GatewayState, Period, Span};
+use tempfile::TempDir;
+
+use super::*;
+use crate::card::reader::{self, ReaderError};
+use crate::config::CardSlot;
+
+/// A trust centre that personalises cards.
+struct Center {
+    key: SoftwareKey,
+    anchor: TrustAnchor,
+    validity: Period,
+}
+
+impl Center {
+    fn new() -> Self {
+        let key = SoftwareKey::generate(&mut SysRng).unwrap();
+        let now = clock::now();
+        let validity = Period::new(now.saturating_sub(Span::DAY), now.saturating_add(Span::DAY)).unwrap();
+        let serial = SerialNumber::from_random([1; 16]);
+        let name = "Test centre".parse().unwrap();
+        let anchor = profile::issue_root(name, key.public_point(), serial, validity, &key).unwrap();
+        Self {
+            key,
+            anchor,
+            validity,
+        }
+    }
+
+    /// Puts a personalised card into the file.
+    fn personalize(&self, file: &Path, guid: &str) {
+        let guid: CardId = guid.parse().unwrap();
+        std::fs::write(file, CardState::blank().to_bytes().unwrap()).unwrap();
+        let contact = Contact {
+            name: "Test centre".to_owned(),
+            certificate: self.anchor.certificate().as_der().to_vec(),
+        };
+        let certify = |slot, point: &Point| {
+            let content = CertificateContent {
+                subject: Subject::card(guid),
+                slot,
+                public_key: PublicPoint::from_sec1(&point.to_bytes()).unwrap(),
+                serial_number: SerialNumber::from_random([2; 16]),
+                validity: self.validity,
+            };
+            let certificate = profile::issue(&content, &self.anchor, &self.key);
+            certificate.map(|certificate| certificate.as_der().to_vec())
+        };
+        let card = reader::power_on(&CardSlot::Soft(file.to_owned())).unwrap();
+        let personalized =
+            personalize::<_, profile::IssueError<SoftwareKeyError>>(card, guid, &contact, certify);
+        assert!(personalized.is_ok(), "{personalized:?}");
+    }
+}
+
+/// A gateway with its store, and the file that stands for its reader.
+struct Gateway {
+    folder: TempDir,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    fn card(&self) -> PathBuf {
+        self.folder.path().join("card")
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.folder.path().join("data")).unwrap()
+    }
+
+    /// Starts, examines what is in the reader, and stops.
+    fn examine(&self) -> Result<Identity, Obstacle> {
+        let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(self.card()))?)?;
+        examine(&mut session, &self.store())
+    }
+
+    fn refusal(&self) -> Obstacle {
+        let obstacle = self.examine().map(|identity| identity.guid).unwrap_err();
+        let bound = self.store().bindings().unwrap().binding().unwrap().is_some();
+        let expected = if bound {
+            GatewayState::CardForeign
+        } else {
+            GatewayState::Unbound
+        };
+        assert_eq!(obstacle.state(bound), expected, "{obstacle}");
+        obstacle
+    }
+}
+
+const GUID: &str = "fd5a::1";
+
+fn bound() -> (Center, Gateway) {
+    let (center, gateway) = (Center::new(), Gateway::new());
+    center.personalize(&gateway.card(), GUID);
+    gateway.examine().unwrap();
+    (center, gateway)
+}
+
+#[test]
+fn the_first_card_is_bound_and_known_again() {
+    let (_, gateway) = bound();
+    let identity = gateway.examine().unwrap();
+    assert_eq!(identity.guid, GUID.parse().unwrap());
+    let binding = gateway.store().bindings().unwrap().binding().unwrap().unwrap();
+    assert_eq!(binding.card, identity.guid);
+    let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
+    assert_eq!(session.bound_to().unwrap(), Some((binding.gateway, true)));
+}
+
+#[test]
+fn a_second_card_is_refused() {
+    let (center, gateway) = bound();
+    center.personalize(&gateway.card(), "fd5a::2");
+    assert!(matches!(gateway.refusal(), Obstacle::OtherCard { .. }));
+}
+
+#[test]
+fn a_wiped_card_is_refused() {
+    let (_, gateway) = bound();
+    std::fs::write(gateway.card(), CardState::blank().to_bytes().unwrap()).unwrap();
+    assert!(matches!(gateway.refusal(), Obstacle::Blank));
+}
+
+#[test]
+fn a_copy_with_other_keys_is_refused() {
+    let (center, gateway) = bound();
+    center.personalize(&gateway.card(), GUID);
+    assert!(matches!(gateway.refusal(), Obstacle::OtherKey));
+}
+
+#[test]
+fn the_bound_card_set_back_to_before_the_binding_is_refused() {
+    let (center, gateway) = (Center::new(), Gateway::new());
+    center.personalize(&gateway.card(), GUID);
+    let before = std::fs::read(gateway.card()).unwrap();
+    gateway.examine().unwrap();
+    std::fs::write(gateway.card(), before).unwrap();
+    assert!(matches!(gateway.refusal(), Obstacle::SetBack { .. }));
+}
+
+#[test]
+fn a_card_of_another_gateway_is_refused_and_lives() {
+    let (_, first) = bound();
+    let second = Gateway::new();
+    std::fs::copy(first.card(), second.card()).unwrap();
+    assert!(matches!(second.refusal(), Obstacle::BoundElsewhere { .. }));
+    std::fs::copy(second.card(), first.card()).unwrap();
+    assert!(first.examine().is_ok());
+}
+
+#[test]
+fn a_blank_card_is_no_card_to_bind() {
+    let gateway = Gateway::new();
+    std::fs::write(gateway.card(), CardState::blank().to_bytes().unwrap()).unwrap();
+    assert!(matches!(gateway.refusal(), Obstacle::Blank));
+}
+
+#[test]
+fn an_empty_reader_and_a_damaged_card_are_named() {
+    let gateway = Gateway::new();
+    let refused = gateway.examine().map(|identity| identity.guid);
+    assert!(matches!(refused, Err(Obstacle::Reader(ReaderError::NoCard))));
+    std::fs::write(gateway.card(), "no card").unwrap();
+    let refused = gateway.examine().map(|identity| identity.guid);
+    assert!(matches!(refused, Err(Obstacle::Reader(ReaderError::Damaged(_)))));
+}
+
+#[test]
+fn a_card_in_another_reader_is_in_use() {
+    let (_, gateway) = bound();
+    let slot = CardSlot::Soft(gateway.card());
+    let first = reader::power_on(&slot).unwrap();
+    assert!(matches!(reader::power_on(&slot), Err(ReaderError::InUse)));
+    drop(first);
+    assert!(reader::power_on(&slot).is_ok());
+}
+
+#[test]
+fn a_given_up_gateway_serves_no_more() {
+    let (_, gateway) = bound();
+    let store = gateway.store();
+    store
+        .bindings()
+        .unwrap()
+        .burn_tamper("the card was torn out", clock::now())
+        .unwrap();
+    drop(store);
+    let refused = gateway.examine().map(|identity| identity.guid).unwrap_err();
+    assert!(matches!(refused, Obstacle::GivenUp(_)));
+    assert_eq!(refused.state(true), GatewayState::Tampered);
+}
+
+/// A card in whose reader the power fails before or after the nth command.
+struct Failing {
+    applet: Applet,
+    file: PathBuf,
+    commands_left: usize,
+    after: bool,
+}
+
+impl Transport for Failing {
+    type Error = ReaderError;
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
+        if self.commands_left == 0 && !self.after {
+            return Err(ReaderError::NoCard);
+        }
+        let answer = self.applet.process(command, &mut UnwrapErr(SysRng));
+        std::fs::write(&self.file, self.applet.state().to_bytes()?)?;
+        if self.commands_left == 0 {
+            return Err(ReaderError::NoCard);
+        }
+        self.commands_left -= 1;
+        Ok(answer.response.to_vec())
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_command_of_the_binding_costs_nothing() {
+    let center = Center::new();
+    let mut cuts = 0;
+    for after in [false, true] {
+        for commands_left in 0.. {
+            let gateway = Gateway::new();
+            center.personalize(&gateway.card(), GUID);
+            let state = CardState::from_bytes(&std::fs::read(gateway.card()).unwrap()).unwrap();
+            let reader = Failing {
+                applet: Applet::power_on(state),
+                file: gateway.card(),
+                commands_left,
+                after,
+            };
+            let reader: reader::Reader = Box::new(reader);
+            let first = CardSession::open(reader).map_err(Obstacle::from);
+            let first = first.and_then(|mut session| examine(&mut session, &gateway.store()));
+            let second = gateway.examine().unwrap();
+            assert_eq!(
+                second.guid,
+                GUID.parse().unwrap(),
+                "cut at command {commands_left}"
+            );
+            if first.is_ok() {
+                break;
+            }
+            cuts += 1;
+        }
+    }
+    assert!(cuts >= 40, "{cuts} cuts are fewer than the binding has commands");
+}
+
+#[test]
+fn an_altered_or_older_bundle_is_not_in_force() {
+    let (_, gateway) = bound();
+    let store = gateway.store();
+    store.database().install_bundle(1, [7; 32], b"{}").unwrap();
+    drop(store);
+    assert!(gateway.examine().unwrap().bundle.is_none());
+}
+
+#[test]
+fn a_certificate_that_is_not_the_cards_is_refused() {
+    let (_, gateway) = bound();
+    let other = Center::new();
+    let (card, second) = (Gateway::new(), Gateway::new());
+    other.personalize(&card.card(), "fd5a::3");
+    let stored = std::fs::read_to_string(card.card()).unwrap();
+    let guids = [
+        "fd5a0000000000000000000000000003",
+        "fd5a0000000000000000000000000004",
+    ];
+    let forged = stored.replacen(guids[0], guids[1], 1);
+    assert_ne!(stored, forged);
+    std::fs::write(second.card(), forged).unwrap();
+    let refusal = second.refusal();
+    assert!(matches!(refusal, Obstacle::CertificateGuid { .. }), "{refusal:?}");
+    assert!(gateway.examine().is_ok());
+}

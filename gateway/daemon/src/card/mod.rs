@@ -1,0 +1,24 @@
+//! The card in its reader, and what the gateway may do because of it.
+//!
+//! PC/SC calls block, so one thread owns the card: the [`custodian`]. Everybody else has a
+//! [`CardHandle`]. The custodian also owns the binding, since both only mean something together:
+//! it examines every card that appears, binds the first one, and publishes the [`Standing`] that
+//! decides what is served.
+
+mod custodian;
+mod examination;
+mod handle;
+mod keys;
+mod obstacle;
+mod reader;
+#[cfg(feature = "soft-card")]
+mod soft;
+mod standing;
+mod tls;
+
+pub(crate) use custodian::{Custodian, CustodianThread};
+pub(crate) use handle::{CardFault, CardHandle};
+pub(crate) use keys::CardKeys;
+pub(crate) use reader::SOFT_CARD;
+pub(crate) use standing::{Bundle, Identity, Standing};
+pub(crate) use tls::server_config;

@@ -1,0 +1,94 @@
+//! What the gateway may do at the moment, and with whose identity.
+
+use std::sync::Arc;
+
+use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
+use messages::content::SupplierEntry;
+use model::{CardId, Fingerprint, GatewayState, Grant};
+
+/// What the custodian publishes: the state, and what belongs to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    /// What the gateway may do.
+    pub(crate) state: GatewayState,
+    /// Why, if there is more to say than the state itself says.
+    pub(crate) detail: Option<String>,
+    /// The GUID that the gateway is bound to, whether its card is there or not.
+    pub(crate) bound_to: Option<CardId>,
+    /// The identity of the bound card while it is there; nothing is served without it.
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+impl Standing {
+    /// The standing before the first examination.
+    pub(crate) const fn unknown() -> Self {
+        Self {
+            state: GatewayState::Unbound,
+            detail: None,
+            bound_to: None,
+            identity: None,
+        }
+    }
+}
+
+/// The identity with which the gateway speaks to the WAN.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The GUID.
+    pub(crate) guid: CardId,
+    /// The card's certificates, verified when it was examined.
+    pub(crate) card: VerifiedParty,
+    /// The trust centre that the card trusts.
+    pub(crate) anchor: TrustAnchor,
+    /// The version of the bundle that the card says is in force, 0 for none.
+    pub(crate) anchored_version: u64,
+    /// The digest of that bundle.
+    pub(crate) anchored_digest: Fingerprint,
+    /// The bundle, if the stored one is the one that the card says is in force.
+    pub(crate) bundle: Option<Bundle>,
+}
+
+impl Identity {
+    /// Returns version and digest of the bundle that the card says is in force.
+    pub(crate) const fn anchored(&self) -> (u64, Fingerprint) {
+        (self.anchored_version, self.anchored_digest)
+    }
+}
+
+/// A bundle that is in force.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    /// Its version.
+    pub(crate) version: u64,
+    /// Its digest.
+    pub(crate) digest: Fingerprint,
+    suppliers: Vec<SupplierEntry>,
+    grants: Vec<Grant>,
+}
+
+impl Bundle {
+    /// Takes over the content of a bundle that the card vouches for.
+    pub(crate) fn new(version: u64, digest: Fingerprint, content: messages::content::Bundle) -> Self {
+        Self {
+            version,
+            digest,
+            suppliers: content.suppliers,
+            grants: content.grants,
+        }
+    }
+
+    /// Returns the grants.
+    pub(crate) fn grants(&self) -> &[Grant] {
+        &self.grants
+    }
+
+    /// Finds an unlocked supplier by the fingerprint of its SIG certificate.
+    pub(crate) fn supplier(&self, fingerprint: Fingerprint) -> Option<&SupplierEntry> {
+        let named = |entry: &&SupplierEntry| sig(entry).fingerprint() == fingerprint;
+        self.suppliers.iter().find(named)
+    }
+}
+
+const fn sig(entry: &SupplierEntry) -> &Certificate {
+    &entry.certificates.sig
+}

@@ -1,0 +1,96 @@
+//! TLS with the key on the card.
+
+use std::sync::Arc;
+
+use card::CardError;
+use messages::certificate::Certificate;
+use p256::ecdsa;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
+use sha2::{Digest, Sha256};
+
+use super::handle::{CardFault, CardHandle};
+use super::standing::Identity;
+use crate::report::Chain;
+
+/// The TLS key of the card, as rustls wants it.
+#[derive(Debug, Clone)]
+struct CardTlsKey {
+    card: CardHandle,
+}
+
+impl SigningKey for CardTlsKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered
+            .contains(&SignatureScheme::ECDSA_NISTP256_SHA256)
+            .then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for CardTlsKey {
+    /// Signs on the card. rustls signs synchronously, so the runtime is told that this blocks.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let digest: [u8; 32] = Sha256::digest(message).into();
+        let sign = || self.card.call(move |session| session.sign_handshake(&digest));
+        let signed = tokio::task::block_in_place(sign).and_then(|signature| {
+            let signature = ecdsa::Signature::from_slice(signature.as_bytes());
+            Ok(signature.map_err(|_| CardError::Answer {
+                command: "PSO: COMPUTE DIGITAL SIGNATURE",
+            })?)
+        });
+        match signed {
+            Ok(signature) => Ok(signature.to_der().as_bytes().to_vec()),
+            Err(fault) => Err(general(&fault)),
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}
+
+fn general(fault: &CardFault) -> rustls::Error {
+    rustls::Error::General(Chain(fault).to_string())
+}
+
+/// The reason why there is no TLS for this identity.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up for the card's identity")]
+pub(crate) enum TlsSetupError {
+    /// rustls does not accept a certificate or key.
+    Rustls(#[from] rustls::Error),
+    /// The trust centre's certificate is not accepted as a root.
+    Root(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Builds the server's side of mutual TLS 1.3: the card's key, and clients of its trust centre only.
+pub(crate) fn server_config(
+    card: &CardHandle,
+    identity: &Identity,
+) -> Result<Arc<ServerConfig>, TlsSetupError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(der(identity.anchor.certificate()))?;
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    let key = CertifiedKey::new(
+        vec![der(identity.card.tls.certificate())],
+        Arc::new(CardTlsKey { card: card.clone() }),
+    );
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    Ok(Arc::new(config))
+}
+
+fn der(certificate: &Certificate) -> CertificateDer<'static> {
+    CertificateDer::from(certificate.as_der().to_vec())
+}

@@ -1,0 +1,133 @@
+//! The command line. Results go to standard output, everything else to standard error.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::life;
+use crate::local::control::{self, ControlError};
+use crate::report::Chain;
+use crate::status::Status;
+
+/// The configuration file of an installed gateway.
+const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
+
+/// The exit codes, after sysexits.h where that has one.
+const FAILURE: u8 = 1;
+const UNAVAILABLE: u8 = 69;
+const CONFIGURATION: u8 = 78;
+
+/// Smart-meter gateway: polls meters, keeps what they say, and hands it to whom the card permits.
+#[derive(Debug, Parser)]
+#[command(
+    name = "smgw",
+    version,
+    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 78 wrong configuration."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway until it is stopped by SIGTERM or SIGINT.
+    Run(ConfigFile),
+    /// Shows the state of the gateway that is running: binding, meters, last values.
+    Status {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Print one JSON document (schema smgw.status/1).
+        #[arg(long)]
+        json: bool,
+    },
+    /// Looks after the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Checks a configuration without starting anything; names file, line and key of a fault.
+    Check {
+        /// The file to check.
+        #[arg(default_value = DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+impl Cli {
+    /// Carries out the command and returns the exit code.
+    pub(crate) fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(file) => with_config(file.config, |config| match life::run(config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(FAILURE, &error),
+            }),
+            Command::Status { file, json } => {
+                with_config(file.config, |config| match control::ask(&config.control_socket) {
+                    Ok(status) => show(&status, json),
+                    Err(error @ ControlError::NoDaemon { .. }) => fail(UNAVAILABLE, &error),
+                    Err(error) => fail(FAILURE, &error),
+                })
+            }
+            Command::Config {
+                command: ConfigCommand::Check { file },
+            } => with_config(file, |config| print(&config.to_string())),
+        }
+    }
+}
+
+fn with_config(file: PathBuf, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::read(&file) {
+        Ok(config) => then(config),
+        Err(error) => fail(CONFIGURATION, &error),
+    }
+}
+
+fn show(status: &Status, json: bool) -> ExitCode {
+    if !json {
+        return print(&status.to_string());
+    }
+    match serde_json::to_string(status) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(error) => fail(FAILURE, &error),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILURE, &error),
+    }
+}
+
+/// Says on standard error what failed. If even that fails, the exit code still tells.
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    drop(writeln!(io::stderr(), "smgw: {}", Chain(error)));
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,232 @@
+//! The configuration: one TOML file, read once into a checked type.
+//!
+//! Keys that nobody knows are refused, since a mistyped key is a setting that silently does not
+//! hold. Every error names file, line and key.
+
+mod document;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use bus::{BusConfig, Port};
+use model::Span;
+use toml::Spanned;
+
+use document::Document;
+
+/// The greatest size of a configuration file: thousands of meters fit.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// What the gateway runs with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The folder of the store.
+    pub(crate) data: PathBuf,
+    /// How often elements are registered for good.
+    pub(crate) registration_period: Span,
+    /// Where the card is.
+    pub(crate) card: CardSlot,
+    /// The Unix socket for the command line.
+    pub(crate) control_socket: PathBuf,
+    /// Where the local web listens, if it does.
+    pub(crate) web: Option<SocketAddr>,
+    /// Where suppliers and the TSM reach the gateway, if directly.
+    pub(crate) wan: Option<SocketAddr>,
+    /// The buses and their meters.
+    pub(crate) buses: Vec<BusConfig>,
+}
+
+/// Where the card is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CardSlot {
+    /// There is no reader; the gateway only measures.
+    None,
+    /// The card is a file, for demonstrations and tests.
+    #[cfg(feature = "soft-card")]
+    Soft(PathBuf),
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names file, line and key.
+    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        };
+        let size = std::fs::metadata(file).map_err(unreadable)?.len();
+        if size > MAX_FILE {
+            return Err(ConfigError::TooLarge {
+                file: file.to_owned(),
+            });
+        }
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        Self::parse(&text).map_err(|fault| ConfigError::Fault {
+            file: file.to_owned(),
+            line: fault.line(&text),
+            fault,
+        })
+    }
+
+    /// Reads and checks a configuration.
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        let document: Document = toml::from_str(text).map_err(|error| Fault::Toml(Box::new(error)))?;
+        if let Some(web) = &document.web
+            && !web.listen.get_ref().ip().is_loopback()
+        {
+            return Err(Fault::WebNotLocal {
+                at: web.listen.span().start,
+            });
+        }
+        let mut names = BTreeSet::new();
+        let mut unique = |name: &Spanned<String>| {
+            if names.insert(name.get_ref().clone()) {
+                Ok(())
+            } else {
+                Err(Fault::DuplicateName {
+                    name: name.get_ref().clone(),
+                    at: name.span().start,
+                })
+            }
+        };
+        let mut buses = Vec::with_capacity(document.bus.len());
+        for bus in &document.bus {
+            unique(&bus.name)?;
+            for meter in &bus.meter {
+                unique(&meter.name)?;
+            }
+            buses.push(bus.check()?);
+        }
+        Ok(Self {
+            data: document.data,
+            registration_period: document.registration_period,
+            card: document.card.slot()?,
+            control_socket: document.control.socket,
+            web: document.web.map(|web| web.listen.into_inner()),
+            wan: document.wan.map(|wan| wan.listen),
+            buses,
+        })
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+        };
+        writeln!(formatter, "data                 {}", self.data.display())?;
+        writeln!(formatter, "registration period  {}", self.registration_period)?;
+        match &self.card {
+            CardSlot::None => writeln!(formatter, "card                 none")?,
+            #[cfg(feature = "soft-card")]
+            CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
+        }
+        writeln!(
+            formatter,
+            "control socket       {}",
+            self.control_socket.display()
+        )?;
+        writeln!(formatter, "local web            {}", address(self.web))?;
+        writeln!(formatter, "WAN, direct          {}", address(self.wan))?;
+        for bus in &self.buses {
+            let (protocol, endpoint, meters): (_, _, Vec<&str>) = match &bus.port {
+                Port::MbusTcp { endpoint, meters, .. } => (
+                    "M-Bus",
+                    endpoint,
+                    meters.iter().map(|meter| meter.name.as_str()).collect(),
+                ),
+                Port::ModbusTcp { endpoint, meters, .. } => (
+                    "Modbus",
+                    endpoint,
+                    meters.iter().map(|meter| meter.name.as_str()).collect(),
+                ),
+            };
+            writeln!(
+                formatter,
+                "bus {:<16} {protocol} at {endpoint}: {}",
+                bus.name,
+                meters.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The reason why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{} cannot be read", file.display())]
+    Unreadable {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is larger than 1 MiB and no configuration", file.display())]
+    TooLarge { file: PathBuf },
+    #[error("{}, line {line}", file.display())]
+    Fault {
+        file: PathBuf,
+        line: usize,
+        #[source]
+        fault: Fault,
+    },
+}
+
+/// What is wrong in a configuration; `at` is the offset in bytes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("{}", .0.message())]
+    Toml(Box<toml::de::Error>),
+    #[error("the name {name:?} is used twice; buses and meters each need their own")]
+    DuplicateName { name: String, at: usize },
+    #[error("bus: give either mbus or modbus, the endpoint host:port")]
+    Protocol { at: usize },
+    #[error("meter: an M-Bus meter needs primary, 0 to 250, and no other address")]
+    MbusMeter { at: usize },
+    #[error("meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address")]
+    ModbusMeter { at: usize },
+    #[error("profile: there is no profile {name:?}; there are {known}")]
+    UnknownProfile { name: String, known: String, at: usize },
+    #[error("profile: it is damaged")]
+    Profile {
+        at: usize,
+        #[source]
+        source: Box<modbus::ProfileError>,
+    },
+    #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
+    WebNotLocal { at: usize },
+    #[cfg(not(feature = "soft-card"))]
+    #[error("card.soft: this build has no soft card; it is for demonstrations and never in production")]
+    NoSoftCard { at: usize },
+}
+
+impl Fault {
+    /// Returns the line of the fault, counted from 1.
+    fn line(&self, text: &str) -> usize {
+        let at = match self {
+            Self::Toml(error) => error.span().map_or(0, |span| span.start),
+            Self::DuplicateName { at, .. }
+            | Self::Protocol { at }
+            | Self::MbusMeter { at }
+            | Self::ModbusMeter { at }
+            | Self::UnknownProfile { at, .. }
+            | Self::Profile { at, .. }
+            | Self::WebNotLocal { at } => *at,
+            #[cfg(not(feature = "soft-card"))]
+            Self::NoSoftCard { at } => *at,
+        };
+        text.bytes()
+            .take(at)
+            .filter(|byte| *byte == b'\n')
+            .count()
+            .saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

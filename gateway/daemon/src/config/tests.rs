@@ -1,0 +1,128 @@
+use super::*;
+
+const GOOD: &str = r#"
+data = "/var/lib/smgw"
+registration_period = "PT5S"
+
+[control]
+socket = "/run/smgw/smgw.sock"
+
+[[bus]]
+name = "cellar"
+mbus = "127.0.0.1:10001"
+
+[[bus.meter]]
+name = "gas"
+primary = 1
+"#;
+
+fn fault(text: &str) -> (usize, String) {
+    let fault = Config::parse(text).unwrap_err();
+    (fault.line(text), fault.to_string())
+}
+
+#[test]
+fn the_sample_is_a_valid_configuration() {
+    let config = Config::parse(include_str!("../../smgw.toml")).unwrap();
+    assert_eq!(config.registration_period, Span::QUARTER_HOUR);
+}
+
+#[test]
+fn a_configuration_is_shown_as_it_is_in_force() {
+    let shown = Config::parse(GOOD).unwrap().to_string();
+    assert!(shown.contains("registration period  PT5S"), "{shown}");
+    assert!(shown.contains("M-Bus at 127.0.0.1:10001: gas"), "{shown}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let (line, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nbaudrate = 2400"));
+    assert_eq!(line, 15);
+    assert!(message.contains("unknown field `baudrate`"), "{message}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_with_its_line() {
+    let (line, message) = fault(&GOOD.replace("\"PT5S\"", "5"));
+    assert_eq!(line, 3);
+    assert!(message.contains("invalid type"), "{message}");
+    let (line, message) = fault(&GOOD.replace("PT5S", "5 s"));
+    assert_eq!(line, 3);
+    assert!(message.contains("PT15M"), "{message}");
+}
+
+#[test]
+fn names_are_unique() {
+    let (line, message) = fault(&format!(
+        "{GOOD}\n[[bus.meter]]\nname = \"cellar\"\nprimary = 2\n"
+    ));
+    assert_eq!(line, 17);
+    assert!(message.contains("\"cellar\" is used twice"), "{message}");
+}
+
+#[test]
+fn a_bus_has_one_protocol() {
+    for replacement in ["", "mbus = \"a:1\"\nmodbus = \"b:2\""] {
+        let (_, message) = fault(&GOOD.replace("mbus = \"127.0.0.1:10001\"", replacement));
+        assert!(message.contains("either mbus or modbus"), "{message}");
+    }
+}
+
+#[test]
+fn a_meter_has_the_address_of_its_protocol() {
+    let (_, message) = fault(&GOOD.replace("primary = 1", "primary = 251"));
+    assert!(message.contains("primary, 0 to 250"), "{message}");
+    let (_, message) = fault(&GOOD.replace("primary = 1", "unit = 1"));
+    assert!(message.contains("primary, 0 to 250"), "{message}");
+    let modbus = GOOD.replace("mbus = ", "modbus = ");
+    let (_, message) = fault(&modbus);
+    assert!(message.contains("needs unit"), "{message}");
+    let (line, message) = fault(&modbus.replace("primary = 1", "unit = 1\nprofile = \"acme-1\""));
+    assert_eq!(line, 15);
+    assert!(
+        message.contains("no profile \"acme-1\"; there are eastron-sdm630"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_local_page_stays_on_the_device() {
+    let (line, message) = fault(&GOOD.replace("[control]", "[web]\nlisten = \"0.0.0.0:80\"\n[control]"));
+    assert_eq!(line, 6);
+    assert!(message.contains("loopback"), "{message}");
+}
+
+#[cfg(not(feature = "soft-card"))]
+#[test]
+fn a_production_build_has_no_soft_card() {
+    let (line, message) = fault(&GOOD.replace("[control]", "[card]\nsoft = \"card\"\n[control]"));
+    assert_eq!(line, 6);
+    assert!(message.contains("no soft card"), "{message}");
+}
+
+#[cfg(feature = "soft-card")]
+#[test]
+fn a_soft_card_is_announced() {
+    let config = Config::parse(&GOOD.replace("[control]", "[card]\nsoft = \"card\"\n[control]")).unwrap();
+    assert!(config.to_string().contains("SOFT CARD card"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::read(Path::new("/nonexistent/smgw.toml")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("/nonexistent/smgw.toml cannot be read")
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(MAX_FILE + 1).unwrap();
+    assert!(matches!(
+        Config::read(file.path()),
+        Err(ConfigError::TooLarge { .. })
+    ));
+}

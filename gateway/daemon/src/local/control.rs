@@ -1,0 +1,172 @@
+//! The Unix socket between the command line and the daemon.
+//!
+//! The socket is for the daemon's own user and root: its mode says so, and the kernel's word on who
+//! is at the other end is checked as well.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::status::{Status, StatusSource};
+
+/// The greatest size of an answer that the command line takes: thousands of meters fit.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// How long the command line waits for the daemon.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Command lines at the same time.
+const MAX_CONNECTIONS: usize = 8;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Opens the socket, in place of one that a dead daemon has left behind.
+///
+/// # Errors
+///
+/// If another daemon answers on it, or the folder does not permit it.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another daemon answers on the control socket",
+        ));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers command lines until it is stopped.
+pub(crate) async fn serve(listener: UnixListener, source: StatusSource, stop: CancellationToken) {
+    let router = Router::new().route("/v1/status", get(status)).with_state(source);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) if is_permitted(&stream) => {
+                    let service = TowerToHyperService::new(router.clone());
+                    connections.spawn(async move {
+                        let serving = hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service);
+                        tokio::time::timeout(ANSWER_TIMEOUT, serving).await.is_ok()
+                    });
+                }
+                Ok(_) => tracing::warn!("another user was refused on the control socket"),
+                Err(error) => {
+                    tracing::warn!("a command line could not be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn status(State(source): State<StatusSource>) -> Json<Status> {
+    Json(source.status())
+}
+
+/// Permits root and the daemon's own user.
+fn is_permitted(stream: &UnixStream) -> bool {
+    let own = fs::metadata("/proc/self").map(|process| process.uid());
+    match (stream.peer_cred(), own) {
+        (Ok(peer), Ok(own)) => peer.uid() == 0 || peer.uid() == own,
+        _ => false,
+    }
+}
+
+/// The reason why the daemon did not answer the command line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// Nobody listens on the socket.
+    #[error("no daemon answers on {}; start it with smgw run", path.display())]
+    NoDaemon {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the daemon's answer did not arrive")]
+    Connection(#[from] hyper::Error),
+    /// The answer is too large or broke off.
+    #[error("the daemon's answer could not be read")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The daemon did not answer in time.
+    #[error("the daemon did not answer in time")]
+    Timeout,
+    /// The answer is no status.
+    #[error("the daemon is of another version: its answer is not understood")]
+    Answer(#[from] serde_json::Error),
+    /// The command line could not set itself up.
+    #[error("the command line could not be set up")]
+    Setup(#[source] io::Error),
+    /// The request could not be built.
+    #[error("the request could not be built")]
+    Request(#[from] hyper::http::Error),
+}
+
+/// Asks the daemon for its status.
+pub(crate) fn ask(path: &Path) -> Result<Status, ControlError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ControlError::Setup)?;
+    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path)).await };
+    runtime.block_on(asking).unwrap_or(Err(ControlError::Timeout))
+}
+
+async fn exchange(path: &Path) -> Result<Status, ControlError> {
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|source| ControlError::NoDaemon {
+            path: path.to_owned(),
+            source,
+        })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = hyper::Request::get("/v1/status")
+        .header(hyper::header::HOST, "localhost")
+        .body(Empty::<Bytes>::new())?;
+    let asking = async {
+        let response = sender.send_request(request).await?;
+        let body = Limited::new(response.into_body(), MAX_ANSWER);
+        let bytes = body.collect().await.map_err(ControlError::Body)?.to_bytes();
+        Ok(serde_json::from_slice(&bytes)?)
+    };
+    tokio::select! {
+        answer = asking => answer,
+        Err(error) = connection => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_daemon_the_remedy_is_named() {
+        let error = ask(Path::new("/nonexistent/smgw.sock")).unwrap_err();
+        assert!(matches!(error, ControlError::NoDaemon { .. }));
+        assert!(error.to_string().contains("smgw run"));
+    }
+}

@@ -1,0 +1,4 @@
+//! What the gateway shows on the device: the local page, and the socket of the command line.
+
+pub(crate) mod control;
+pub(crate) mod web;

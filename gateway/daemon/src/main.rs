@@ -1,0 +1,20 @@
+//! `smgw`: the gateway, its local web and its command line in one binary.
+
+mod card;
+mod cli;
+mod clock;
+mod config;
+mod life;
+mod local;
+mod metering;
+mod report;
+mod status;
+mod wan;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,19 @@
+//! Metering: every registration period the buses are read, and what the meters say is registered
+//! for good, in one transaction for each point of the grid.
+//!
+//! Metering goes on in every state of the gateway. What it needs is the store alone; a store that
+//! fails stops the daemon, since nothing may be served that was not kept.
+
+mod grid;
+mod registrar;
+mod round;
+mod view;
+
+pub(crate) use grid::keep_the_grid;
+pub(crate) use registrar::{Registrar, RegistrationFailed};
+pub(crate) use view::MeterView;
+#[cfg(test)]
+pub(crate) use view::ValueView;
+
+/// How many reports of meters can wait to be registered; the buses wait when they are more.
+pub(crate) const REPORTS: usize = 256;

@@ -1,0 +1,131 @@
+//! The registrar: takes the meters' reports, registers complete rounds, keeps what is shown.
+
+use std::sync::Arc;
+
+use bus::{BusConfig, MeterAnswer, Report};
+use store::{Round, Store};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use super::round::{self, OpenRounds};
+use super::view::{self, MeterView, ValueView};
+use crate::report::Chain;
+
+/// The task that registers.
+pub(crate) struct Registrar {
+    store: Arc<Store>,
+    rounds: OpenRounds,
+    views: watch::Sender<Vec<MeterView>>,
+}
+
+/// The reason why the registrar stopped, and the daemon with it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistrationFailed {
+    /// The store did not take a round.
+    #[error("a round of readings could not be registered")]
+    Store(#[from] store::RegisterError),
+    /// The thread that wrote to the store has panicked.
+    #[error("the store's thread has failed")]
+    Thread(#[from] JoinError),
+}
+
+impl Registrar {
+    /// Builds the registrar for the buses, and the view of their meters.
+    pub(crate) fn new(store: Arc<Store>, buses: &[BusConfig]) -> (Self, watch::Receiver<Vec<MeterView>>) {
+        let (views, watch) = watch::channel(view::unread(buses));
+        let registrar = Self {
+            store,
+            rounds: OpenRounds::new(buses.len()),
+            views,
+        };
+        (registrar, watch)
+    }
+
+    /// Registers until it is stopped, or until the store fails.
+    pub(crate) async fn run(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        stop: CancellationToken,
+    ) -> Result<(), RegistrationFailed> {
+        loop {
+            let report = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                report = reports.recv() => report,
+            };
+            let Some(report) = report else { return Ok(()) };
+            self.show(&report);
+            let expected = self.expected(&report);
+            for (time, round) in self.rounds.add(&report, &expected) {
+                let readings = round.readings.len();
+                let registered = self.register(round).await?;
+                tracing::debug!(%time, readings, stored = registered.stored, "round registered");
+            }
+        }
+    }
+
+    async fn register(&self, round: Round) -> Result<store::Registered, RegistrationFailed> {
+        let store = Arc::clone(&self.store);
+        let registered = tokio::task::spawn_blocking(move || store.database().register(&round)).await??;
+        if registered.refused > 0 {
+            tracing::warn!(
+                refused = registered.refused,
+                "the gateway knows too many elements; some were left out"
+            );
+        }
+        Ok(registered)
+    }
+
+    /// Returns the elements that a silent meter should have given, as far as it is known.
+    fn expected(&self, report: &Report) -> Vec<model::Element> {
+        let views = self.views.borrow();
+        let meter = views.iter().find(|view| view.name == report.meter);
+        match meter.and_then(|view| view.id.as_ref()) {
+            Some(id) if report.outcome.is_err() => round::elements_of(id, &self.store.database().elements()),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Updates what is shown, and logs it once when a meter begins or ceases to fail.
+    fn show(&self, report: &Report) {
+        self.views.send_modify(|views| {
+            let Some(view) = views.iter_mut().find(|view| view.name == report.meter) else {
+                return;
+            };
+            match &report.outcome {
+                Ok(answer) => {
+                    if view.error.take().is_some() {
+                        tracing::info!(bus = report.bus, meter = report.meter, "the meter answers again");
+                    }
+                    show_answer(view, report, answer);
+                }
+                Err(error) => {
+                    let text = Chain(error).to_string();
+                    if view.error.is_none() {
+                        tracing::warn!(bus = report.bus, meter = report.meter, "{text}");
+                    }
+                    view.error = Some(text);
+                }
+            }
+        });
+    }
+}
+
+fn show_answer(view: &mut MeterView, report: &Report, answer: &MeterAnswer) {
+    if view.id.as_ref().is_some_and(|id| *id != answer.id) {
+        tracing::warn!(bus = report.bus, meter = report.meter, id = %answer.id, "another meter answers at this address");
+    }
+    view.id = Some(answer.id.clone());
+    view.medium = Some(answer.medium);
+    view.last_success = Some(report.round);
+    let values = answer.samples.iter().filter_map(|sample| {
+        let quantity = sample.value.ok()?;
+        Some(ValueView {
+            obis: sample.element.obis,
+            value: quantity.value,
+            unit: quantity.unit,
+            time: report.round,
+        })
+    });
+    view.values = values.collect();
+}

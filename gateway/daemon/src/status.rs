@@ -1,0 +1,130 @@
+//! The status of the gateway, as the local page, the command line and its JSON show it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use model::{CardId, GatewayState, Span};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::card::{SOFT_CARD, Standing};
+use crate::metering::MeterView;
+
+/// Everything that a status says. The schema is additive within its version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) schema: String,
+    pub(crate) state: GatewayState,
+    pub(crate) code: String,
+    pub(crate) cause: String,
+    pub(crate) remedy: String,
+    /// More about the cause, if there is more to say.
+    pub(crate) detail: Option<String>,
+    /// The GUID that the gateway is bound to.
+    pub(crate) guid: Option<CardId>,
+    /// The version of the bundle in force.
+    pub(crate) bundle_version: Option<u64>,
+    /// Whether the card is a file: never so in production.
+    pub(crate) soft_card: bool,
+    pub(crate) web: Option<String>,
+    pub(crate) wan: Option<SocketAddr>,
+    pub(crate) registration_period: Span,
+    /// The memory that the daemon has in use, in KiB.
+    pub(crate) rss_kb: Option<u64>,
+    pub(crate) meters: Vec<MeterView>,
+}
+
+/// The name of the schema and its version.
+const SCHEMA: &str = "smgw.status/1";
+
+/// Where a status comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusSource {
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) meters: watch::Receiver<Vec<MeterView>>,
+    pub(crate) registration_period: Span,
+    pub(crate) web: Option<SocketAddr>,
+    pub(crate) wan: Option<SocketAddr>,
+}
+
+impl StatusSource {
+    /// Returns the status at this moment.
+    pub(crate) fn status(&self) -> Status {
+        let standing = self.standing.borrow().clone();
+        let identity = standing.identity.as_ref();
+        let bundle = identity.and_then(|identity| identity.bundle.as_ref());
+        Status {
+            schema: SCHEMA.to_owned(),
+            state: standing.state,
+            code: standing.state.code().to_owned(),
+            cause: standing.state.cause().to_owned(),
+            remedy: standing.state.remedy().to_owned(),
+            detail: standing.detail,
+            guid: standing.bound_to,
+            bundle_version: bundle.map(|bundle| bundle.version),
+            soft_card: SOFT_CARD,
+            web: self.web.map(|address| format!("http://{address}/")),
+            wan: self.wan,
+            registration_period: self.registration_period,
+            rss_kb: resident_memory_kib(),
+            meters: self.meters.borrow().clone(),
+        }
+    }
+}
+
+/// Reads from the kernel how much memory this process has in use, in KiB.
+fn resident_memory_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{} ({})", self.state, self.code)?;
+        writeln!(formatter, "  {}", self.detail.as_deref().unwrap_or(&self.cause))?;
+        writeln!(formatter, "  {}", self.remedy)?;
+        if self.soft_card {
+            writeln!(
+                formatter,
+                "  This build can use a SOFT CARD and is not for production."
+            )?;
+        }
+        let guid = self
+            .guid
+            .map_or_else(|| "not bound".to_owned(), |guid| guid.to_string());
+        writeln!(formatter, "GUID   {guid}")?;
+        writeln!(formatter, "web    {}", self.web.as_deref().unwrap_or("off"))?;
+        let wan = self
+            .wan
+            .map_or_else(|| "off".to_owned(), |address| address.to_string());
+        writeln!(formatter, "WAN    {wan}")?;
+        for meter in &self.meters {
+            let id = meter.id.as_ref().map_or("not yet read", |id| id.as_str());
+            writeln!(formatter, "{:<20} {id}", meter.name)?;
+            if let Some(error) = &meter.error {
+                writeln!(formatter, "  {error}")?;
+            }
+            for value in &meter.values {
+                let obis = value.obis.to_string();
+                let quantity = value.value.to_string();
+                writeln!(
+                    formatter,
+                    "  {obis:<20} {quantity:>18} {:<6} {}",
+                    value.unit, value.time
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_how_much_memory_is_in_use() {
+        assert!(resident_memory_kib().unwrap() > 100);
+    }
+}

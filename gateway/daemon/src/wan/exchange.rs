@@ -1,0 +1,269 @@
+//! One exchange: a message comes in, the answer to it goes out.
+//!
+//! The way of a message: opened with the card's key, its sender verified, its content read, its
+//! freshness and novelty checked, then answered. Everything here blocks on the card and the store
+//! and runs where that is permitted.
+
+use std::sync::Arc;
+
+use card::Partner;
+use messages::certificate::{Role, VerifiedCertificate};
+use messages::content::{self, Content, MessageId};
+use messages::envelope::{self, EnvelopeRandom, Opened, Sender};
+use model::{GatewayState, KeySlot, Span, Timestamp};
+use store::{Remembered, Store};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::rejection::Rejection;
+use super::{answer, install};
+use crate::card::{CardHandle, CardKeys, Identity, Standing};
+use crate::clock;
+
+/// How far the time of a message may lie from the gateway's, in seconds.
+const FRESHNESS_SECONDS: u32 = 300;
+
+/// Answers messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(super) card: CardHandle,
+    pub(super) store: Arc<Store>,
+    standing: watch::Receiver<Standing>,
+}
+
+/// To whom an answer goes.
+struct Reply {
+    partner: Partner,
+    recipient: VerifiedCertificate,
+    in_reply_to: MessageId,
+}
+
+impl Exchange {
+    /// Builds the exchange over the card, the store and the standing that decides what is served.
+    pub(crate) const fn new(
+        card: CardHandle,
+        store: Arc<Store>,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
+        Self {
+            card,
+            store,
+            standing,
+        }
+    }
+
+    /// Returns the identity to serve with, if the gateway serves at all.
+    pub(super) fn serving(&self) -> Result<(GatewayState, Arc<Identity>), Rejection> {
+        let standing = self.standing.borrow();
+        match &standing.identity {
+            Some(identity) if standing.state.serves_tsm() => Ok((standing.state, Arc::clone(identity))),
+            _ => Err(Rejection::NotServing {
+                cause: standing.state.cause(),
+            }),
+        }
+    }
+
+    /// Answers a message with a message.
+    pub(super) fn handle(&self, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+        let now = clock::now();
+        let (state, identity) = self.serving()?;
+        let keys = CardKeys::new(self.card.clone(), Partner::Tsm);
+        let certificate = identity.card.enc.certificate();
+        let opened = envelope::open(message, &identity.anchor, now, certificate, keys)?;
+        let content = Content::parse(&opened.content)?;
+        content.check_sender(&opened.sender)?;
+        content.check_recipient(identity.guid)?;
+        self.check_novelty(&content, now)?;
+        let reply = reply_to(&content, &opened, &identity, state, now)?;
+        self.introduce(&reply)?;
+        let answer = match self.respond(&content, &opened, &identity, now) {
+            Ok(answer) => answer,
+            Err(rejection) => {
+                tracing::warn!(
+                    sender = %opened.sender.name(),
+                    message = %content.id(),
+                    code = rejection.code(),
+                    "refused: {}",
+                    rejection.reason()
+                );
+                refused(&rejection, &reply, &identity, now)?
+            }
+        };
+        self.seal(&answer, &reply, &identity, now)
+    }
+
+    /// Refuses messages that are not fresh or were received before, across restarts too.
+    ///
+    /// A bundle is told apart by the version and digest that the card vouches for, and may come
+    /// again after a power cut.
+    fn check_novelty(&self, content: &Content, now: Timestamp) -> Result<(), Rejection> {
+        if matches!(content, Content::Bundle(_)) {
+            return Ok(());
+        }
+        let window = Span::from_seconds(FRESHNESS_SECONDS).unwrap_or(Span::QUARTER_HOUR);
+        content::check_freshness(content.time(), now, window)?;
+        // A message is fresh from a window before its time to a window after it.
+        let expires = now.saturating_add(window).saturating_add(window);
+        match self
+            .store
+            .database()
+            .remember_request(content.id().as_bytes(), expires, now)?
+        {
+            Remembered::Fresh => Ok(()),
+            Remembered::Replayed => Err(Rejection::Replayed),
+        }
+    }
+
+    /// Shows the card the TSM's certificate, so that it agrees keys with it.
+    fn introduce(&self, reply: &Reply) -> Result<(), Rejection> {
+        if reply.partner == Partner::Tsm {
+            let certificate = reply.recipient.certificate().as_der().to_vec();
+            self.card
+                .call(move |session| session.introduce_tsm(&certificate))?;
+        }
+        Ok(())
+    }
+
+    fn respond(
+        &self,
+        content: &Content,
+        opened: &Opened,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<Content, Rejection> {
+        match content {
+            Content::Request(request) => {
+                let bundle = identity.bundle.as_ref().ok_or(Rejection::NoGrant)?;
+                answer::answer(request, bundle, &self.store, identity.guid, now).map(Content::Answer)
+            }
+            Content::CardCommands(commands) => self.pass(commands, identity, now),
+            Content::Bundle(bundle) => install::install(self, bundle, &opened.content, identity)
+                .and_then(|()| self.report(bundle.id, now)),
+            Content::Answer(_) | Content::Report(_) | Content::CardAnswers(_) | Content::Refused(_) => {
+                Err(Rejection::WrongKind)
+            }
+        }
+    }
+
+    /// Passes the TSM's commands to the card; what they mean is between those two.
+    fn pass(
+        &self,
+        commands: &content::CardCommands,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<Content, Rejection> {
+        let mut answers = Vec::with_capacity(commands.commands.len());
+        for command in &commands.commands {
+            let bytes = command.as_bytes().to_vec();
+            let answer = self.card.call(move |session| session.pass(&bytes))?;
+            answers.push(answer.try_into().map_err(|_| Rejection::WrongKind)?);
+        }
+        Ok(Content::CardAnswers(content::CardAnswers {
+            id: new_id()?,
+            in_reply_to: commands.id,
+            gateway: identity.guid,
+            time: now,
+            answers,
+        }))
+    }
+
+    /// Reports to the TSM what is in force now.
+    fn report(&self, in_reply_to: MessageId, now: Timestamp) -> Result<Content, Rejection> {
+        let (state, identity) = self.serving()?;
+        let bundle = identity.bundle.as_ref();
+        Ok(Content::Report(content::Report {
+            id: new_id()?,
+            in_reply_to,
+            gateway: identity.guid,
+            time: now,
+            bundle_version: bundle.map_or(0, |bundle| bundle.version),
+            bundle_digest: bundle.map(|bundle| bundle.digest),
+            state,
+        }))
+    }
+
+    fn seal(
+        &self,
+        answer: &Content,
+        reply: &Reply,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Rejection> {
+        let json = Zeroizing::new(answer.to_json()?);
+        let keys = CardKeys::new(self.card.clone(), reply.partner);
+        let sender = Sender {
+            certificate: identity.card.sig.certificate(),
+            signer: keys.clone(),
+            agreement: keys,
+        };
+        let random = EnvelopeRandom::new(Zeroizing::new(random()?));
+        envelope::seal(&json, &reply.recipient, sender, &random, now)
+            .map_err(|error| Rejection::Seal(Box::new(error)))
+    }
+}
+
+/// Finds out to whom the answer goes: the TSM says so itself, suppliers stand in the bundle.
+fn reply_to(
+    content: &Content,
+    opened: &Opened,
+    identity: &Identity,
+    state: GatewayState,
+    now: Timestamp,
+) -> Result<Reply, Rejection> {
+    let tsm = |certificate| identity.anchor.verify(certificate, now, Role::Tsm, KeySlot::Enc);
+    let (partner, recipient) = match content {
+        Content::CardCommands(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
+        Content::Bundle(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
+        Content::Request(_) => {
+            let fingerprint = opened.sender.certificate().fingerprint();
+            let bundle = identity.bundle.as_ref().filter(|_| state.serves_suppliers());
+            let supplier = bundle.and_then(|bundle| bundle.supplier(fingerprint));
+            let certificates = &supplier.ok_or(Rejection::NoGrant)?.certificates;
+            let supplier = identity.anchor.verify_party(certificates, now, Role::Supplier);
+            let supplier = supplier.map_err(Rejection::ReplyTo)?;
+            (Partner::Supplier(fingerprint), supplier.enc)
+        }
+        Content::Answer(_) | Content::Report(_) | Content::CardAnswers(_) | Content::Refused(_) => {
+            return Err(Rejection::WrongKind);
+        }
+    };
+    Ok(Reply {
+        partner,
+        recipient,
+        in_reply_to: content.id(),
+    })
+}
+
+/// Says to somebody who is known why the message is refused.
+fn refused(
+    rejection: &Rejection,
+    reply: &Reply,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<Content, Rejection> {
+    let reason: String = rejection
+        .reason()
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(content::RefusalReason::MAX_LENGTH)
+        .collect();
+    Ok(Content::Refused(content::Refused {
+        id: new_id()?,
+        in_reply_to: reply.in_reply_to,
+        gateway: identity.guid,
+        time: now,
+        code: rejection.code().parse().map_err(|_| Rejection::WrongKind)?,
+        reason: reason.parse().map_err(|_| Rejection::WrongKind)?,
+    }))
+}
+
+/// Draws the identity of a message.
+pub(super) fn new_id() -> Result<MessageId, Rejection> {
+    Ok(MessageId::new(random()?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Rejection> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Rejection::Random)?;
+    Ok(bytes)
+}

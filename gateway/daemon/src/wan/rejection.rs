@@ -1,0 +1,162 @@
+//! Why a message is not answered as its sender wished.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use messages::content::{ContentError, FreshnessError, PartyError};
+use messages::envelope::OpenError;
+use serde::Serialize;
+use store::{BundleError, DatabaseError, RequestError};
+
+use crate::card::CardFault;
+use crate::report::Chain;
+
+/// The reason why a message is rejected. Each has a stable code and a sentence.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    /// The gateway serves nobody at the moment.
+    #[error("the gateway does not serve at the moment: {cause}")]
+    NotServing {
+        /// Why.
+        cause: &'static str,
+    },
+    /// The message could not be opened.
+    #[error("the message cannot be opened")]
+    Envelope(#[from] OpenError<CardFault>),
+    /// The message's content cannot be read.
+    #[error("the content of the message cannot be read")]
+    Content(#[from] ContentError),
+    /// The message is not by whom or for whom it says to be.
+    #[error("the message is not from or for the right party")]
+    Party(#[from] PartyError),
+    /// The message is too old, or from the future.
+    #[error("the message is not fresh")]
+    Freshness(#[from] FreshnessError),
+    /// The message was received before.
+    #[error("the message was received before")]
+    Replayed,
+    /// The content is of a kind that a gateway does not take.
+    #[error("a gateway does not take this kind of message")]
+    WrongKind,
+    /// No bundle in force names the supplier.
+    #[error("no grant names this supplier; the trust centre installs grants")]
+    NoGrant,
+    /// The certificate to which the answer should go is not the TSM's.
+    #[error("the certificate for the answer is not the TSM's")]
+    ReplyTo(#[source] messages::certificate::CertificateError),
+    /// The bundle is not the one that the card vouches for.
+    #[error(
+        "the bundle is version {version}, but the card vouches for another; put it in force on the card first"
+    )]
+    NotAnchored {
+        /// The bundle's version.
+        version: u64,
+    },
+    /// A supplier in the bundle has a certificate that is not in order.
+    #[error("the certificates of supplier {supplier} in the bundle are not in order")]
+    BundleSupplier {
+        /// Its name.
+        supplier: String,
+        /// Why.
+        #[source]
+        source: messages::certificate::CertificateError,
+    },
+    /// A grant names a supplier that the bundle does not have.
+    #[error("grant {grant} names a supplier that is not in the bundle")]
+    BundleGrant {
+        /// The grant.
+        grant: String,
+    },
+    /// More was asked for than fits an answer.
+    #[error("more than {limit} values were asked for at once; ask for a shorter period")]
+    TooMuch {
+        /// The greatest number of values in an answer.
+        limit: usize,
+    },
+    /// The card cannot be reached or refuses.
+    #[error("the card did not take part")]
+    Card(#[from] CardFault),
+    /// The answer could not be sealed.
+    #[error("the answer cannot be sealed")]
+    Seal(#[source] Box<messages::envelope::SealError<CardFault>>),
+    /// The store failed.
+    #[error("the store cannot be read or written")]
+    Store(#[from] DatabaseError),
+    /// The memory of requests failed.
+    #[error("the request cannot be remembered")]
+    Requests(#[from] RequestError),
+    /// The bundle could not be stored.
+    #[error("the bundle cannot be stored")]
+    Bundle(#[from] BundleError),
+    /// The system's random number generator failed.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// The thread that worked on the message has failed.
+    #[error("the message could not be worked on")]
+    Thread,
+}
+
+impl Rejection {
+    /// Returns the stable code.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::NotServing { .. } => "not-serving",
+            Self::Envelope(OpenError::UnknownSender(_)) => "unknown-sender",
+            Self::Envelope(_) => "envelope",
+            Self::Content(_) => "content",
+            Self::Party(_) => "party",
+            Self::Freshness(_) => "not-fresh",
+            Self::Replayed => "replayed",
+            Self::WrongKind => "wrong-kind",
+            Self::NoGrant => "no-grant",
+            Self::ReplyTo(_) => "reply-to",
+            Self::NotAnchored { .. } => "not-anchored",
+            Self::BundleSupplier { .. } | Self::BundleGrant { .. } => "bundle",
+            Self::TooMuch { .. } => "too-much",
+            Self::Card(_) | Self::Seal(_) => "card",
+            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) => "store",
+            Self::Random | Self::Thread => "system",
+        }
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Envelope(OpenError::UnknownSender(_)) | Self::NoGrant => StatusCode::FORBIDDEN,
+            Self::Envelope(_)
+            | Self::Content(_)
+            | Self::Party(_)
+            | Self::WrongKind
+            | Self::ReplyTo(_)
+            | Self::BundleSupplier { .. }
+            | Self::BundleGrant { .. } => StatusCode::BAD_REQUEST,
+            Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
+            Self::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotServing { .. } | Self::Card(_) | Self::Seal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random | Self::Thread => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// Returns the reason in words, with its causes.
+    pub(super) fn reason(&self) -> String {
+        Chain(self).to_string()
+    }
+}
+
+/// A rejection as it goes over the wire, when there is nobody to encrypt it to.
+#[derive(Serialize)]
+struct Body {
+    code: &'static str,
+    reason: String,
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let body = Body {
+            code: self.code(),
+            reason: self.reason(),
+        };
+        (self.status(), Json(body)).into_response()
+    }
+}
