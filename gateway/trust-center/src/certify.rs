@@ -1,0 +1,153 @@
+//! Certifying a supplier: from its three requests to its three certificates.
+
+use std::path::{Path, PathBuf};
+
+use messages::certificate::{
+    CertificateError, CertificationRequest, RequestError, Role, Triple, VerifiedParty,
+};
+use model::{KeySlot, Timestamp};
+
+use crate::authority::{Authority, AuthorityError, certificate_of};
+use crate::books::{Act, Books, BooksError};
+use crate::files::{self, Access, FileError};
+
+/// The reason why a supplier was not certified. Nothing has been written into its folder, unless
+/// the variant is about a file there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertifyError {
+    /// A request is missing, or a certificate cannot be written.
+    #[error("the supplier's folder cannot be used; `supplier init` makes one")]
+    File(#[from] FileError),
+    /// A file holds no good request.
+    #[error("the request {} is refused; have the supplier make its requests anew", path.display())]
+    Request {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: RequestError,
+    },
+    /// A request is about another of the three keys than its file's name says.
+    #[error("the request {} is not about the {slot} key; have the supplier make its requests anew", path.display())]
+    Slot {
+        /// The file.
+        path: PathBuf,
+        /// The key that it should be about.
+        slot: KeySlot,
+    },
+    /// The requester wants to be something else than a supplier.
+    #[error("the requester wants to be certified as {found}; suppliers only are certified on request")]
+    Role {
+        /// What it wants to be.
+        found: Role,
+    },
+    /// The three requests are not about one party.
+    #[error("the three requests name different parties; have the supplier make them anew")]
+    DifferentSubjects,
+    /// The supplier trusts another trust centre already.
+    #[error("{} is another trust centre's; a supplier has one home for each trust centre", path.display())]
+    ForeignRoot {
+        /// The root certificate in the supplier's folder.
+        path: PathBuf,
+    },
+    /// The authority does not issue.
+    #[error("the supplier's certificates cannot be issued")]
+    Authority(#[from] AuthorityError),
+    /// What was issued does not hold: two requests were about one key.
+    #[error("the three requests make no party; have the supplier make them anew")]
+    Party(#[source] CertificateError),
+    /// The act could not be written down.
+    #[error("the supplier is not certified, since the books cannot be kept")]
+    Books(#[from] BooksError),
+}
+
+/// Signs the requests of the folder and puts the certificates beside them.
+pub(crate) fn certify(
+    authority: &Authority,
+    books: &Books,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<VerifiedParty, CertifyError> {
+    check_root(authority, folder)?;
+    let requests = Requests::read(folder)?;
+    let subject = requests.sig.subject();
+    let issue = |request: &CertificationRequest| {
+        authority.certify(subject, request.slot(), request.public_key(), now)
+    };
+    let certificates = Triple {
+        sig: issue(&requests.sig)?,
+        enc: issue(&requests.enc)?,
+        tls: issue(&requests.tls)?,
+    };
+    let party = authority
+        .anchor()
+        .verify_party(&certificates, now, Role::Supplier)
+        .map_err(CertifyError::Party)?;
+    let certified = Act::Certified {
+        name: party.name.clone(),
+        sig: certificates.sig.fingerprint(),
+        enc: certificates.enc.fingerprint(),
+        tls: certificates.tls.fingerprint(),
+    };
+    books.record(now, &certified)?;
+    for slot in KeySlot::ALL {
+        let pem = certificate_of(&certificates, slot)
+            .to_pem()
+            .map_err(CertifyError::Party)?;
+        files::replace(
+            &folder.join(format!("{slot}.pem")),
+            pem.as_bytes(),
+            Access::Public,
+        )?;
+    }
+    let root = authority.anchor().certificate().to_pem();
+    let root = root.map_err(CertifyError::Party)?;
+    files::replace(&folder.join("root.pem"), root.as_bytes(), Access::Public)?;
+    Ok(party)
+}
+
+/// The three requests of one supplier.
+struct Requests {
+    sig: CertificationRequest,
+    enc: CertificationRequest,
+    tls: CertificationRequest,
+}
+
+impl Requests {
+    fn read(folder: &Path) -> Result<Self, CertifyError> {
+        let requests = Self {
+            sig: read_request(folder, KeySlot::Sig)?,
+            enc: read_request(folder, KeySlot::Enc)?,
+            tls: read_request(folder, KeySlot::Tls)?,
+        };
+        let subject = requests.sig.subject();
+        if requests.enc.subject() != subject || requests.tls.subject() != subject {
+            return Err(CertifyError::DifferentSubjects);
+        }
+        match subject.role() {
+            Role::Supplier => Ok(requests),
+            found @ (Role::TrustCenter | Role::Tsm | Role::Card) => Err(CertifyError::Role { found }),
+        }
+    }
+}
+
+fn read_request(folder: &Path, slot: KeySlot) -> Result<CertificationRequest, CertifyError> {
+    let path = folder.join(format!("{slot}.csr"));
+    let text = files::read_text(&path, CertificationRequest::MAX_PEM)?;
+    match CertificationRequest::from_pem(&text) {
+        Ok(request) if request.slot() == slot => Ok(request),
+        Ok(_) => Err(CertifyError::Slot { path, slot }),
+        Err(source) => Err(CertifyError::Request { path, source }),
+    }
+}
+
+/// A supplier that has been certified by somebody else is left alone.
+fn check_root(authority: &Authority, folder: &Path) -> Result<(), CertifyError> {
+    let path = folder.join("root.pem");
+    match crate::authority::read_certificate(&path) {
+        Ok(root) if root == *authority.anchor().certificate() => Ok(()),
+        Err(AuthorityError::File(FileError::Missing { .. })) => Ok(()),
+        Ok(_) => Err(CertifyError::ForeignRoot { path }),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,147 @@
+//! Installing: a supplier's grants become a bundle, and the bundle gets in force on a gateway.
+
+use std::path::{Path, PathBuf};
+
+use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
+use model::{CardId, GatewayState, KeySlot, Timestamp};
+
+use crate::authority::{Authority, AuthorityError, read_certificate};
+use crate::books::{Act, Books, BooksError};
+use crate::bundles::{Bundles, BundlesError, Wanted};
+use crate::conversation::Conversation;
+use crate::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
+use crate::grants::{GrantsError, GrantsFile};
+use crate::personalize::{CardCertificatesError, CertifyKeyError, card_of, folder_name, publish};
+use crate::tsm::{VisitError, visit};
+
+/// The reason why nothing was installed, or the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    /// The gateway's card is not known.
+    #[error("the gateway's card is not known")]
+    Card(#[from] CardCertificatesError),
+    /// A certificate of the supplier cannot be read.
+    #[error("the supplier has no certificates; `trust-center certify` makes them")]
+    SupplierFiles(#[source] AuthorityError),
+    /// The supplier's certificates do not hold.
+    #[error("the supplier's certificates do not hold; certify it anew")]
+    Supplier(#[source] CertificateError),
+    /// The grants file is refused.
+    #[error("the grants are refused")]
+    Grants(#[from] GrantsError),
+    /// The bundle cannot be made or kept.
+    #[error("there is no bundle to install")]
+    Bundles(#[from] BundlesError),
+    /// The supplier cannot be told the gateway's certificates.
+    #[error("the gateway's certificates cannot be put into the supplier's folder")]
+    Publish(#[source] CertifyKeyError),
+    /// The way to the gateway cannot be prepared.
+    #[error("the way to the gateway cannot be prepared")]
+    Exchange(#[from] ExchangeError),
+    /// The books cannot be kept.
+    #[error("nothing is installed, since the books cannot be kept")]
+    Books(#[from] BooksError),
+    /// The visit failed.
+    #[error("the bundle was not put in force")]
+    Visit(#[from] VisitError),
+    /// The bundle is in force, but the gateway does not serve suppliers.
+    #[error("bundle {version} is in force, but the gateway is {state} and serves nobody: {} {}", state.cause(), state.remedy())]
+    NotOperational {
+        /// The bundle's version.
+        version: u64,
+        /// The state that the gateway reports.
+        state: GatewayState,
+    },
+}
+
+/// What to install, and where.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The GUID of the gateway's card.
+    pub(crate) guid: CardId,
+    /// Where it listens.
+    pub(crate) gateway: GatewayAddress,
+    /// The supplier's folder.
+    pub(crate) supplier: PathBuf,
+    /// The grants file.
+    pub(crate) grants: PathBuf,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// The bundle's version.
+    pub(crate) version: u64,
+    /// The state of the gateway.
+    pub(crate) state: GatewayState,
+}
+
+/// Installs the order on its gateway.
+///
+/// The clock is read again for every message, since an installation takes as long as the card does.
+pub(crate) async fn install(
+    authority: &Authority,
+    books: &Books,
+    order: &Order,
+    clock: fn() -> Timestamp,
+) -> Result<Installed, InstallError> {
+    let now = clock();
+    let guid = order.guid;
+    let card = card_of(authority, guid, now)?;
+    let supplier = read_supplier(authority, &order.supplier, now)?;
+    let grants = GrantsFile::read(&order.grants)?;
+    let tsm = authority.tsm();
+    let identity = Identity {
+        anchor: authority.anchor(),
+        certificate: tsm.party.tls.certificate(),
+        key: &tsm.keys.tls,
+    };
+    let exchange = Exchange::new(identity, guid, order.gateway.clone())?;
+    let wanted = Wanted {
+        supplier: &supplier,
+        grants: &grants,
+        anchor: authority.anchor(),
+        reply_to: tsm.party.enc.certificate(),
+    };
+    let bundles = Bundles::open(authority.home(), guid)?;
+    let stored = bundles.prepare(&wanted, now)?;
+    let (version, digest) = (stored.bundle.bundle_version, stored.digest);
+    books.record(
+        now,
+        &Act::InstallBegun {
+            guid,
+            version,
+            digest,
+        },
+    )?;
+    let folder = order.supplier.join("gateways").join(folder_name(guid));
+    publish(&card, &folder).map_err(InstallError::Publish)?;
+
+    let conversation = Conversation::new(authority, &card, guid, &exchange, clock);
+    let state = visit(&conversation, &stored).await?;
+    bundles.installed(&stored, state, books, clock())?;
+    if state.serves_suppliers() {
+        Ok(Installed { version, state })
+    } else {
+        Err(InstallError::NotOperational { version, state })
+    }
+}
+
+fn read_supplier(
+    authority: &Authority,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<VerifiedParty, InstallError> {
+    let read = |slot: KeySlot| {
+        read_certificate(&folder.join(format!("{slot}.pem"))).map_err(InstallError::SupplierFiles)
+    };
+    let certificates = Triple {
+        sig: read(KeySlot::Sig)?,
+        enc: read(KeySlot::Enc)?,
+        tls: read(KeySlot::Tls)?,
+    };
+    authority
+        .anchor()
+        .verify_party(&certificates, now, Role::Supplier)
+        .map_err(InstallError::Supplier)
+}

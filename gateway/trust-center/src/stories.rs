@@ -1,0 +1,123 @@
+//! Whole acts of the trust centre, from its foundation to a bundle on a gateway.
+
+mod founding;
+mod gateway_double;
+mod installing;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use getrandom::SysRng;
+use messages::certificate::{CertificationRequest, Role, Subject};
+use messages::software::SoftwareKeys;
+use model::{CardId, KeySlot};
+use tempfile::TempDir;
+
+use crate::authority::Authority;
+use crate::books::{Books, GuidPrefix};
+use crate::certify::certify;
+use crate::clock;
+use crate::install::{InstallError, Installed, Order, install};
+use crate::personalize::personalize;
+use crate::soft_card::SoftCard;
+
+const GRANTS: &str = r#"
+[[grant]]
+id = "billing"
+elements = ["*/1-0:1.8.0*255"]
+finest = "PT5S"
+history = "P730D"
+purpose = "billing"
+"#;
+
+/// A trust centre in a folder of its own.
+struct House {
+    folder: TempDir,
+    authority: Authority,
+    books: Books,
+}
+
+fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust-center");
+    let name = "Demo Trust Centre".parse().unwrap();
+    let authority = Authority::init(&home, &name, clock::now()).unwrap();
+    let books = Books::open(&home).unwrap();
+    House {
+        folder,
+        authority,
+        books,
+    }
+}
+
+impl House {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.path("trust-center")
+    }
+
+    fn records(&self) -> String {
+        std::fs::read_to_string(self.home().join("records.jsonl")).unwrap()
+    }
+
+    fn personalize(&self, card: &str) -> CardId {
+        let card = SoftCard::insert(&self.path(card)).unwrap();
+        let (identity, party) =
+            personalize(&self.authority, &self.books, prefix(), card, clock::now()).unwrap();
+        assert_eq!(party.card_id, Some(identity.guid));
+        identity.guid
+    }
+
+    fn supplier(&self, folder: &str) -> PathBuf {
+        let folder = self.path(folder);
+        write_requests(&folder, &[Role::Supplier; 3], &KeySlot::ALL, "Supplier");
+        certify(&self.authority, &self.books, &folder, clock::now()).unwrap();
+        folder
+    }
+
+    fn order(&self, guid: CardId, gateway: &str, supplier: &Path) -> Order {
+        let grants = self.path("grants.toml");
+        std::fs::write(&grants, GRANTS).unwrap();
+        Order {
+            guid,
+            gateway: gateway.parse().unwrap(),
+            supplier: supplier.to_owned(),
+            grants,
+        }
+    }
+
+    async fn install(&self, order: &Order) -> Result<Installed, InstallError> {
+        install(&self.authority, &self.books, order, clock::now).await
+    }
+}
+
+fn prefix() -> GuidPrefix {
+    GuidPrefix::DEFAULT.parse().unwrap()
+}
+
+/// Writes requests into sig.csr, enc.csr and tls.csr.
+fn write_requests(folder: &Path, roles: &[Role; 3], slots: &[KeySlot; 3], name: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    let keys = SoftwareKeys::generate(&mut SysRng).unwrap();
+    let keys = [&keys.sig, &keys.enc, &keys.tls];
+    for (index, file) in KeySlot::ALL.into_iter().enumerate() {
+        let subject = Subject::party(name.parse().unwrap(), roles[index]).unwrap();
+        let slot = slots[index];
+        let key = keys[index];
+        let request = CertificationRequest::build(subject, slot, key.public_point(), key).unwrap();
+        std::fs::write(folder.join(format!("{file}.csr")), request.to_pem().unwrap()).unwrap();
+    }
+}
+
+fn openssl_verifies(root: &Path, certificate: &Path) {
+    let verified = Command::new("openssl")
+        .args(["verify", "-x509_strict", "-CAfile"])
+        .args([root, certificate])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success(), "{}: {said}", certificate.display());
+}

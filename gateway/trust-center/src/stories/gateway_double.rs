@@ -1,0 +1,406 @@
+//! A gateway in miniature: the real applet behind real TLS and real messages, and faults on demand.
+//!
+//! It keeps no store and decides nothing; what it is good for is the TSM's side of the wire.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use card::session::{BindOrder, CardSession};
+use card::{CardError, Partner, Point};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use messages::certificate::{Certificate, Role, TrustAnchor};
+use messages::content::{Apdu, Bundle, CardAnswers, Content, MessageId, Refused, Report, bundle_digest};
+use messages::envelope::{EnvelopeRandom, MAX_MESSAGE, Opened, Sender, open, seal};
+use messages::keys::{EphemeralKeyAgreement, KeyAgreement, PublicPoint, SharedSecret, Signer};
+use model::{CardId, Fingerprint, GatewayId, GatewayState, KeySlot, Span, Timestamp};
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::authority::Authority;
+use crate::clock;
+use crate::random;
+use crate::soft_card::{SoftCard, SoftCardError};
+
+/// What the gateway does with the next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    /// What it should.
+    Good,
+    /// Breaks the connection once the bundle is there.
+    CutsBundle,
+    /// Refuses with code and reason.
+    RefusesInJson,
+    /// Refuses with a page.
+    AnswersHtml,
+    /// Answers with more than a message can have.
+    AnswersTooMuch,
+    /// Answers with bytes that are no message.
+    AnswersGarbage,
+    /// Refuses in a message of its own.
+    RefusesInMessage,
+    /// Answers to a message that nobody sent.
+    AnswersOtherMessage,
+    /// Answers with a message whose content is none.
+    AnswersNonsense,
+    /// Answers in the name of another gateway.
+    NamesOtherGateway,
+    /// Answers with a time long past.
+    AnswersLate,
+    /// Reports, whatever it was asked for.
+    Reports,
+    /// Passes on none of the card's answers.
+    KeepsCardAnswers,
+    /// Reports another bundle than the one it got.
+    ReportsOtherBundle,
+    /// Reports that it is not operational.
+    ReportsBound,
+}
+
+type Session = Arc<Mutex<CardSession<SoftCard>>>;
+
+pub(super) struct GatewayDouble {
+    address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+struct State {
+    anchor: TrustAnchor,
+    guid: CardId,
+    sig: Certificate,
+    enc: Certificate,
+    session: Session,
+    behaviour: Mutex<Behaviour>,
+    bundle: Mutex<Option<Bundle>>,
+}
+
+impl GatewayDouble {
+    /// Binds the card of a file to a new gateway, which listens at a free port.
+    pub(super) async fn start(authority: &Authority, card: &Path, behaviour: Behaviour) -> Self {
+        let mut session = CardSession::open(SoftCard::insert(card).unwrap()).unwrap();
+        let identity = session.identity().unwrap();
+        let order = BindOrder {
+            gateway: GatewayId::new([1; 16]),
+            pairing_secret: Zeroizing::new([2; 16]),
+            nonce: [3; 16],
+        };
+        session.bind(&order, &identity).unwrap();
+        session.confirm(&order).unwrap();
+        let session = Arc::new(Mutex::new(session));
+        let tls = server_config(authority.anchor(), &identity.certificates.tls, &session);
+        let state = Arc::new(State {
+            anchor: authority.anchor().clone(),
+            guid: identity.guid,
+            sig: Certificate::from_der(&identity.certificates.sig).unwrap(),
+            enc: Certificate::from_der(&identity.certificates.enc).unwrap(),
+            session,
+            behaviour: Mutex::new(behaviour),
+            bundle: Mutex::new(None),
+        });
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(accept(
+            listener,
+            TlsAcceptor::from(Arc::new(tls)),
+            Arc::clone(&state),
+        ));
+        Self { address, state, task }
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(super) fn behave(&self, behaviour: Behaviour) {
+        *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Returns the bundle that came last.
+    pub(super) fn bundle(&self) -> Option<Bundle> {
+        self.state.bundle.lock().unwrap().clone()
+    }
+}
+
+impl Drop for GatewayDouble {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let Ok(stream) = acceptor.accept(stream).await else {
+            continue;
+        };
+        let service = service_fn(|request| answer(Arc::clone(&state), request));
+        let served = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        drop(served);
+    }
+}
+
+async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    assert_eq!(request.uri().path(), "/smgw/v1/messages");
+    assert_eq!(request.headers()["content-type"], "application/pkcs7-mime");
+    let message = request.into_body().collect().await.unwrap().to_bytes();
+    let respond = |status, body: Vec<u8>| {
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        Ok(response)
+    };
+    let behaviour = *state.behaviour.lock().unwrap();
+    match behaviour {
+        Behaviour::RefusesInJson => {
+            let body = br#"{"code":"SMGW-W-0001","reason":"the gateway is busy"}"#;
+            respond(StatusCode::SERVICE_UNAVAILABLE, body.to_vec())
+        }
+        Behaviour::AnswersHtml => respond(StatusCode::NOT_FOUND, b"<html>".to_vec()),
+        Behaviour::AnswersTooMuch => respond(StatusCode::OK, vec![0; MAX_MESSAGE + 1]),
+        Behaviour::AnswersGarbage => respond(StatusCode::OK, b"garbage".to_vec()),
+        _ => match state.handle(&message, behaviour) {
+            Some(answer) => respond(StatusCode::OK, answer),
+            None => Err(std::io::Error::other("cut")),
+        },
+    }
+}
+
+impl State {
+    /// Answers a message, unless the connection is to break.
+    fn handle(&self, message: &[u8], behaviour: Behaviour) -> Option<Vec<u8>> {
+        let opened: Opened =
+            open(message, &self.anchor, clock::now(), &self.enc, CardKey::tsm(self)).unwrap();
+        let content = Content::parse(&opened.content).unwrap();
+        content.check_sender(&opened.sender).unwrap();
+        content.check_recipient(self.guid).unwrap();
+        let (in_reply_to, reply_to) = match &content {
+            Content::CardCommands(commands) => (commands.id, commands.reply_to.clone()),
+            Content::Bundle(bundle) => (bundle.id, bundle.reply_to.clone()),
+            other => panic!("{other:?}"),
+        };
+        self.session
+            .lock()
+            .unwrap()
+            .introduce_tsm(reply_to.as_der())
+            .unwrap();
+        let in_reply_to = match behaviour {
+            Behaviour::AnswersOtherMessage => MessageId::new([9; 16]),
+            _ => in_reply_to,
+        };
+        let answer = match (behaviour, content) {
+            (Behaviour::RefusesInMessage, _) => Content::Refused(Refused {
+                id: message_id(),
+                in_reply_to,
+                gateway: self.guid,
+                time: clock::now(),
+                code: "SMGW-W-0002".parse().unwrap(),
+                reason: "the message is not wanted".parse().unwrap(),
+            }),
+            (Behaviour::Reports, _) => self.report(in_reply_to, 0, None, GatewayState::Bound),
+            (_, Content::CardCommands(commands)) => self.pass_on(behaviour, in_reply_to, &commands.commands),
+            (_, Content::Bundle(bundle)) => {
+                let digest = bundle_digest(&opened.content);
+                let anchor = self.session.lock().unwrap().anchor().unwrap();
+                assert_eq!((anchor.version, anchor.digest), (bundle.bundle_version, digest));
+                let version = bundle.bundle_version;
+                *self.bundle.lock().unwrap() = Some(bundle);
+                match behaviour {
+                    Behaviour::CutsBundle => return None,
+                    Behaviour::ReportsOtherBundle => {
+                        self.report(in_reply_to, 77, Some(digest), GatewayState::Operational)
+                    }
+                    Behaviour::ReportsBound => {
+                        self.report(in_reply_to, version, Some(digest), GatewayState::Bound)
+                    }
+                    _ => self.report(in_reply_to, version, Some(digest), GatewayState::Operational),
+                }
+            }
+            (_, other) => panic!("{other:?}"),
+        };
+        let json = match behaviour {
+            Behaviour::AnswersNonsense => b"{}".to_vec(),
+            _ => answer.to_json().unwrap(),
+        };
+        Some(self.seal(&json, &reply_to))
+    }
+
+    fn pass_on(&self, behaviour: Behaviour, in_reply_to: MessageId, commands: &[Apdu]) -> Content {
+        let mut session = self.session.lock().unwrap();
+        let mut answers = Vec::new();
+        if behaviour != Behaviour::KeepsCardAnswers {
+            for command in commands {
+                let answer = session.pass(command.as_bytes()).unwrap();
+                answers.push(Apdu::try_from(answer).unwrap());
+            }
+        }
+        let time = match behaviour {
+            Behaviour::AnswersLate => clock::now().saturating_sub(Span::DAY),
+            _ => clock::now(),
+        };
+        let gateway = match behaviour {
+            Behaviour::NamesOtherGateway => "fd5a::1".parse().unwrap(),
+            _ => self.guid,
+        };
+        Content::CardAnswers(CardAnswers {
+            id: message_id(),
+            in_reply_to,
+            gateway,
+            time,
+            answers,
+        })
+    }
+
+    fn report(
+        &self,
+        in_reply_to: MessageId,
+        version: u64,
+        digest: Option<Fingerprint>,
+        state: GatewayState,
+    ) -> Content {
+        Content::Report(Report {
+            id: message_id(),
+            in_reply_to,
+            gateway: self.guid,
+            time: clock::now(),
+            bundle_version: version,
+            bundle_digest: digest,
+            state,
+        })
+    }
+
+    fn seal(&self, json: &[u8], reply_to: &Certificate) -> Vec<u8> {
+        let now: Timestamp = clock::now();
+        let recipient = self
+            .anchor
+            .verify(reply_to, now, Role::Tsm, KeySlot::Enc)
+            .unwrap();
+        let sender = Sender {
+            certificate: &self.sig,
+            signer: CardKey::tsm(self),
+            agreement: CardKey::tsm(self),
+        };
+        let random = EnvelopeRandom::new(random::bytes().unwrap());
+        seal(json, &recipient, sender, &random, now).unwrap()
+    }
+}
+
+fn message_id() -> MessageId {
+    MessageId::new(*random::bytes().unwrap())
+}
+
+/// The card's keys, used for messages to the TSM.
+struct CardKey(Session);
+
+impl CardKey {
+    fn tsm(state: &State) -> Self {
+        Self(Arc::clone(&state.session))
+    }
+}
+
+fn card_point(point: &PublicPoint) -> Point {
+    Point::try_from(point.as_sec1().as_slice()).unwrap()
+}
+
+impl Signer for CardKey {
+    type Error = CardError<SoftCardError>;
+
+    fn sign_digest(&mut self, digest: &[u8; 32]) -> Result<[u8; 64], Self::Error> {
+        let signature = self.0.lock().unwrap().sign(Partner::Tsm, digest)?;
+        Ok(*signature.as_bytes())
+    }
+}
+
+impl KeyAgreement for CardKey {
+    type Error = CardError<SoftCardError>;
+
+    fn agree(&mut self, peer: &PublicPoint) -> Result<SharedSecret, Self::Error> {
+        let secret = self.0.lock().unwrap().agree(&card_point(peer))?;
+        Ok(SharedSecret::new(*secret.as_bytes()))
+    }
+}
+
+impl EphemeralKeyAgreement for CardKey {
+    type Error = CardError<SoftCardError>;
+
+    fn agree_ephemeral(
+        &mut self,
+        recipient: &PublicPoint,
+    ) -> Result<(PublicPoint, SharedSecret), Self::Error> {
+        let (point, secret) = self
+            .0
+            .lock()
+            .unwrap()
+            .agree_ephemeral(Partner::Tsm, &card_point(recipient))?;
+        let point = PublicPoint::from_sec1(&point.to_bytes()).unwrap();
+        Ok((point, SharedSecret::new(*secret.as_bytes())))
+    }
+}
+
+fn server_config(anchor: &TrustAnchor, certificate: &[u8], session: &Session) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from(anchor.certificate().as_der().to_vec());
+    roots.add(root).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let key = CertifiedKey::new(
+        vec![CertificateDer::from(certificate.to_vec())],
+        Arc::new(HandshakeKey(Arc::clone(session))),
+    );
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+}
+
+/// The card's TLS key.
+struct HandshakeKey(Session);
+
+impl std::fmt::Debug for HandshakeKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("HandshakeKey")
+    }
+}
+
+impl rustls::sign::SigningKey for HandshakeKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn rustls::sign::Signer>> {
+        let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+        offered
+            .contains(&scheme)
+            .then(|| Box::new(Self(Arc::clone(&self.0))) as Box<dyn rustls::sign::Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl rustls::sign::Signer for HandshakeKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(message).into();
+        let signature = self.0.lock().unwrap().sign_handshake(&digest).unwrap();
+        let signature = p256::ecdsa::Signature::from_slice(signature.as_bytes()).unwrap();
+        Ok(signature.to_der().as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}

@@ -1,0 +1,165 @@
+//! The TSM's visit to a gateway: first contact with the card itself, then the bundle.
+//!
+//! The card's commands travel through the gateway's software, which can neither read nor forge
+//! what goes through the channel. Version and digest of the bundle are on the card before the
+//! bundle comes, so that the gateway takes this bundle and no other.
+
+use card::tsm::{TsmError, begin};
+use card::{
+    Anchor, ApduError, CommandApdu, FileContentError, Point, PointError, ResponseApdu, Signature,
+    SupplierEntry, Suppliers,
+};
+use getrandom::SysRng;
+use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
+use messages::keys::Signer;
+use messages::software::SoftwareKeyError;
+use model::{Fingerprint, GatewayState};
+use rand_core::UnwrapErr;
+
+use crate::bundles::StoredBundle;
+use crate::conversation::{Conversation, ConversationError};
+use crate::random::{self, RandomError};
+
+/// The reason why a bundle was not put in force. It may be repeated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VisitError {
+    /// The conversation with the gateway failed.
+    #[error("the conversation with the gateway failed")]
+    Conversation(#[from] ConversationError),
+    /// The gateway answered with something else than was asked for.
+    #[error("the gateway answers {asked} with something else; check that both have the same version")]
+    Unexpected {
+        /// What was asked for.
+        asked: &'static str,
+    },
+    /// The card and the TSM do not come together.
+    #[error("the card does not accept the TSM, or not this bundle")]
+    Card(#[from] TsmError),
+    /// The card's answers are no APDUs.
+    #[error("the gateway passes on something else than its card's answers")]
+    Apdu(#[from] ApduError),
+    /// A command is longer than a message permits.
+    #[error("a command to the card does not fit a message")]
+    Word(#[from] WordError),
+    /// The TSM's key did not sign.
+    #[error("the TSM's key cannot be used")]
+    Key(#[from] SoftwareKeyError),
+    /// A key of a certificate is none for the card.
+    #[error("an ENC key cannot be given to the card; personalise or certify anew")]
+    Point(#[from] PointError),
+    /// The suppliers do not fit the card.
+    #[error(
+        "the card holds {} suppliers, the bundle has {found}; install fewer",
+        Suppliers::MAX
+    )]
+    Suppliers {
+        /// How many the bundle has.
+        found: usize,
+        /// What the card's side says.
+        #[source]
+        source: FileContentError,
+    },
+    /// No random bytes could be drawn.
+    #[error("no message id can be drawn")]
+    Random(#[from] RandomError),
+    /// The gateway reports another bundle than the one that was sent.
+    #[error(
+        "the gateway reports bundle {version} ({digest:?}) to be in force, sent was another; repeat the installation"
+    )]
+    OtherBundle {
+        /// The version that it reports.
+        version: u64,
+        /// The digest that it reports.
+        digest: Option<Fingerprint>,
+    },
+}
+
+/// Puts the bundle in force and returns the state that the gateway reports afterwards.
+pub(crate) async fn visit(
+    conversation: &Conversation<'_>,
+    stored: &StoredBundle,
+) -> Result<GatewayState, VisitError> {
+    anchor_on_card(conversation, stored).await?;
+    tracing::info!(
+        version = stored.bundle.bundle_version,
+        "the card expects the bundle"
+    );
+    let answer = conversation.ask_in_bytes(&stored.json, stored.bundle.id).await?;
+    let Content::Report(report) = answer else {
+        return Err(VisitError::Unexpected { asked: "the bundle" });
+    };
+    let same_version = report.bundle_version == stored.bundle.bundle_version;
+    if !same_version || report.bundle_digest != Some(stored.digest) {
+        return Err(VisitError::OtherBundle {
+            version: report.bundle_version,
+            digest: report.bundle_digest,
+        });
+    }
+    Ok(report.state)
+}
+
+/// Authenticates to the card and writes version, digest and suppliers through its channel.
+async fn anchor_on_card(conversation: &Conversation<'_>, stored: &StoredBundle) -> Result<(), VisitError> {
+    let card_key = point_of(conversation.card().enc.certificate())?;
+    let (awaiting, commands) = begin(conversation.guid(), card_key);
+    let answers = pass_to_card(conversation, commands).await?;
+    let tsm = conversation.authority().tsm();
+    let certificate = tsm.party.sig.certificate().as_der();
+    let (awaiting, commands) = awaiting.answer(&answers, certificate, &mut UnwrapErr(SysRng), |digest| {
+        let signature = (&tsm.keys.sig).sign_digest(digest)?;
+        Ok::<_, VisitError>(Signature::from(signature))
+    })?;
+    let answers = pass_to_card(conversation, commands).await?;
+    let channel = awaiting.open(&answers)?;
+    tracing::info!(guid = %conversation.guid(), "the channel to the card is open");
+    let anchor = Anchor {
+        version: stored.bundle.bundle_version,
+        digest: stored.digest,
+    };
+    let (channel, commands) = channel.install(&anchor, &suppliers_of(stored)?)?;
+    let answers = pass_to_card(conversation, commands).await?;
+    channel.installed(&answers)?;
+    Ok(())
+}
+
+/// Sends commands to the card, in one message, and returns its answers.
+async fn pass_to_card(
+    conversation: &Conversation<'_>,
+    commands: Vec<CommandApdu>,
+) -> Result<Vec<ResponseApdu>, VisitError> {
+    let mut apdus = Vec::with_capacity(commands.len());
+    for command in commands {
+        apdus.push(Apdu::try_from(command.to_bytes()?.to_vec())?);
+    }
+    let tsm = conversation.authority().tsm();
+    let content = Content::CardCommands(CardCommands {
+        id: MessageId::new(*random::bytes()?),
+        recipient: conversation.guid(),
+        time: conversation.now(),
+        reply_to: tsm.party.enc.certificate().clone(),
+        commands: apdus,
+    });
+    let Content::CardAnswers(answers) = conversation.ask(&content).await? else {
+        return Err(VisitError::Unexpected {
+            asked: "the card's commands",
+        });
+    };
+    let parse = |answer: &Apdu| ResponseApdu::parse(answer.as_bytes());
+    Ok(answers.answers.iter().map(parse).collect::<Result<_, _>>()?)
+}
+
+fn suppliers_of(stored: &StoredBundle) -> Result<Suppliers, VisitError> {
+    let mut entries = Vec::with_capacity(stored.bundle.suppliers.len());
+    for supplier in &stored.bundle.suppliers {
+        entries.push(SupplierEntry {
+            fingerprint: supplier.certificates.sig.fingerprint(),
+            encryption: point_of(&supplier.certificates.enc)?,
+        });
+    }
+    let found = entries.len();
+    Suppliers::new(entries).map_err(|source| VisitError::Suppliers { found, source })
+}
+
+fn point_of(certificate: &messages::certificate::Certificate) -> Result<Point, PointError> {
+    Point::try_from(certificate.public_key().as_sec1().as_slice())
+}
