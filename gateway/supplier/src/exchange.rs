@@ -1,0 +1,319 @@
+//! The way to a gateway: HTTPS with mutual TLS 1.3, one message there and one back.
+//!
+//! The server has to be the gateway's card: its certificate names the GUID as address, whatever
+//! address the connection is made to. What the messages say and whether they are genuine is
+//! decided elsewhere.
+
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, Uri, header};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use messages::certificate::{Certificate, TrustAnchor};
+use messages::content::{RefusalCode, RefusalReason};
+use messages::envelope::MAX_MESSAGE;
+use messages::software::{SoftwareKey, SoftwareKeyError};
+use model::CardId;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+
+/// How long the gateway may take to accept a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a whole exchange may take: the card signs some ten times at 300 ms each, and an answer
+/// of the greatest size comes over a mobile network.
+const EXCHANGE_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a connection is kept for the next message; a handshake costs the card a signature.
+const IDLE_PATIENCE: Duration = Duration::from_secs(20);
+/// The greatest size of a refusal in bytes: code, reason, and JSON around them.
+const MAX_REFUSAL: usize = 4_096;
+/// Where a gateway takes messages.
+const PATH: &str = "/smgw/v1/messages";
+/// The type of a CMS message (RFC 8551, section 3.2).
+const CONTENT_TYPE: &str = "application/pkcs7-mime";
+
+/// The reason why a gateway did not answer with a message.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The own TLS key cannot be used.
+    #[error("the own TLS key cannot be used; restore it from its backup")]
+    Key(#[from] SoftwareKeyError),
+    /// The own TLS key or certificate cannot be used.
+    #[error("the own TLS certificate cannot be used; restore key and certificate from one backup")]
+    Identity(#[source] rustls::Error),
+    /// The own TLS key is in no form that the TLS library reads.
+    #[error("the own TLS key cannot be read; restore it from its backup")]
+    KeyForm(#[source] rustls::pki_types::pem::Error),
+    /// The request could not be put together.
+    #[error("the request to {gateway} cannot be put together")]
+    Request {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// Why not.
+        #[source]
+        source: hyper::http::Error,
+    },
+    /// There is no connection: nobody there, or not the gateway with this GUID.
+    #[error("no connection to {gateway}; check the address, the GUID and that the gateway runs")]
+    Connect {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// Why not.
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The connection broke; a gateway does that to whom it does not know.
+    #[error("the connection to {gateway} broke; try again, and check that both have one trust centre")]
+    Broken {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The gateway took too long.
+    #[error("{gateway} did not answer within {} s; try again", EXCHANGE_PATIENCE.as_secs())]
+    Timeout {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+    },
+    /// The answer is larger than any message.
+    #[error("{gateway} answered with more than {limit} bytes; it is no gateway of this system")]
+    TooLarge {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The gateway refused the message and said why.
+    #[error("{gateway} refuses the message: {reason} ({code})")]
+    Refused {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// The stable code.
+        code: RefusalCode,
+        /// The reason, as a sentence.
+        reason: RefusalReason,
+    },
+    /// The answer is none that a gateway gives.
+    #[error("{gateway} answered with HTTP status {status} and no reason; check that it is a gateway")]
+    Status {
+        /// The gateway's address.
+        gateway: GatewayAddress,
+        /// The HTTP status.
+        status: StatusCode,
+    },
+}
+
+/// Where a gateway listens: `HOST:PORT`, an IPv6 address in brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayAddress(Arc<Uri>);
+
+impl FromStr for GatewayAddress {
+    type Err = GatewayAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: Uri = format!("https://{text}{PATH}")
+            .parse()
+            .map_err(|_| GatewayAddressError)?;
+        let whole = uri
+            .authority()
+            .is_some_and(|authority| authority.as_str() == text);
+        if !whole || uri.port_u16().is_none() || text.contains('@') {
+            return Err(GatewayAddressError);
+        }
+        Ok(Self(Arc::new(uri)))
+    }
+}
+
+impl fmt::Display for GatewayAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.authority().map_or("", |authority| authority.as_str()))
+    }
+}
+
+/// A text is no address of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a gateway's address has the form HOST:PORT, such as [fd5a::1]:8443")]
+pub struct GatewayAddressError;
+
+/// Who connects, and whom it trusts.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The only root that is trusted.
+    pub anchor: &'a TrustAnchor,
+    /// The own TLS certificate.
+    pub certificate: &'a Certificate,
+    /// Its key.
+    pub key: &'a SoftwareKey,
+}
+
+/// The way to one gateway.
+pub struct Exchange {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    gateway: GatewayAddress,
+}
+
+impl Exchange {
+    /// Prepares the way; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if the own TLS key or certificate cannot be used.
+    pub fn new(identity: Identity<'_>, guid: CardId, gateway: GatewayAddress) -> Result<Self, ExchangeError> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(CONNECT_PATIENCE));
+        let server_name = ServerName::from(IpAddr::V6(guid.address()));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls_config(identity)?)
+            .https_only()
+            .with_server_name_resolver(FixedServerNameResolver::new(server_name))
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_PATIENCE)
+            .build(https);
+        Ok(Self { client, gateway })
+    }
+
+    /// Sends a message (DER) and returns the one that answers it, not yet opened.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] names what kept the gateway from answering with a message.
+    pub async fn post(&self, message: Vec<u8>) -> Result<Vec<u8>, ExchangeError> {
+        tokio::time::timeout(EXCHANGE_PATIENCE, self.post_patiently(message))
+            .await
+            .map_err(|_| ExchangeError::Timeout {
+                gateway: self.gateway.clone(),
+            })?
+    }
+
+    async fn post_patiently(&self, message: Vec<u8>) -> Result<Vec<u8>, ExchangeError> {
+        let gateway = || self.gateway.clone();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(Uri::clone(&self.gateway.0))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(header::ACCEPT, CONTENT_TYPE)
+            .body(Full::new(Bytes::from(message)))
+            .map_err(|source| ExchangeError::Request {
+                gateway: gateway(),
+                source,
+            })?;
+        let response = self.client.request(request).await.map_err(|source| {
+            let gateway = gateway();
+            if source.is_connect() {
+                ExchangeError::Connect { gateway, source }
+            } else {
+                let source = source.into();
+                ExchangeError::Broken { gateway, source }
+            }
+        })?;
+        match response.status() {
+            StatusCode::OK => self.read(response, MAX_MESSAGE).await,
+            status => {
+                let body = self.read(response, MAX_REFUSAL).await?;
+                Err(self.refusal(status, &body))
+            }
+        }
+    }
+
+    async fn read(&self, response: Response<Incoming>, limit: usize) -> Result<Vec<u8>, ExchangeError> {
+        let body = Limited::new(response.into_body(), limit).collect().await;
+        let gateway = || self.gateway.clone();
+        body.map(|body| body.to_bytes().to_vec()).map_err(|source| {
+            let gateway = gateway();
+            if source.is::<LengthLimitError>() {
+                ExchangeError::TooLarge { gateway, limit }
+            } else {
+                ExchangeError::Broken { gateway, source }
+            }
+        })
+    }
+
+    /// Reads why a gateway refuses; whoever answers otherwise is none.
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ExchangeError {
+        let gateway = self.gateway.clone();
+        match serde_json::from_slice(body) {
+            Ok(Refusal { code, reason }) => ExchangeError::Refused {
+                gateway,
+                code,
+                reason,
+            },
+            Err(_) => ExchangeError::Status { gateway, status },
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Exchange")
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a gateway answers instead of a message.
+#[derive(Deserialize)]
+struct Refusal {
+    code: RefusalCode,
+    reason: RefusalReason,
+}
+
+fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from(identity.anchor.certificate().as_der().to_vec());
+    roots.add(root).map_err(ExchangeError::Identity)?;
+    let certificate = CertificateDer::from(identity.certificate.as_der().to_vec());
+    let pem = identity.key.to_pkcs8_pem()?;
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(ExchangeError::KeyForm)?;
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(ExchangeError::Identity)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate], key)
+        .map_err(ExchangeError::Identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for text in ["[::1]:8443", "127.0.0.1:1", "gateway.example:443"] {
+            assert_eq!(text.parse::<GatewayAddress>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "::1",
+            "[::1]",
+            "host",
+            "host:",
+            "a@b:1",
+            "host:1/x",
+            "host:99999",
+            "a b:1",
+        ] {
+            assert_eq!(
+                text.parse::<GatewayAddress>(),
+                Err(GatewayAddressError),
+                "{text:?}"
+            );
+        }
+    }
+}

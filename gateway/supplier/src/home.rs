@@ -1,0 +1,197 @@
+//! The supplier's folder: three keys, the requests for their certificates, and the certificates.
+//!
+//! `init` makes `{sig,enc,tls}.{key,csr}`. The trust centre adds `{sig,enc,tls}.pem` and
+//! `root.pem`, and for each gateway that the supplier may ask, that gateway's certificates.
+
+use std::path::{Path, PathBuf};
+
+use getrandom::SysRng;
+use messages::certificate::profile::IssueError;
+use messages::certificate::{
+    Certificate, CertificateError, CertificationRequest, PartyName, RequestError, Role, Subject,
+    SubjectError, Triple, TrustAnchor, VerifiedParty,
+};
+use messages::software::{SoftwareKey, SoftwareKeyError, SoftwareKeys};
+use model::{KeySlot, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::exchange::Identity;
+use crate::files::{self, Access, FileError};
+
+/// The reason why a supplier's folder cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file of the keys is missing, there already, or cannot be reached.
+    #[error("the supplier's folder cannot be used as it is; `supplier init` makes a new one")]
+    File(#[from] FileError),
+    /// The keys are there, but no certificates.
+    #[error("{} is missing; have the trust centre certify this folder (`trust-center certify`)", path.display())]
+    NotCertified {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A key could not be made.
+    #[error("a key cannot be made")]
+    Software(#[from] SoftwareKeyError),
+    /// The name makes no subject.
+    #[error("the name cannot be certified")]
+    Subject(#[from] SubjectError),
+    /// A request could not be made.
+    #[error("the request for a certificate cannot be made")]
+    Request(#[from] IssueError<SoftwareKeyError>),
+    /// A request could not be written.
+    #[error("the request for a certificate cannot be written")]
+    RequestForm(#[from] RequestError),
+    /// A file holds no key.
+    #[error("{} holds no key; restore it from its backup", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: SoftwareKeyError,
+    },
+    /// A file holds no certificate.
+    #[error("{} holds no certificate; have the trust centre certify this folder again", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: CertificateError,
+    },
+    /// A key is not that of its certificate.
+    #[error("{} is not the key of its certificate; have the trust centre certify this folder again", path.display())]
+    WrongKey {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The certificates are not by the root beside them, no longer valid, or not a supplier's.
+    #[error("the supplier's certificates do not hold; have the trust centre certify this folder again")]
+    Refused(#[source] CertificateError),
+}
+
+/// The supplier: keys and certificates that fit each other.
+#[derive(Debug)]
+pub struct Home {
+    folder: PathBuf,
+    anchor: TrustAnchor,
+    keys: SoftwareKeys,
+    party: VerifiedParty,
+}
+
+impl Home {
+    /// Makes keys and requests in a folder that has none.
+    ///
+    /// Keys are readable by their owner alone, and nothing is ever overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`] if a file is there already or cannot be written.
+    pub fn init(folder: &Path, name: &PartyName) -> Result<(), HomeError> {
+        files::make_folder(folder)?;
+        let keys = SoftwareKeys::generate(&mut SysRng)?;
+        let subject = Subject::party(name.clone(), Role::Supplier)?;
+        for slot in KeySlot::ALL {
+            let (certified, key) = match slot {
+                KeySlot::Sig => (KeySlot::Sig, &keys.sig),
+                KeySlot::Enc => (KeySlot::Enc, &keys.enc),
+                KeySlot::Tls => (KeySlot::Tls, &keys.tls),
+            };
+            let request = CertificationRequest::build(subject.clone(), certified, key.public_point(), key)?;
+            let file = |ending| folder.join(format!("{slot}.{ending}"));
+            files::write_new(&file("key"), key.to_pkcs8_pem()?.as_bytes(), Access::Private)?;
+            files::write_new(&file("csr"), request.to_pem()?.as_bytes(), Access::Public)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the supplier and checks that its parts fit each other.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`] names the file that is missing or does not fit.
+    pub fn load(folder: &Path, now: Timestamp) -> Result<Self, HomeError> {
+        let file = |slot: KeySlot, ending| folder.join(format!("{slot}.{ending}"));
+        // The keys first: without them there is nothing that could be certified.
+        let sig = read_key(&file(KeySlot::Sig, "key"))?;
+        let enc = read_key(&file(KeySlot::Enc, "key"))?;
+        let tls = read_key(&file(KeySlot::Tls, "key"))?;
+        let path = folder.join("root.pem");
+        let anchor = TrustAnchor::new(read_certificate(&path)?)
+            .map_err(|source| HomeError::Certificate { path, source })?;
+        let certificates = Triple {
+            sig: read_certificate(&file(KeySlot::Sig, "pem"))?,
+            enc: read_certificate(&file(KeySlot::Enc, "pem"))?,
+            tls: read_certificate(&file(KeySlot::Tls, "pem"))?,
+        };
+        let party = anchor
+            .verify_party(&certificates, now, Role::Supplier)
+            .map_err(HomeError::Refused)?;
+        for (slot, key, certificate) in [
+            (KeySlot::Sig, &sig, &certificates.sig),
+            (KeySlot::Enc, &enc, &certificates.enc),
+            (KeySlot::Tls, &tls, &certificates.tls),
+        ] {
+            if key.public_point() != certificate.public_key() {
+                let path = file(slot, "key");
+                return Err(HomeError::WrongKey { path });
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            anchor,
+            keys: SoftwareKeys { sig, enc, tls },
+            party,
+        })
+    }
+
+    /// Returns the root of the trust centre that has certified the supplier.
+    #[must_use]
+    pub const fn anchor(&self) -> &TrustAnchor {
+        &self.anchor
+    }
+
+    /// Returns the supplier's certificates.
+    #[must_use]
+    pub const fn party(&self) -> &VerifiedParty {
+        &self.party
+    }
+
+    /// Returns who the supplier is when it makes a connection.
+    #[must_use]
+    pub const fn identity(&self) -> Identity<'_> {
+        Identity {
+            anchor: &self.anchor,
+            certificate: self.party.tls.certificate(),
+            key: &self.keys.tls,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) const fn keys(&self) -> &SoftwareKeys {
+        &self.keys
+    }
+}
+
+fn read_key(path: &Path) -> Result<SoftwareKey, HomeError> {
+    let text = Zeroizing::new(files::read_text(path, SoftwareKey::MAX_PEM)?);
+    SoftwareKey::from_pkcs8_pem(&text).map_err(|source| HomeError::Key {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_certificate(path: &Path) -> Result<Certificate, HomeError> {
+    let text = files::read_text(path, Certificate::MAX_PEM).map_err(|error| match error {
+        FileError::Missing { path } => HomeError::NotCertified { path },
+        error => HomeError::File(error),
+    })?;
+    Certificate::from_pem(&text).map_err(|source| HomeError::Certificate {
+        path: path.to_owned(),
+        source,
+    })
+}

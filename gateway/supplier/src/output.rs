@@ -1,0 +1,190 @@
+//! What the program prints as its result: a table for people, or one line of JSON per pull.
+
+use std::io::{self, Write};
+
+use messages::certificate::PartyName;
+use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
+use model::{CardId, ElementPattern, Series};
+use serde::Serialize;
+
+/// The result of `init`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "schema", rename = "supplier.init/1")]
+pub(crate) struct Founded<'a> {
+    /// The supplier's name.
+    pub(crate) name: &'a PartyName,
+}
+
+impl Founded<'_> {
+    /// Prints the result on the standard output.
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
+        let text = if json {
+            serde_json::to_string(self)?
+        } else {
+            let name = self.name;
+            format!("Keys and requests of {name} are made. Have the trust centre certify them.")
+        };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+}
+
+/// The result of one pull.
+#[derive(Debug, Serialize)]
+#[serde(tag = "schema", rename = "supplier.pull/1")]
+struct Pulled<'a> {
+    guid: CardId,
+    message: MessageId,
+    series: &'a [Series],
+    refusals: Vec<Refused<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused<'a> {
+    elements: &'a ElementPattern,
+    code: &'a RefusalCode,
+    reason: &'a RefusalReason,
+    rule: Option<&'a RuleName>,
+}
+
+impl<'a> From<&'a Refusal> for Refused<'a> {
+    fn from(refusal: &'a Refusal) -> Self {
+        Self {
+            elements: &refusal.query.elements,
+            code: &refusal.code,
+            reason: &refusal.reason,
+            rule: refusal.rule.as_ref(),
+        }
+    }
+}
+
+/// The form in which pulls are printed.
+#[derive(Debug)]
+pub(crate) enum Printer {
+    /// One line of JSON per pull.
+    Json,
+    /// A table that goes on from pull to pull.
+    Table {
+        /// Whether its head has been printed.
+        has_head: bool,
+    },
+}
+
+impl Printer {
+    pub(crate) const fn new(json: bool) -> Self {
+        if json {
+            Self::Json
+        } else {
+            Self::Table { has_head: false }
+        }
+    }
+
+    /// Writes what an answer contains.
+    pub(crate) fn print(&mut self, answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Json => {
+                let pulled = Pulled {
+                    guid: answer.gateway,
+                    message: answer.id,
+                    series: &answer.series,
+                    refusals: answer.refusals.iter().map(Refused::from).collect(),
+                };
+                serde_json::to_writer(&mut *out, &pulled)?;
+                writeln!(out)?;
+            }
+            Self::Table { has_head } => {
+                if !*has_head {
+                    row(
+                        out,
+                        ["medium", "meter", "OBIS", "value", "unit", "time (UTC)"].map(str::to_owned),
+                    )?;
+                    *has_head = true;
+                }
+                rows(answer, out)?;
+            }
+        }
+        out.flush()
+    }
+}
+
+fn rows(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+    for series in &answer.series {
+        for (time, value, _) in series.points() {
+            let columns = [
+                series.medium.to_string(),
+                series.element.meter.to_string(),
+                series.element.obis.to_string(),
+                value.to_string(),
+                series.unit.to_string(),
+                time.to_string(),
+            ];
+            row(out, columns)?;
+        }
+    }
+    for refusal in &answer.refusals {
+        let (elements, reason, code) = (&refusal.query.elements, &refusal.reason, &refusal.code);
+        writeln!(out, "refused: {elements}: {reason} ({code})")?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut dyn Write, [medium, meter, obis, value, unit, time]: [String; 6]) -> io::Result<()> {
+    writeln!(
+        out,
+        "{medium:<12} {meter:<24} {obis:<18} {value:>16} {unit:<6} {time}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> Answer {
+        let json = r#"{"id":"00112233445566778899aabbccddeeff","in_reply_to":"00000000000000000000000000000000",
+            "gateway":"fd5a::1","supplier":"abababababababababababababababababababababababababababababababab",
+            "time":"2026-11-23T12:00:00Z",
+            "series":[{"meter":"M1","obis":"7-0:3.0.0*255","medium":"gas","unit":"m3","start":"2026-11-23T11:59:50Z",
+            "step":"PT5S","values":["1.00",null,"1.10"],"status":[0,0,0],"gaps":[[1,"no-answer"]]}],
+            "refusals":[{"query":{"elements":"*/1-0:16.7.0*255","period":{"from":"2026-11-23T11:00:00Z",
+            "to":"2026-11-23T12:00:00Z"},"resolution":"PT5S"},"code":"element-not-granted","reason":"no grant"}]}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn printed(printer: &mut Printer) -> String {
+        let mut out = Vec::new();
+        printer.print(&answer(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_line_per_pull() {
+        assert_eq!(
+            printed(&mut Printer::new(true)),
+            concat!(
+                r#"{"schema":"supplier.pull/1","guid":"fd5a::1","message":"00112233445566778899aabbccddeeff","#,
+                r#""series":[{"meter":"M1","obis":"7-0:3.0.0*255","medium":"gas","unit":"m3","start":"2026-11-23T11:59:50Z","#,
+                r#""step":"PT5S","values":["1.00",null,"1.10"],"status":[0,0,0],"gaps":[[1,"no-answer"]]}],"#,
+                r#""refusals":[{"elements":"*/1-0:16.7.0*255","code":"element-not-granted","reason":"no grant","rule":null}]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn table_has_one_head_and_a_row_per_value() {
+        let mut printer = Printer::new(false);
+        let first = printed(&mut printer);
+        let lines: Vec<_> = first.lines().collect();
+        assert!(lines[0].starts_with("medium "), "{first}");
+        assert!(
+            lines[2].contains("1.10") && lines[2].ends_with("2026-11-23T12:00:00Z"),
+            "{first}"
+        );
+        assert_eq!(
+            lines[3],
+            "refused: */1-0:16.7.0*255: no grant (element-not-granted)"
+        );
+        assert_eq!(printed(&mut printer).lines().count(), 3);
+    }
+}
