@@ -1,0 +1,136 @@
+//! The files that a person would write: the gateway's configuration and the grants.
+
+use std::path::PathBuf;
+
+use crate::MeterAddresses;
+
+/// The configuration of a gateway in a house with four meters.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// The folder of the store.
+    pub data: PathBuf,
+    /// How often elements are registered, ISO 8601.
+    pub registration_period: String,
+    /// The state of the soft card.
+    pub card: PathBuf,
+    /// The Unix socket of the command line.
+    pub socket: PathBuf,
+    /// Where the meters are.
+    pub meters: MeterAddresses,
+}
+
+impl GatewayConfig {
+    /// The name that the configuration gives to the electricity meter.
+    pub const ELECTRICITY: &'static str = "electricity";
+    /// The M-Bus meters by name and primary address, as the simulators have them.
+    pub const ON_MBUS: [(&'static str, u8); 3] = [("gas", 1), ("water", 2), ("heat", 3)];
+
+    /// Writes the configuration as TOML.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "data = {data}\nregistration_period = {period}\n\n\
+             [card]\nsoft = {card}\n\n\
+             [control]\nsocket = {socket}\n\n\
+             [web]\nlisten = \"127.0.0.1:0\"\n\n\
+             [wan]\nlisten = \"[::1]:0\"\n\n\
+             [[bus]]\nname = \"cellar\"\nmbus = {mbus}\n",
+            data = quoted(&self.data.to_string_lossy()),
+            period = quoted(&self.registration_period),
+            card = quoted(&self.card.to_string_lossy()),
+            socket = quoted(&self.socket.to_string_lossy()),
+            mbus = quoted(&self.meters.mbus),
+        );
+        for (name, primary) in Self::ON_MBUS {
+            text.push_str(&format!(
+                "\n[[bus.meter]]\nname = \"{name}\"\nprimary = {primary}\n"
+            ));
+        }
+        text.push_str(&format!(
+            "\n[[bus]]\nname = \"board\"\nmodbus = {modbus}\n\n\
+             [[bus.meter]]\nname = \"{name}\"\nunit = 1\nprofile = \"eastron-sdm630\"\n",
+            modbus = quoted(&self.meters.modbus),
+            name = Self::ELECTRICITY,
+        ));
+        text
+    }
+}
+
+/// One grant as it stands in the trust centre's file.
+#[derive(Debug, Clone)]
+pub struct GrantText {
+    /// The name of the rule.
+    pub id: String,
+    /// Patterns of elements.
+    pub elements: Vec<String>,
+    /// The finest resolution, ISO 8601.
+    pub finest: String,
+    /// How far back, ISO 8601.
+    pub history: String,
+    /// What the data are for.
+    pub purpose: String,
+}
+
+impl GrantText {
+    /// Writes the grants as TOML.
+    #[must_use]
+    pub fn file(grants: &[Self]) -> String {
+        grants.iter().map(Self::to_toml).collect()
+    }
+
+    fn to_toml(&self) -> String {
+        let elements: Vec<String> = self.elements.iter().map(|pattern| quoted(pattern)).collect();
+        format!(
+            "[[grant]]\nid = {}\nelements = [{}]\nfinest = {}\nhistory = {}\npurpose = {}\n\n",
+            quoted(&self.id),
+            elements.join(", "),
+            quoted(&self.finest),
+            quoted(&self.history),
+            quoted(&self.purpose),
+        )
+    }
+}
+
+/// Quotes a text as a basic string of TOML; the escapes of JSON are a subset of TOML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_toml_with_every_meter() {
+        let config = GatewayConfig {
+            data: "/a folder/with \"quotes\"".into(),
+            registration_period: "PT5S".into(),
+            card: "/card".into(),
+            socket: "/socket".into(),
+            meters: MeterAddresses {
+                mbus: "127.0.0.1:1".into(),
+                modbus: "127.0.0.1:2".into(),
+            },
+        };
+        let table: toml::Table = config.to_toml().parse().unwrap();
+        assert_eq!(table["data"].as_str(), Some("/a folder/with \"quotes\""));
+        assert_eq!(table["bus"][0]["meter"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            table["bus"][1]["meter"][0]["profile"].as_str(),
+            Some("eastron-sdm630")
+        );
+    }
+
+    #[test]
+    fn grants_are_an_array_of_tables() {
+        let grant = GrantText {
+            id: "billing".into(),
+            elements: vec!["*/1-0:1.8.0*255".into(), "*/7-0:3.0.0*255".into()],
+            finest: "PT5S".into(),
+            history: "P730D".into(),
+            purpose: "billing".into(),
+        };
+        let table: toml::Table = GrantText::file(&[grant.clone(), grant]).parse().unwrap();
+        assert_eq!(table["grant"][1]["elements"][1].as_str(), Some("*/7-0:3.0.0*255"));
+    }
+}

@@ -1,0 +1,32 @@
+//! The whole system as processes, driven through its real doors: command lines, files, sockets.
+//!
+//! A [`Stage`] is the folder of one run; it founds the trust centre, suppliers and cards.
+//! [`Stage::start_meters`] and [`Stage::start_gateway`] start what keeps running, and a [`House`]
+//! is all of it together, from the blank card to the first grant. The crate knows none of the
+//! product's crates: what it asserts was seen from the outside. It is not a test itself; the
+//! stories stand in `tests/stories`, and `cargo demo` tells the same story to a person.
+
+mod answers;
+mod error;
+mod files;
+mod gateway;
+mod house;
+mod process;
+mod programs;
+mod stage;
+mod supplier;
+mod wait;
+
+pub use answers::{
+    Answer, Certified, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point, Pull,
+    PullSeries, Refusal, Status, read_answer,
+};
+pub use error::{LogTail, StageError};
+pub use files::{GatewayConfig, GrantText};
+pub use gateway::{Gateway, Meters};
+pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, UNGRANTED, grants_of_the_house};
+pub use process::{Command, Finished, Process};
+pub use programs::{Program, Programs};
+pub use stage::{Card, Folder, Stage};
+pub use supplier::{Period, Query, Supplier};
+pub use wait::{Deadline, Interrupt, wait_until};

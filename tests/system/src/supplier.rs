@@ -1,0 +1,110 @@
+//! A supplier and what it asks for.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Certified, Command, Finished, Process, Program, Pull, Stage, StageError};
+
+/// A supplier with keys and certificates.
+#[derive(Debug, Clone)]
+pub struct Supplier {
+    home: PathBuf,
+    certified: Certified,
+}
+
+/// The time that a supplier asks for, in the forms of RFC 3339 and ISO 8601.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Period {
+    /// So much time until now.
+    Last(String),
+    /// From a point in time (inclusive) to another (exclusive).
+    Between {
+        /// The beginning.
+        from: String,
+        /// The end.
+        to: String,
+    },
+}
+
+/// What a supplier asks for, and where.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The GUID of the gateway's card.
+    pub guid: String,
+    /// The gateway's WAN address, `HOST:PORT`.
+    pub wan: String,
+    /// Patterns of elements.
+    pub elements: Vec<String>,
+    /// The distance between two values, ISO 8601.
+    pub resolution: String,
+    /// The time.
+    pub period: Period,
+    /// A folder for every message as it went over the WAN.
+    pub keep: Option<PathBuf>,
+}
+
+impl Supplier {
+    /// Builds the supplier from its folder and what the trust centre said.
+    pub(crate) const fn new(home: PathBuf, certified: Certified) -> Self {
+        Self { home, certified }
+    }
+
+    /// Returns the folder with its keys and certificates.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Returns the SHA-256 of its SIG certificate, 64 hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.certified.fingerprint
+    }
+
+    /// Pulls once and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`]; the supplier's last words are in it.
+    pub fn pull(&self, stage: &Stage, query: &Query) -> Result<Pull, StageError> {
+        stage.ask(&self.command(stage, query))
+    }
+
+    /// Pulls once, whatever comes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::run`].
+    pub fn try_pull(&self, stage: &Stage, query: &Query) -> Result<Finished, StageError> {
+        stage.run(&self.command(stage, query))
+    }
+
+    /// Starts pulling once per resolution step; every line of the process is a [`Pull`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::start`].
+    pub fn follow(&self, stage: &Stage, query: &Query) -> Result<Process, StageError> {
+        stage.start(&self.command(stage, query).arg("--follow"))
+    }
+
+    fn command(&self, stage: &Stage, query: &Query) -> Command {
+        let mut command = stage
+            .command(Program::Supplier, "pull")
+            .arg("--json")
+            .option("--home", &self.home)
+            .option("--guid", &query.guid)
+            .option("--gateway", &query.wan)
+            .option("--resolution", &query.resolution);
+        for pattern in &query.elements {
+            command = command.option("--elements", pattern);
+        }
+        command = match &query.period {
+            Period::Last(span) => command.option("--last", span),
+            Period::Between { from, to } => command.option("--from", from).option("--to", to),
+        };
+        match &query.keep {
+            Some(folder) => command.option("--keep", folder),
+            None => command,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The stories that the whole system must be able to tell, one module each, in one binary.
+//!
+//! Every story has its own temporary folder and its own ports, and waits for conditions. The
+//! programs must have been built before; `cargo verify` does both.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod openssl;
+#[cfg(test)]
+mod second_card;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod whole_system;
+#[cfg(test)]
+mod wiped_card;

@@ -1,0 +1,60 @@
+//! Steps that several stories have in common.
+
+use std::path::Path;
+use std::time::Duration;
+
+use system::{GRANTED, Grade, House, Pull, Query, StageError, wait_until};
+
+/// The registration period of the stories: short, but longer than a round over all meters.
+pub(crate) const PERIOD: &str = "PT2S";
+/// How far back a story asks: everything since it began.
+pub(crate) const ALL_OF_IT: &str = "PT10M";
+/// How long readings may take to arrive: some registration periods and a slow machine.
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(40);
+
+/// Opens a house that serves its supplier.
+pub(crate) fn house() -> House {
+    House::for_a_story(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)))
+}
+
+/// Builds the query for all that is granted.
+pub(crate) fn granted(house: &House) -> Query {
+    house.query(&GRANTED, Grade::AsGranted, ALL_OF_IT)
+}
+
+/// Pulls until the pull fulfils the condition; a failed pull fails the story.
+pub(crate) fn pull_until(house: &House, query: &Query, condition: impl Fn(&Pull) -> bool) -> Pull {
+    let pulled = wait_until(&house.stage.deadline(ARRIVAL), || {
+        let pull = house.supplier.pull(&house.stage, query)?;
+        Ok::<_, StageError>(Some(pull).filter(&condition))
+    });
+    match pulled {
+        Ok(pull) => pull.expect("the readings arrive in time"),
+        Err(error) => panic!("{}\n{}", told(&error), gateway_log(house)),
+    }
+}
+
+/// Asserts that nobody outside gets anything from the gateway now.
+pub(crate) fn assert_wan_refuses(house: &House) {
+    // Without an address nothing listens; with one, nothing may be handed out.
+    if house.status.wan.is_some() {
+        let finished = house.supplier.try_pull(&house.stage, &granted(house)).unwrap();
+        assert_eq!(finished.code, Some(1), "{:?}", finished.lines);
+        assert!(finished.lines.is_empty(), "{:?}", finished.lines);
+    }
+}
+
+/// Returns the error with all that it came from.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Returns what the daemon has logged.
+pub(crate) fn gateway_log(house: &House) -> String {
+    read(house.gateway.log())
+}
+
+pub(crate) fn read(file: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned()
+}

@@ -1,0 +1,157 @@
+//! The system packages that a chore needs, installed when they are missing and this is allowed.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::XtaskError;
+
+/// A Debian package and the program or file that proves that it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// A program on the path, or the absolute path of a file.
+    proof: &'static str,
+    /// The package's name in Debian.
+    name: &'static str,
+}
+
+const fn package(proof: &'static str, name: &'static str) -> Package {
+    Package { proof, name }
+}
+
+/// What the demonstration needs: `cc` for the C parts of SQLite and of the cryptography, `setpriv`
+/// for processes that end with their parent, `strip` for the size of the program.
+pub(crate) const FOR_DEMO: [Package; 4] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("setpriv", "util-linux"),
+    package("strip", "binutils"),
+];
+
+/// What the checks need besides: foreign programs that prove our formats.
+pub(crate) const FOR_VERIFY: [Package; 7] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("setpriv", "util-linux"),
+    package("strip", "binutils"),
+    package("git", "git"),
+    package("mbpoll", "mbpoll"),
+    package("openssl", "openssl"),
+];
+
+/// Makes sure that every package is there; installs what is missing, as root or with sudo.
+///
+/// # Errors
+///
+/// [`XtaskError::PackagesMissing`] or [`XtaskError::NoApt`] names all packages that are missing
+/// and cannot be installed from here.
+pub(crate) fn ensure(packages: &[Package], say: &mut dyn FnMut(&str)) -> Result<(), XtaskError> {
+    let missing: Vec<Package> = packages.iter().copied().filter(|p| !p.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let listed = names.join(" ");
+    if find("apt-get").is_none() {
+        return Err(XtaskError::NoApt(listed));
+    }
+    let sudo = match privilege() {
+        Privilege::Root => false,
+        Privilege::Sudo => true,
+        Privilege::None => return Err(XtaskError::PackagesMissing(listed)),
+    };
+    say(&format!("installing the Debian packages {listed}"));
+    apt(sudo, "apt-get update", &["update", "--quiet"])?;
+    let mut arguments = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    arguments.extend(&names);
+    apt(sudo, "apt-get install", &arguments)?;
+    match missing.into_iter().find(|package| !package.is_there()) {
+        None => Ok(()),
+        Some(Package { proof, name }) => Err(XtaskError::PackageUseless { package: name, proof }),
+    }
+}
+
+/// What this user may do.
+enum Privilege {
+    Root,
+    Sudo,
+    None,
+}
+
+fn privilege() -> Privilege {
+    let id = Command::new("id").arg("-u").output();
+    if id.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+        return Privilege::Root;
+    }
+    let sudo = Command::new("sudo")
+        .args(["--non-interactive", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if sudo.is_ok_and(|status| status.success()) {
+        return Privilege::Sudo;
+    }
+    Privilege::None
+}
+
+/// Runs apt-get; what it prints goes to standard error, since standard output is for results.
+fn apt(sudo: bool, step: &str, arguments: &[&str]) -> Result<(), XtaskError> {
+    let mut command = if sudo {
+        let mut command = Command::new("sudo");
+        command.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        command
+    } else {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    crate::build::run_step(step, &mut command)
+}
+
+impl Package {
+    fn is_there(&self) -> bool {
+        if self.proof.starts_with('/') {
+            return Path::new(self.proof).exists();
+        }
+        find(self.proof).is_some()
+    }
+}
+
+/// Looks for a program on the path, and where Debian keeps those of root.
+fn find(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proof_is_a_program_on_the_path_or_a_file() {
+        assert!(package("sh", "dash").is_there());
+        assert!(package("/bin/sh", "dash").is_there());
+        assert!(!package("no-such-program", "nothing").is_there());
+        assert!(!package("/no/such/file", "nothing").is_there());
+    }
+
+    #[test]
+    fn packages_that_are_there_are_left_alone() {
+        let mut said = Vec::new();
+        let present = [package("sh", "dash")];
+        ensure(&present, &mut |text| said.push(text.to_owned())).unwrap();
+        assert!(said.is_empty());
+    }
+
+    #[test]
+    fn checks_need_all_that_the_demonstration_needs() {
+        for package in FOR_DEMO {
+            assert!(FOR_VERIFY.contains(&package), "{package:?}");
+        }
+    }
+}
