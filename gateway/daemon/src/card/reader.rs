@@ -14,6 +14,7 @@ pub(crate) type Reader = Box<dyn Transport<Error = ReaderError> + Send>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReaderError {
     /// There is no card in the reader.
+    #[cfg(feature = "soft-card")]
     #[error("there is no card in the reader")]
     NoCard,
     /// No reader is configured.
