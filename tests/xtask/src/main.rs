@@ -14,6 +14,7 @@ mod table;
 mod verify;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,7 +38,8 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().chore {
+    let arguments = without_separator(std::env::args_os().collect());
+    let done = match Arguments::parse_from(arguments).chore {
         Chore::Demo(options) => demo::run(&options),
         Chore::Verify => verify::run(),
     };
@@ -48,6 +50,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Leaves out the `--` of `cargo demo -- --rounds 3`: the alias has one of its own before the chore, so
+/// that this one arrives here, behind it.
+fn without_separator(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const BEHIND_THE_CHORE: usize = 2;
+    if arguments
+        .get(BEHIND_THE_CHORE)
+        .is_some_and(|argument| argument == "--")
+    {
+        arguments.remove(BEHIND_THE_CHORE);
+    }
+    arguments
 }
 
 /// Prints the error and all that it came from, once.
@@ -61,5 +76,22 @@ fn report(error: &XtaskError) {
     while let Some(cause) = source {
         eprintln!("  because: {cause}");
         source = cause.source();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn chores_are_called_with_and_without_a_separator() {
+        for line in ["xtask demo -- --rounds 3 --json", "xtask demo --rounds 3 --json"] {
+            let arguments = line.split(' ').map(OsString::from).collect();
+            let parsed = Arguments::try_parse_from(without_separator(arguments));
+            assert!(matches!(parsed.unwrap().chore, Chore::Demo(_)), "{line}");
+        }
+        Arguments::command().debug_assert();
     }
 }
