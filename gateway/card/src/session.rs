@@ -251,10 +251,10 @@ impl<T: Transport> CardSession<T> {
     ///
     /// [`CardError::Transport`] if the card cannot be reached, [`CardError::Apdu`] if the bytes are
     /// no command.
-    pub fn pass(&mut self, command: &[u8]) -> Result<Vec<u8>, CardError<T::Error>> {
+    pub fn pass(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardError<T::Error>> {
         let header = CommandApdu::parse(command)?.header();
         if !TSM_COMMANDS.contains(&header.to_bytes()) {
-            return Ok(StatusWord::SECURITY_STATUS.to_bytes().to_vec());
+            return Ok(Zeroizing::new(StatusWord::SECURITY_STATUS.to_bytes().to_vec()));
         }
         self.transport.transmit(command).map_err(CardError::Transport)
     }

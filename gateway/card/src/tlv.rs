@@ -93,7 +93,13 @@ pub(crate) fn push(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) -> Result<(), Tl
 
 /// Returns the given data objects one after the other.
 pub(crate) fn encode<const N: usize>(objects: [(u16, &[u8]); N]) -> Result<Vec<u8>, TlvError> {
-    let mut bytes = Vec::new();
+    // Tag and length of each object take at most five bytes; the buffer never grows, so that a
+    // secret is not left behind where it stood before.
+    let length = objects
+        .iter()
+        .map(|(_, value)| value.len().saturating_add(5))
+        .sum();
+    let mut bytes = Vec::with_capacity(length);
     for (tag, value) in objects {
         push(&mut bytes, tag, value)?;
     }

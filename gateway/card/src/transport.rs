@@ -1,5 +1,7 @@
 //! How APDUs reach a card, and what can go wrong on the way.
 
+use zeroize::Zeroizing;
+
 use crate::{ApduError, CommandApdu, FileContentError, ResponseApdu, StatusWord};
 
 /// A way to a card that is inserted: a PC/SC reader, or the applet in process.
@@ -7,18 +9,19 @@ pub trait Transport {
     /// What the way itself can fail with; the card's refusals are not among it.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Sends the bytes of a command and returns those of the answer, status word included.
+    /// Sends the bytes of a command and returns those of the answer, status word included. They may
+    /// hold an agreed secret, and are wiped when they are dropped.
     ///
     /// # Errors
     ///
     /// If the card could not be reached or did not answer.
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Self::Error>;
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
 }
 
 impl<T: Transport + ?Sized> Transport for &mut T {
     type Error = T::Error;
 
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Self::Error> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error> {
         (**self).transmit(command)
     }
 }
@@ -26,7 +29,7 @@ impl<T: Transport + ?Sized> Transport for &mut T {
 impl<T: Transport + ?Sized> Transport for Box<T> {
     type Error = T::Error;
 
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Self::Error> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error> {
         (**self).transmit(command)
     }
 }

@@ -2,6 +2,7 @@
 
 use model::{Fingerprint, KeySlot};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::{Applet, Outcome};
 use crate::crypto::{PrivateKey, sha256};
@@ -165,9 +166,13 @@ impl Applet {
     }
 }
 
+/// The greatest length of the template: a point, a secret and their headers. It is set aside at once,
+/// so that a secret is not left behind where a growing buffer stood.
+const MAX_TEMPLATE: usize = 128;
+
 /// Wraps data objects in the template 7C.
 pub(super) fn dynamic_authentication(objects: &[(u16, &[u8])]) -> Outcome {
-    let mut template = Vec::new();
+    let mut template = Zeroizing::new(Vec::with_capacity(MAX_TEMPLATE));
     for (tag, value) in objects {
         tlv::push(&mut template, *tag, value).map_err(|_| StatusWord::WRONG_LENGTH)?;
     }

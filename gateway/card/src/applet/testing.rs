@@ -18,6 +18,8 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 use x509_cert::time::{Time, Validity};
 
+use zeroize::Zeroizing;
+
 use super::{Applet, CardState};
 use crate::files::Contact;
 use crate::personalization::personalize;
@@ -103,8 +105,8 @@ impl TestCard {
 impl Transport for TestCard {
     type Error = Infallible;
 
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Infallible> {
-        Ok(self.applet.process(command, &mut self.random).response.to_vec())
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Infallible> {
+        Ok(self.applet.process(command, &mut self.random).response)
     }
 }
 

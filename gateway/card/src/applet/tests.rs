@@ -482,7 +482,7 @@ fn commands_that_are_not_the_tsms_do_not_pass() {
     let bind = [0x80, 0x10, 0, 0];
     assert_eq!(
         session.pass(&bind).unwrap(),
-        StatusWord::SECURITY_STATUS.to_bytes()
+        Zeroizing::new(StatusWord::SECURITY_STATUS.to_bytes().to_vec())
     );
     assert_eq!(session.pass(&[0x00, 0x84, 0, 0, 16]).unwrap().len(), 18);
     assert!(matches!(session.pass(&[1]), Err(CardError::Apdu(_))));
