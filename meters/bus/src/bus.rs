@@ -171,15 +171,6 @@ impl<L: Line> Task<L> {
         for meter in &mut self.meters {
             remaining = remaining.saturating_sub(1);
             let outcome = meter.read(&mut self.line).await;
-            if let Err(error) = &outcome {
-                let cause: &dyn std::error::Error = error;
-                tracing::warn!(
-                    bus = self.name,
-                    meter = meter.name,
-                    cause,
-                    "a meter gave no values"
-                );
-            }
             let report = Report {
                 bus: self.name.clone(),
                 meter: meter.name.clone(),
