@@ -40,7 +40,7 @@ pub enum GapReason {
     BadAnswer,
     /// The meter answered that it has no valid value.
     NotAvailable,
-    /// The bus could not be reached.
+    /// The bus could not be reached, or was still being read for an earlier time.
     BusDown,
 }
 

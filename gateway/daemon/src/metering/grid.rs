@@ -4,38 +4,125 @@ use std::time::Duration;
 
 use bus::{Bus, StartRoundError};
 use model::{Span, Timestamp};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::registrar::Missed;
 use crate::clock;
 
 /// The longest wait before the clock is looked at again, so that a clock that was set is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 
-/// Starts rounds until it is stopped. A point of the grid is never started twice, also when the
-/// clock is set back.
-pub(crate) async fn keep_the_grid(period: Span, buses: Vec<Bus>, stop: CancellationToken) {
-    let mut next = period.grid_after(clock::now());
+/// Starts rounds until it is stopped.
+pub(crate) async fn keep_the_grid(
+    period: Span,
+    buses: Vec<Bus>,
+    missed: mpsc::Sender<Missed>,
+    stop: CancellationToken,
+) {
+    let mut grid = Grid::new(period, clock::now());
     loop {
-        let nap = clock::until(next).min(LONGEST_NAP);
+        let nap = clock::until(grid.next).min(LONGEST_NAP);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(nap) => {}
         }
-        if clock::until(next).is_zero() {
-            let time = period.grid_at_or_before(clock::now());
-            start_round(&buses, time.max(next));
-            next = period.grid_after(time.max(next));
+        if let Some(time) = grid.due(clock::now()) {
+            start_round(&buses, time, &missed).await;
         }
     }
 }
 
-fn start_round(buses: &[Bus], time: Timestamp) {
+/// The next point of the grid, whatever the clock does.
+#[derive(Debug)]
+struct Grid {
+    period: Span,
+    next: Timestamp,
+}
+
+impl Grid {
+    fn new(period: Span, now: Timestamp) -> Self {
+        Self {
+            period,
+            next: period.grid_after(now),
+        }
+    }
+
+    /// Returns the point of the grid that is to be registered now, if one is.
+    ///
+    /// Points that a clock jumped over are left out. When the clock was set back, its grid is taken up
+    /// again: points come twice then, and the store keeps the first value of each.
+    fn due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let following = self.period.grid_after(now);
+        if self.next > following {
+            tracing::warn!(%now, expected = %self.next, "the clock was set back; registering goes on from here");
+            self.next = following;
+        }
+        if now < self.next {
+            return None;
+        }
+        self.next = following;
+        Some(self.period.grid_at_or_before(now))
+    }
+}
+
+async fn start_round(buses: &[Bus], time: Timestamp, missed: &mpsc::Sender<Missed>) {
     for bus in buses {
         match bus.start_round(time) {
             Ok(()) | Err(StartRoundError::Stopped) => {}
             Err(error @ StartRoundError::StillRunning) => {
-                tracing::warn!(bus = bus.name(), %time, "{error}; nothing is registered for this time");
+                tracing::warn!(bus = bus.name(), %time, "{error}; its elements have a gap at this time");
+                let bus = bus.name().to_owned();
+                if missed.send(Missed { bus, time }).await.is_err() {
+                    tracing::debug!("nobody registers any more");
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    fn grid(now: i64) -> Grid {
+        Grid::new(Span::from_seconds(10).unwrap(), at(now))
+    }
+
+    #[test]
+    fn every_point_is_due_once() {
+        let mut grid = grid(101);
+        let due: Vec<_> = (101..=125).filter_map(|now| grid.due(at(now))).collect();
+        assert_eq!(due, [at(110), at(120)]);
+    }
+
+    #[test]
+    fn points_that_were_jumped_over_are_left_out() {
+        let mut grid = grid(101);
+        assert_eq!(grid.due(at(1_000_003)), Some(at(1_000_000)));
+        assert_eq!(grid.due(at(1_000_009)), None);
+        assert_eq!(grid.due(at(1_000_010)), Some(at(1_000_010)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_at_once() {
+        let mut grid = grid(1_000_001);
+        assert_eq!(grid.due(at(1_000_010)), Some(at(1_000_010)));
+        assert_eq!(grid.due(at(105)), None);
+        assert_eq!(grid.due(at(110)), Some(at(110)));
+        assert_eq!(grid.due(at(120)), Some(at(120)));
+    }
+
+    #[test]
+    fn a_step_back_within_a_period_repeats_no_point() {
+        let mut grid = grid(101);
+        assert_eq!(grid.due(at(110)), Some(at(110)));
+        assert_eq!(grid.due(at(112)), None);
+        assert_eq!(grid.due(at(111)), None);
+        assert_eq!(grid.due(at(120)), Some(at(120)));
     }
 }

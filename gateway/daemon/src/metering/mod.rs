@@ -17,3 +17,6 @@ pub(crate) use view::ValueView;
 
 /// How many reports of meters can wait to be registered; the buses wait when they are more.
 pub(crate) const REPORTS: usize = 256;
+
+/// How many missed rounds can wait to be noted: one for each bus and point of the grid.
+pub(crate) const MISSED: usize = 64;

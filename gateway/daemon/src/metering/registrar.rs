@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bus::{BusConfig, MeterAnswer, Report};
+use model::{Element, Timestamp};
 use store::{Round, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::round::{self, OpenRounds};
+use super::round::OpenRounds;
 use super::view::{self, MeterView, ValueView};
 use crate::report::Chain;
 
@@ -17,6 +18,15 @@ pub(crate) struct Registrar {
     store: Arc<Store>,
     rounds: OpenRounds,
     views: watch::Sender<Vec<MeterView>>,
+}
+
+/// A point of the grid at which a bus could not be read, since it was still busy.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    /// The bus.
+    pub(crate) bus: String,
+    /// The point of the grid.
+    pub(crate) time: Timestamp,
 }
 
 /// The reason why the registrar stopped, and the daemon with it.
@@ -42,26 +52,41 @@ impl Registrar {
         (registrar, watch)
     }
 
-    /// Registers until it is stopped, or until the store fails.
+    /// Registers until it is stopped, or until the store fails. What has come in by then is
+    /// registered before it returns.
     pub(crate) async fn run(
         mut self,
         mut reports: mpsc::Receiver<Report>,
+        mut missed: mpsc::Receiver<Missed>,
         stop: CancellationToken,
     ) -> Result<(), RegistrationFailed> {
         loop {
-            let report = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                report = reports.recv() => report,
+            let complete = tokio::select! {
+                () = stop.cancelled() => return self.register_all().await,
+                Some(missed) = missed.recv() => {
+                    let expected = self.elements_on(&missed.bus);
+                    self.rounds.miss(&missed, expected)
+                }
+                Some(report) = reports.recv() => {
+                    let expected = self.elements_of(&report.meter);
+                    self.show(&report);
+                    self.rounds.add(&report, &expected)
+                }
+                else => return self.register_all().await,
             };
-            let Some(report) = report else { return Ok(()) };
-            self.show(&report);
-            let expected = self.expected(&report);
-            for (time, round) in self.rounds.add(&report, &expected) {
+            for (time, round) in complete {
                 let readings = round.readings.len();
                 let registered = self.register(round).await?;
                 tracing::debug!(%time, readings, stored = registered.stored, "round registered");
             }
         }
+    }
+
+    async fn register_all(mut self) -> Result<(), RegistrationFailed> {
+        for (_, round) in self.rounds.take_all() {
+            self.register(round).await?;
+        }
+        Ok(())
     }
 
     async fn register(&self, round: Round) -> Result<store::Registered, RegistrationFailed> {
@@ -76,14 +101,23 @@ impl Registrar {
         Ok(registered)
     }
 
-    /// Returns the elements that a silent meter should have given, as far as it is known.
-    fn expected(&self, report: &Report) -> Vec<model::Element> {
+    /// Returns the elements that a meter should give: those that it has given before.
+    fn elements_of(&self, meter: &str) -> Vec<Element> {
+        self.elements_where(|view| view.name == meter)
+    }
+
+    /// Returns the elements that the meters of a bus should give.
+    fn elements_on(&self, bus: &str) -> Vec<Element> {
+        self.elements_where(|view| view.bus == bus)
+    }
+
+    fn elements_where(&self, wanted: impl Fn(&MeterView) -> bool) -> Vec<Element> {
         let views = self.views.borrow();
-        let meter = views.iter().find(|view| view.name == report.meter);
-        match meter.and_then(|view| view.id.as_ref()) {
-            Some(id) if report.outcome.is_err() => round::elements_of(id, &self.store.database().elements()),
-            _ => Vec::new(),
-        }
+        let wanted = views.iter().filter(|view| wanted(view));
+        let meters: Vec<_> = wanted.filter_map(|view| view.id.as_ref()).collect();
+        let mut elements = self.store.database().elements();
+        elements.retain(|element| meters.contains(&&element.meter));
+        elements
     }
 
     /// Updates what is shown, and logs it once when a meter begins or ceases to fail.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bus::Report;
-use model::{Element, Gap, MeterId, Reading, Timestamp};
+use model::{Element, Gap, GapReason, Reading, Timestamp};
 use store::Round;
 
+use super::registrar::Missed;
 use crate::clock;
 
 /// How many points of the grid can be open at once. A bus reads one round at a time, so the round
@@ -44,6 +45,29 @@ impl OpenRounds {
         if report.remaining == 0 {
             open.buses_done = open.buses_done.saturating_add(1);
         }
+        self.take_complete()
+    }
+
+    /// Notes that a bus could not be read for a round, and returns the rounds that are complete then.
+    pub(super) fn miss(&mut self, missed: &Missed, expected: Vec<Element>) -> Vec<(Timestamp, Round)> {
+        let open = self.open.entry(missed.time).or_default();
+        open.buses_done = open.buses_done.saturating_add(1);
+        let gaps = expected.into_iter().map(|element| Gap {
+            element,
+            time: missed.time,
+            reason: GapReason::BusDown,
+        });
+        open.round.gaps.extend(gaps);
+        self.take_complete()
+    }
+
+    /// Returns every round that is open, complete or not.
+    pub(super) fn take_all(&mut self) -> Vec<(Timestamp, Round)> {
+        let open = std::mem::take(&mut self.open);
+        open.into_iter().map(|(time, open)| (time, open.round)).collect()
+    }
+
+    fn take_complete(&mut self) -> Vec<(Timestamp, Round)> {
         let mut complete = Vec::new();
         while let Some(oldest) = self.open.first_entry() {
             if oldest.get().buses_done < self.buses && self.open.len() <= OPEN_ROUNDS {
@@ -74,6 +98,14 @@ fn fill(round: &mut Round, report: &Report, expected: &[Element]) {
             return;
         }
     };
+    let left_out = expected
+        .iter()
+        .filter(|element| !answer.samples.iter().any(|sample| sample.element == **element));
+    round.gaps.extend(left_out.map(|element| Gap {
+        element: element.clone(),
+        time,
+        reason: GapReason::NotAvailable,
+    }));
     for sample in &answer.samples {
         let element = sample.element.clone();
         match sample.value {
@@ -92,19 +124,10 @@ fn fill(round: &mut Round, report: &Report, expected: &[Element]) {
     }
 }
 
-/// Returns the elements of a meter among all that are known.
-pub(super) fn elements_of(meter: &MeterId, known: &[Element]) -> Vec<Element> {
-    known
-        .iter()
-        .filter(|element| element.meter == *meter)
-        .cloned()
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use bus::{MeterAnswer, PollError, Statistics};
-    use model::{GapReason, Medium, Quantity, Sample, Status, Unit};
+    use model::{Medium, Quantity, Sample, Status, Unit};
 
     use super::*;
 
@@ -178,11 +201,41 @@ mod tests {
     }
 
     #[test]
-    fn elements_belong_to_their_meter() {
+    fn an_element_that_a_meter_left_out_is_a_gap() {
         let other = Element {
-            meter: "M2".parse().unwrap(),
+            obis: "7-0:43.15.0*255".parse().unwrap(),
             ..element()
         };
-        assert_eq!(elements_of(&element().meter, &[element(), other]), [element()]);
+        let mut rounds = OpenRounds::new(1);
+        let complete = rounds.add(&report(10, 0, answer()), &[element(), other.clone()]);
+        let gaps: Vec<_> = complete[0]
+            .1
+            .gaps
+            .iter()
+            .map(|gap| (&gap.element, gap.reason))
+            .collect();
+        assert_eq!(gaps, [(&other, GapReason::NotAvailable)]);
+        assert_eq!(complete[0].1.readings.len(), 1);
+    }
+
+    #[test]
+    fn a_bus_that_was_busy_leaves_gaps_and_holds_nobody_up() {
+        let mut rounds = OpenRounds::new(2);
+        assert!(rounds.add(&report(10, 0, answer()), &[]).is_empty());
+        let missed = Missed {
+            bus: "b".to_owned(),
+            time: Timestamp::from_unix_seconds(10).unwrap(),
+        };
+        let complete = rounds.miss(&missed, vec![element()]);
+        assert_eq!(complete[0].1.gaps[0].reason, GapReason::BusDown);
+        assert_eq!(complete[0].1.readings.len(), 1);
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_is_not_lost() {
+        let mut rounds = OpenRounds::new(2);
+        assert!(rounds.add(&report(10, 0, answer()), &[]).is_empty());
+        assert_eq!(rounds.take_all()[0].1.readings.len(), 1);
+        assert!(rounds.take_all().is_empty());
     }
 }
