@@ -7,14 +7,13 @@ mod document;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bus::{BusConfig, Port};
+use document::{BusSection, Document};
 use model::Span;
-use toml::Spanned;
-
-use document::Document;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -59,13 +58,14 @@ impl Config {
             file: file.to_owned(),
             source,
         };
-        let size = std::fs::metadata(file).map_err(unreadable)?.len();
-        if size > MAX_FILE {
+        let mut text = String::new();
+        let opened = std::fs::File::open(file).map_err(unreadable)?;
+        let length = opened.take(MAX_FILE.saturating_add(1)).read_to_string(&mut text);
+        if u64::try_from(length.map_err(unreadable)?).is_ok_and(|length| length > MAX_FILE) {
             return Err(ConfigError::TooLarge {
                 file: file.to_owned(),
             });
         }
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(&text).map_err(|fault| ConfigError::Fault {
             file: file.to_owned(),
             line: fault.line(&text),
@@ -83,28 +83,16 @@ impl Config {
                 at: web.listen.span().start,
             });
         }
-        let mut names = BTreeSet::new();
-        let mut unique = |name: &Spanned<String>| {
-            if names.insert(name.get_ref().clone()) {
-                Ok(())
-            } else {
-                Err(Fault::DuplicateName {
-                    name: name.get_ref().clone(),
-                    at: name.span().start,
-                })
-            }
-        };
-        let mut buses = Vec::with_capacity(document.bus.len());
-        for bus in &document.bus {
-            unique(&bus.name)?;
-            for meter in &bus.meter {
-                unique(&meter.name)?;
-            }
-            buses.push(bus.check()?);
-        }
+        check_names(&document)?;
+        let buses: Vec<_> = document
+            .bus
+            .iter()
+            .map(BusSection::check)
+            .collect::<Result<_, _>>()?;
+        check_endpoints(&document)?;
         Ok(Self {
             data: document.data,
-            registration_period: document.registration_period,
+            registration_period: document::check_period(document.registration_period)?,
             card: document.card.slot()?,
             control_socket: document.control.socket,
             web: document.web.map(|web| web.listen.into_inner()),
@@ -112,6 +100,40 @@ impl Config {
             buses,
         })
     }
+}
+
+/// Buses and meters share one space of names, since logs and pages call both by name alone.
+fn check_names(document: &Document) -> Result<(), Fault> {
+    let meters = document
+        .bus
+        .iter()
+        .flat_map(|bus| &bus.meter)
+        .map(|meter| &meter.name);
+    let mut names = BTreeSet::new();
+    for name in document.bus.iter().map(|bus| &bus.name).chain(meters) {
+        let at = name.span().start;
+        if name.get_ref().trim().is_empty() {
+            return Err(Fault::EmptyName { at });
+        }
+        if !names.insert(name.get_ref()) {
+            let name = name.get_ref().clone();
+            return Err(Fault::DuplicateName { name, at });
+        }
+    }
+    Ok(())
+}
+
+/// Two tasks on one line would talk into each other's answers.
+fn check_endpoints(document: &Document) -> Result<(), Fault> {
+    let mut endpoints = BTreeSet::new();
+    for endpoint in document.bus.iter().filter_map(BusSection::endpoint) {
+        if !endpoints.insert(endpoint.get_ref()) {
+            return Err(Fault::DuplicateEndpoint {
+                at: endpoint.span().start,
+            });
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Config {
@@ -184,8 +206,20 @@ pub(crate) enum Fault {
     Toml(Box<toml::de::Error>),
     #[error("the name {name:?} is used twice; buses and meters each need their own")]
     DuplicateName { name: String, at: usize },
+    #[error("a name is empty; logs and pages call buses and meters by their names")]
+    EmptyName { at: usize },
     #[error("bus: give either mbus or modbus, the endpoint host:port")]
     Protocol { at: usize },
+    #[error("bus: the endpoint is not of the form host:port, such as 192.168.10.20:10001")]
+    Endpoint { at: usize },
+    #[error("bus: another bus has the same endpoint; put the meters on one bus")]
+    DuplicateEndpoint { at: usize },
+    #[error("bus: it has no meters; add a [[bus.meter]] or leave the bus out")]
+    NoMeters { at: usize },
+    #[error("meter: another meter on this bus has the same address")]
+    DuplicateAddress { at: usize },
+    #[error("registration_period: {period} does not divide a day, so its grid would shift from day to day")]
+    Period { period: Span, at: usize },
     #[error("meter: an M-Bus meter needs primary, 0 to 250, and no other address")]
     MbusMeter { at: usize },
     #[error("meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address")]
@@ -211,7 +245,13 @@ impl Fault {
         let at = match self {
             Self::Toml(error) => error.span().map_or(0, |span| span.start),
             Self::DuplicateName { at, .. }
+            | Self::EmptyName { at }
             | Self::Protocol { at }
+            | Self::Endpoint { at }
+            | Self::DuplicateEndpoint { at }
+            | Self::NoMeters { at }
+            | Self::DuplicateAddress { at }
+            | Self::Period { at, .. }
             | Self::MbusMeter { at }
             | Self::ModbusMeter { at }
             | Self::UnknownProfile { at, .. }

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::Store;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::card::{CardHandle, Custodian, CustodianThread};
+use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::local::{control, web};
-use crate::metering::{self, Registrar, RegistrationFailed};
+use crate::metering::{self, MeterView, Registrar, RegistrationFailed};
 use crate::report::Chain;
 use crate::status::StatusSource;
 use crate::wan::{self, Exchange};
@@ -79,9 +79,16 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         .build()
         .map_err(LifeError::System)?;
     let store = Arc::new(Store::open(&config.data)?);
+    if let Ok(bindings) = store.bindings() {
+        for repair in bindings.repairs() {
+            tracing::warn!(?repair, "the bindings were repaired when they were opened");
+        }
+    }
+    // What can fail and be mended comes first; a card that is bound stays bound.
+    let doors = runtime.block_on(Doors::open(&config))?;
     let (card, standing, custodian) =
         Custodian::start(config.card.clone(), Arc::clone(&store)).map_err(LifeError::System)?;
-    let outcome = runtime.block_on(live(config, store, card, standing));
+    let outcome = runtime.block_on(live(config, doors, store, card, standing));
     stop(runtime, custodian);
     outcome
 }
@@ -89,74 +96,118 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
 /// Ends what is left when the tasks are gone: blocking threads, then the card.
 fn stop(runtime: Runtime, custodian: CustodianThread) {
     runtime.shutdown_timeout(STOP_TIMEOUT);
-    custodian.join();
+    custodian.join(STOP_TIMEOUT);
     tracing::info!("stopped");
+}
+
+/// Every way into the daemon.
+struct Doors {
+    control: UnixListener,
+    web: Option<TcpListener>,
+    wan: Option<TcpListener>,
+}
+
+impl Doors {
+    async fn open(config: &Config) -> Result<Self, LifeError> {
+        let web = listen("the local page", config.web).await?;
+        let wan = listen("the WAN listener", config.wan).await?;
+        Ok(Self {
+            control: open_control(&config.control_socket)?,
+            web,
+            wan,
+        })
+    }
 }
 
 async fn live(
     config: Config,
+    doors: Doors,
     store: Arc<Store>,
     card: CardHandle,
-    standing: tokio::sync::watch::Receiver<crate::card::Standing>,
+    standing: watch::Receiver<Standing>,
 ) -> Result<(), LifeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(LifeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LifeError::System)?;
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
-    let mut buses_tasks = JoinSet::new();
-
-    let web = listen("the local page", config.web).await?;
-    let wan = listen("the WAN listener", config.wan).await?;
-    let (registrar, meters) = Registrar::new(Arc::clone(&store), &config.buses);
+    let meters = start_metering(&config, &store, &mut tasks, &stop);
+    let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
     let source = StatusSource {
         standing: standing.clone(),
         meters,
         registration_period: config.registration_period,
-        web: web.as_ref().and_then(|listener| listener.local_addr().ok()),
-        wan: wan.as_ref().and_then(|listener| listener.local_addr().ok()),
+        web: address(&doors.web),
+        wan: address(&doors.wan),
     };
-    let control = open_control(&config.control_socket)?;
-
-    let (sender, reports) = mpsc::channel(metering::REPORTS);
-    let buses = config.buses.into_iter();
-    let buses = buses.map(|bus| bus::spawn(bus, &mut buses_tasks, stop.clone(), sender.clone()));
-    let grid = metering::keep_the_grid(config.registration_period, buses.collect(), stop.clone());
-    tasks.spawn(named("grid", grid));
-    let registering = registrar.run(reports, stop.clone());
-    tasks.spawn(async move { Ok(registering.await.map(|()| "registrar")?) });
-    tasks.spawn(named(
-        "control",
-        control::serve(control, source.clone(), stop.clone()),
-    ));
-    if let Some(listener) = web {
-        tasks.spawn(named(
-            "local page",
-            web::serve(listener, source.clone(), stop.clone()),
-        ));
+    tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
+    let control = control::serve(doors.control, source.clone(), stop.clone());
+    tasks.spawn(named("control", control));
+    if let Some(door) = doors.web {
+        tasks.spawn(named("local page", web::serve(door, source, stop.clone())));
     }
-    if let Some(listener) = wan {
+    if let Some(door) = doors.wan {
         let exchange = Exchange::new(card.clone(), store, standing.clone());
-        let serving = wan::serve(listener, card, exchange, standing, stop.clone());
+        let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn(named("WAN", serving));
     }
-    tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
-
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         Some(ended) = tasks.join_next() => Err(untimely(ended)),
-        Some(ended) = buses_tasks.join_next() => Err(untimely(ended.map(|()| Ok("bus")))),
     };
     stop.cancel();
-    let all = async {
-        while tasks.join_next().await.is_some() {}
-        while buses_tasks.join_next().await.is_some() {}
-    };
-    if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
-        tracing::warn!("some tasks did not stop in time");
-    }
+    let end = tokio::time::timeout(STOP_TIMEOUT, end_all(&mut tasks)).await;
     // A socket that is left behind would be replaced at the next start anyway.
     drop(std::fs::remove_file(&config.control_socket));
+    match (outcome, end) {
+        (Ok(()), Ok(end)) => end,
+        (outcome, Ok(_)) => outcome,
+        (outcome, Err(_)) => {
+            tracing::warn!("some tasks did not stop in time");
+            outcome
+        }
+    }
+}
+
+/// Starts the buses, the grid and the registrar; returns the view of the meters.
+fn start_metering(
+    config: &Config,
+    store: &Arc<Store>,
+    tasks: &mut JoinSet<TaskEnd>,
+    stop: &CancellationToken,
+) -> watch::Receiver<Vec<MeterView>> {
+    let (registrar, meters) = Registrar::new(Arc::clone(store), &config.buses);
+    let (sender, reports) = mpsc::channel(metering::REPORTS);
+    let (missed, misses) = mpsc::channel(metering::MISSED);
+    let mut bus_tasks = JoinSet::new();
+    let buses = config.buses.iter().cloned();
+    let buses = buses.map(|bus| bus::spawn(bus, &mut bus_tasks, stop.clone(), sender.clone()));
+    let grid = metering::keep_the_grid(config.registration_period, buses.collect(), missed, stop.clone());
+    tasks.spawn(named("grid", grid));
+    if !bus_tasks.is_empty() {
+        // One bus that ends is one too many, whether it was told to or not.
+        tasks.spawn(async move {
+            let first = bus_tasks.join_next().await;
+            while bus_tasks.join_next().await.is_some() {}
+            first.map_or(Ok("bus"), |ended| {
+                ended.map(|()| "bus").map_err(LifeError::TaskPanicked)
+            })
+        });
+    }
+    let registering = registrar.run(reports, misses, stop.clone());
+    tasks.spawn(async move { Ok(registering.await.map(|()| "registrar")?) });
+    meters
+}
+
+/// Waits for the end of every task; the first failure among them counts.
+async fn end_all(tasks: &mut JoinSet<TaskEnd>) -> Result<(), LifeError> {
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(LifeError::TaskPanicked).flatten();
+        if let (Ok(()), Err(error)) = (&outcome, ended) {
+            outcome = Err(error);
+        }
+    }
     outcome
 }
 
@@ -188,10 +239,35 @@ async fn listen(what: &'static str, address: Option<SocketAddr>) -> Result<Optio
     }
 }
 
-fn open_control(path: &Path) -> Result<tokio::net::UnixListener, LifeError> {
+fn open_control(path: &Path) -> Result<UnixListener, LifeError> {
     control::listen(path).map_err(|source| LifeError::Listen {
         what: "the control socket",
         at: path.display().to_string(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_by_itself_stops_the_daemon() {
+        let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
+        tasks.spawn(named("grid", async {}));
+        let error = untimely(tasks.join_next().await.unwrap());
+        assert!(matches!(error, LifeError::TaskEnded { task: "grid" }));
+        tasks.spawn(async { panic!("a fault") });
+        let error = untimely(tasks.join_next().await.unwrap());
+        assert!(matches!(error, LifeError::TaskPanicked(_)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_while_stopping_is_not_lost() {
+        let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
+        tasks.spawn(named("grid", async {}));
+        tasks.spawn(async { Err(LifeError::TaskEnded { task: "registrar" }) });
+        assert!(end_all(&mut tasks).await.is_err());
+        assert!(end_all(&mut tasks).await.is_ok());
+    }
 }

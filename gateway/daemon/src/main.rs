@@ -7,6 +7,7 @@ mod config;
 mod life;
 mod local;
 mod metering;
+mod random;
 mod report;
 mod status;
 mod wan;

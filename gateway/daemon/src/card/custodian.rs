@@ -1,7 +1,7 @@
 //! The thread that owns the card.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,12 +34,17 @@ pub(crate) struct Custodian {
 #[derive(Debug)]
 pub(crate) struct CustodianThread {
     thread: JoinHandle<()>,
+    /// Closed by the end of the thread.
+    ended: Receiver<()>,
 }
 
 impl CustodianThread {
-    /// Waits for the end of the thread. The caller has dropped every handle.
-    pub(crate) fn join(self) {
-        if self.thread.join().is_err() {
+    /// Waits for the end of the thread, but not longer than given: a card that hangs must not keep the
+    /// daemon from ending. The caller has dropped every handle.
+    pub(crate) fn join(self, patience: Duration) {
+        if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the card's thread does not end; it is left behind");
+        } else if self.thread.join().is_err() {
             tracing::error!("the card's thread has panicked");
         }
     }
@@ -63,10 +68,15 @@ impl Custodian {
             session: None,
             standing,
         };
+        let (end, ended) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("card".to_owned())
-            .spawn(move || custodian.run(&queue))?;
-        Ok((CardHandle { jobs }, watch, CustodianThread { thread }))
+            .spawn(move || {
+                // Dropped with the closure, also when the thread panics.
+                let _end: SyncSender<()> = end;
+                custodian.run(&queue);
+            })?;
+        Ok((CardHandle { jobs }, watch, CustodianThread { thread, ended }))
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
@@ -141,14 +151,11 @@ impl Custodian {
             Ok(Ok(binding)) => binding,
             Ok(Err(_)) | Err(_) => None,
         };
-        // Bindings that cannot be read are no proof that there is none.
-        let unreadable = self.store.bindings().is_err();
+        // Bindings that cannot be read are no proof that there is none, and come before the card.
+        let unreadable = self.store.bindings().err().map(Obstacle::from);
+        let obstacle = unreadable.as_ref().unwrap_or(obstacle);
         Standing {
-            state: if unreadable {
-                GatewayState::Tampered
-            } else {
-                obstacle.state(binding.is_some())
-            },
+            state: obstacle.state(binding.is_some()),
             detail: Some(Chain(obstacle).to_string()),
             bound_to: binding.map(|binding| binding.card),
             identity: None,

@@ -10,7 +10,7 @@ use card::session::{BindOrder, CardIdentity};
 use card::{Anchor, LifeCycle};
 use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
 use messages::content::Content;
-use model::{Binding, Fingerprint, GatewayId};
+use model::{Binding, Fingerprint, GatewayId, Status};
 use store::{Bindings, Intent, Store};
 use zeroize::Zeroizing;
 
@@ -18,6 +18,7 @@ use super::handle::Session;
 use super::obstacle::Obstacle;
 use super::standing::{Bundle, Identity};
 use crate::clock;
+use crate::random;
 use crate::report::Chain;
 
 /// The length of the secret that card and gateway share.
@@ -38,12 +39,15 @@ pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, 
     if let Some(binding) = &binding {
         recognise(session, &shown, binding, life_cycle)?;
     }
+    if clock::status_at(clock::now()) != Status::GOOD {
+        return Err(Obstacle::ClockUnset);
+    }
     let (anchor, card) = verify(&shown)?;
     match &binding {
         Some(binding) => confirm(session, bindings, binding)?,
         None => bind(session, bindings, &shown, &card)?,
     }
-    session.prove(random()?, &shown)?;
+    session.prove(random::bytes()?, &shown)?;
     let anchored = session.anchor()?;
     Ok(Identity {
         guid: shown.guid,
@@ -144,9 +148,9 @@ fn new_intent(
 ) -> Result<Intent, Obstacle> {
     let gateway = match gateway {
         Some(gateway) => gateway,
-        None => GatewayId::new(random()?),
+        None => GatewayId::new(random::bytes()?),
     };
-    let secret: Zeroizing<[u8; PAIRING_SECRET]> = Zeroizing::new(random()?);
+    let secret: Zeroizing<[u8; PAIRING_SECRET]> = Zeroizing::new(random::bytes()?);
     Ok(Intent {
         binding: Binding {
             card: shown.guid,
@@ -167,22 +171,30 @@ fn order(intent: &Intent) -> Result<BindOrder, Obstacle> {
     Ok(BindOrder {
         gateway: intent.binding.gateway,
         pairing_secret: Zeroizing::new(secret),
-        nonce: random()?,
+        nonce: random::bytes()?,
     })
 }
 
-/// Returns the stored bundle if it is the one that the card vouches for; an older or altered one
-/// is left aside, and the TSM is to send the right one.
+/// Returns the stored bundle if it is the one that the card vouches for.
+///
+/// The card vouches for a bundle before it is stored, so one that is altered or older than that is left
+/// aside until the TSM sends the right one; a newer one proves that the card was set back.
 fn bundle_in_force(store: &Store, anchored: &Anchor) -> Result<Option<Bundle>, Obstacle> {
     let Some(stored) = store.database().bundle()? else {
         return Ok(None);
     };
     let digest = messages::content::bundle_digest(&stored.content);
+    if stored.version > anchored.version {
+        return Err(Obstacle::BundleSetBack {
+            anchored: anchored.version,
+            stored: stored.version,
+        });
+    }
     if (stored.version, digest) != (anchored.version, anchored.digest) {
-        tracing::warn!(
+        tracing::info!(
             stored = stored.version,
             anchored = anchored.version,
-            "the stored bundle is not the one that the card vouches for; nothing is granted until the TSM sends it"
+            "the card vouches for a bundle that is not here yet; nothing is granted until the TSM sends it"
         );
         return Ok(None);
     }
@@ -194,12 +206,6 @@ fn bundle_in_force(store: &Store, anchored: &Anchor) -> Result<Option<Bundle>, O
             Ok(None)
         }
     }
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Obstacle> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| Obstacle::Random)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! What keeps the gateway from serving, and the state that follows from it.
 
+use std::error::Error;
+use std::io;
+
 use card::{CardError, LifeCycle};
 use messages::certificate::CertificateError;
 use model::{CardId, GatewayId, GatewayState};
 use store::{BindingsError, BundleError, BurnError, Tamper};
 
 use super::reader::ReaderError;
+use crate::random::RandomError;
+use crate::report::Chain;
 
 /// The reason why the card in the reader, or its absence, keeps the gateway from serving.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +59,28 @@ pub(super) enum Obstacle {
     /// The tamper lock has been burned.
     #[error("the gateway was given up at {}: {}", .0.time, .0.reason)]
     GivenUp(Tamper),
-    /// The bindings are damaged or out of reach; the store says which.
+    /// The bindings are damaged, lost or contradicted.
     #[error("the bindings cannot be trusted: {0}")]
-    Bindings(String),
+    BindingsTampered(String),
+    /// The bindings cannot be read since the disk is full.
+    #[error("the bindings cannot be opened on a full disk: {0}")]
+    BindingsNoSpace(String),
+    /// The bindings cannot be read for another reason.
+    #[error("the bindings are out of reach; the gateway looks again when it is started again: {0}")]
+    BindingsOutOfReach(String),
+    /// The clock was never set, so that no certificate can be judged.
+    #[error("the clock was never set, so that the card's certificates cannot be judged")]
+    ClockUnset,
+    /// The card vouches for an older bundle than the one that it vouched for before.
+    #[error(
+        "the card vouches for bundle {anchored}, but it vouched for bundle {stored} before: it was set back"
+    )]
+    BundleSetBack {
+        /// The version that the card vouches for.
+        anchored: u64,
+        /// The version that is stored, which it vouched for once.
+        stored: u64,
+    },
     /// The binding could not be burned.
     #[error("the binding cannot be burned")]
     Burn(#[from] BurnError),
@@ -66,15 +90,29 @@ pub(super) enum Obstacle {
     /// The stored bundle cannot be read.
     #[error("the stored bundle cannot be read")]
     Bundle(#[from] BundleError),
-    /// The system's random number generator failed.
-    #[error("the system gives no random numbers")]
-    Random,
+    /// No random bytes could be drawn.
+    #[error(transparent)]
+    Random(#[from] RandomError),
 }
 
 impl From<&BindingsError> for Obstacle {
     fn from(error: &BindingsError) -> Self {
-        Self::Bindings(crate::report::Chain(error).to_string())
+        let text = Chain(error).to_string();
+        match error {
+            BindingsError::Tampered(_) => Self::BindingsTampered(text),
+            error if is_full_disk(error) => Self::BindingsNoSpace(text),
+            _ => Self::BindingsOutOfReach(text),
+        }
     }
+}
+
+/// Looks for a full disk among the causes of an error.
+fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut kinds = causes
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    kinds.any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 impl From<BindingsError> for Obstacle {
@@ -105,10 +143,52 @@ impl Obstacle {
             | Self::OtherKey
             | Self::SetBack { .. }
             | Self::Certificates(_)
-            | Self::CertificateGuid { .. } => GatewayState::CardForeign,
-            Self::GivenUp(_) | Self::Bindings(_) | Self::NoPairing => GatewayState::Tampered,
-            Self::Burn(_) | Self::Random => GatewayState::Binding,
-            Self::Bundle(_) => GatewayState::Degraded,
+            | Self::CertificateGuid { .. }
+            | Self::BundleSetBack { .. } => GatewayState::CardForeign,
+            Self::GivenUp(_) | Self::BindingsTampered(_) | Self::NoPairing => GatewayState::Tampered,
+            Self::BindingsNoSpace(_) => GatewayState::StorageFull,
+            Self::ClockUnset => GatewayState::ClockUnknown,
+            Self::Burn(_) | Self::Random(_) => GatewayState::Binding,
+            Self::Bundle(_) | Self::BindingsOutOfReach(_) => GatewayState::Degraded,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::FileError;
+
+    use super::*;
+
+    fn unreadable(kind: io::ErrorKind) -> BindingsError {
+        BindingsError::File(FileError {
+            path: "bindings".into(),
+            source: kind.into(),
+        })
+    }
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_tampering() {
+        let full = Obstacle::from(unreadable(io::ErrorKind::StorageFull));
+        assert_eq!(full.state(true), GatewayState::StorageFull);
+        let unreachable = Obstacle::from(unreadable(io::ErrorKind::PermissionDenied));
+        assert_eq!(unreachable.state(true), GatewayState::Degraded);
+        let lost = store::Tampering::LostRow { key: "binding" };
+        let tampered = Obstacle::from(BindingsError::Tampered(lost));
+        assert_eq!(tampered.state(true), GatewayState::Tampered);
+    }
+
+    #[test]
+    fn no_obstacle_lets_anything_be_served() {
+        for bound in [false, true] {
+            for obstacle in [
+                Obstacle::Blank,
+                Obstacle::OtherKey,
+                Obstacle::ClockUnset,
+                Obstacle::NoPairing,
+            ] {
+                assert!(!obstacle.state(bound).serves_tsm(), "{obstacle}");
+            }
         }
     }
 }

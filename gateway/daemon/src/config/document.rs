@@ -1,5 +1,6 @@
 //! The configuration as it stands in the file, and how its parts are checked.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +19,7 @@ use super::{CardSlot, Fault};
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     pub(super) data: PathBuf,
-    #[serde(default = "quarter_hour")]
-    pub(super) registration_period: Span,
+    pub(super) registration_period: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) card: CardSection,
     pub(super) control: ControlSection,
@@ -29,8 +29,17 @@ pub(super) struct Document {
     pub(super) bus: Vec<BusSection>,
 }
 
-const fn quarter_hour() -> Span {
-    Span::QUARTER_HOUR
+/// Takes a period whose grid is the same every day.
+pub(super) fn check_period(period: Option<Spanned<Span>>) -> Result<Span, Fault> {
+    let Some(spanned) = period else {
+        return Ok(Span::QUARTER_HOUR);
+    };
+    let (at, period) = (spanned.span().start, spanned.into_inner());
+    if Span::DAY.is_multiple_of(period) {
+        Ok(period)
+    } else {
+        Err(Fault::Period { period, at })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -61,8 +70,8 @@ pub(super) struct WanSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct BusSection {
     pub(super) name: Spanned<String>,
-    mbus: Option<String>,
-    modbus: Option<String>,
+    mbus: Option<Spanned<String>>,
+    modbus: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) meter: Vec<MeterSection>,
 }
@@ -91,15 +100,25 @@ impl CardSection {
 }
 
 impl BusSection {
+    /// Returns the endpoint that is given, if one is.
+    pub(super) fn endpoint(&self) -> Option<&Spanned<String>> {
+        self.mbus.as_ref().or(self.modbus.as_ref())
+    }
+
     pub(super) fn check(&self) -> Result<BusConfig, Fault> {
+        if self.meter.is_empty() {
+            return Err(Fault::NoMeters {
+                at: self.name.span().start,
+            });
+        }
         let port = match (&self.mbus, &self.modbus) {
             (Some(endpoint), None) => Port::MbusTcp {
-                endpoint: endpoint.clone(),
+                endpoint: host_and_port(endpoint)?,
                 timing: Timing::new(BaudRate::B2400, Timing::CONVERTER_ALLOWANCE),
                 meters: self.meters(MeterSection::primary_address)?,
             },
             (None, Some(endpoint)) => Port::ModbusTcp {
-                endpoint: endpoint.clone(),
+                endpoint: host_and_port(endpoint)?,
                 answer_timeout: DEFAULT_ANSWER_TIMEOUT,
                 meters: self.meters(MeterSection::modbus_unit)?,
             },
@@ -119,13 +138,33 @@ impl BusSection {
         &self,
         address: impl Fn(&MeterSection) -> Result<A, Fault>,
     ) -> Result<Vec<MeterConfig<A>>, Fault> {
-        let configure = |meter: &MeterSection| {
+        let mut addresses = BTreeSet::new();
+        let mut configure = |meter: &MeterSection| {
+            if !addresses.insert((meter.primary, meter.unit)) {
+                return Err(Fault::DuplicateAddress {
+                    at: meter.name.span().start,
+                });
+            }
             Ok(MeterConfig {
                 name: meter.name.get_ref().clone(),
                 address: address(meter)?,
             })
         };
-        self.meter.iter().map(configure).collect()
+        self.meter.iter().map(&mut configure).collect()
+    }
+}
+
+fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
+    let text = endpoint.get_ref();
+    let parts = text.rsplit_once(':');
+    let sound =
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if sound {
+        Ok(text.clone())
+    } else {
+        Err(Fault::Endpoint {
+            at: endpoint.span().start,
+        })
     }
 }
 

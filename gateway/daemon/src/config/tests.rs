@@ -86,6 +86,28 @@ fn a_meter_has_the_address_of_its_protocol() {
 }
 
 #[test]
+fn what_cannot_work_is_refused_before_it_runs() {
+    for (from, to, expected) in [
+        ("name = \"gas\"", "name = \" \"", "a name is empty"),
+        ("127.0.0.1:10001", "127.0.0.1", "host:port"),
+        ("127.0.0.1:10001", "127.0.0.1:0", "host:port"),
+        ("PT5S", "PT7S", "does not divide a day"),
+        ("PT5S", "P2D", "does not divide a day"),
+        ("[[bus.meter]]\nname = \"gas\"\nprimary = 1\n", "", "no meters"),
+    ] {
+        let (_, message) = fault(&GOOD.replace(from, to));
+        assert!(message.contains(expected), "{to:?}: {message}");
+    }
+    let (line, message) = fault(&format!("{GOOD}\n[[bus.meter]]\nname = \"water\"\nprimary = 1\n"));
+    assert_eq!(line, 17);
+    assert!(message.contains("same address"), "{message}");
+    let second = "[[bus]]\nname = \"attic\"\nmbus = \"127.0.0.1:10001\"\n[[bus.meter]]\nname = \"heat\"\nprimary = 3\n";
+    let (line, message) = fault(&format!("{GOOD}\n{second}"));
+    assert_eq!(line, 18);
+    assert!(message.contains("same endpoint"), "{message}");
+}
+
+#[test]
 fn the_local_page_stays_on_the_device() {
     let (line, message) = fault(&GOOD.replace("[control]", "[web]\nlisten = \"0.0.0.0:80\"\n[control]"));
     assert_eq!(line, 6);
@@ -121,8 +143,7 @@ fn a_file_that_is_not_there_is_named() {
 fn a_file_that_is_too_large_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(MAX_FILE + 1).unwrap();
-    assert!(matches!(
-        Config::read(file.path()),
-        Err(ConfigError::TooLarge { .. })
-    ));
+    for path in [file.path(), Path::new("/dev/zero")] {
+        assert!(matches!(Config::read(path), Err(ConfigError::TooLarge { .. })));
+    }
 }

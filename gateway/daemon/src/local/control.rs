@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,21 +16,16 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::server;
 use crate::status::{Status, StatusSource};
 
 /// The greatest size of an answer that the command line takes: thousands of meters fit.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// How long the command line waits for the daemon.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Command lines at the same time.
-const MAX_CONNECTIONS: usize = 8;
-/// How long to wait after a connection could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens the socket, in place of one that a dead daemon has left behind.
 ///
@@ -44,9 +39,14 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
             "another daemon answers on the control socket",
         ));
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    match fs::symlink_metadata(path) {
+        Ok(left_over) if left_over.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => {
+            let what = "something that is no socket stands there; name another path";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
@@ -56,29 +56,7 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 /// Answers command lines until it is stopped.
 pub(crate) async fn serve(listener: UnixListener, source: StatusSource, stop: CancellationToken) {
     let router = Router::new().route("/v1/status", get(status)).with_state(source);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) if is_permitted(&stream) => {
-                    let service = TowerToHyperService::new(router.clone());
-                    connections.spawn(async move {
-                        let serving = hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service);
-                        tokio::time::timeout(ANSWER_TIMEOUT, serving).await.is_ok()
-                    });
-                }
-                Ok(_) => tracing::warn!("another user was refused on the control socket"),
-                Err(error) => {
-                    tracing::warn!("a command line could not be accepted: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    connections.shutdown().await;
+    server::serve(listener, router, is_permitted, stop).await;
 }
 
 async fn status(State(source): State<StatusSource>) -> Json<Status> {
@@ -162,6 +140,21 @@ async fn exchange(path: &Path) -> Result<Status, ControlError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_is_replaced_by_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("smgw.sock");
+        fs::write(&path, "precious").unwrap();
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::remove_file(&path).unwrap();
+        drop(listen(&path).unwrap());
+        assert!(path.exists());
+        let second = listen(&path).unwrap();
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(second);
+    }
 
     #[test]
     fn without_a_daemon_the_remedy_is_named() {

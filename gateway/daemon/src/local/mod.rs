@@ -1,4 +1,5 @@
 //! What the gateway shows on the device: the local page, and the socket of the command line.
 
 pub(crate) mod control;
+mod server;
 pub(crate) mod web;

@@ -11,6 +11,7 @@ use model::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::server;
 use crate::clock;
 use crate::metering::MeterView;
 use crate::status::{Status, StatusSource};
@@ -59,10 +60,7 @@ impl Page {
 
 /// Serves the local page until it is stopped.
 pub(crate) async fn serve(listener: TcpListener, source: StatusSource, stop: CancellationToken) {
-    let serving = axum::serve(listener, router(source)).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::error!("the local page ended: {error}");
-    }
+    server::serve(listener, router(source), |_| true, stop).await;
 }
 
 fn router(source: StatusSource) -> Router {

@@ -1,13 +1,13 @@
 //! The answer to a supplier's request. Values get into it as `Granted` and in no other way.
 
 use authorization::{Denied, Granted, decide};
-use messages::content::{Answer, Refusal, Request};
+use messages::content::{Answer, MessageId, Refusal, Request};
 use model::{CardId, Gap, Period, Query, Reading, Series, Timestamp};
 use store::Store;
 
-use super::exchange::new_id;
 use super::rejection::Rejection;
 use crate::card::Bundle;
+use crate::random;
 
 /// The greatest number of rows that one answer is made from: 300 days of quarter hours of four
 /// elements, which stays below the size of a message.
@@ -21,15 +21,14 @@ pub(super) fn answer(
     gateway: CardId,
     now: Timestamp,
 ) -> Result<Answer, Rejection> {
-    let mut series = Vec::new();
+    let mut released = Vec::new();
     let mut refusals = Vec::new();
     let mut room = MAX_ROWS;
     for query in &request.queries {
         match decide(query, request.sender, bundle.grants(), now) {
             Ok(granted) => {
                 note(&granted, request);
-                let released = release(granted, store, &mut room)?;
-                series.extend(released.into_inner());
+                released.push(release(granted, store, &mut room)?);
             }
             Err(denied) => {
                 tracing::info!(
@@ -44,15 +43,31 @@ pub(super) fn answer(
             }
         }
     }
-    Ok(Answer {
-        id: new_id()?,
+    let id = MessageId::new(random::bytes()?);
+    Ok(assemble(id, request, gateway, now, released, refusals))
+}
+
+/// Puts the answer together. This is the only place that takes values out of a `Granted`.
+fn assemble(
+    id: MessageId,
+    request: &Request,
+    gateway: CardId,
+    now: Timestamp,
+    released: Vec<Granted<Vec<Series>>>,
+    refusals: Vec<Refusal>,
+) -> Answer {
+    let own = released
+        .into_iter()
+        .filter(|granted| granted.supplier() == request.sender);
+    Answer {
+        id,
         in_reply_to: request.id,
         gateway,
         supplier: request.sender,
         time: now,
-        series,
+        series: own.flat_map(Granted::into_inner).collect(),
         refusals,
-    })
+    }
 }
 
 fn note(granted: &Granted<Query>, request: &Request) {

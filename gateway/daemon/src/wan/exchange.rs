@@ -19,6 +19,7 @@ use super::rejection::Rejection;
 use super::{answer, install};
 use crate::card::{CardHandle, CardKeys, Identity, Standing};
 use crate::clock;
+use crate::random;
 
 /// How far the time of a message may lie from the gateway's, in seconds.
 const FRESHNESS_SECONDS: u32 = 300;
@@ -156,10 +157,11 @@ impl Exchange {
         for command in &commands.commands {
             let bytes = command.as_bytes().to_vec();
             let answer = self.card.call(move |session| session.pass(&bytes))?;
-            answers.push(answer.try_into().map_err(|_| Rejection::WrongKind)?);
+            let answer = content::Apdu::try_from(answer.to_vec());
+            answers.push(answer.map_err(|_| Rejection::WrongKind)?);
         }
         Ok(Content::CardAnswers(content::CardAnswers {
-            id: new_id()?,
+            id: MessageId::new(random::bytes()?),
             in_reply_to: commands.id,
             gateway: identity.guid,
             time: now,
@@ -172,7 +174,7 @@ impl Exchange {
         let (state, identity) = self.serving()?;
         let bundle = identity.bundle.as_ref();
         Ok(Content::Report(content::Report {
-            id: new_id()?,
+            id: MessageId::new(random::bytes()?),
             in_reply_to,
             gateway: identity.guid,
             time: now,
@@ -196,7 +198,7 @@ impl Exchange {
             signer: keys.clone(),
             agreement: keys,
         };
-        let random = EnvelopeRandom::new(Zeroizing::new(random()?));
+        let random = EnvelopeRandom::new(Zeroizing::new(random::bytes()?));
         envelope::seal(&json, &reply.recipient, sender, &random, now)
             .map_err(|error| Rejection::Seal(Box::new(error)))
     }
@@ -242,28 +244,17 @@ fn refused(
     now: Timestamp,
 ) -> Result<Content, Rejection> {
     let reason: String = rejection
-        .reason()
+        .public_reason()
         .chars()
         .filter(|character| !character.is_control())
         .take(content::RefusalReason::MAX_LENGTH)
         .collect();
     Ok(Content::Refused(content::Refused {
-        id: new_id()?,
+        id: MessageId::new(random::bytes()?),
         in_reply_to: reply.in_reply_to,
         gateway: identity.guid,
         time: now,
         code: rejection.code().parse().map_err(|_| Rejection::WrongKind)?,
         reason: reason.parse().map_err(|_| Rejection::WrongKind)?,
     }))
-}
-
-/// Draws the identity of a message.
-pub(super) fn new_id() -> Result<MessageId, Rejection> {
-    Ok(MessageId::new(random()?))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Rejection> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| Rejection::Random)?;
-    Ok(bytes)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use store::{BundleError, DatabaseError, RequestError};
 
 use crate::card::CardFault;
+use crate::random::RandomError;
 use crate::report::Chain;
 
 /// The reason why a message is rejected. Each has a stable code and a sentence.
@@ -88,9 +89,18 @@ pub(super) enum Rejection {
     /// The bundle could not be stored.
     #[error("the bundle cannot be stored")]
     Bundle(#[from] BundleError),
-    /// The system's random number generator failed.
-    #[error("the system gives no random numbers")]
-    Random,
+    /// No random bytes could be drawn.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The message is larger than any that is taken.
+    #[error("the message is larger than the {limit} bytes that a gateway takes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The message did not arrive in time, or its connection broke.
+    #[error("the message did not arrive as a whole and in time")]
+    Incomplete,
     /// The thread that worked on the message has failed.
     #[error("the message could not be worked on")]
     Thread,
@@ -115,7 +125,9 @@ impl Rejection {
             Self::TooMuch { .. } => "too-much",
             Self::Card(_) | Self::Seal(_) => "card",
             Self::Store(_) | Self::Requests(_) | Self::Bundle(_) => "store",
-            Self::Random | Self::Thread => "system",
+            Self::TooLarge { .. } => "too-large",
+            Self::Incomplete => "incomplete",
+            Self::Random(_) | Self::Thread => "system",
         }
     }
 
@@ -130,15 +142,29 @@ impl Rejection {
             | Self::BundleSupplier { .. }
             | Self::BundleGrant { .. } => StatusCode::BAD_REQUEST,
             Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
-            Self::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMuch { .. } | Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::NotServing { .. } | Self::Card(_) | Self::Seal(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random | Self::Thread => {
+            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random(_) | Self::Thread => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
     }
 
-    /// Returns the reason in words, with its causes.
+    /// Returns the reason as its sender may read it: what went wrong inside is nobody else's business.
+    pub(super) fn public_reason(&self) -> String {
+        match self {
+            Self::Card(_) | Self::Seal(_) => {
+                "the gateway's card did not take part; try again later".to_owned()
+            }
+            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random(_) | Self::Thread => {
+                "the gateway has a fault; its log has the details".to_owned()
+            }
+            other => other.reason(),
+        }
+    }
+
+    /// Returns the reason in words, with its causes, for the log.
     pub(super) fn reason(&self) -> String {
         Chain(self).to_string()
     }
@@ -155,8 +181,49 @@ impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let body = Body {
             code: self.code(),
-            reason: self.reason(),
+            reason: self.public_reason(),
         };
         (self.status(), Json(body)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_inside_stays_inside() {
+        let damaged = Rejection::Card(CardFault::Absent);
+        assert!(damaged.reason().contains("not in the reader"));
+        assert!(!damaged.public_reason().contains("not in the reader"));
+        assert_eq!(damaged.code(), "card");
+    }
+
+    #[test]
+    fn what_the_sender_did_wrong_is_said() {
+        for (rejection, code, status) in [
+            (Rejection::Replayed, "replayed", StatusCode::CONFLICT),
+            (Rejection::NoGrant, "no-grant", StatusCode::FORBIDDEN),
+            (
+                Rejection::NotAnchored { version: 2 },
+                "not-anchored",
+                StatusCode::CONFLICT,
+            ),
+            (
+                Rejection::TooMuch { limit: 7 },
+                "too-much",
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            (
+                Rejection::TooLarge { limit: 7 },
+                "too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            (Rejection::Incomplete, "incomplete", StatusCode::REQUEST_TIMEOUT),
+            (Rejection::WrongKind, "wrong-kind", StatusCode::BAD_REQUEST),
+        ] {
+            assert_eq!((rejection.code(), rejection.status()), (code, status));
+            assert_eq!(rejection.public_reason(), rejection.reason());
+        }
     }
 }

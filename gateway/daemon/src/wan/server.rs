@@ -1,20 +1,22 @@
 //! Connections from the WAN: accepted in bounded number and time, and only while the gateway serves.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Extension, State};
+use axum::extract::{ConnectInfo, Extension, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use messages::envelope::MAX_MESSAGE;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,13 +26,19 @@ use super::rejection::Rejection;
 use crate::card::{CardHandle, Standing, server_config};
 use crate::report::Chain;
 
-/// Connections at the same time. Each handshake costs the card a signature, and a household has
-/// few suppliers.
+/// Connections of parties that have proved who they are; a household has few suppliers.
 const MAX_CONNECTIONS: usize = 16;
-/// How long a handshake may take: the queue of the card full of handshakes of 300 ms each.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at the same time. Each costs the card a signature of up to 300 ms.
+const MAX_HANDSHAKES: usize = 8;
+/// Handshakes at the same time from one network: whoever has not proved who he is does not keep the
+/// others out.
+const MAX_HANDSHAKES_OF_ONE: usize = 2;
+/// How long a handshake may take: as many signatures as there are handshakes, and the network.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the header of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the body of a request may take: a message of the greatest size over a mobile network.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may last; a client simply comes again.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait after a connection could not be accepted, as without file descriptors.
@@ -49,17 +57,26 @@ pub(crate) async fn serve(
 ) {
     let router = Router::new()
         .route("/smgw/v1/messages", post(receive))
-        .layer(DefaultBodyLimit::max(MAX_MESSAGE))
         .with_state(exchange.clone());
+    let handshakes = Handshakes::default();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
             Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
-        let Some((stream, peer, slot)) = accepted else {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("a connection from the WAN could not be accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(handshake) = handshakes.begin(peer.ip()) else {
+            tracing::debug!(%peer, "connection refused: too many handshakes");
             continue;
         };
         let connection = Connection {
@@ -68,28 +85,12 @@ pub(crate) async fn serve(
             exchange: exchange.clone(),
             standing: standing.clone(),
             router: router.clone(),
-            _slot: slot,
+            slots: Arc::clone(&slots),
         };
         let stop = stop.clone();
-        connections.spawn(async move { connection.run(stream, stop).await });
+        connections.spawn(async move { connection.run(stream, handshake, stop).await });
     }
     connections.shutdown().await;
-}
-
-/// Waits for a free slot, then for a connection.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, slot)),
-        Err(error) => {
-            tracing::warn!("a connection from the WAN could not be accepted: {error}");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
 }
 
 struct Connection {
@@ -98,14 +99,13 @@ struct Connection {
     exchange: Exchange,
     standing: watch::Receiver<Standing>,
     router: Router,
-    /// Given back when the connection ends.
-    _slot: OwnedSemaphorePermit,
+    slots: Arc<Semaphore>,
 }
 
 impl Connection {
     /// Serves the connection until it ends, its time is up, the gateway ceases to serve, or the
     /// daemon stops.
-    async fn run(self, stream: TcpStream, stop: CancellationToken) {
+    async fn run(self, stream: TcpStream, handshake: Handshake, stop: CancellationToken) {
         let mut standing = self.standing.clone();
         let peer = self.peer;
         tokio::select! {
@@ -113,7 +113,7 @@ impl Connection {
             _ = standing.wait_for(|standing| !standing.state.serves_tsm()) => {
                 tracing::info!(%peer, "connection closed: the gateway does not serve");
             }
-            outcome = tokio::time::timeout(CONNECTION_TIMEOUT, self.serve(stream)) => {
+            outcome = tokio::time::timeout(CONNECTION_TIMEOUT, self.serve(stream, handshake)) => {
                 if outcome.is_err() {
                     tracing::info!(%peer, "connection closed: its time is up");
                 }
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: TcpStream, handshake: Handshake) {
         let peer = self.peer;
         let Ok((_, identity)) = self.exchange.serving() else {
             return;
@@ -130,11 +130,15 @@ impl Connection {
             Ok(config) => config,
             Err(error) => return tracing::error!(%peer, "{}", Chain(&error)),
         };
-        let handshake = TlsAcceptor::from(config).accept(stream);
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        let accepting = TlsAcceptor::from(config).accept(stream);
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::warn!(%peer, "handshake failed: {error}"),
             Err(_) => return tracing::warn!(%peer, "handshake failed: it took too long"),
+        };
+        drop(handshake);
+        let Ok(_slot) = self.slots.try_acquire_owned() else {
+            return tracing::warn!(%peer, "connection closed: too many at the same time");
         };
         let service = TowerToHyperService::new(self.router.layer(Extension(ConnectInfo(peer))));
         let served = hyper::server::conn::http1::Builder::new()
@@ -152,14 +156,148 @@ impl Connection {
 async fn receive(
     State(exchange): State<Exchange>,
     Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
-    message: Bytes,
+    request: Request,
 ) -> Response {
-    let work = tokio::task::spawn_blocking(move || exchange.handle(&message));
-    match work.await.unwrap_or(Err(Rejection::Thread)) {
+    let answer = match body_of(request).await {
+        Ok(message) => tokio::task::spawn_blocking(move || exchange.handle(&message))
+            .await
+            .unwrap_or(Err(Rejection::Thread)),
+        Err(rejection) => Err(rejection),
+    };
+    match answer {
         Ok(answer) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], answer).into_response(),
         Err(rejection) => {
             tracing::warn!(%peer, code = rejection.code(), "rejected: {}", rejection.reason());
             rejection.into_response()
         }
+    }
+}
+
+/// Reads a message, bounded in size and time; a size that is announced too large is refused at once.
+async fn body_of(request: Request) -> Result<Bytes, Rejection> {
+    let too_large = || Rejection::TooLarge { limit: MAX_MESSAGE };
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > MAX_MESSAGE)) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), MAX_MESSAGE);
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) | Err(_) => Err(Rejection::Incomplete),
+    }
+}
+
+/// The handshakes that are going on, counted by network.
+#[derive(Debug, Clone, Default)]
+struct Handshakes(Arc<Mutex<HashMap<Network, usize>>>);
+
+/// Whom a handshake counts for: an IPv4 address, or the first 64 bits of an IPv6 address, which is what
+/// one subscriber has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(u64);
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(
+                    [a, b, c, d]
+                        .into_iter()
+                        .fold(0, |bits, segment| bits << 16 | u64::from(segment)),
+                )
+            }
+        }
+    }
+}
+
+/// A handshake that is going on, until it is dropped.
+#[derive(Debug)]
+struct Handshake {
+    all: Handshakes,
+    network: Network,
+}
+
+impl Handshakes {
+    /// Begins a handshake, unless too many are going on.
+    fn begin(&self, address: IpAddr) -> Option<Handshake> {
+        let network = Network::from(address);
+        let mut counts = self.counts();
+        let of_this = counts.get(&network).copied().unwrap_or(0);
+        if of_this >= MAX_HANDSHAKES_OF_ONE || counts.values().sum::<usize>() >= MAX_HANDSHAKES {
+            return None;
+        }
+        counts.insert(network, of_this.saturating_add(1));
+        drop(counts);
+        Some(Handshake {
+            all: self.clone(),
+            network,
+        })
+    }
+
+    /// A panic elsewhere leaves the counts as they are, and they are still right.
+    fn counts(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        let mut counts = self.all.counts();
+        match counts.get_mut(&self.network) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(counts.remove(&self.network)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_network_does_not_keep_the_others_out() {
+        let handshakes = Handshakes::default();
+        let flood: Vec<_> = (0..10)
+            .filter_map(|_| handshakes.begin(address("fd5a::1")))
+            .collect();
+        assert_eq!(flood.len(), MAX_HANDSHAKES_OF_ONE);
+        assert!(handshakes.begin(address("fd5a::2")).is_none(), "the same network");
+        assert!(handshakes.begin(address("fd5a:0:0:1::1")).is_some());
+        drop(flood);
+        assert!(handshakes.begin(address("fd5a::2")).is_some());
+        assert!(handshakes.counts().is_empty());
+    }
+
+    #[test]
+    fn handshakes_are_bounded_in_all() {
+        let handshakes = Handshakes::default();
+        let begin = |last: u8| handshakes.begin(IpAddr::from([10, 0, 0, last]));
+        let going_on: Vec<_> = (0..200).filter_map(begin).collect();
+        assert_eq!(going_on.len(), MAX_HANDSHAKES);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_announced_too_large_is_refused_at_once() {
+        let request = Request::builder()
+            .header(header::CONTENT_LENGTH, "1099511627776")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        assert!(matches!(body_of(request).await, Err(Rejection::TooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_grows_too_large_is_refused() {
+        let request = Request::new(axum::body::Body::from(vec![0; MAX_MESSAGE + 1]));
+        assert!(matches!(body_of(request).await, Err(Rejection::TooLarge { .. })));
+        let small = Request::new(axum::body::Body::from("hello"));
+        assert_eq!(body_of(small).await.unwrap(), "hello");
     }
 }

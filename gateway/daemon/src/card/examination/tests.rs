@@ -219,7 +219,7 @@ struct Failing {
 impl Transport for Failing {
     type Error = ReaderError;
 
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, ReaderError> {
         if self.commands_left == 0 && !self.after {
             return Err(ReaderError::NoCard);
         }
@@ -229,7 +229,7 @@ impl Transport for Failing {
             return Err(ReaderError::NoCard);
         }
         self.commands_left -= 1;
-        Ok(answer.response.to_vec())
+        Ok(answer.response)
     }
 }
 
@@ -267,12 +267,59 @@ fn a_power_cut_at_any_command_of_the_binding_costs_nothing() {
 }
 
 #[test]
-fn an_altered_or_older_bundle_is_not_in_force() {
+fn a_card_that_was_set_back_behind_its_bundle_is_refused() {
     let (_, gateway) = bound();
+    assert!(gateway.examine().unwrap().bundle.is_none());
     let store = gateway.store();
     store.database().install_bundle(1, [7; 32], b"{}").unwrap();
     drop(store);
-    assert!(gateway.examine().unwrap().bundle.is_none());
+    assert!(matches!(
+        gateway.refusal(),
+        Obstacle::BundleSetBack {
+            anchored: 0,
+            stored: 1
+        }
+    ));
+}
+
+#[test]
+fn a_card_that_is_exchanged_while_it_has_power_is_gone() {
+    let (center, gateway) = bound();
+    let other = Gateway::new();
+    center.personalize(&other.card(), "fd5a::2");
+    let theirs = std::fs::read(other.card()).unwrap();
+    let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
+    std::fs::rename(other.card(), gateway.card()).unwrap();
+    assert!(session.life_cycle().is_err());
+    assert!(session.life_cycle().is_err());
+    assert_eq!(
+        std::fs::read(gateway.card()).unwrap(),
+        theirs,
+        "the other card is untouched"
+    );
+}
+
+#[test]
+fn a_card_whose_state_cannot_be_written_loses_its_power() {
+    let (center, gateway) = (Center::new(), Gateway::new());
+    center.personalize(&gateway.card(), GUID);
+    let before = std::fs::read(gateway.card()).unwrap();
+    let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
+    let shown = session.identity().unwrap();
+    let away = gateway.folder.path().with_extension("away");
+    std::fs::rename(gateway.folder.path(), &away).unwrap();
+    let order = BindOrder {
+        gateway: GatewayId::new([1; 16]),
+        pairing_secret: Zeroizing::new([2; 16]),
+        nonce: [3; 16],
+    };
+    assert!(session.bind(&order, &shown).is_err());
+    std::fs::rename(&away, gateway.folder.path()).unwrap();
+    assert!(
+        session.life_cycle().is_err(),
+        "the card has forgotten nothing and has no power"
+    );
+    assert_eq!(std::fs::read(gateway.card()).unwrap(), before);
 }
 
 #[test]
