@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 
+use counterparty::files::{self, FileError};
 use messages::certificate::{Certificate, CertificateError, Role, Triple, VerifiedParty};
 use model::{CardId, KeySlot, Timestamp};
 
-use crate::files::{self, FileError};
 use crate::home::Home;
 
 /// The reason why the certificates of a gateway cannot be used.

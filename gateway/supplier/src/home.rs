@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use counterparty::exchange::Identity;
+use counterparty::files::{self, Access, FileError};
 use getrandom::SysRng;
 use messages::certificate::profile::IssueError;
 use messages::certificate::{
@@ -14,9 +16,6 @@ use messages::certificate::{
 use messages::software::{SoftwareKey, SoftwareKeyError, SoftwareKeys};
 use model::{KeySlot, Timestamp};
 use zeroize::Zeroizing;
-
-use crate::exchange::Identity;
-use crate::files::{self, Access, FileError};
 
 /// The reason why a supplier's folder cannot be made or used.
 #[derive(Debug, thiserror::Error)]

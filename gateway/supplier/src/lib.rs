@@ -7,22 +7,18 @@
 //!
 //! The library reads no clock of its own: callers hand the time in.
 
-mod archive;
-mod exchange;
-mod files;
 mod follow;
 mod gateways;
 mod home;
 mod pull;
-mod random;
 #[cfg(test)]
 mod stories;
 
-pub use archive::{Archive, ArchiveError};
-pub use exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
-pub use files::FileError;
+pub use counterparty::archive::{Archive, ArchiveError};
+pub use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
+pub use counterparty::files::FileError;
+pub use counterparty::random::RandomError;
 pub use follow::{Backlog, Schedule};
 pub use gateways::GatewayError;
 pub use home::{Home, HomeError};
 pub use pull::{Pull, PullError};
-pub use random::RandomError;

@@ -4,7 +4,6 @@
 //! for success, 1 for failure and 2 for a command line that is not understood.
 
 mod arguments;
-mod clock;
 mod output;
 
 use std::error::Error;
@@ -13,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use counterparty::clock;
 use model::{ParseTimeError, Timestamp};
 use supplier::{
     Archive, ArchiveError, Backlog, Exchange, ExchangeError, Home, HomeError, Pull, PullError, Schedule,

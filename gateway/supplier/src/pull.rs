@@ -1,5 +1,8 @@
 //! A pull: queries become a sealed request, and the gateway's answer is opened and checked.
 
+use counterparty::archive::{Archive, ArchiveError};
+use counterparty::exchange::{Exchange, ExchangeError};
+use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::certificate::VerifiedParty;
 use messages::content::{
@@ -10,11 +13,8 @@ use messages::envelope::{EnvelopeRandom, OpenError, SealError, Sender, open, sea
 use messages::software::{SoftwareEphemeral, SoftwareKeyError};
 use model::{CardId, Element, Query, Span, Timestamp};
 
-use crate::archive::{Archive, ArchiveError};
-use crate::exchange::{Exchange, ExchangeError};
 use crate::gateways::GatewayError;
 use crate::home::Home;
-use crate::random::{self, RandomError};
 
 /// How old an answer may be, or how far the gateway's clock may run ahead, in seconds.
 const FRESHNESS_SECONDS: u32 = 300;

@@ -4,13 +4,13 @@ mod gateway_double;
 
 use std::path::{Path, PathBuf};
 
+use counterparty::archive::{Archive, ArchiveError};
+use counterparty::exchange::{Exchange, ExchangeError};
+use counterparty::files::FileError;
 use messages::content::MessageId;
 use model::{CardId, KeySlot, Period, Query, Span, Timestamp};
 use tempfile::TempDir;
 
-use crate::archive::{Archive, ArchiveError};
-use crate::exchange::{Exchange, ExchangeError};
-use crate::files::FileError;
 use crate::gateways::GatewayError;
 use crate::home::{Home, HomeError};
 use crate::pull::{Pull, PullError};

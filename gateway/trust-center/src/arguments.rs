@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use counterparty::exchange::GatewayAddress;
 use messages::certificate::PartyName;
 use model::CardId;
 
 use crate::books::GuidPrefix;
-use crate::exchange::GatewayAddress;
 
 /// Trust centre: authority, personalisation of cards, and as TSM the first contact with gateways.
 #[derive(Debug, Parser)]

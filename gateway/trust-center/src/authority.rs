@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use card::Contact;
+use counterparty::files::{self, Access, FileError};
+use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::certificate::profile::{CertificateContent, IssueError, SerialNumber, issue, issue_root};
 use messages::certificate::{
@@ -17,8 +19,6 @@ use messages::software::{SoftwareKey, SoftwareKeyError, SoftwareKeys};
 use model::{KeySlot, ParseTimeError, Period, Span, Timestamp};
 
 use crate::books::{Act, Books, BooksError};
-use crate::files::{self, Access, FileError};
-use crate::random::{self, RandomError};
 
 /// How long the root holds: longer than any card that it certifies.
 const ROOT_DAYS: u32 = 20 * 365;

@@ -10,12 +10,11 @@ use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use counterparty::files::{self, Access, FileError};
+use counterparty::random::{self, RandomError};
 use messages::certificate::PartyName;
 use model::{CardId, Fingerprint, GatewayState, ParseIdentityError, Timestamp};
 use serde::{Deserialize, Serialize};
-
-use crate::files::{self, Access, FileError};
-use crate::random::{self, RandomError};
 
 /// The greatest length of a line in bytes; the longest act has some 500.
 const MAX_LINE: u64 = 4_096;

@@ -8,6 +8,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+use counterparty::files::{self, Access, FileError};
+use counterparty::random::{self, RandomError};
 use messages::certificate::Triple;
 use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedParty};
 use messages::content::{
@@ -18,10 +20,8 @@ use model::{CardId, Fingerprint, GatewayState, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::books::{Act, Books, BooksError};
-use crate::files::{self, Access, FileError};
 use crate::grants::{GrantsError, GrantsFile};
 use crate::personalize::folder_name;
-use crate::random::{self, RandomError};
 
 /// How long a bundle that was not confirmed is sent again as it is. Gateways take messages for
 /// 300 s; the difference is for the exchange.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use counterparty::files::{self, Access, FileError};
 use messages::certificate::{
     CertificateError, CertificationRequest, RequestError, Role, Triple, VerifiedParty,
 };
@@ -9,7 +10,6 @@ use model::{KeySlot, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, certificate_of};
 use crate::books::{Act, Books, BooksError};
-use crate::files::{self, Access, FileError};
 
 /// The reason why a supplier was not certified. Nothing has been written into its folder, unless
 /// the variant is about a file there.

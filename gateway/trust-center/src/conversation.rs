@@ -1,5 +1,7 @@
 //! What the TSM and a gateway say to each other: sealed, sent, opened and checked.
 
+use counterparty::exchange::{Exchange, ExchangeError};
+use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::certificate::VerifiedParty;
 use messages::content::{
@@ -10,8 +12,6 @@ use messages::software::{SoftwareEphemeral, SoftwareKeyError};
 use model::{CardId, Span, Timestamp};
 
 use crate::authority::Authority;
-use crate::exchange::{Exchange, ExchangeError};
-use crate::random::{self, RandomError};
 
 /// How old an answer may be, or how far the gateway's clock may run ahead, in seconds.
 const FRESHNESS_SECONDS: u32 = 300;

@@ -7,12 +7,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use counterparty::files::{self, FileError};
 use messages::content::{MAX_GRANTS, MAX_PATTERNS, RuleName, WordError};
 use model::{ElementPattern, Fingerprint, Grant, Period, Purpose, Span, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
-
-use crate::files::{self, FileError};
 
 /// The greatest size of a grants file in bytes.
 const MAX_FILE: usize = 1_024 * 1_024;

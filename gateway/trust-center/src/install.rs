@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
 use model::{CardId, GatewayState, KeySlot, Timestamp};
 
@@ -9,7 +10,6 @@ use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
 use crate::bundles::{Bundles, BundlesError, Wanted};
 use crate::conversation::Conversation;
-use crate::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
 use crate::grants::{GrantsError, GrantsFile};
 use crate::personalize::{CardCertificatesError, CertifyKeyError, card_of, folder_name, publish};
 use crate::tsm::{VisitError, visit};

@@ -10,15 +10,11 @@ mod authority;
 mod books;
 mod bundles;
 mod certify;
-mod clock;
 mod conversation;
-mod exchange;
-mod files;
 mod grants;
 mod install;
 mod output;
 mod personalize;
-mod random;
 mod reader;
 #[cfg(feature = "soft-card")]
 mod soft_card;
@@ -33,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use counterparty::clock;
 
 use arguments::{Arguments, Certify, Command, Init, Install, Personalize};
 use authority::{Authority, AuthorityError};

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use card::personalization::PersonalizationError;
 use card::session::{CardIdentity, CardSession};
 use card::{CardError, LifeCycle, Point, Transport};
+use counterparty::files::{self, Access, FileError};
 use messages::certificate::{CertificateError, Role, Subject, Triple, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, certificate_of, read_certificate};
 use crate::books::{Act, Books, BooksError, GuidPrefix};
-use crate::files::{self, Access, FileError};
 
 /// The reason why a card was not personalised.
 #[derive(Debug, thiserror::Error)]

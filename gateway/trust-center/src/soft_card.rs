@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use card::Transport;
 use card::applet::{Applet, CardState, CardStateError};
+use counterparty::files::{self, Access, FileError};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-
-use crate::files::{self, Access, FileError};
 
 /// The greatest size of a state in bytes; that of a card with sixteen suppliers has some 20,000.
 const MAX_STATE: usize = 256 * 1_024;

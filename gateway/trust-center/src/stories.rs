@@ -7,6 +7,7 @@ mod installing;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use counterparty::clock;
 use getrandom::SysRng;
 use messages::certificate::{CertificationRequest, Role, Subject};
 use messages::software::SoftwareKeys;
@@ -16,7 +17,6 @@ use tempfile::TempDir;
 use crate::authority::Authority;
 use crate::books::{Books, GuidPrefix};
 use crate::certify::certify;
-use crate::clock;
 use crate::install::{InstallError, Installed, Order, install};
 use crate::personalize::personalize;
 use crate::soft_card::SoftCard;

@@ -9,6 +9,7 @@ use card::{
     Anchor, ApduError, CommandApdu, FileContentError, Point, PointError, ResponseApdu, Signature,
     SupplierEntry, Suppliers,
 };
+use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
 use messages::keys::Signer;
@@ -18,7 +19,6 @@ use rand_core::UnwrapErr;
 
 use crate::bundles::StoredBundle;
 use crate::conversation::{Conversation, ConversationError};
-use crate::random::{self, RandomError};
 
 /// The reason why a bundle was not put in force. It may be repeated.
 #[derive(Debug, thiserror::Error)]

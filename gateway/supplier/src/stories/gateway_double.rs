@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
+use counterparty::exchange::GatewayAddress;
+use counterparty::random;
 use getrandom::SysRng;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -27,9 +29,6 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-
-use crate::exchange::GatewayAddress;
-use crate::random;
 
 /// The present second; TLS checks certificates by the system's clock.
 #[expect(clippy::disallowed_methods, reason = "TLS reads the same clock")]

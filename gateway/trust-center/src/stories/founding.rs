@@ -3,6 +3,8 @@
 use card::personalization::PersonalizationError;
 use card::session::CardSession;
 use card::{CardError, LifeCycle};
+use counterparty::clock;
+use counterparty::files::FileError;
 use getrandom::SysRng;
 use messages::certificate::{CertificationRequest, PartyName, Role, Subject};
 use messages::software::SoftwareKeys;
@@ -12,8 +14,6 @@ use super::{openssl_verifies, prefix, write_requests};
 use crate::authority::{Authority, AuthorityError};
 use crate::books::BooksError;
 use crate::certify::{CertifyError, certify};
-use crate::clock;
-use crate::files::FileError;
 use crate::personalize::{CardCertificatesError, PersonalizeError, card_of, folder_name, personalize};
 use crate::soft_card::{SoftCard, SoftCardError};
 

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use card::session::{BindOrder, CardSession};
 use card::{CardError, Partner, Point};
+use counterparty::clock;
+use counterparty::random;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -28,8 +30,6 @@ use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::authority::Authority;
-use crate::clock;
-use crate::random;
 use crate::soft_card::{SoftCard, SoftCardError};
 
 /// What the gateway does with the next message.

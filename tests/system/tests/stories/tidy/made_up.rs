@@ -110,6 +110,7 @@ fn reserved_dependency_is_found() {
         ("daemon", "gateway/daemon", "tokio-modbus"),
         ("bus", "meters/bus", "axum"),
         ("store", "gateway/store", "pcsc"),
+        ("supplier", "gateway/supplier", "hyper-rustls"),
         ("simulators", "tests/simulators", "rumqttc-next"),
     ] {
         let faults =

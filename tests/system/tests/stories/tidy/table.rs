@@ -16,7 +16,7 @@ pub(super) struct Room {
 }
 
 /// Every crate that the workspace may have. Those that have nothing to do yet do not exist yet.
-pub(super) const HOUSE: [Room; 15] = [
+pub(super) const HOUSE: [Room; 16] = [
     pure("gateway/model", &[]),
     pure("gateway/card", &["model"]),
     pure("gateway/messages", &["model"]),
@@ -42,8 +42,12 @@ pub(super) const HOUSE: [Room; 15] = [
             "store",
         ],
     ),
-    effect("gateway/trust-center", &["card", "messages", "model"]),
-    effect("gateway/supplier", &["card", "messages", "model"]),
+    effect("gateway/counterparty", &["messages", "model"]),
+    effect(
+        "gateway/trust-center",
+        &["card", "counterparty", "messages", "model"],
+    ),
+    effect("gateway/supplier", &["card", "counterparty", "messages", "model"]),
     pure("meters/mbus", &["model"]),
     pure("meters/modbus", &["model"]),
     Room {
@@ -103,7 +107,7 @@ pub(super) struct Reserved {
 }
 
 /// Dependencies that bring in an effect or an engine, and the crates that keep them from the others.
-pub(super) const RESERVED: [Reserved; 9] = [
+pub(super) const RESERVED: [Reserved; 10] = [
     Reserved {
         dependency: "sled",
         for_crates: &["store"],
@@ -135,9 +139,14 @@ pub(super) const RESERVED: [Reserved; 9] = [
         reason: "pages and endpoints belong to programs",
     },
     Reserved {
+        dependency: "hyper-rustls",
+        for_crates: &["counterparty"],
+        reason: "there is one way to a gateway, and its checks stand once",
+    },
+    Reserved {
         dependency: "rumqttc*",
-        for_crates: &["daemon", "supplier", "trust-center"],
-        reason: "the broker is reached by programs only",
+        for_crates: &["counterparty", "daemon"],
+        reason: "the broker is reached by the gateway and by the one way to it",
     },
     Reserved {
         dependency: "tokio-modbus",

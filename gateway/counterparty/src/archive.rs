@@ -30,7 +30,7 @@ pub struct Archive {
 
 /// A request that is kept, and the place for its answer.
 #[derive(Debug)]
-pub(crate) struct KeptRequest {
+pub struct KeptRequest {
     answer: PathBuf,
 }
 
@@ -54,7 +54,12 @@ impl Archive {
         })
     }
 
-    pub(crate) fn keep_request(&mut self, message: &[u8]) -> Result<KeptRequest, ArchiveError> {
+    /// Keeps a request (DER) under the next number.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`] if the file cannot be written, or the numbers have run out.
+    pub fn keep_request(&mut self, message: &[u8]) -> Result<KeptRequest, ArchiveError> {
         let number = self.last.checked_add(1).ok_or_else(|| ArchiveError::Full {
             folder: self.folder.clone(),
         })?;
@@ -68,7 +73,12 @@ impl Archive {
 }
 
 impl KeptRequest {
-    pub(crate) fn keep_answer(self, message: &[u8]) -> Result<(), ArchiveError> {
+    /// Keeps the answer (DER) under the number of its request.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::File`] if the file cannot be written.
+    pub fn keep_answer(self, message: &[u8]) -> Result<(), ArchiveError> {
         Ok(files::write_new(&self.answer, message, Access::Public)?)
     }
 }

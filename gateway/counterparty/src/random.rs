@@ -5,10 +5,14 @@ use zeroize::Zeroizing;
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gives no random bytes; try again once it has started up")]
-pub(crate) struct RandomError;
+pub struct RandomError;
 
 /// Draws random bytes that are fit for keys.
-pub(crate) fn bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
+///
+/// # Errors
+///
+/// [`RandomError`] if the operating system gives none.
+pub fn bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|_| RandomError)?;
     Ok(bytes)

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub enum Access {
     /// Its owner alone (mode 0600): private keys.
     Private,
     /// Everybody (mode 0644): certificates.
@@ -27,7 +27,7 @@ impl Access {
 
 /// The reason why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FileError {
+pub enum FileError {
     /// There is no such file.
     #[error("{} is missing", path.display())]
     Missing {
@@ -61,7 +61,7 @@ pub(crate) enum FileError {
 
 impl FileError {
     /// Builds the error for what the operating system says about a path.
-    pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Self::Missing { path },
@@ -72,7 +72,12 @@ impl FileError {
 }
 
 /// Writes a file that must not be there yet.
-pub(crate) fn write_new(path: &Path, content: &[u8], access: Access) -> Result<(), FileError> {
+///
+/// # Errors
+///
+/// [`FileError::Exists`] if it is, [`FileError::Missing`] without its folder, [`FileError::Access`]
+/// otherwise.
+pub fn write_new(path: &Path, content: &[u8], access: Access) -> Result<(), FileError> {
     write_beside(path, content, access)?
         .persist_noclobber(path)
         .map_err(|error| FileError::at(path)(error.error))?;
@@ -80,7 +85,11 @@ pub(crate) fn write_new(path: &Path, content: &[u8], access: Access) -> Result<(
 }
 
 /// Writes a file, or replaces it at once: whenever the power goes, it has the old or the new content.
-pub(crate) fn replace(path: &Path, content: &[u8], access: Access) -> Result<(), FileError> {
+///
+/// # Errors
+///
+/// [`FileError::Missing`] without its folder, [`FileError::Access`] otherwise.
+pub fn replace(path: &Path, content: &[u8], access: Access) -> Result<(), FileError> {
     write_beside(path, content, access)?
         .persist(path)
         .map_err(|error| FileError::at(path)(error.error))?;
@@ -88,7 +97,11 @@ pub(crate) fn replace(path: &Path, content: &[u8], access: Access) -> Result<(),
 }
 
 /// Reads a file of at most `limit` bytes.
-pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+///
+/// # Errors
+///
+/// [`FileError::Missing`], [`FileError::TooLarge`] or [`FileError::Access`].
+pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let mut content = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)
@@ -105,12 +118,20 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 }
 
 /// Reads a file of text; bytes that are no UTF-8 show as such to whoever parses it.
-pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
     read(path, limit).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Makes a folder that only its owner may enter, with its parents; it may be there already.
-pub(crate) fn make_folder(folder: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+///
+/// [`FileError::Access`] or [`FileError::Exists`] if something else than a folder is in the way.
+pub fn make_folder(folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -9,9 +9,10 @@ use model::Timestamp;
 /// A clock that stands before 1970 gives the epoch, at which no certificate is valid.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place of this program that reads the clock"
+    reason = "the one place of the counterparties that reads the clock"
 )]
-pub(crate) fn now() -> Timestamp {
+#[must_use]
+pub fn now() -> Timestamp {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .ok()
