@@ -18,10 +18,10 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilde
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use messages::certificate::{Certificate, TrustAnchor};
+use messages::certificate::{TrustAnchor, VerifiedParty};
 use messages::content::{RefusalCode, RefusalReason};
 use messages::envelope::MAX_MESSAGE;
-use messages::software::{SoftwareKey, SoftwareKeyError};
+use messages::software::{SoftwareKeyError, SoftwareKeys};
 use model::CardId;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -147,15 +147,15 @@ impl fmt::Display for GatewayAddress {
 #[error("a gateway's address has the form HOST:PORT, such as [fd5a::1]:8443")]
 pub struct GatewayAddressError;
 
-/// Who connects, and whom it trusts.
+/// The own side: who speaks with gateways, and whom it trusts.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     /// The only root that is trusted.
     pub anchor: &'a TrustAnchor,
-    /// The own TLS certificate.
-    pub certificate: &'a Certificate,
-    /// Its key.
-    pub key: &'a SoftwareKey,
+    /// The own certificates.
+    pub party: &'a VerifiedParty,
+    /// Their keys.
+    pub keys: &'a SoftwareKeys,
 }
 
 /// The way to one gateway.
@@ -278,8 +278,8 @@ fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from(identity.anchor.certificate().as_der().to_vec());
     roots.add(root).map_err(ExchangeError::Identity)?;
-    let certificate = CertificateDer::from(identity.certificate.as_der().to_vec());
-    let pem = identity.key.to_pkcs8_pem()?;
+    let certificate = CertificateDer::from(identity.party.tls.certificate().as_der().to_vec());
+    let pem = identity.keys.tls.to_pkcs8_pem()?;
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(ExchangeError::KeyForm)?;
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])

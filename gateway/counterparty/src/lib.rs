@@ -1,11 +1,13 @@
 //! What a party that speaks to gateways needs, be it the TSM or a supplier.
 //!
-//! [`exchange`] is the way to a gateway, and [`archive`] keeps what went over it. [`files`],
+//! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
+//! is the way to the gateway, and [`archive`] keeps what went over it. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
 //! second, and random bytes. What a party says, and what it does with an answer, is its own.
 
 pub mod archive;
 pub mod clock;
+pub mod conversation;
 pub mod exchange;
 pub mod files;
 pub mod random;

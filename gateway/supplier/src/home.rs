@@ -157,22 +157,18 @@ impl Home {
         &self.party
     }
 
-    /// Returns who the supplier is when it makes a connection.
+    /// Returns who the supplier is when it speaks with gateways.
     #[must_use]
     pub const fn identity(&self) -> Identity<'_> {
         Identity {
             anchor: &self.anchor,
-            certificate: self.party.tls.certificate(),
-            key: &self.keys.tls,
+            party: &self.party,
+            keys: &self.keys,
         }
     }
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    pub(crate) const fn keys(&self) -> &SoftwareKeys {
-        &self.keys
     }
 }
 

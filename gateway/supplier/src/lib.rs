@@ -15,6 +15,7 @@ mod pull;
 mod stories;
 
 pub use counterparty::archive::{Archive, ArchiveError};
+pub use counterparty::conversation::ConversationError;
 pub use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
 pub use counterparty::files::FileError;
 pub use counterparty::random::RandomError;

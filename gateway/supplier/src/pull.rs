@@ -1,23 +1,16 @@
-//! A pull: queries become a sealed request, and the gateway's answer is opened and checked.
+//! A pull: queries become a request, and the gateway's answer is held against them.
 
-use counterparty::archive::{Archive, ArchiveError};
-use counterparty::exchange::{Exchange, ExchangeError};
+use counterparty::archive::Archive;
+use counterparty::conversation::{Conversation, ConversationError};
+use counterparty::exchange::Exchange;
 use counterparty::random::{self, RandomError};
-use getrandom::SysRng;
-use messages::certificate::VerifiedParty;
-use messages::content::{
-    Answer, Content, ContentError, FreshnessError, MessageId, PartyError, RefusalCode, RefusalReason,
-    Request, check_freshness,
-};
-use messages::envelope::{EnvelopeRandom, OpenError, SealError, Sender, open, seal};
-use messages::software::{SoftwareEphemeral, SoftwareKeyError};
+use messages::content::{Answer, Content, ContentError, MessageId, RefusalCode, RefusalReason, Request};
+use messages::envelope::SealError;
+use messages::software::SoftwareKeyError;
 use model::{CardId, Element, Query, Span, Timestamp};
 
 use crate::gateways::GatewayError;
 use crate::home::Home;
-
-/// How old an answer may be, or how far the gateway's clock may run ahead, in seconds.
-const FRESHNESS_SECONDS: u32 = 300;
 
 /// The reason why a pull has no answer that can be relied on.
 #[derive(Debug, thiserror::Error)]
@@ -34,35 +27,12 @@ pub enum PullError {
     /// The request could not be sealed.
     #[error("the request cannot be sealed for the gateway")]
     Seal(#[source] Box<SealError<SoftwareKeyError>>),
-    /// A message could not be kept.
-    #[error("the messages cannot be kept")]
-    Archive(#[from] ArchiveError),
-    /// There was no answer.
-    #[error("the gateway gave no answer")]
-    Exchange(#[from] ExchangeError),
-    /// The answer could not be opened.
-    #[error("the gateway's answer cannot be opened")]
-    Open(#[source] Box<OpenError<SoftwareKeyError>>),
-    /// The answer is no content of this system.
-    #[error("the gateway's answer cannot be read; check that both have the same version")]
-    Content(#[source] ContentError),
-    /// The answer is by somebody who may not give it.
-    #[error("the answer is not the gateway's")]
-    Party(#[from] PartyError),
-    /// The answer is by another gateway.
-    #[error("the answer is by the gateway {found:?}, asked was {asked}; check address and GUID")]
-    OtherGateway {
-        /// Who was asked.
-        asked: CardId,
-        /// Who answered.
-        found: Option<CardId>,
-    },
+    /// The conversation with the gateway failed.
+    #[error(transparent)]
+    Conversation(ConversationError),
     /// The answer is to another message, or to another supplier's.
     #[error("the answer is to another request; try again")]
     OtherRequest,
-    /// The answer is not fresh.
-    #[error("the answer is not fresh; check the clocks of both")]
-    Freshness(#[from] FreshnessError),
     /// The gateway refused the request as a whole.
     #[error("the gateway refuses the request: {reason} ({code})")]
     Refused {
@@ -84,6 +54,26 @@ pub enum PullError {
     },
 }
 
+impl From<ConversationError> for PullError {
+    /// Says "request" where a conversation says "message": a supplier sends nothing else.
+    fn from(error: ConversationError) -> Self {
+        match error {
+            ConversationError::Random(error) => Self::Random(error),
+            ConversationError::Content(error) => Self::Request(error),
+            ConversationError::Seal(error) => Self::Seal(error),
+            ConversationError::OtherMessage => Self::OtherRequest,
+            ConversationError::Refused { code, reason } => Self::Refused { code, reason },
+            error @ (ConversationError::Archive(_)
+            | ConversationError::Exchange(_)
+            | ConversationError::Open(_)
+            | ConversationError::Answer(_)
+            | ConversationError::Party(_)
+            | ConversationError::OtherGateway { .. }
+            | ConversationError::Freshness(_)) => Self::Conversation(error),
+        }
+    }
+}
+
 /// Pulls from one gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Pull<'a> {
@@ -94,8 +84,8 @@ pub struct Pull<'a> {
 }
 
 impl<'a> Pull<'a> {
-    /// Prepares pulls; nothing is sent yet. `clock` is read once when a request is written and once
-    /// when its answer is checked.
+    /// Prepares pulls; nothing is sent yet. `clock` is read when a request is written and sealed,
+    /// and when its answer is checked.
     #[must_use]
     pub const fn new(home: &'a Home, guid: CardId, exchange: &'a Exchange, clock: fn() -> Timestamp) -> Self {
         Self {
@@ -124,62 +114,28 @@ impl<'a> Pull<'a> {
             time: now,
             queries: queries.to_vec(),
         };
-        let message = self.seal(request.clone(), &card, now)?;
-        let kept = archive
-            .map(|archive| archive.keep_request(&message))
-            .transpose()?;
-        let message = self.exchange.post(message).await?;
-        if let Some(kept) = kept {
-            kept.keep_answer(&message)?;
-        }
-        self.open(&message, &request)
+        let content = Content::Request(request.clone());
+        let conversation =
+            Conversation::new(self.home.identity(), &card, self.guid, self.exchange, self.clock);
+        let answer = conversation.kept_in(archive).ask(&content).await?;
+        check(answer, &request)
     }
+}
 
-    fn seal(&self, request: Request, card: &VerifiedParty, now: Timestamp) -> Result<Vec<u8>, PullError> {
-        let json = Content::Request(request).to_json().map_err(PullError::Request)?;
-        let sender = Sender {
-            certificate: self.home.party().sig.certificate(),
-            signer: &self.home.keys().sig,
-            agreement: SoftwareEphemeral::new(SysRng),
-        };
-        let random = EnvelopeRandom::new(random::bytes()?);
-        seal(&json, &card.enc, sender, &random, now).map_err(|error| PullError::Seal(Box::new(error)))
-    }
-
-    fn open(&self, message: &[u8], request: &Request) -> Result<Answer, PullError> {
-        let (now, anchor) = ((self.clock)(), self.home.anchor());
-        let (certificate, key) = (self.home.party().enc.certificate(), &self.home.keys().enc);
-        let opened =
-            open(message, anchor, now, certificate, key).map_err(|error| PullError::Open(Box::new(error)))?;
-        let content = Content::parse(&opened.content).map_err(PullError::Content)?;
-        content.check_sender(&opened.sender)?;
-        if opened.sender.card_id() != Some(self.guid) {
-            return Err(PullError::OtherGateway {
-                asked: self.guid,
-                found: opened.sender.card_id(),
-            });
+/// Takes an answer to the request, and nothing else.
+fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
+    match content {
+        Content::Answer(answer) if answer.supplier == request.sender => {
+            check_series(&answer, &request.queries)?;
+            Ok(answer)
         }
-        if content.in_reply_to() != Some(request.id) {
-            return Err(PullError::OtherRequest);
-        }
-        let window = Span::from_seconds(FRESHNESS_SECONDS).unwrap_or(Span::QUARTER_HOUR);
-        check_freshness(content.time(), now, window)?;
-        match content {
-            Content::Answer(answer) if answer.supplier == request.sender => {
-                check_series(&answer, &request.queries)?;
-                Ok(answer)
-            }
-            Content::Answer(_) => Err(PullError::OtherRequest),
-            Content::Refused(refused) => Err(PullError::Refused {
-                code: refused.code,
-                reason: refused.reason,
-            }),
-            Content::Request(_)
-            | Content::Bundle(_)
-            | Content::Report(_)
-            | Content::CardCommands(_)
-            | Content::CardAnswers(_) => Err(PullError::Unexpected),
-        }
+        Content::Answer(_) => Err(PullError::OtherRequest),
+        Content::Request(_)
+        | Content::Refused(_)
+        | Content::Bundle(_)
+        | Content::Report(_)
+        | Content::CardCommands(_)
+        | Content::CardAnswers(_) => Err(PullError::Unexpected),
     }
 }
 
@@ -196,5 +152,38 @@ fn check_series(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
             step: series.step,
         }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_a_conversation_are_told_as_those_of_a_request() {
+        let refused = ConversationError::Refused {
+            code: "SMGW-W-0002".parse().unwrap(),
+            reason: "the message is not wanted".parse().unwrap(),
+        };
+        for (error, text) in [
+            (
+                ConversationError::Random(RandomError),
+                "the request cannot be sealed",
+            ),
+            (
+                ConversationError::Seal(Box::new(SealError::WrongKey)),
+                "the request cannot be sealed for the gateway",
+            ),
+            (
+                ConversationError::OtherMessage,
+                "the answer is to another request; try again",
+            ),
+            (
+                refused,
+                "the gateway refuses the request: the message is not wanted (SMGW-W-0002)",
+            ),
+        ] {
+            assert_eq!(PullError::from(error).to_string(), text);
+        }
     }
 }

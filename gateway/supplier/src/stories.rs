@@ -5,6 +5,7 @@ mod gateway_double;
 use std::path::{Path, PathBuf};
 
 use counterparty::archive::{Archive, ArchiveError};
+use counterparty::conversation::ConversationError;
 use counterparty::exchange::{Exchange, ExchangeError};
 use counterparty::files::FileError;
 use messages::content::MessageId;
@@ -158,6 +159,20 @@ impl Scene {
     }
 }
 
+fn conversation(error: PullError) -> ConversationError {
+    match error {
+        PullError::Conversation(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn exchange(error: PullError) -> ExchangeError {
+    match conversation(error) {
+        ConversationError::Exchange(error) => *error,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn granted_values_arrive_and_both_messages_are_kept() {
     let scene = scene(Behaviour::Good).await;
@@ -179,40 +194,31 @@ async fn granted_values_arrive_and_both_messages_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_cannot_be_relied_on_are_named() {
     let scene = scene(Behaviour::Good).await;
-    let refused = scene.fails(Behaviour::RefusesInJson).await;
+    let refused = exchange(scene.fails(Behaviour::RefusesInJson).await);
     assert!(
-        matches!(&refused, PullError::Exchange(ExchangeError::Refused { code, .. }) if code.as_str() == "SMGW-W-0001"),
+        matches!(&refused, ExchangeError::Refused { code, .. } if code.as_str() == "SMGW-W-0001"),
         "{refused}"
     );
-    let status = scene.fails(Behaviour::AnswersHtml).await;
-    assert!(
-        matches!(status, PullError::Exchange(ExchangeError::Status { .. })),
-        "{status}"
-    );
-    let large = scene.fails(Behaviour::AnswersTooMuch).await;
-    assert!(
-        matches!(large, PullError::Exchange(ExchangeError::TooLarge { .. })),
-        "{large}"
-    );
-    let cut = scene.fails(Behaviour::Cuts).await;
-    assert!(
-        matches!(cut, PullError::Exchange(ExchangeError::Broken { .. })),
-        "{cut}"
-    );
-    let garbage = scene.fails(Behaviour::AnswersGarbage).await;
-    assert!(matches!(garbage, PullError::Open(_)), "{garbage}");
-    let content = scene.fails(Behaviour::AnswersNonsense).await;
-    assert!(matches!(content, PullError::Content(_)), "{content}");
-    let party = scene.fails(Behaviour::NamesOtherGateway).await;
-    assert!(matches!(party, PullError::Party(_)), "{party}");
-    let other = scene.fails(Behaviour::IsOtherGateway).await;
-    assert!(matches!(other, PullError::OtherGateway { .. }), "{other}");
+    let status = exchange(scene.fails(Behaviour::AnswersHtml).await);
+    assert!(matches!(status, ExchangeError::Status { .. }), "{status}");
+    let large = exchange(scene.fails(Behaviour::AnswersTooMuch).await);
+    assert!(matches!(large, ExchangeError::TooLarge { .. }), "{large}");
+    let cut = exchange(scene.fails(Behaviour::Cuts).await);
+    assert!(matches!(cut, ExchangeError::Broken { .. }), "{cut}");
+    let garbage = conversation(scene.fails(Behaviour::AnswersGarbage).await);
+    assert!(matches!(garbage, ConversationError::Open(_)), "{garbage}");
+    let content = conversation(scene.fails(Behaviour::AnswersNonsense).await);
+    assert!(matches!(content, ConversationError::Answer(_)), "{content}");
+    let party = conversation(scene.fails(Behaviour::NamesOtherGateway).await);
+    assert!(matches!(party, ConversationError::Party(_)), "{party}");
+    let other = conversation(scene.fails(Behaviour::IsOtherGateway).await);
+    assert!(matches!(other, ConversationError::OtherGateway { .. }), "{other}");
     let reply = scene.fails(Behaviour::RepliesTo(MessageId::new([9; 16]))).await;
     assert!(matches!(reply, PullError::OtherRequest), "{reply}");
     let supplier = scene.fails(Behaviour::NamesOtherSupplier).await;
     assert!(matches!(supplier, PullError::OtherRequest), "{supplier}");
-    let late = scene.fails(Behaviour::AnswersLate).await;
-    assert!(matches!(late, PullError::Freshness(_)), "{late}");
+    let late = conversation(scene.fails(Behaviour::AnswersLate).await);
+    assert!(matches!(late, ConversationError::Freshness(_)), "{late}");
     let refused = scene.fails(Behaviour::RefusesInMessage).await;
     assert!(matches!(refused, PullError::Refused { .. }), "{refused}");
     let report = scene.fails(Behaviour::Reports).await;
@@ -230,11 +236,19 @@ async fn answer_that_is_refused_is_kept_as_evidence() {
     let kept = scene.folder.path().join("kept");
     let mut archive = Archive::open(&kept).unwrap();
     let asked = scene.pull().ask(&[query("*")], Some(&mut archive)).await;
-    assert!(matches!(asked, Err(PullError::Open(_))));
+    assert!(matches!(
+        asked,
+        Err(PullError::Conversation(ConversationError::Open(_)))
+    ));
     assert_eq!(std::fs::read(kept.join("0001-answer.cms")).unwrap(), b"garbage");
     std::fs::remove_dir_all(&kept).unwrap();
     let asked = scene.pull().ask(&[query("*")], Some(&mut archive)).await;
-    assert!(matches!(asked, Err(PullError::Archive(ArchiveError::File(_)))));
+    assert!(matches!(
+        asked,
+        Err(PullError::Conversation(ConversationError::Archive(
+            ArchiveError::File(_)
+        )))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

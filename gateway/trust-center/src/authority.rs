@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use card::Contact;
+use counterparty::exchange::Identity;
 use counterparty::files::{self, Access, FileError};
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
@@ -109,11 +110,9 @@ pub(crate) struct Authority {
 
 /// The TSM: keys and certificates.
 #[derive(Debug)]
-pub(crate) struct Tsm {
-    /// Its private keys.
-    pub(crate) keys: SoftwareKeys,
-    /// Its certificates, judged by the root.
-    pub(crate) party: VerifiedParty,
+struct Tsm {
+    keys: SoftwareKeys,
+    party: VerifiedParty,
 }
 
 impl Authority {
@@ -201,9 +200,13 @@ impl Authority {
         &self.anchor
     }
 
-    /// Returns the TSM.
-    pub(crate) const fn tsm(&self) -> &Tsm {
-        &self.tsm
+    /// Returns who the TSM is when it speaks with gateways.
+    pub(crate) const fn tsm(&self) -> Identity<'_> {
+        Identity {
+            anchor: &self.anchor,
+            party: &self.tsm.party,
+            keys: &self.tsm.keys,
+        }
     }
 
     /// Returns what a card keeps of the trust centre: from its personalisation on it trusts nobody

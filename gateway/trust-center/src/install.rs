@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
+use counterparty::conversation::Conversation;
+use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
 use model::{CardId, GatewayState, KeySlot, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
 use crate::bundles::{Bundles, BundlesError, Wanted};
-use crate::conversation::Conversation;
 use crate::grants::{GrantsError, GrantsFile};
 use crate::personalize::{CardCertificatesError, CertifyKeyError, card_of, folder_name, publish};
 use crate::tsm::{VisitError, visit};
@@ -91,12 +91,7 @@ pub(crate) async fn install(
     let supplier = read_supplier(authority, &order.supplier, now)?;
     let grants = GrantsFile::read(&order.grants)?;
     let tsm = authority.tsm();
-    let identity = Identity {
-        anchor: authority.anchor(),
-        certificate: tsm.party.tls.certificate(),
-        key: &tsm.keys.tls,
-    };
-    let exchange = Exchange::new(identity, guid, order.gateway.clone())?;
+    let exchange = Exchange::new(tsm, guid, order.gateway.clone())?;
     let wanted = Wanted {
         supplier: &supplier,
         grants: &grants,
@@ -117,8 +112,8 @@ pub(crate) async fn install(
     let folder = order.supplier.join("gateways").join(folder_name(guid));
     publish(&card, &folder).map_err(InstallError::Publish)?;
 
-    let conversation = Conversation::new(authority, &card, guid, &exchange, clock);
-    let state = visit(&conversation, &stored).await?;
+    let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock);
+    let state = visit(&mut conversation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
     if state.serves_suppliers() {
         Ok(Installed { version, state })

@@ -10,7 +10,6 @@ mod authority;
 mod books;
 mod bundles;
 mod certify;
-mod conversation;
 mod grants;
 mod install;
 mod output;

@@ -9,6 +9,7 @@ use card::{
     Anchor, ApduError, CommandApdu, FileContentError, Point, PointError, ResponseApdu, Signature,
     SupplierEntry, Suppliers,
 };
+use counterparty::conversation::{Conversation, ConversationError};
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
@@ -18,7 +19,6 @@ use model::{Fingerprint, GatewayState};
 use rand_core::UnwrapErr;
 
 use crate::bundles::StoredBundle;
-use crate::conversation::{Conversation, ConversationError};
 
 /// The reason why a bundle was not put in force. It may be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub(crate) enum VisitError {
 
 /// Puts the bundle in force and returns the state that the gateway reports afterwards.
 pub(crate) async fn visit(
-    conversation: &Conversation<'_>,
+    conversation: &mut Conversation<'_>,
     stored: &StoredBundle,
 ) -> Result<GatewayState, VisitError> {
     anchor_on_card(conversation, stored).await?;
@@ -99,11 +99,14 @@ pub(crate) async fn visit(
 }
 
 /// Authenticates to the card and writes version, digest and suppliers through its channel.
-async fn anchor_on_card(conversation: &Conversation<'_>, stored: &StoredBundle) -> Result<(), VisitError> {
+async fn anchor_on_card(
+    conversation: &mut Conversation<'_>,
+    stored: &StoredBundle,
+) -> Result<(), VisitError> {
     let card_key = point_of(conversation.card().enc.certificate())?;
     let (awaiting, commands) = begin(conversation.guid(), card_key);
     let answers = pass_to_card(conversation, commands).await?;
-    let tsm = conversation.authority().tsm();
+    let tsm = conversation.identity();
     let certificate = tsm.party.sig.certificate().as_der();
     let (awaiting, commands) = awaiting.answer(&answers, certificate, &mut UnwrapErr(SysRng), |digest| {
         let signature = (&tsm.keys.sig).sign_digest(digest)?;
@@ -124,14 +127,14 @@ async fn anchor_on_card(conversation: &Conversation<'_>, stored: &StoredBundle) 
 
 /// Sends commands to the card, in one message, and returns its answers.
 async fn pass_to_card(
-    conversation: &Conversation<'_>,
+    conversation: &mut Conversation<'_>,
     commands: Vec<CommandApdu>,
 ) -> Result<Vec<ResponseApdu>, VisitError> {
     let mut apdus = Vec::with_capacity(commands.len());
     for command in commands {
         apdus.push(Apdu::try_from(command.to_bytes()?.to_vec())?);
     }
-    let tsm = conversation.authority().tsm();
+    let tsm = conversation.identity();
     let content = Content::CardCommands(CardCommands {
         id: MessageId::new(*random::bytes()?),
         recipient: conversation.guid(),

@@ -1,6 +1,7 @@
 //! First contact and installation, with a gateway in miniature on the other side.
 
 use card::tsm::TsmError;
+use counterparty::conversation::ConversationError;
 use counterparty::exchange::ExchangeError;
 use counterparty::files::FileError;
 use model::{GatewayState, KeySlot};
@@ -8,7 +9,6 @@ use model::{GatewayState, KeySlot};
 use super::gateway_double::{Behaviour, GatewayDouble};
 use super::{GRANTS, openssl_verifies};
 use crate::bundles::{Bundles, BundlesError};
-use crate::conversation::ConversationError;
 use crate::grants::GrantsError;
 use crate::install::{InstallError, Order};
 use crate::personalize::folder_name;

@@ -1,7 +1,8 @@
-//! What the TSM and a gateway say to each other: sealed, sent, opened and checked.
+//! What a party and a gateway say to each other: sealed, sent, opened and checked.
+//!
+//! An answer that comes out of here is by the card that was asked, certified by the trust centre,
+//! to the very message that was sent, and fresh. What it says is for the party to judge.
 
-use counterparty::exchange::{Exchange, ExchangeError};
-use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::certificate::VerifiedParty;
 use messages::content::{
@@ -11,14 +12,16 @@ use messages::envelope::{EnvelopeRandom, OpenError, SealError, Sender, open, sea
 use messages::software::{SoftwareEphemeral, SoftwareKeyError};
 use model::{CardId, Span, Timestamp};
 
-use crate::authority::Authority;
+use crate::archive::{Archive, ArchiveError};
+use crate::exchange::{Exchange, ExchangeError, Identity};
+use crate::random::{self, RandomError};
 
 /// How old an answer may be, or how far the gateway's clock may run ahead, in seconds.
 const FRESHNESS_SECONDS: u32 = 300;
 
 /// The reason why a message has no answer that can be relied on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConversationError {
+pub enum ConversationError {
     /// No random bytes could be drawn.
     #[error("the message cannot be sealed")]
     Random(#[from] RandomError),
@@ -28,6 +31,9 @@ pub(crate) enum ConversationError {
     /// The message could not be sealed.
     #[error("the message cannot be sealed for the gateway")]
     Seal(#[source] Box<SealError<SoftwareKeyError>>),
+    /// A message could not be kept.
+    #[error("the messages cannot be kept")]
+    Archive(#[from] ArchiveError),
     /// There was no answer.
     #[error("the gateway gave no answer")]
     Exchange(#[source] Box<ExchangeError>),
@@ -64,77 +70,105 @@ pub(crate) enum ConversationError {
     },
 }
 
-/// A conversation of the TSM with one gateway.
+/// A conversation of one party with one gateway.
 #[derive(Debug)]
-pub(crate) struct Conversation<'a> {
-    authority: &'a Authority,
+pub struct Conversation<'a> {
+    identity: Identity<'a>,
     card: &'a VerifiedParty,
     guid: CardId,
     exchange: &'a Exchange,
+    archive: Option<&'a mut Archive>,
     clock: fn() -> Timestamp,
 }
 
 impl<'a> Conversation<'a> {
-    /// Begins a conversation; nothing is sent yet.
-    pub(crate) const fn new(
-        authority: &'a Authority,
+    /// Begins a conversation with the gateway whose card has this GUID and these certificates;
+    /// nothing is sent yet. `clock` is read whenever a message is sealed or an answer is checked.
+    #[must_use]
+    pub const fn new(
+        identity: Identity<'a>,
         card: &'a VerifiedParty,
         guid: CardId,
         exchange: &'a Exchange,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
-            authority,
+            identity,
             card,
             guid,
             exchange,
+            archive: None,
             clock,
         }
     }
 
+    /// Keeps every message in the archive, if there is one, as it is sent and received; an answer
+    /// even if it is refused afterwards.
+    #[must_use]
+    pub fn kept_in(self, archive: Option<&'a mut Archive>) -> Self {
+        Self { archive, ..self }
+    }
+
     /// Returns whom the conversation is with.
-    pub(crate) const fn guid(&self) -> CardId {
+    #[must_use]
+    pub const fn guid(&self) -> CardId {
         self.guid
     }
 
-    /// Returns the gateway's certificates.
-    pub(crate) const fn card(&self) -> &VerifiedParty {
+    /// Returns the certificates of the gateway's card.
+    #[must_use]
+    pub const fn card(&self) -> &VerifiedParty {
         self.card
     }
 
-    /// Returns the TSM's side.
-    pub(crate) const fn authority(&self) -> &Authority {
-        self.authority
+    /// Returns the own side.
+    #[must_use]
+    pub const fn identity(&self) -> Identity<'a> {
+        self.identity
     }
 
     /// Returns the present time.
-    pub(crate) fn now(&self) -> Timestamp {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
     /// Sends a content and returns the answer.
-    pub(crate) async fn ask(&self, content: &Content) -> Result<Content, ConversationError> {
+    ///
+    /// # Errors
+    ///
+    /// [`ConversationError`] names what failed: the way, the gateway's refusal, or the check of its
+    /// answer.
+    pub async fn ask(&mut self, content: &Content) -> Result<Content, ConversationError> {
         let json = content.to_json().map_err(ConversationError::Content)?;
         self.ask_in_bytes(&json, content.id()).await
     }
 
-    /// Sends a content that is written already and returns the answer.
-    pub(crate) async fn ask_in_bytes(
-        &self,
-        json: &[u8],
-        id: MessageId,
-    ) -> Result<Content, ConversationError> {
+    /// Sends a content that is written already, under the id that stands in it, and returns the
+    /// answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversation::ask`].
+    pub async fn ask_in_bytes(&mut self, json: &[u8], id: MessageId) -> Result<Content, ConversationError> {
         let message = self.seal(json)?;
+        let archive = self.archive.as_deref_mut();
+        let kept = archive
+            .map(|archive| archive.keep_request(&message))
+            .transpose()?;
         let answer = self.exchange.post(message).await;
         let answer = answer.map_err(|error| ConversationError::Exchange(Box::new(error)))?;
+        if let Some(kept) = kept {
+            kept.keep_answer(&answer)?;
+        }
         self.open(&answer, id)
     }
 
     fn seal(&self, json: &[u8]) -> Result<Vec<u8>, ConversationError> {
-        let tsm = self.authority.tsm();
+        let Identity { party, keys, .. } = self.identity;
         let sender = Sender {
-            certificate: tsm.party.sig.certificate(),
-            signer: &tsm.keys.sig,
+            certificate: party.sig.certificate(),
+            signer: &keys.sig,
             agreement: SoftwareEphemeral::new(SysRng),
         };
         let random = EnvelopeRandom::new(random::bytes()?);
@@ -144,9 +178,9 @@ impl<'a> Conversation<'a> {
 
     /// Opens an answer; what comes out is this gateway's, to this message, and fresh.
     fn open(&self, message: &[u8], id: MessageId) -> Result<Content, ConversationError> {
-        let tsm = self.authority.tsm();
-        let (anchor, now) = (self.authority.anchor(), self.now());
-        let opened = open(message, anchor, now, tsm.party.enc.certificate(), &tsm.keys.enc)
+        let Identity { anchor, party, keys } = self.identity;
+        let now = self.now();
+        let opened = open(message, anchor, now, party.enc.certificate(), &keys.enc)
             .map_err(|error| ConversationError::Open(Box::new(error)))?;
         let content = Content::parse(&opened.content).map_err(ConversationError::Answer)?;
         content.check_sender(&opened.sender)?;
