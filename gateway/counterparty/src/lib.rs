@@ -1,7 +1,8 @@
 //! What a party that speaks to gateways needs, be it the TSM or a supplier.
 //!
 //! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
-//! is the way to the gateway, and [`archive`] keeps what went over it. [`files`],
+//! is the way to the gateway, [`archive`] keeps what went over it, and [`gateways`] are the
+//! certificates by which gateways are known. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
 //! second, and random bytes. What a party says, and what it does with an answer, is its own.
 
@@ -10,4 +11,5 @@ pub mod clock;
 pub mod conversation;
 pub mod exchange;
 pub mod files;
+pub mod gateways;
 pub mod random;

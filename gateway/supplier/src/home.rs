@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use counterparty::exchange::Identity;
 use counterparty::files::{self, Access, FileError};
+use counterparty::gateways::{CardFolder, GatewayError};
 use getrandom::SysRng;
 use messages::certificate::profile::IssueError;
 use messages::certificate::{
@@ -14,7 +15,7 @@ use messages::certificate::{
     SubjectError, Triple, TrustAnchor, VerifiedParty,
 };
 use messages::software::{SoftwareKey, SoftwareKeyError, SoftwareKeys};
-use model::{KeySlot, Timestamp};
+use model::{CardId, KeySlot, Timestamp};
 use zeroize::Zeroizing;
 
 /// The reason why a supplier's folder cannot be made or used.
@@ -167,8 +168,13 @@ impl Home {
         }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Returns the certificates of a gateway's card, judged by the root.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] if the supplier does not know the gateway, or its certificates do not hold.
+    pub fn gateway(&self, guid: CardId, now: Timestamp) -> Result<VerifiedParty, GatewayError> {
+        CardFolder::of_gateway(&self.folder, guid).read(&self.anchor, now)
     }
 }
 

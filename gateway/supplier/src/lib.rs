@@ -8,7 +8,6 @@
 //! The library reads no clock of its own: callers hand the time in.
 
 mod follow;
-mod gateways;
 mod home;
 mod pull;
 #[cfg(test)]
@@ -18,8 +17,8 @@ pub use counterparty::archive::{Archive, ArchiveError};
 pub use counterparty::conversation::ConversationError;
 pub use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
 pub use counterparty::files::FileError;
+pub use counterparty::gateways::GatewayError;
 pub use counterparty::random::RandomError;
 pub use follow::{Backlog, Schedule};
-pub use gateways::GatewayError;
 pub use home::{Home, HomeError};
 pub use pull::{Pull, PullError};

@@ -3,13 +3,13 @@
 use counterparty::archive::Archive;
 use counterparty::conversation::{Conversation, ConversationError};
 use counterparty::exchange::Exchange;
+use counterparty::gateways::GatewayError;
 use counterparty::random::{self, RandomError};
 use messages::content::{Answer, Content, ContentError, MessageId, RefusalCode, RefusalReason, Request};
 use messages::envelope::SealError;
 use messages::software::SoftwareKeyError;
 use model::{CardId, Element, Query, Span, Timestamp};
 
-use crate::gateways::GatewayError;
 use crate::home::Home;
 
 /// The reason why a pull has no answer that can be relied on.

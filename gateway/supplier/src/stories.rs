@@ -8,11 +8,11 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::conversation::ConversationError;
 use counterparty::exchange::{Exchange, ExchangeError};
 use counterparty::files::FileError;
+use counterparty::gateways::GatewayError;
 use messages::content::MessageId;
 use model::{CardId, KeySlot, Period, Query, Span, Timestamp};
 use tempfile::TempDir;
 
-use crate::gateways::GatewayError;
 use crate::home::{Home, HomeError};
 use crate::pull::{Pull, PullError};
 use gateway_double::{Behaviour, GatewayDouble, TestAuthority};

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, Access, FileError};
+use counterparty::gateways::folder_name;
 use counterparty::random::{self, RandomError};
 use messages::certificate::Triple;
 use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedParty};
@@ -21,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::books::{Act, Books, BooksError};
 use crate::grants::{GrantsError, GrantsFile};
-use crate::personalize::folder_name;
 
 /// How long a bundle that was not confirmed is sent again as it is. Gateways take messages for
 /// 300 s; the difference is for the exchange.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use counterparty::conversation::Conversation;
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
+use counterparty::gateways::{CardFolder, PublishError};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
 use model::{CardId, GatewayState, KeySlot, Timestamp};
 
@@ -11,7 +12,7 @@ use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
 use crate::bundles::{Bundles, BundlesError, Wanted};
 use crate::grants::{GrantsError, GrantsFile};
-use crate::personalize::{CardCertificatesError, CertifyKeyError, card_of, folder_name, publish};
+use crate::personalize::{CardCertificatesError, card_of};
 use crate::tsm::{VisitError, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
@@ -34,7 +35,7 @@ pub(crate) enum InstallError {
     Bundles(#[from] BundlesError),
     /// The supplier cannot be told the gateway's certificates.
     #[error("the gateway's certificates cannot be put into the supplier's folder")]
-    Publish(#[source] CertifyKeyError),
+    Publish(#[source] PublishError),
     /// The way to the gateway cannot be prepared.
     #[error("the way to the gateway cannot be prepared")]
     Exchange(#[from] ExchangeError),
@@ -109,8 +110,8 @@ pub(crate) async fn install(
             digest,
         },
     )?;
-    let folder = order.supplier.join("gateways").join(folder_name(guid));
-    publish(&card, &folder).map_err(InstallError::Publish)?;
+    let published = CardFolder::of_gateway(&order.supplier, guid);
+    published.write(&card).map_err(InstallError::Publish)?;
 
     let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock);
     let state = visit(&mut conversation, &stored).await?;

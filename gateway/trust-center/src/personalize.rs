@@ -4,17 +4,15 @@
 //! disk before it is on the card. So a cut leaves a card that is blank, or one that the trust
 //! centre knows.
 
-use std::path::{Path, PathBuf};
-
 use card::personalization::PersonalizationError;
 use card::session::{CardIdentity, CardSession};
 use card::{CardError, LifeCycle, Point, Transport};
-use counterparty::files::{self, Access, FileError};
-use messages::certificate::{CertificateError, Role, Subject, Triple, VerifiedParty};
+use counterparty::gateways::{CardFolder, GatewayError, PublishError};
+use messages::certificate::{CertificateError, Subject, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 
-use crate::authority::{Authority, AuthorityError, certificate_of, read_certificate};
+use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, GuidPrefix};
 
 /// The reason why a card was not personalised.
@@ -49,12 +47,9 @@ pub(crate) enum CertifyKeyError {
     /// The authority does not issue.
     #[error("the certificate cannot be issued")]
     Authority(#[from] AuthorityError),
-    /// The certificate cannot be encoded.
-    #[error("the certificate cannot be written as PEM")]
-    Pem(#[source] CertificateError),
     /// The certificate cannot be put into the trust centre's folder.
-    #[error("the certificate cannot be kept; free the disk")]
-    File(#[from] FileError),
+    #[error(transparent)]
+    Keep(#[from] PublishError),
 }
 
 /// The reason why the trust centre does not know a card.
@@ -130,14 +125,7 @@ fn certify_key(
 ) -> Result<Vec<u8>, CertifyKeyError> {
     let key = PublicPoint::from_sec1(&key.to_bytes())?;
     let certificate = authority.certify(&Subject::card(guid), slot, &key, now)?;
-    let folder = card_folder(authority.home(), guid);
-    files::make_folder(&folder)?;
-    let pem = certificate.to_pem().map_err(CertifyKeyError::Pem)?;
-    files::replace(
-        &folder.join(format!("{slot}.pem")),
-        pem.as_bytes(),
-        Access::Public,
-    )?;
+    card_folder(authority, guid).write_one(slot, &certificate)?;
     Ok(certificate.as_der().to_vec())
 }
 
@@ -147,54 +135,22 @@ pub(crate) fn card_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
-    let folder = card_folder(authority.home(), guid);
-    let read = |slot: KeySlot| {
-        read_certificate(&folder.join(format!("{slot}.pem"))).map_err(|source| match source {
-            AuthorityError::File(FileError::Missing { .. }) => CardCertificatesError::Unknown { guid },
-            source => CardCertificatesError::Unreadable { guid, source },
-        })
-    };
-    let certificates = Triple {
-        sig: read(KeySlot::Sig)?,
-        enc: read(KeySlot::Enc)?,
-        tls: read(KeySlot::Tls)?,
-    };
-    let party = authority
-        .anchor()
-        .verify_party(&certificates, now, Role::Card)
-        .map_err(|source| CardCertificatesError::Refused { guid, source })?;
-    if party.card_id == Some(guid) {
-        Ok(party)
-    } else {
-        Err(CardCertificatesError::Foreign { guid })
-    }
+    let card = card_folder(authority, guid).read(authority.anchor(), now);
+    card.map_err(|error| match error {
+        GatewayError::Unknown { guid } => CardCertificatesError::Unknown { guid },
+        GatewayError::File { guid, source } => CardCertificatesError::Unreadable {
+            guid,
+            source: source.into(),
+        },
+        GatewayError::Certificate { path, source } => CardCertificatesError::Unreadable {
+            guid,
+            source: AuthorityError::Certificate { path, source },
+        },
+        GatewayError::Refused { guid, source } => CardCertificatesError::Refused { guid, source },
+        GatewayError::Foreign { guid, .. } => CardCertificatesError::Foreign { guid },
+    })
 }
 
-/// Writes a card's certificates into a folder, for whoever is to know them.
-pub(crate) fn publish(certificates: &VerifiedParty, folder: &Path) -> Result<(), CertifyKeyError> {
-    files::make_folder(folder)?;
-    let certificates = Triple {
-        sig: certificates.sig.certificate().clone(),
-        enc: certificates.enc.certificate().clone(),
-        tls: certificates.tls.certificate().clone(),
-    };
-    for slot in KeySlot::ALL {
-        let pem = certificate_of(&certificates, slot).to_pem();
-        let pem = pem.map_err(CertifyKeyError::Pem)?;
-        files::replace(
-            &folder.join(format!("{slot}.pem")),
-            pem.as_bytes(),
-            Access::Public,
-        )?;
-    }
-    Ok(())
-}
-
-/// Returns the name of the folder of a card: its GUID, with dashes for the colons.
-pub(crate) fn folder_name(guid: CardId) -> String {
-    guid.to_string().replace(':', "-")
-}
-
-fn card_folder(home: &Path, guid: CardId) -> PathBuf {
-    home.join("cards").join(folder_name(guid))
+fn card_folder(authority: &Authority, guid: CardId) -> CardFolder {
+    CardFolder::of_card(&authority.home().join("cards"), guid)
 }

@@ -5,6 +5,7 @@ use card::session::CardSession;
 use card::{CardError, LifeCycle};
 use counterparty::clock;
 use counterparty::files::FileError;
+use counterparty::gateways::folder_name;
 use getrandom::SysRng;
 use messages::certificate::{CertificationRequest, PartyName, Role, Subject};
 use messages::software::SoftwareKeys;
@@ -14,7 +15,7 @@ use super::{openssl_verifies, prefix, write_requests};
 use crate::authority::{Authority, AuthorityError};
 use crate::books::BooksError;
 use crate::certify::{CertifyError, certify};
-use crate::personalize::{CardCertificatesError, PersonalizeError, card_of, folder_name, personalize};
+use crate::personalize::{CardCertificatesError, PersonalizeError, card_of, personalize};
 use crate::soft_card::{SoftCard, SoftCardError};
 
 #[test]

@@ -4,6 +4,7 @@ use card::tsm::TsmError;
 use counterparty::conversation::ConversationError;
 use counterparty::exchange::ExchangeError;
 use counterparty::files::FileError;
+use counterparty::gateways::folder_name;
 use model::{GatewayState, KeySlot};
 
 use super::gateway_double::{Behaviour, GatewayDouble};
@@ -11,7 +12,6 @@ use super::{GRANTS, openssl_verifies};
 use crate::bundles::{Bundles, BundlesError};
 use crate::grants::GrantsError;
 use crate::install::{InstallError, Order};
-use crate::personalize::folder_name;
 use crate::tsm::VisitError;
 
 #[tokio::test(flavor = "multi_thread")]
