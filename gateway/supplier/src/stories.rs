@@ -1,26 +1,28 @@
 //! A supplier from its keys to a checked answer, with a gateway in miniature on the other side.
 
+#[path = "../../counterparty/tests/conversations/door.rs"]
+mod door;
+#[path = "../../counterparty/tests/conversations/gateway_double.rs"]
 mod gateway_double;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use counterparty::archive::{Archive, ArchiveError};
+use counterparty::archive::Archive;
+use counterparty::clock::now;
 use counterparty::conversation::ConversationError;
 use counterparty::exchange::{Exchange, ExchangeError};
 use counterparty::files::FileError;
-use counterparty::gateways::GatewayError;
-use messages::content::MessageId;
-use model::{CardId, KeySlot, Period, Query, Span, Timestamp};
+use counterparty::gateways::{CardFolder, GatewayError};
+use hyper::StatusCode;
+use messages::certificate::CertificationRequest;
+use messages::content::{Answer, Content, MessageId, Report};
+use model::{CardId, Fingerprint, GatewayState, KeySlot, Period, Query, Span};
 use tempfile::TempDir;
 
 use crate::home::{Home, HomeError};
 use crate::pull::{Pull, PullError};
-use gateway_double::{Behaviour, GatewayDouble, TestAuthority};
-
-/// The time of every story, since nothing here reads a clock; only TLS does, by its own.
-fn now() -> Timestamp {
-    gateway_double::present()
-}
+use door::Reply;
+use gateway_double::{Gateway, GatewayDouble, TestAuthority, answers, refused};
 
 fn guid() -> CardId {
     "fd5a:6d67:7700::1".parse().unwrap()
@@ -29,8 +31,20 @@ fn guid() -> CardId {
 fn certified(authority: &TestAuthority) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     Home::init(folder.path(), &"Supplier".parse().unwrap()).unwrap();
-    authority.certify(folder.path());
+    certify(authority, folder.path());
     folder
+}
+
+/// Does what the trust centre does with a supplier's requests.
+fn certify(authority: &TestAuthority, folder: &Path) {
+    for slot in KeySlot::ALL {
+        let text = std::fs::read_to_string(folder.join(format!("{slot}.csr"))).unwrap();
+        let request = CertificationRequest::from_pem(&text).unwrap();
+        let certificate = authority.issue(request.subject(), request.slot(), request.public_key());
+        std::fs::write(folder.join(format!("{slot}.pem")), certificate.to_pem().unwrap()).unwrap();
+    }
+    let root = authority.anchor().certificate().to_pem().unwrap();
+    std::fs::write(folder.join("root.pem"), root).unwrap();
 }
 
 fn query(elements: &str) -> Query {
@@ -99,31 +113,6 @@ fn expired_certificates_are_refused() {
     ));
 }
 
-#[test]
-fn gateways_are_known_by_their_certificates_alone() {
-    let authority = TestAuthority::new("Trust centre");
-    let folder = certified(&authority);
-    let home = Home::load(folder.path(), now()).unwrap();
-    let gateway = |guid| home.gateway(guid, now());
-    assert!(matches!(gateway(guid()), Err(GatewayError::Unknown { .. })));
-    authority.publish(&authority.card(guid()), folder.path());
-    assert_eq!(gateway(guid()).unwrap().card_id, Some(guid()));
-
-    let other: CardId = "fd5a:6d67:7700::2".parse().unwrap();
-    let folder_of = |name: &str| -> PathBuf { folder.path().join("gateways").join(name) };
-    std::fs::rename(folder_of("fd5a-6d67-7700--1"), folder_of("fd5a-6d67-7700--2")).unwrap();
-    assert!(matches!(gateway(other), Err(GatewayError::Foreign { .. })));
-    let stranger = TestAuthority::new("Trust centre");
-    stranger.publish(&stranger.card(guid()), folder.path());
-    assert!(matches!(gateway(guid()), Err(GatewayError::Refused { .. })));
-    let file = folder_of("fd5a-6d67-7700--1").join("sig.pem");
-    std::fs::write(&file, "no certificate").unwrap();
-    assert!(matches!(gateway(guid()), Err(GatewayError::Certificate { .. })));
-    std::fs::remove_file(&file).unwrap();
-    std::fs::create_dir(&file).unwrap();
-    assert!(matches!(gateway(guid()), Err(GatewayError::File { .. })));
-}
-
 /// A certified supplier and a gateway that it knows.
 struct Scene {
     folder: TempDir,
@@ -132,13 +121,15 @@ struct Scene {
     gateway: GatewayDouble,
 }
 
-async fn scene(behaviour: Behaviour) -> Scene {
+fn scene() -> Scene {
     let authority = TestAuthority::new("Trust centre");
     let folder = certified(&authority);
-    let card = authority.card(guid());
-    authority.publish(&card, folder.path());
     let home = Home::load(folder.path(), now()).unwrap();
-    let gateway = GatewayDouble::start(&authority, card, home.party(), behaviour).await;
+    let gateway = Gateway::new(&authority, guid(), home.party());
+    CardFolder::of_gateway(folder.path(), guid())
+        .write(gateway.certificates())
+        .unwrap();
+    let gateway = GatewayDouble::start(gateway);
     let exchange = Exchange::new(home.identity(), guid(), gateway.address()).unwrap();
     Scene {
         folder,
@@ -153,29 +144,22 @@ impl Scene {
         Pull::new(&self.home, guid(), &self.exchange, now)
     }
 
-    async fn fails(&self, behaviour: Behaviour) -> PullError {
+    async fn fails(&self, behaviour: impl Fn(&Gateway, &[u8]) -> Reply + Send + 'static) -> PullError {
         self.gateway.behave(behaviour);
         self.pull().ask(&[query("*")], None).await.unwrap_err()
     }
-}
 
-fn conversation(error: PullError) -> ConversationError {
-    match error {
-        PullError::Conversation(error) => error,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn exchange(error: PullError) -> ExchangeError {
-    match conversation(error) {
-        ConversationError::Exchange(error) => *error,
-        other => panic!("{other:?}"),
+    /// Has the gateway say something else than the answer that it should give.
+    async fn fails_on(&self, content: fn(Answer) -> Content) -> PullError {
+        let behaviour =
+            move |gateway: &Gateway, message: &[u8]| gateway.says(&content(gateway.answer_to(message)));
+        self.fails(behaviour).await
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn granted_values_arrive_and_both_messages_are_kept() {
-    let scene = scene(Behaviour::Good).await;
+    let scene = scene();
     let kept = scene.folder.path().join("kept");
     let mut archive = Archive::open(&kept).unwrap();
     let queries = [query("*/7-0:x.x.x*255"), query("*/1-0:16.7.0*255")];
@@ -192,68 +176,83 @@ async fn granted_values_arrive_and_both_messages_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_cannot_be_relied_on_are_named() {
-    let scene = scene(Behaviour::Good).await;
-    let refused = exchange(scene.fails(Behaviour::RefusesInJson).await);
-    assert!(
-        matches!(&refused, ExchangeError::Refused { code, .. } if code.as_str() == "SMGW-W-0001"),
-        "{refused}"
-    );
-    let status = exchange(scene.fails(Behaviour::AnswersHtml).await);
-    assert!(matches!(status, ExchangeError::Status { .. }), "{status}");
-    let large = exchange(scene.fails(Behaviour::AnswersTooMuch).await);
-    assert!(matches!(large, ExchangeError::TooLarge { .. }), "{large}");
-    let cut = exchange(scene.fails(Behaviour::Cuts).await);
-    assert!(matches!(cut, ExchangeError::Broken { .. }), "{cut}");
-    let garbage = conversation(scene.fails(Behaviour::AnswersGarbage).await);
-    assert!(matches!(garbage, ConversationError::Open(_)), "{garbage}");
-    let content = conversation(scene.fails(Behaviour::AnswersNonsense).await);
-    assert!(matches!(content, ConversationError::Answer(_)), "{content}");
-    let party = conversation(scene.fails(Behaviour::NamesOtherGateway).await);
-    assert!(matches!(party, ConversationError::Party(_)), "{party}");
-    let other = conversation(scene.fails(Behaviour::IsOtherGateway).await);
-    assert!(matches!(other, ConversationError::OtherGateway { .. }), "{other}");
-    let reply = scene.fails(Behaviour::RepliesTo(MessageId::new([9; 16]))).await;
+async fn answers_that_are_none_to_the_request_are_named() {
+    let scene = scene();
+    let reply = scene
+        .fails_on(|answer| {
+            Content::Answer(Answer {
+                in_reply_to: MessageId::new([9; 16]),
+                ..answer
+            })
+        })
+        .await;
     assert!(matches!(reply, PullError::OtherRequest), "{reply}");
-    let supplier = scene.fails(Behaviour::NamesOtherSupplier).await;
+    let supplier = scene
+        .fails_on(|answer| {
+            Content::Answer(Answer {
+                supplier: Fingerprint::new([9; 32]),
+                ..answer
+            })
+        })
+        .await;
     assert!(matches!(supplier, PullError::OtherRequest), "{supplier}");
-    let late = conversation(scene.fails(Behaviour::AnswersLate).await);
-    assert!(matches!(late, ConversationError::Freshness(_)), "{late}");
-    let refused = scene.fails(Behaviour::RefusesInMessage).await;
-    assert!(matches!(refused, PullError::Refused { .. }), "{refused}");
-    let report = scene.fails(Behaviour::Reports).await;
+    let refusal = scene.fails_on(refused).await;
+    assert!(matches!(refusal, PullError::Refused { .. }), "{refusal}");
+    let report = scene
+        .fails_on(|answer| {
+            Content::Report(Report {
+                id: answer.id,
+                in_reply_to: answer.in_reply_to,
+                gateway: answer.gateway,
+                time: answer.time,
+                bundle_version: 0,
+                bundle_digest: None,
+                state: GatewayState::Operational,
+            })
+        })
+        .await;
     assert!(matches!(report, PullError::Unexpected), "{report}");
-    let unasked = scene.fails(Behaviour::AnswersFiner).await;
+    let unasked = scene
+        .fails_on(|mut answer| {
+            answer.series[0].step = Span::from_seconds(1).unwrap();
+            Content::Answer(answer)
+        })
+        .await;
     assert!(matches!(unasked, PullError::Unasked { .. }), "{unasked}");
     // None of this keeps the next pull from succeeding.
-    scene.gateway.behave(Behaviour::Good);
+    scene.gateway.behave(answers);
     assert!(scene.pull().ask(&[query("*")], None).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answer_that_is_refused_is_kept_as_evidence() {
-    let scene = scene(Behaviour::AnswersGarbage).await;
-    let kept = scene.folder.path().join("kept");
-    let mut archive = Archive::open(&kept).unwrap();
-    let asked = scene.pull().ask(&[query("*")], Some(&mut archive)).await;
-    assert!(matches!(
-        asked,
-        Err(PullError::Conversation(ConversationError::Open(_)))
-    ));
-    assert_eq!(std::fs::read(kept.join("0001-answer.cms")).unwrap(), b"garbage");
-    std::fs::remove_dir_all(&kept).unwrap();
-    let asked = scene.pull().ask(&[query("*")], Some(&mut archive)).await;
-    assert!(matches!(
-        asked,
-        Err(PullError::Conversation(ConversationError::Archive(
-            ArchiveError::File(_)
-        )))
-    ));
+async fn faults_of_the_conversation_are_passed_on() {
+    let scene = scene();
+    let cut = scene.fails(|_, _| None).await;
+    assert!(
+        matches!(
+            &cut,
+            PullError::Conversation(ConversationError::Exchange(cause))
+                if matches!(**cause, ExchangeError::Broken { .. })
+        ),
+        "{cut}"
+    );
+    let garbage = scene
+        .fails(|_, _| Some((StatusCode::OK, b"garbage".to_vec())))
+        .await;
+    assert!(
+        matches!(garbage, PullError::Conversation(ConversationError::Open(_))),
+        "{garbage}"
+    );
+    let content = scene.fails(|gateway, _| gateway.says_in_bytes(b"{}")).await;
+    assert!(
+        matches!(content, PullError::Conversation(ConversationError::Answer(_))),
+        "{content}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_cannot_be_sent_are_refused_here() {
-    let scene = scene(Behaviour::Good).await;
+    let scene = scene();
     let too_many = vec![query("*"); messages::content::MAX_QUERIES + 1];
     let asked = scene.pull().ask(&too_many, None).await;
     assert!(matches!(asked, Err(PullError::Request(_))));
@@ -263,45 +262,6 @@ async fn requests_that_cannot_be_sent_are_refused_here() {
         asked,
         Err(PullError::Gateway(GatewayError::Unknown { .. }))
     ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_the_gateway_with_the_guid_is_connected_to() {
-    let scene = scene(Behaviour::Good).await;
-    let connect = async |guid: &str, address: &str| {
-        let exchange = Exchange::new(
-            scene.home.identity(),
-            guid.parse().unwrap(),
-            address.parse().unwrap(),
-        );
-        exchange.unwrap().post(b"message".to_vec()).await.unwrap_err()
-    };
-    let address = scene.gateway.address().to_string();
-    let other = connect("fd5a::2", &address).await;
-    assert!(matches!(other, ExchangeError::Connect { .. }), "{other}");
-    let nobody = connect("fd5a:6d67:7700::1", "[::1]:1").await;
-    assert!(matches!(nobody, ExchangeError::Connect { .. }), "{nobody}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn supplier_of_another_trust_centre_is_not_let_in() {
-    let scene = scene(Behaviour::Good).await;
-    let stranger = certified(&TestAuthority::new("Foreign centre"));
-    let stranger = Home::load(stranger.path(), now()).unwrap();
-    // It would even trust the gateway; the gateway does not trust it.
-    let identity = crate::Identity {
-        anchor: scene.home.anchor(),
-        ..stranger.identity()
-    };
-    let exchange = Exchange::new(identity, guid(), scene.gateway.address()).unwrap();
-    let refused = exchange.post(b"message".to_vec()).await.unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            ExchangeError::Broken { .. } | ExchangeError::Connect { .. }
-        ),
-        "{refused}"
-    );
 }
 
 #[test]

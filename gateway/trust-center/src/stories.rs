@@ -1,5 +1,7 @@
 //! Whole acts of the trust centre, from its foundation to a bundle on a gateway.
 
+#[path = "../../counterparty/tests/conversations/door.rs"]
+mod door;
 mod founding;
 mod gateway_double;
 mod installing;

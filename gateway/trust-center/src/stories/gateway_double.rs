@@ -2,7 +2,6 @@
 //!
 //! It keeps no store and decides nothing; what it is good for is the TSM's side of the wire.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -10,25 +9,18 @@ use card::session::{BindOrder, CardSession};
 use card::{CardError, Partner, Point};
 use counterparty::clock;
 use counterparty::random;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use messages::certificate::{Certificate, Role, TrustAnchor};
 use messages::content::{Apdu, Bundle, CardAnswers, Content, MessageId, Refused, Report, bundle_digest};
 use messages::envelope::{EnvelopeRandom, MAX_MESSAGE, Opened, Sender, open, seal};
 use messages::keys::{EphemeralKeyAgreement, KeyAgreement, PublicPoint, SharedSecret, Signer};
 use model::{CardId, Fingerprint, GatewayId, GatewayState, KeySlot, Span, Timestamp};
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
 use zeroize::Zeroizing;
 
+use super::door::{Door, Reply};
 use crate::authority::Authority;
 use crate::soft_card::{SoftCard, SoftCardError};
 
@@ -70,9 +62,8 @@ pub(super) enum Behaviour {
 type Session = Arc<Mutex<CardSession<SoftCard>>>;
 
 pub(super) struct GatewayDouble {
-    address: SocketAddr,
+    door: Door,
     state: Arc<State>,
-    task: JoinHandle<()>,
 }
 
 struct State {
@@ -87,7 +78,7 @@ struct State {
 
 impl GatewayDouble {
     /// Binds the card of a file to a new gateway, which listens at a free port.
-    pub(super) async fn start(authority: &Authority, card: &Path, behaviour: Behaviour) -> Self {
+    pub(super) fn start(authority: &Authority, card: &Path, behaviour: Behaviour) -> Self {
         let mut session = CardSession::open(SoftCard::insert(card).unwrap()).unwrap();
         let identity = session.identity().unwrap();
         let order = BindOrder {
@@ -98,7 +89,10 @@ impl GatewayDouble {
         session.bind(&order, &identity).unwrap();
         session.confirm(&order).unwrap();
         let session = Arc::new(Mutex::new(session));
-        let tls = server_config(authority.anchor(), &identity.certificates.tls, &session);
+        let tls = CertifiedKey::new(
+            vec![CertificateDer::from(identity.certificates.tls.clone())],
+            Arc::new(HandshakeKey(Arc::clone(&session))),
+        );
         let state = Arc::new(State {
             anchor: authority.anchor().clone(),
             guid: identity.guid,
@@ -108,18 +102,13 @@ impl GatewayDouble {
             behaviour: Mutex::new(behaviour),
             bundle: Mutex::new(None),
         });
-        let listener = TcpListener::bind("[::1]:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(accept(
-            listener,
-            TlsAcceptor::from(Arc::new(tls)),
-            Arc::clone(&state),
-        ));
-        Self { address, state, task }
+        let behind = Arc::clone(&state);
+        let door = Door::open(authority.anchor(), tls, move |message| behind.answer(message));
+        Self { door, state }
     }
 
     pub(super) fn address(&self) -> String {
-        self.address.to_string()
+        self.door.address().to_string()
     }
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
@@ -132,55 +121,21 @@ impl GatewayDouble {
     }
 }
 
-impl Drop for GatewayDouble {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let Ok(stream) = acceptor.accept(stream).await else {
-            continue;
-        };
-        let service = service_fn(|request| answer(Arc::clone(&state), request));
-        let served = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        drop(served);
-    }
-}
-
-async fn answer(
-    state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
-    assert_eq!(request.uri().path(), "/smgw/v1/messages");
-    assert_eq!(request.headers()["content-type"], "application/pkcs7-mime");
-    let message = request.into_body().collect().await.unwrap().to_bytes();
-    let respond = |status, body: Vec<u8>| {
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = status;
-        Ok(response)
-    };
-    let behaviour = *state.behaviour.lock().unwrap();
-    match behaviour {
-        Behaviour::RefusesInJson => {
-            let body = br#"{"code":"SMGW-W-0001","reason":"the gateway is busy"}"#;
-            respond(StatusCode::SERVICE_UNAVAILABLE, body.to_vec())
-        }
-        Behaviour::AnswersHtml => respond(StatusCode::NOT_FOUND, b"<html>".to_vec()),
-        Behaviour::AnswersTooMuch => respond(StatusCode::OK, vec![0; MAX_MESSAGE + 1]),
-        Behaviour::AnswersGarbage => respond(StatusCode::OK, b"garbage".to_vec()),
-        _ => match state.handle(&message, behaviour) {
-            Some(answer) => respond(StatusCode::OK, answer),
-            None => Err(std::io::Error::other("cut")),
-        },
-    }
-}
-
 impl State {
+    fn answer(&self, message: &[u8]) -> Reply {
+        let behaviour = *self.behaviour.lock().unwrap();
+        match behaviour {
+            Behaviour::RefusesInJson => {
+                let body = br#"{"code":"SMGW-W-0001","reason":"the gateway is busy"}"#;
+                Some((StatusCode::SERVICE_UNAVAILABLE, body.to_vec()))
+            }
+            Behaviour::AnswersHtml => Some((StatusCode::NOT_FOUND, b"<html>".to_vec())),
+            Behaviour::AnswersTooMuch => Some((StatusCode::OK, vec![0; MAX_MESSAGE + 1])),
+            Behaviour::AnswersGarbage => Some((StatusCode::OK, b"garbage".to_vec())),
+            _ => Some((StatusCode::OK, self.handle(message, behaviour)?)),
+        }
+    }
+
     /// Answers a message, unless the connection is to break.
     fn handle(&self, message: &[u8], behaviour: Behaviour) -> Option<Vec<u8>> {
         let opened: Opened =
@@ -349,24 +304,6 @@ impl EphemeralKeyAgreement for CardKey {
         let point = PublicPoint::from_sec1(&point.to_bytes()).unwrap();
         Ok((point, SharedSecret::new(*secret.as_bytes())))
     }
-}
-
-fn server_config(anchor: &TrustAnchor, certificate: &[u8], session: &Session) -> ServerConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from(anchor.certificate().as_der().to_vec());
-    roots.add(root).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
-    let key = CertifiedKey::new(
-        vec![CertificateDer::from(certificate.to_vec())],
-        Arc::new(HandshakeKey(Arc::clone(session))),
-    );
-    ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(verifier.unwrap())
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
 }
 
 /// The card's TLS key.

@@ -19,7 +19,7 @@ async fn grants_get_in_force_on_a_gateway() {
     let house = super::house();
     let guid = house.personalize("card");
     let supplier = house.supplier("supplier");
-    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good).await;
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
     let order = house.order(guid, &gateway.address(), &supplier);
 
     let installed = house.install(&order).await.unwrap();
@@ -53,7 +53,7 @@ async fn bundle_that_was_cut_off_is_sent_again_byte_for_byte() {
     let house = super::house();
     let guid = house.personalize("card");
     let supplier = house.supplier("supplier");
-    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::CutsBundle).await;
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::CutsBundle);
     let order = house.order(guid, &gateway.address(), &supplier);
     let error = house.install(&order).await.unwrap_err();
     assert!(
@@ -82,7 +82,7 @@ async fn gateways_that_misbehave_are_named() {
     let house = super::house();
     let guid = house.personalize("card");
     let supplier = house.supplier("supplier");
-    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good).await;
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
     let order = house.order(guid, &gateway.address(), &supplier);
     let refusal = async |behaviour| {
         gateway.behave(behaviour);
@@ -151,7 +151,7 @@ async fn card_takes_no_older_bundle_and_no_crowd() {
     let house = super::house();
     let guid = house.personalize("card");
     let supplier = house.supplier("supplier");
-    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good).await;
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
     let order = house.order(guid, &gateway.address(), &supplier);
     house.install(&order).await.unwrap();
 
@@ -221,7 +221,7 @@ async fn only_the_gateway_with_the_guid_is_talked_to() {
     let guid = house.personalize("card");
     let supplier = house.supplier("supplier");
     house.personalize("other card");
-    let other = GatewayDouble::start(&house.authority, &house.path("other card"), Behaviour::Good).await;
+    let other = GatewayDouble::start(&house.authority, &house.path("other card"), Behaviour::Good);
     let error = house
         .install(&house.order(guid, &other.address(), &supplier))
         .await
