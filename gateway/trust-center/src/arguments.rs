@@ -93,6 +93,9 @@ pub(crate) struct Install {
     /// What the supplier is to have
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) grants: PathBuf,
+    /// Keep every message as it went over the WAN in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// Where a card is.
@@ -136,6 +139,7 @@ mod tests {
             "trust-center certify --home d --requests s --json",
             "trust-center personalize --home d --card soft:f --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
+            "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use counterparty::archive::Archive;
 use counterparty::conversation::Conversation;
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
 use counterparty::gateways::{CardFolder, PublishError};
@@ -77,13 +78,14 @@ pub(crate) struct Installed {
     pub(crate) state: GatewayState,
 }
 
-/// Installs the order on its gateway.
+/// Installs the order on its gateway and keeps the messages in the archive, if there is one.
 ///
 /// The clock is read again for every message, since an installation takes as long as the card does.
 pub(crate) async fn install(
     authority: &Authority,
     books: &Books,
     order: &Order,
+    archive: Option<&mut Archive>,
     clock: fn() -> Timestamp,
 ) -> Result<Installed, InstallError> {
     let now = clock();
@@ -113,7 +115,7 @@ pub(crate) async fn install(
     let published = CardFolder::of_gateway(&order.supplier, guid);
     published.write(&card).map_err(InstallError::Publish)?;
 
-    let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock);
+    let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
     let state = visit(&mut conversation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
     if state.serves_suppliers() {

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{Arguments, Certify, Command, Init, Install, Personalize};
@@ -60,6 +61,9 @@ enum ProgramError {
     /// A card was not personalised.
     #[error(transparent)]
     Personalize(#[from] PersonalizeError<ReaderError>),
+    /// The messages cannot be kept.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// Nothing was installed.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -131,11 +135,14 @@ fn install(act: Install) -> Result<(), ProgramError> {
         supplier: act.supplier,
         grants: act.grants,
     };
+    let keep = act.keep.as_deref();
+    let mut archive = keep.map(Archive::open).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ProgramError::Runtime)?;
-    let installed = runtime.block_on(install::install(&authority, &books, &order, clock::now));
+    let archive = archive.as_mut();
+    let installed = runtime.block_on(install::install(&authority, &books, &order, archive, clock::now));
     runtime.shutdown_timeout(END_PATIENCE);
     let output = Output::installed(order.guid, &installed?);
     output.print(act.common.json).map_err(ProgramError::Output)

@@ -9,6 +9,7 @@ mod installing;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use counterparty::archive::Archive;
 use counterparty::clock;
 use getrandom::SysRng;
 use messages::certificate::{CertificationRequest, Role, Subject};
@@ -92,7 +93,15 @@ impl House {
     }
 
     async fn install(&self, order: &Order) -> Result<Installed, InstallError> {
-        install(&self.authority, &self.books, order, clock::now).await
+        self.install_and_keep(order, None).await
+    }
+
+    async fn install_and_keep(
+        &self,
+        order: &Order,
+        archive: Option<&mut Archive>,
+    ) -> Result<Installed, InstallError> {
+        install(&self.authority, &self.books, order, archive, clock::now).await
     }
 }
 

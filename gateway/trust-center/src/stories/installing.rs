@@ -1,6 +1,7 @@
 //! First contact and installation, with a gateway in miniature on the other side.
 
 use card::tsm::TsmError;
+use counterparty::archive::Archive;
 use counterparty::conversation::ConversationError;
 use counterparty::exchange::ExchangeError;
 use counterparty::files::FileError;
@@ -46,6 +47,32 @@ async fn grants_get_in_force_on_a_gateway() {
     assert_eq!(house.install(&order).await.unwrap().version, 3);
     assert_eq!(gateway.bundle().unwrap().suppliers.len(), 2);
     assert_eq!(house.records().matches("\"act\":\"installed\"").count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_kept_and_their_numbers_go_on() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let supplier = house.supplier("supplier");
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
+    let order = house.order(guid, &gateway.address(), &supplier);
+    let kept = house.path("kept");
+    // Three messages are for the card, the fourth is the bundle.
+    for last in [4, 8] {
+        let mut archive = Archive::open(&kept).unwrap();
+        house.install_and_keep(&order, Some(&mut archive)).await.unwrap();
+        assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 2 * last);
+        for kind in ["request", "answer"] {
+            assert!(kept.join(format!("{last:04}-{kind}.cms")).exists());
+        }
+    }
+    gateway.behave(Behaviour::AnswersGarbage);
+    let mut archive = Archive::open(&kept).unwrap();
+    house
+        .install_and_keep(&order, Some(&mut archive))
+        .await
+        .unwrap_err();
+    assert_eq!(std::fs::read(kept.join("0009-answer.cms")).unwrap(), b"garbage");
 }
 
 #[tokio::test(flavor = "multi_thread")]
