@@ -1,6 +1,6 @@
 //! A house with everything in it: meters, bound gateway, trust centre, and a supplier with a grant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{
@@ -58,7 +58,8 @@ pub struct House {
 }
 
 impl House {
-    /// Walks the whole story: from nothing to a gateway that serves its supplier.
+    /// Walks the whole story: from nothing to a gateway that serves its supplier. The messages of
+    /// the first contact go into the folder `keep`, if there is one.
     ///
     /// # Errors
     ///
@@ -68,6 +69,7 @@ impl House {
         folder: Folder,
         interrupt: Interrupt,
         period: &str,
+        keep: Option<&Path>,
     ) -> Result<Self, StageError> {
         let stage = Stage::set(programs, folder, interrupt)?;
         let supplier = stage.found_supplier("supplier", "Supplier", &stage.trust_center())?;
@@ -86,7 +88,8 @@ impl House {
             status.state == "bound" && status.wan.is_some()
         })?;
         let wan = status.wan.unwrap_or_default();
-        stage.install(&card.guid, &wan, &supplier, &grants_of_the_house(period))?;
+        let grants = grants_of_the_house(period);
+        stage.install(&card.guid, &wan, &supplier, &grants, keep)?;
         let status = gateway.wait_for_state(&stage, "operational", BINDING_PATIENCE)?;
         Ok(Self {
             gateway,
@@ -111,6 +114,7 @@ impl House {
             Folder::temporary()?,
             Interrupt::default(),
             period,
+            None,
         )
     }
 

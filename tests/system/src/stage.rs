@@ -225,6 +225,7 @@ impl Stage {
     }
 
     /// Has the TSM make first contact with the gateway and install grants for the supplier.
+    /// Every message goes into the folder `keep` as it went over the WAN, if there is one.
     ///
     /// # Errors
     ///
@@ -235,17 +236,20 @@ impl Stage {
         wan: &str,
         supplier: &Supplier,
         grants: &[GrantText],
+        keep: Option<&Path>,
     ) -> Result<Installed, StageError> {
         let file = self.write("grants.toml", &GrantText::file(grants))?;
         let command = self.command(Program::TrustCenter, "install").arg("--json");
-        self.ask(
-            &command
-                .option("--home", self.trust_center())
-                .option("--guid", guid)
-                .option("--gateway", wan)
-                .option("--supplier", supplier.home())
-                .option("--grants", file),
-        )
+        let command = command
+            .option("--home", self.trust_center())
+            .option("--guid", guid)
+            .option("--gateway", wan)
+            .option("--supplier", supplier.home())
+            .option("--grants", file);
+        self.ask(&match keep {
+            Some(folder) => command.option("--keep", folder),
+            None => command,
+        })
     }
 
     /// Writes a text as the file `name` of the stage.

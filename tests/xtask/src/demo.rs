@@ -150,7 +150,14 @@ impl Demo {
         let begun = Instant::now();
         let period = format!("PT{}S", options.period.seconds);
         screen.say("starting trust centre, meters, gateway and supplier")?;
-        let house = House::open(programs, Folder::temporary()?, interrupt.clone(), &period)?;
+        let first_contact = kept.as_ref().map(Kept::first_contact);
+        let house = House::open(
+            programs,
+            Folder::temporary()?,
+            interrupt.clone(),
+            &period,
+            first_contact.as_deref(),
+        )?;
         screen.say(&format!(
             "gateway {} is {}; its page: {}",
             house.card.guid,

@@ -13,14 +13,15 @@ const TITLE: &str = "# What went over the WAN";
 /// What a person needs to open a message with OpenSSL alone.
 const README: &str = "# What went over the WAN
 
-Every message between supplier and gateway of one demonstration, as it went over the WAN, with the
-supplier's private keys and all certificates. The keys were made for this demonstration and are good
+Every message that supplier, TSM and gateway sent each other in one demonstration, as it went over the
+WAN, with the supplier's private keys and all certificates. The keys were made for this demonstration and are good
 for nothing else.
 
 | file | what it is |
 |---|---|
 | `NNNN-request.cms`, `NNNN-answer.cms` | the supplier's requests and the gateway's answers (CMS, DER) |
 | `not-granted/`, `too-fine/` | the same for the two requests that the gateway refused |
+| `first-contact/` | the same for the TSM's messages to the card and its bundle, which only the TSM and the card can open |
 | `sig.*`, `enc.*`, `tls.*` | the supplier's private keys and certificates |
 | `tsm-sig.pem`, `tsm-enc.pem`, `tsm-tls.pem` | the certificates of the TSM |
 | `root.pem` | the certificate of the trust centre, which signed all others |
@@ -58,6 +59,7 @@ impl Kept {
         }
         for folder in [
             kept.path(""),
+            kept.first_contact(),
             kept.refused("not-granted"),
             kept.refused("too-fine"),
         ] {
@@ -74,6 +76,11 @@ impl Kept {
     /// Returns the folder, where the supplier writes its messages.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns the folder where the TSM writes its messages, apart from the supplier's numbers.
+    pub(crate) fn first_contact(&self) -> PathBuf {
+        self.path("first-contact")
     }
 
     /// Returns the folder for the messages of a refused request.
@@ -139,10 +146,13 @@ mod tests {
     fn folder_of_an_earlier_demonstration_is_cleared_of_its_messages() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::prepare(folder.path()).unwrap();
-        let message = kept.refused("too-fine").join("0001-answer.cms");
-        std::fs::write(&message, "old").unwrap();
+        let folders = [kept.refused("too-fine"), kept.first_contact()];
+        let messages = folders.map(|folder| folder.join("0001-answer.cms"));
+        for message in &messages {
+            std::fs::write(message, "old").unwrap();
+        }
         Kept::prepare(folder.path()).unwrap();
-        assert!(!message.exists());
+        assert!(messages.iter().all(|message| !message.exists()));
     }
 
     #[test]

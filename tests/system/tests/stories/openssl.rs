@@ -1,12 +1,12 @@
-//! A kept answer, opened by OpenSSL alone: no code of ours verifies or decrypts it.
+//! Kept messages, opened by OpenSSL alone: no code of ours verifies or decrypts them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use system::{House, Query};
+use system::{House, Query, grants_of_the_house};
 
-use crate::steps::{granted, house, pull_until};
+use crate::steps::{PERIOD, granted, house, pull_until};
 
 #[test]
 fn kept_answer_is_verified_and_decrypted_by_openssl() {
@@ -53,8 +53,34 @@ fn altered_answer_is_refused_by_openssl_and_another_key_opens_nothing() {
     );
 }
 
+#[test]
+fn kept_messages_of_the_tsm_are_verified_by_openssl() {
+    let house = house();
+    let kept = house.stage.path("first-contact");
+    let grants = grants_of_the_house(PERIOD);
+    let wan = house.status.wan.as_deref().unwrap();
+    let stage = &house.stage;
+    stage
+        .install(&house.card.guid, wan, &house.supplier, &grants, Some(&kept))
+        .unwrap();
+    let root = stage.trust_center().join("root.pem");
+    let sealed = stage.path("sealed.der");
+    for kind in ["request", "answer"] {
+        let messages = messages(&kept, kind);
+        // Three messages are for the card, the fourth is the bundle.
+        assert_eq!(messages.len(), 4, "{messages:?}");
+        for message in messages {
+            assert!(
+                verify(&message, &root, &sealed).status.success(),
+                "{}",
+                message.display()
+            );
+        }
+    }
+}
+
 /// Pulls until gas readings arrive; returns the kept answer and one of the values in it.
-fn kept_answer(house: &House) -> (std::path::PathBuf, String) {
+fn kept_answer(house: &House) -> (PathBuf, String) {
     let gas = |pull: &system::Pull| {
         let of_gas = pull.series.iter().find(|series| series.medium == "gas");
         of_gas.and_then(|series| series.values.iter().flatten().next().cloned())
@@ -66,14 +92,20 @@ fn kept_answer(house: &House) -> (std::path::PathBuf, String) {
         ..granted(house)
     };
     let pull = house.supplier.pull(&house.stage, &query).unwrap();
-    let files = std::fs::read_dir(&kept)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut answers: Vec<_> = files
-        .filter(|file| file.to_string_lossy().ends_with("-answer.cms"))
-        .collect();
+    let mut answers = messages(&kept, "answer");
     assert_eq!(answers.len(), 1, "{answers:?}");
     (answers.remove(0), gas(&pull).unwrap())
+}
+
+/// Returns the kept requests or answers.
+fn messages(kept: &Path, kind: &str) -> Vec<PathBuf> {
+    let end = format!("-{kind}.cms");
+    let files = std::fs::read_dir(kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|file| file.to_string_lossy().ends_with(&end))
+        .collect()
 }
 
 fn verify(message: &Path, root: &Path, sealed: &Path) -> Output {
