@@ -1,6 +1,7 @@
 //! Where cards are put in: the ways to a card that this build knows.
 
 use card::Transport;
+use zeroize::Zeroizing;
 
 use crate::arguments::CardPlace;
 #[cfg(feature = "soft-card")]
@@ -47,13 +48,13 @@ impl Transport for InsertedCard {
     type Error = ReaderError;
 
     #[cfg(feature = "soft-card")]
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, ReaderError> {
         let Self::Soft(card) = self;
         Ok(card.transmit(command)?)
     }
 
     #[cfg(not(feature = "soft-card"))]
-    fn transmit(&mut self, _command: &[u8]) -> Result<Vec<u8>, ReaderError> {
+    fn transmit(&mut self, _command: &[u8]) -> Result<Zeroizing<Vec<u8>>, ReaderError> {
         match *self {}
     }
 }

@@ -11,6 +11,7 @@ use card::applet::{Applet, CardState, CardStateError};
 use counterparty::files::{self, Access, FileError};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use zeroize::Zeroizing;
 
 /// The greatest size of a state in bytes; that of a card with sixteen suppliers has some 20,000.
 const MAX_STATE: usize = 256 * 1_024;
@@ -56,7 +57,7 @@ impl SoftCard {
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         let lock = lock(Path::new(&lock_path), path)?;
-        let state = match files::read(path, MAX_STATE).map(zeroize::Zeroizing::new) {
+        let state = match files::read(path, MAX_STATE).map(Zeroizing::new) {
             Ok(bytes) => CardState::from_bytes(&bytes).map_err(at(path))?,
             Err(FileError::Missing { .. }) => CardState::blank(),
             Err(error) => return Err(error.into()),
@@ -72,7 +73,7 @@ impl SoftCard {
 impl Transport for SoftCard {
     type Error = SoftCardError;
 
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, SoftCardError> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, SoftCardError> {
         // The applet keeps its power only if its state has been written.
         let mut applet = self.applet.take().ok_or(SoftCardError::NoPower)?;
         // The kernel's generator does not fail once it has given keys to the program's start.
@@ -82,7 +83,7 @@ impl Transport for SoftCard {
             files::replace(&self.path, &state, Access::Private)?;
         }
         self.applet = Some(applet);
-        Ok(answer.response.to_vec())
+        Ok(answer.response)
     }
 }
 
@@ -125,9 +126,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("card");
         let mut card = SoftCard::insert(&path).unwrap();
-        assert_eq!(card.transmit(&SELECT_FILE_GUID).unwrap(), [0x90, 0x00]);
+        assert_eq!(card.transmit(&SELECT_FILE_GUID).unwrap().as_slice(), [0x90, 0x00]);
         assert!(!path.exists());
-        assert_eq!(card.transmit(&write_guid()).unwrap(), [0x90, 0x00]);
+        assert_eq!(card.transmit(&write_guid()).unwrap().as_slice(), [0x90, 0x00]);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(card);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use system::{
     COUNTER, Folder, GRANTED, Grade, House, Interrupt, LogTail, Process, Program, Programs, Pull, Query,
-    StageError, UNGRANTED, read_answer,
+    StageError, Status, UNGRANTED, read_answer,
 };
 
 use crate::build::{self, run_step};
@@ -151,7 +151,7 @@ impl Demo {
         let period = format!("PT{}S", options.period.seconds);
         screen.say("starting trust centre, meters, gateway and supplier")?;
         let first_contact = kept.as_ref().map(Kept::first_contact);
-        let house = House::open(
+        let mut house = House::open(
             programs,
             Folder::temporary()?,
             interrupt.clone(),
@@ -164,6 +164,15 @@ impl Demo {
             house.status.state,
             house.status.web.as_deref().unwrap_or("none")
         ))?;
+        // The first answer is to have readings in it, so it is asked for when there are some.
+        let House { gateway, stage, .. } = &mut house;
+        let patience = ROUNDS_PATIENCE + Duration::from_secs(u64::from(options.period.seconds));
+        gateway.wait_for(
+            stage,
+            "a read of every meter",
+            patience,
+            Status::has_read_every_meter,
+        )?;
         let query = Query {
             keep: kept.as_ref().map(|kept| kept.folder().to_owned()),
             ..house.query(&GRANTED, Grade::AsGranted, &last(options.period))

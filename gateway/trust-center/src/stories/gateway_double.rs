@@ -200,7 +200,7 @@ impl State {
         if behaviour != Behaviour::KeepsCardAnswers {
             for command in commands {
                 let answer = session.pass(command.as_bytes()).unwrap();
-                answers.push(Apdu::try_from(answer).unwrap());
+                answers.push(Apdu::try_from(answer.to_vec()).unwrap());
             }
         }
         let time = match behaviour {

@@ -129,6 +129,28 @@ fn truncated_message_is_refused_and_logged_and_the_next_whole_one_answered() {
     pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
 }
 
+#[test]
+fn message_that_comes_twice_is_refused_after_a_restart_too() {
+    let mut house = house();
+    let kept = house.stage.path("kept");
+    let query = Query {
+        keep: Some(kept.clone()),
+        ..granted(&house)
+    };
+    house.supplier.pull(&house.stage, &query).unwrap();
+    let request = std::fs::read(kept.join("0001-request.cms")).unwrap();
+    let status_line = |house: &House| {
+        let finished = post(house, house.supplier.home(), &request);
+        finished.lines.into_iter().next().unwrap()
+    };
+    assert!(status_line(&house).starts_with("HTTP/1.1 409 "));
+    house.gateway.stop().unwrap();
+    house.start_gateway_again("operational").unwrap();
+    assert!(status_line(&house).starts_with("HTTP/1.1 409 "));
+    assert_eq!(gateway_log(&house).matches("replayed").count(), 1);
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+}
+
 /// Posts a body to the gateway over mutual TLS with OpenSSL, with the TLS key and certificate of a
 /// supplier's home; the answer is in the lines.
 fn post(house: &House, home: &Path, body: &[u8]) -> Finished {

@@ -2,7 +2,7 @@
 
 use system::House;
 
-use crate::steps::{assert_wan_refuses, granted, house, pull_until};
+use crate::steps::{assert_wan_refuses, granted, house, pull_until, read};
 
 #[test]
 fn card_that_is_gone_is_missed_and_its_return_is_noticed() {
@@ -22,8 +22,44 @@ fn card_that_is_gone_is_missed_and_its_return_is_noticed() {
 fn wiped_card_is_refused() {
     let mut house = house();
     house.gateway.stop().unwrap();
-    std::fs::write(&house.card.file, "").unwrap();
-    assert_refused(&mut house, &["card-missing", "card-foreign"]);
+    let blank = r#"{"format":"smgw-soft-card/1","revision":0,"life_cycle":"blank","keys":{},"files":{},"binding":null}"#;
+    std::fs::write(&house.card.file, blank).unwrap();
+    assert_refused(&mut house, &["card-foreign"]);
+    assert!(
+        read(house.gateway.log()).contains("blank"),
+        "{}",
+        read(house.gateway.log())
+    );
+}
+
+#[test]
+fn card_that_is_exchanged_while_the_gateway_runs_is_noticed() {
+    let mut house = house();
+    let second = house.stage.personalize("second-card").unwrap();
+    let theirs = std::fs::read(&second.file).unwrap();
+    let own = house.stage.path("own-card");
+    std::fs::rename(&house.card.file, &own).unwrap();
+    std::fs::rename(&second.file, &house.card.file).unwrap();
+    let allowed = crate::steps::ARRIVAL;
+    let stage = &house.stage;
+    house.status = house
+        .gateway
+        .wait_for_state(stage, "card-foreign", allowed)
+        .unwrap();
+    assert_wan_refuses(&house);
+    assert_eq!(
+        std::fs::read(&house.card.file).unwrap(),
+        theirs,
+        "nothing was written to the other card"
+    );
+
+    std::fs::rename(&own, &house.card.file).unwrap();
+    let stage = &house.stage;
+    house.status = house
+        .gateway
+        .wait_for_state(stage, "operational", allowed)
+        .unwrap();
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
 }
 
 /// Starts the gateway and asserts that it names one of the states and serves nobody.

@@ -115,8 +115,8 @@ pub(super) const RESERVED: [Reserved; 10] = [
     },
     Reserved {
         dependency: "rusqlite",
-        for_crates: &["store", "supplier", "trust-center"],
-        reason: "only the store persists readings; the counterparties keep books of their own",
+        for_crates: &["store"],
+        reason: "only the store persists readings",
     },
     Reserved {
         dependency: "wasmi*",
