@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use bus::{BusConfig, Port};
 use document::{BusSection, Document};
 use model::Span;
+use store::OtpPlace;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -23,6 +24,10 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) struct Config {
     /// The folder of the store.
     pub(crate) data: PathBuf,
+    /// The file with the key that seals the bindings; the store's own, the weak default, if there is none.
+    pub(crate) device_key: Option<PathBuf>,
+    /// The fuses that the binding is burned into as well, if the board has any.
+    pub(crate) otp: Option<OtpPlace>,
     /// How often elements are registered for good.
     pub(crate) registration_period: Span,
     /// Where the card is.
@@ -92,6 +97,8 @@ impl Config {
         check_endpoints(&document)?;
         Ok(Self {
             data: document.data,
+            otp: document.store.otp()?,
+            device_key: document.store.device_key,
             registration_period: document::check_period(document.registration_period)?,
             card: document.card.slot()?,
             control_socket: document.control.socket,
@@ -142,6 +149,21 @@ impl fmt::Display for Config {
             address.map_or_else(|| "off".to_owned(), |address| address.to_string())
         };
         writeln!(formatter, "data                 {}", self.data.display())?;
+        match &self.device_key {
+            Some(file) => writeln!(formatter, "device key           {}", file.display())?,
+            None => writeln!(
+                formatter,
+                "device key           device.key in the data folder: the weak default"
+            )?,
+        }
+        if let Some(otp) = &self.otp {
+            let OtpPlace { file, offset } = otp;
+            writeln!(
+                formatter,
+                "fuses                {} from byte {offset} on",
+                file.display()
+            )?;
+        }
         writeln!(formatter, "registration period  {}", self.registration_period)?;
         match &self.card {
             CardSlot::None => writeln!(formatter, "card                 none")?,
@@ -232,6 +254,8 @@ pub(crate) enum Fault {
         #[source]
         source: Box<modbus::ProfileError>,
     },
+    #[error("store.otp: the offset is a multiple of 4 bytes, the length of a fuse word")]
+    OtpOffset { at: usize },
     #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
     WebNotLocal { at: usize },
     #[cfg(not(feature = "soft-card"))]
@@ -256,6 +280,7 @@ impl Fault {
             | Self::ModbusMeter { at }
             | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }
+            | Self::OtpOffset { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::Store;
+use store::{DeviceKey, Protection, Store};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
@@ -35,6 +36,9 @@ pub(crate) enum LifeError {
     /// The store could not be opened.
     #[error("the store cannot be opened")]
     Store(#[from] store::StoreError),
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
     /// A socket could not be opened.
     #[error("{what} cannot be opened at {at}")]
     Listen {
@@ -78,12 +82,7 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         .enable_all()
         .build()
         .map_err(LifeError::System)?;
-    let store = Arc::new(Store::open(&config.data)?);
-    if let Ok(bindings) = store.bindings() {
-        for repair in bindings.repairs() {
-            tracing::warn!(?repair, "the bindings were repaired when they were opened");
-        }
-    }
+    let store = Arc::new(open_store(&config)?);
     // What can fail and be mended comes first; a card that is bound stays bound.
     let doors = runtime.block_on(Doors::open(&config))?;
     let (card, standing, custodian) =
@@ -91,6 +90,31 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     let outcome = runtime.block_on(live(config, doors, store, card, standing));
     stop(runtime, custodian);
     outcome
+}
+
+/// Opens the store, and says what had to be put right in the bindings.
+///
+/// Without a device key the gateway measures on and serves nothing, as [`Store::bindings`] says.
+fn open_store(config: &Config) -> Result<Store, LifeError> {
+    let key = match &config.device_key {
+        Some(file) => DeviceKey::read(file),
+        None => {
+            let mut random = Zeroizing::new([0; DeviceKey::LENGTH]);
+            getrandom::fill(random.as_mut_slice()).map_err(|_| LifeError::Random)?;
+            DeviceKey::read_or_make(&config.data, random)
+        }
+    };
+    let otp = config.otp.clone();
+    let store = Store::open(&config.data, key.map(|key| Protection { key, otp }))?;
+    match store.bindings() {
+        Ok(bindings) => {
+            for repair in bindings.repairs() {
+                tracing::warn!("the bindings were repaired: {repair}");
+            }
+        }
+        Err(error) => tracing::error!("the bindings cannot be opened: {}", Chain(error)),
+    }
+    Ok(store)
 }
 
 /// Ends what is left when the tasks are gone: blocking threads, then the card.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::{Binding, Element, ElementPattern, Period, Quantity, Reading, Status, Timestamp, Unit};
 
-use crate::{Bindings, Burned, Database, Intent, Round};
+use crate::{Bindings, Burned, Database, DeviceKey, Intent, Protection, Round};
 
 const FOLDER: &str = "SMGW_STORE_CRASH_FOLDER";
 const KILLS: u64 = 20;
@@ -163,12 +163,20 @@ fn binding() -> Binding {
     }
 }
 
+fn open_bindings(folder: &Path) -> Bindings {
+    let protection = Protection {
+        key: DeviceKey::new([0x5a; 32]),
+        otp: None,
+    };
+    Bindings::open(folder, protection).unwrap()
+}
+
 #[test]
 fn burning_child() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
     };
-    let bindings = Bindings::open(Path::new(&folder)).unwrap();
+    let bindings = open_bindings(Path::new(&folder));
     acknowledge("open");
     if bindings.binding().unwrap().is_none() {
         let intent = Intent {
@@ -190,7 +198,7 @@ fn killed_process_is_unbound_intended_or_bound() {
         // The steps of a burn take some milliseconds together.
         let acknowledged = run_and_kill("crash::burning_child", folder.path(), wanted, delay(kill) / 8);
         let has = |what: &str| acknowledged.iter().any(|line| line == what);
-        let bindings = Bindings::open(folder.path()).unwrap();
+        let bindings = open_bindings(folder.path());
         let intent = bindings.intent().unwrap();
         assert!(intent.is_some() || !has("begun"));
         assert!(intent.is_none_or(|intent| *intent.pairing == b"secret"));

@@ -17,12 +17,25 @@ pub struct FileError {
 }
 
 impl FileError {
+    /// Returns whether it failed because the disk, or the share of it, is full.
+    pub(crate) fn is_full(&self) -> bool {
+        is_full(&self.source)
+    }
+
     pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self {
             path: path.to_owned(),
             source,
         }
     }
+}
+
+/// Returns whether the operating system says that the disk, or the share of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Makes a folder that only the gateway's user may enter, with its parents; it may exist.
@@ -56,14 +69,18 @@ pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), F
     let path = folder.join(name);
     let temporary = folder.join(format!("{name}.tmp"));
     let write = || {
+        step(&temporary)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&temporary)?;
+        step(&temporary)?;
         file.write_all(content)?;
+        step(&temporary)?;
         file.sync_all()?;
+        step(&path)?;
         fs::rename(&temporary, &path)
     };
     write().map_err(FileError::at(&path))?;
@@ -93,7 +110,8 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError
 pub(crate) fn sync(path: &Path) -> Result<(), FileError> {
     // The parent of a relative path may be the empty one, which stands for the current folder.
     let is_here = path.as_os_str().is_empty();
-    File::open(if is_here { Path::new(".") } else { path })
+    step(path)
+        .and_then(|()| File::open(if is_here { Path::new(".") } else { path }))
         .and_then(|file| file.sync_all())
         .map_err(FileError::at(path))
 }
@@ -108,6 +126,82 @@ pub(crate) fn sync_tree(folder: &Path) -> Result<(), FileError> {
         }
     }
     sync(folder)
+}
+
+/// Removes a file for good; returns whether there was one.
+pub(crate) fn remove(folder: &Path, name: &str) -> Result<bool, FileError> {
+    let path = folder.join(name);
+    match step(&path).and_then(|()| fs::remove_file(&path)) {
+        Ok(()) => sync(folder).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::at(&path)(error)),
+    }
+}
+
+/// Removes a folder with all that is in it; it may be missing.
+pub(crate) fn remove_tree(folder: &Path) -> Result<(), FileError> {
+    match step(folder).and_then(|()| fs::remove_dir_all(folder)) {
+        Ok(()) => folder.parent().map_or(Ok(()), sync),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::at(folder)(error)),
+    }
+}
+
+/// Moves a file or folder from one folder into another for good.
+pub(crate) fn relocate(from: &Path, to: &Path) -> Result<(), FileError> {
+    step(to)
+        .and_then(|()| fs::rename(from, to))
+        .map_err(FileError::at(from))?;
+    for folder in [to.parent(), from.parent()].into_iter().flatten() {
+        sync(folder)?;
+    }
+    Ok(())
+}
+
+/// Stands before every single change of the disk, so that a test can make it fail or look at what is
+/// on the disk just then.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "it fails in tests")]
+pub(crate) const fn step(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) use faults::step;
+
+/// Steps at which the disk fails, or at which something else is to happen.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::cell::RefCell;
+    use std::io;
+    use std::path::Path;
+
+    type AtStep = Box<dyn FnMut(&Path) -> io::Result<()>>;
+
+    thread_local! {
+        static AT_STEP: RefCell<Option<AtStep>> = const { RefCell::new(None) };
+    }
+
+    /// Calls `at_step` before every change of the disk that this thread makes while `run` runs.
+    pub(crate) fn with<T>(
+        at_step: impl FnMut(&Path) -> io::Result<()> + 'static,
+        run: impl FnOnce() -> T,
+    ) -> T {
+        AT_STEP.set(Some(Box::new(at_step)));
+        let outcome = run();
+        AT_STEP.set(None);
+        outcome
+    }
+
+    pub(crate) fn step(path: &Path) -> io::Result<()> {
+        // What is called here may change the disk too.
+        let Some(mut at_step) = AT_STEP.take() else {
+            return Ok(());
+        };
+        let outcome = at_step(path);
+        AT_STEP.set(Some(at_step));
+        outcome
+    }
 }
 
 /// Returns the paths of what is in a folder.
@@ -133,6 +227,37 @@ mod tests {
         assert_eq!(read(&path, 1).unwrap().unwrap(), b"tw");
         assert_eq!(entries(folder.path()).unwrap(), [path]);
         sync_tree(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn files_are_moved_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        replace(folder.path(), "from", b"x").unwrap();
+        relocate(&from, &to).unwrap();
+        assert_eq!(read(&from, 1).unwrap(), None);
+        assert!(remove(folder.path(), "to").unwrap());
+        assert!(!remove(folder.path(), "to").unwrap());
+        make_folder(&to.join("below")).unwrap();
+        remove_tree(&to).unwrap();
+        remove_tree(&to).unwrap();
+        assert!(entries(folder.path()).unwrap().is_empty());
+        for error in [
+            remove(&from.join("below"), "\0").unwrap_err(),
+            remove_tree(Path::new("\0")).unwrap_err(),
+            relocate(&from, &to).unwrap_err(),
+        ] {
+            assert!(!error.is_full());
+        }
+    }
+
+    #[test]
+    fn step_can_be_made_to_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let full = |_: &Path| Err(io::ErrorKind::StorageFull.into());
+        let error = faults::with(full, || replace(folder.path(), "a", b"")).unwrap_err();
+        assert!(error.is_full());
+        replace(folder.path(), "a", b"").unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The store: everything that the gateway persists, and nothing else does.
 //!
 //! What a call has confirmed survives a power cut. Two engines share the work. The [`Bindings`] are
-//! rows that can be burned once, in sled with fsync, read-back and markers around it. The
+//! rows that can be burned once, in sled with fsync, read-back and sealed copies around it. The
 //! [`Database`] is one SQLite file with readings and gaps, the ids of requests already seen and the
 //! installed bundle. This crate knows only the model's words; whatever else it keeps is opaque bytes
 //! to it.
@@ -11,10 +11,8 @@
 //! | path in the folder | what it is |
 //! |---|---|
 //! | `gateway.db`, `gateway.db-wal` | the database |
-//! | `bindings/sled/` | the burned rows |
-//! | `bindings/KEY.burned` | a marker for each burned row, so that a lost one is noticed |
-//! | `bindings/intent` | what is about to be burned |
-//! | `bindings/lock` | held by the owner |
+//! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
+//! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 #![warn(
     clippy::arithmetic_side_effects,
     clippy::float_arithmetic,
@@ -30,7 +28,9 @@ mod files;
 use std::path::Path;
 
 pub use bindings::{
-    Bindings, BindingsError, BurnError, Burned, EngineError, Intent, Repair, RowFault, Tamper, Tampering,
+    Bindings, BindingsError, BurnError, Burned, Counter, DeviceKey, DeviceKeyError, EngineError, Health,
+    Intent, OtpError, OtpPlace, PartReport, Protection, Repair, Report, RowFault, RowReport, Strength,
+    Tamper, Tampering, Termination,
 };
 pub use database::{
     BundleError, Damaged, Database, DatabaseError, Forgotten, InstalledBundle, Latest, Page, RegisterError,
@@ -49,15 +49,19 @@ impl Store {
     /// Opens the store in a folder, and makes folder and store at the first start.
     ///
     /// Bindings that cannot be opened don't keep the database shut: the gateway measures on and
-    /// serves nothing, and [`Store::bindings`] says why.
+    /// serves nothing, and [`Store::bindings`] says why. The same holds if there is no device key to
+    /// protect them with.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the folder cannot be made or the database cannot be opened.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, protection: Result<Protection, DeviceKeyError>) -> Result<Self, StoreError> {
         files::make_folder(folder)?;
         let database = Database::open(&folder.join("gateway.db"))?;
-        let bindings = Bindings::open(&folder.join("bindings"));
+        let bindings = match protection {
+            Ok(protection) => Bindings::open(&folder.join("bindings"), protection),
+            Err(error) => Err(error.into()),
+        };
         Ok(Self { bindings, database })
     }
 
@@ -92,12 +96,20 @@ pub enum StoreError {
 mod tests {
     use super::*;
 
+    fn open(folder: &Path) -> Result<Store, StoreError> {
+        let protection = Protection {
+            key: DeviceKey::new([0x5a; 32]),
+            otp: None,
+        };
+        Store::open(folder, Ok(protection))
+    }
+
     #[test]
     fn store_is_made_at_the_first_start_and_found_at_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("var/smgw");
         for _ in 0..2 {
-            let store = Store::open(&folder).unwrap();
+            let store = open(&folder).unwrap();
             assert_eq!(store.bindings().unwrap().binding().unwrap(), None);
             assert_eq!(store.database().elements(), []);
         }
@@ -106,8 +118,8 @@ mod tests {
     #[test]
     fn store_has_one_owner() {
         let folder = tempfile::tempdir().unwrap();
-        let _owner = Store::open(folder.path()).unwrap();
-        let error = Store::open(folder.path()).unwrap_err();
+        let _owner = open(folder.path()).unwrap();
+        let error = open(folder.path()).unwrap_err();
         assert!(
             matches!(error, StoreError::Database(DatabaseError::Locked)),
             "{error:?}"
@@ -117,11 +129,18 @@ mod tests {
     #[test]
     fn unreadable_bindings_leave_the_readings_open() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Store::open(folder.path()).unwrap());
-        std::fs::write(folder.path().join("bindings/binding.burned"), "?").unwrap();
+        drop(open(folder.path()).unwrap());
+        for copy in ["copy-a", "copy-b"] {
+            std::fs::write(folder.path().join("bindings").join(copy), "?").unwrap();
+        }
         std::fs::remove_dir_all(folder.path().join("bindings/sled")).unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let store = open(folder.path()).unwrap();
         assert!(matches!(store.bindings(), Err(BindingsError::Tampered(_))));
+        drop(store);
+        let missing = DeviceKey::read(&folder.path().join("key"));
+        let protection = missing.map(|key| Protection { key, otp: None });
+        let store = Store::open(folder.path(), protection).unwrap();
+        assert!(matches!(store.bindings(), Err(BindingsError::DeviceKey(_))));
         assert_eq!(store.database().elements(), []);
     }
 
@@ -130,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Store::open(&file.join("store")).unwrap_err();
+        let error = open(&file.join("store")).unwrap_err();
         assert!(matches!(error, StoreError::Folder(_)), "{error:?}");
     }
 }

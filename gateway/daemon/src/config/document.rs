@@ -11,6 +11,7 @@ use mbus::master::{BaudRate, Timing};
 use modbus::Profile;
 use model::Span;
 use serde::Deserialize;
+use store::OtpPlace;
 use toml::Spanned;
 
 use super::{CardSlot, Fault};
@@ -20,6 +21,8 @@ use super::{CardSlot, Fault};
 pub(super) struct Document {
     pub(super) data: PathBuf,
     pub(super) registration_period: Option<Spanned<Span>>,
+    #[serde(default)]
+    pub(super) store: StoreSection,
     #[serde(default)]
     pub(super) card: CardSection,
     pub(super) control: ControlSection,
@@ -40,6 +43,21 @@ pub(super) fn check_period(period: Option<Spanned<Span>>) -> Result<Span, Fault>
     } else {
         Err(Fault::Period { period, at })
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreSection {
+    pub(super) device_key: Option<PathBuf>,
+    pub(super) otp: Option<Spanned<OtpSection>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OtpSection {
+    file: PathBuf,
+    #[serde(default)]
+    offset: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -83,6 +101,25 @@ pub(super) struct MeterSection {
     primary: Option<u8>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
+}
+
+impl StoreSection {
+    pub(super) fn otp(&self) -> Result<Option<OtpPlace>, Fault> {
+        let Some(section) = &self.otp else {
+            return Ok(None);
+        };
+        let OtpSection { file, offset } = section.get_ref();
+        if offset % OtpPlace::WORD == 0 {
+            let file = file.clone();
+            Ok(Some(OtpPlace {
+                file,
+                offset: *offset,
+            }))
+        } else {
+            let at = section.span().start;
+            Err(Fault::OtpOffset { at })
+        }
+    }
 }
 
 impl CardSection {

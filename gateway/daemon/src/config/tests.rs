@@ -108,6 +108,31 @@ fn what_cannot_work_is_refused_before_it_runs() {
 }
 
 #[test]
+fn keys_and_fuses_of_the_board_are_taken_and_shown() {
+    let shown = Config::parse(GOOD).unwrap().to_string();
+    assert!(
+        shown.contains("device.key in the data folder: the weak default"),
+        "{shown}"
+    );
+    let with = |otp: &str| {
+        let store = format!("[store]\ndevice_key = \"/run/key\"\notp = {otp}\n[control]");
+        GOOD.replace("[control]", &store)
+    };
+    let config = Config::parse(&with("{ file = \"/sys/nvmem\", offset = 64 }")).unwrap();
+    let expected = OtpPlace {
+        file: "/sys/nvmem".into(),
+        offset: 64,
+    };
+    assert_eq!(config.otp, Some(expected));
+    let shown = config.to_string();
+    assert!(shown.contains("device key           /run/key"), "{shown}");
+    assert!(shown.contains("/sys/nvmem from byte 64 on"), "{shown}");
+    let (line, message) = fault(&with("{ file = \"/sys/nvmem\", offset = 65 }"));
+    assert_eq!(line, 7);
+    assert!(message.contains("multiple of 4"), "{message}");
+}
+
+#[test]
 fn the_local_page_stays_on_the_device() {
     let (line, message) = fault(&GOOD.replace("[control]", "[web]\nlisten = \"0.0.0.0:80\"\n[control]"));
     assert_eq!(line, 6);

@@ -4,20 +4,24 @@
 //! ever, its configuration file is written without fsync, and it can panic at a damaged file. So
 //! left-overs are removed before it is opened, every write is followed by fsync of its files and
 //! folders, and every call is made behind a panic boundary. That a flipped bit can make it lose a
-//! row without an error is noticed one level up, by the markers.
+//! row without an error is noticed one level up, by the sealed copies.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 
+use super::report::Repair;
 use super::row::Key;
 use crate::files::{self, FileError};
 
 /// sled's page cache in bytes; the rows are a few kilobytes, and sled takes 1 GB if left alone.
 const CACHE_BYTES: u64 = 1 << 20;
+
+/// The greatest number of rows that are read: every key once, with room for those of later versions.
+const MAX_ROWS: usize = 64;
 
 /// How often and at what distance it is looked whether sled has let go of its file: two seconds, where
 /// it takes some milliseconds.
@@ -29,23 +33,6 @@ const CONFIGURATION: &[u8] = b"segment_size: 524288\nuse_compression: false\nver
 
 /// The greatest length of a configuration file in bytes that is looked at.
 const MAX_CONFIGURATION: u64 = 4_096;
-
-/// What was put right before the bindings were opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Repair {
-    /// The left-over of an interrupted snapshot was removed; it holds nothing of its own.
-    LeftOverSnapshot {
-        /// The name of the file.
-        file: String,
-    },
-    /// sled's configuration file was missing or damaged, and was written again.
-    Configuration,
-    /// A row was burned but not yet marked when the power went; its marker was written.
-    Marker {
-        /// The name of the row.
-        key: &'static str,
-    },
-}
 
 /// The reason why sled cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +51,17 @@ pub enum EngineError {
     File(#[from] FileError),
 }
 
+impl EngineError {
+    /// Returns whether it failed because the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Sled(sled::Error::Io(error)) => files::is_full(error),
+            Self::File(error) => error.is_full(),
+            Self::Sled(_) | Self::Panicked | Self::ForeignConfiguration => false,
+        }
+    }
+}
+
 /// sled and the folder that its files are in.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -71,14 +69,18 @@ pub(super) struct Engine {
     folder: PathBuf,
 }
 
+/// The rows of the engine as they stand in it: name and bytes.
+pub(super) type Content = Vec<(Vec<u8>, Vec<u8>)>;
+
 impl Engine {
     /// Returns whether sled's data file is there.
     pub(super) fn exists(folder: &Path) -> bool {
         folder.join("db").is_file()
     }
 
-    /// Repairs what can be repaired safely, opens sled and forces what that wrote onto the disk.
-    pub(super) fn open(folder: &Path, repairs: &mut Vec<Repair>) -> Result<Self, EngineError> {
+    /// Repairs what can be repaired safely, opens sled, forces what that wrote onto the disk and reads all
+    /// rows.
+    pub(super) fn open(folder: &Path, repairs: &mut Vec<Repair>) -> Result<(Self, Content), EngineError> {
         files::make_folder(folder)?;
         remove_left_overs(folder, repairs)?;
         restore_configuration(folder, repairs)?;
@@ -88,18 +90,29 @@ impl Engine {
             .mode(sled::Mode::LowSpace)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
+        files::step(folder).map_err(FileError::at(folder))?;
         let sled = contained(|| config.open())?;
         files::sync_tree(folder)?;
         let folder = folder.to_owned();
-        Ok(Self { sled, folder })
+        let engine = Self { sled, folder };
+        let content = engine.content()?;
+        Ok((engine, content))
     }
 
-    /// Returns the names of the rows.
-    pub(super) fn names(&self) -> Result<Vec<Vec<u8>>, EngineError> {
+    /// Returns all rows.
+    pub(super) fn content(&self) -> Result<Content, EngineError> {
         contained(|| {
-            let names = self.sled.iter().keys();
-            names.map(|name| name.map(|name| name.to_vec())).collect()
+            let rows = self.sled.iter().take(MAX_ROWS);
+            rows.map(|row| row.map(|(name, row)| (name.to_vec(), row.to_vec())))
+                .collect()
         })
+    }
+
+    /// Puts a row in place of an expected one, in memory; returns `false` if another one stands there.
+    pub(super) fn swap(&self, key: Key, old: Option<&[u8]>, new: &[u8]) -> Result<bool, EngineError> {
+        files::step(&self.folder).map_err(FileError::at(&self.folder))?;
+        let swapped = contained(|| self.sled.compare_and_swap(key.name(), old, Some(new)))?;
+        Ok(swapped.is_ok())
     }
 
     /// Returns the bytes of a row.
@@ -107,24 +120,31 @@ impl Engine {
         contained(|| Ok(self.sled.get(key.name())?.map(|row| row.to_vec())))
     }
 
-    /// Burns a row unless one is there; on success it is on the disk.
-    ///
-    /// Returns `false` if the key is taken.
-    pub(super) fn burn(&self, key: Key, row: &[u8]) -> Result<bool, EngineError> {
-        let absent = None::<&[u8]>;
-        let swapped = contained(|| self.sled.compare_and_swap(key.name(), absent, Some(row)))?;
-        if swapped.is_err() {
-            return Ok(false);
-        }
+    /// Forces everything that was swapped onto the disk.
+    pub(super) fn persist(&self) -> Result<(), EngineError> {
+        files::step(&self.folder).map_err(FileError::at(&self.folder))?;
         contained(|| self.sled.flush())?;
-        self.sync()?;
-        Ok(true)
+        Ok(files::sync_tree(&self.folder)?)
     }
+}
 
-    /// Forces sled's files and folders onto the disk.
-    pub(super) fn sync(&self) -> Result<(), FileError> {
-        files::sync_tree(&self.folder)
+/// Moves sled's snapshots into another folder; returns whether there were any.
+///
+/// They hold nothing of their own: sled reads its data file from the start without them.
+pub(super) fn set_snapshots_aside(folder: &Path, aside: &Path) -> Result<bool, FileError> {
+    let mut were_any = false;
+    for path in files::entries(folder)? {
+        let name = path.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with("snap.") {
+            if !were_any {
+                files::remove_tree(aside)?;
+                files::make_folder(aside)?;
+            }
+            files::relocate(&path, &aside.join(name))?;
+            were_any = true;
+        }
     }
+    Ok(were_any)
 }
 
 /// Calls into sled; a panic of its becomes an error.
@@ -159,8 +179,7 @@ fn remove_left_overs(folder: &Path, repairs: &mut Vec<Repair>) -> Result<(), Fil
     for path in files::entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(&path).map_err(FileError::at(&path))?;
-            files::sync(folder)?;
+            files::remove(folder, &name)?;
             let file = name.into_owned();
             repairs.push(Repair::LeftOverSnapshot { file });
         }
@@ -196,29 +215,39 @@ fn with_checksum(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn open(folder: &Path) -> (Result<Engine, EngineError>, Vec<Repair>) {
+    fn open(folder: &Path) -> (Result<(Engine, Content), EngineError>, Vec<Repair>) {
         let mut repairs = Vec::new();
         let engine = Engine::open(folder, &mut repairs);
         (engine, repairs)
+    }
+
+    fn content() -> Content {
+        vec![(b"binding".to_vec(), b"row".to_vec())]
     }
 
     fn burned() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let (engine, repairs) = open(folder.path());
         assert_eq!(repairs, []);
-        assert!(engine.unwrap().burn(Key::Binding, b"row").unwrap());
+        let (engine, found) = engine.unwrap();
+        assert_eq!(found, []);
+        assert!(engine.swap(Key::Binding, None, b"row").unwrap());
+        engine.persist().unwrap();
         folder
     }
 
     #[test]
     fn key_is_burned_once() {
         let folder = burned();
-        let engine = open(folder.path()).0.unwrap();
-        assert!(!engine.burn(Key::Binding, b"other").unwrap());
+        let (engine, found) = open(folder.path()).0.unwrap();
+        assert_eq!(found, content());
+        assert!(!engine.swap(Key::Binding, None, b"other").unwrap());
         assert_eq!(engine.row(Key::Binding).unwrap().unwrap(), b"row");
-        assert_eq!(engine.names().unwrap(), [b"binding"]);
+        assert_eq!(engine.content().unwrap(), content());
     }
 
     #[test]
@@ -233,7 +262,7 @@ mod tests {
         let folder = burned();
         fs::write(folder.path().join("snap.00FF.generating"), b"torn").unwrap();
         let (engine, repairs) = open(folder.path());
-        assert_eq!(engine.unwrap().row(Key::Binding).unwrap().unwrap(), b"row");
+        assert_eq!(engine.unwrap().1, content());
         let file = "snap.00FF.generating".to_owned();
         assert_eq!(repairs, [Repair::LeftOverSnapshot { file }]);
     }
@@ -248,7 +277,7 @@ mod tests {
                 None => fs::remove_file(path).unwrap(),
             }
             let (engine, repairs) = open(folder.path());
-            assert_eq!(engine.unwrap().row(Key::Binding).unwrap().unwrap(), b"row");
+            assert_eq!(engine.unwrap().1, content());
             assert_eq!(repairs, [Repair::Configuration]);
         }
     }
@@ -269,19 +298,32 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_sled_and_of_the_files_are_told_apart() {
+    fn damaged_snapshots_are_set_aside_and_hold_nothing_of_their_own() {
         let folder = burned();
-        let db = folder.path().join("db");
-        let snapshots = || files::entries(folder.path()).unwrap();
+        let aside = tempfile::tempdir().unwrap();
+        let aside = aside.path().join("aside");
+        assert!(!set_snapshots_aside(folder.path(), &aside).unwrap());
         drop(open(folder.path()));
-        for path in snapshots().into_iter().filter(|path| path.is_file()) {
+        for path in files::entries(folder.path()).unwrap() {
             if path.to_string_lossy().contains("snap.") {
                 fs::write(path, [0xff; 64]).unwrap();
             }
         }
         let error = open(folder.path()).0.unwrap_err();
         assert!(matches!(error, EngineError::Sled(_)), "{error:?}");
-        let error = open(&db).0.unwrap_err();
+        assert!(set_snapshots_aside(folder.path(), &aside).unwrap());
+        assert_eq!(open(folder.path()).0.unwrap().1, content());
+        assert_eq!(files::entries(&aside).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn errors_of_the_files_and_a_full_disk_are_told_apart() {
+        let folder = burned();
+        let error = open(&folder.path().join("db")).0.unwrap_err();
         assert!(matches!(error, EngineError::File(_)), "{error:?}");
+        assert!(!error.is_full() && !EngineError::Panicked.is_full());
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert!(EngineError::Sled(sled::Error::Io(full())).is_full());
+        assert!(EngineError::File(FileError::at(folder.path())(full())).is_full());
     }
 }

@@ -2,7 +2,7 @@
 
 use model::Binding;
 
-use super::{EngineError, RowFault, Tamper};
+use super::{DeviceKeyError, EngineError, OtpError, RowFault, Tamper, Termination};
 use crate::FileError;
 
 /// The reason why the bindings cannot be opened or read.
@@ -20,6 +20,18 @@ pub enum BindingsError {
         /// The name of the row.
         name: String,
     },
+    /// They are authentic, and a newer gateway wrote them; there is no way back.
+    #[error("the bindings have version {found}, which only a newer gateway can read")]
+    TooNew {
+        /// The version of the format.
+        found: u8,
+    },
+    /// There is no device key to check them with.
+    #[error("the bindings cannot be checked without the device key")]
+    DeviceKey(#[from] DeviceKeyError),
+    /// The fuses failed.
+    #[error("the fuses that the bindings must agree with failed")]
+    Otp(#[from] OtpError),
     /// A write has failed; they must be opened again before they can be trusted.
     #[error("a write to the bindings failed, they must be opened again")]
     Halted,
@@ -34,10 +46,33 @@ pub enum BindingsError {
     File(#[from] FileError),
 }
 
+impl BindingsError {
+    pub(super) fn unknown_row(name: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(name).into_owned();
+        Self::UnknownRow { name }
+    }
+
+    /// Returns whether it failed because the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_full(),
+            Self::File(error) => error.is_full(),
+            Self::Locked
+            | Self::Tampered(_)
+            | Self::UnknownRow { .. }
+            | Self::TooNew { .. }
+            | Self::DeviceKey(_)
+            | Self::Otp(_)
+            | Self::Halted
+            | Self::Encode(_) => false,
+        }
+    }
+}
+
 /// How the bindings contradict themselves.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Tampering {
-    /// A row is damaged.
+    /// A row is damaged, and nothing authentic stands in for it.
     #[error("the row {key} is damaged")]
     DamagedRow {
         /// The name of the row.
@@ -46,18 +81,29 @@ pub enum Tampering {
         #[source]
         fault: RowFault,
     },
-    /// A marker says that a row has been burned, and it is gone.
+    /// The fuses say that a row has been burned, and it is gone: the files were deleted or put back.
     #[error("the row {key} was burned and is gone")]
     LostRow {
         /// The name of the row.
         key: &'static str,
     },
-    /// A row is other than what was burned, or than what its marker or the binding says.
+    /// Two authentic sources say different things, or one says what it never should.
     #[error("the row {key} is not the one that was written")]
     Contradiction {
-        /// The name of the row.
+        /// The name of the row or of the copy.
         key: &'static str,
     },
+    /// Rows are gone that an authentic head counts.
+    #[error("{counted} rows were burned and only {found} of them are there")]
+    MissingRows {
+        /// The number of rows that were burned.
+        counted: u64,
+        /// The number of rows that were found.
+        found: u64,
+    },
+    /// The bindings are there, and too little of them is authentic to tell what was burned.
+    #[error("nothing authentic is left of the bindings: they are damaged, or belong to another device key")]
+    NothingAuthentic,
 }
 
 /// The reason why a row cannot be burned.
@@ -80,6 +126,22 @@ pub enum BurnError {
     Dead {
         /// The tamper lock.
         tamper: Tamper,
+    },
+    /// The lock that says that the card has ended its life has been burned; nothing can be bound any more.
+    #[error("the card ended its life at {}", termination.time)]
+    CardTerminated {
+        /// The lock.
+        termination: Termination,
+    },
+    /// A counter only grows.
+    #[error("the counter {counter} stands at {held} and cannot go back to {offered}")]
+    Backwards {
+        /// The name of the counter.
+        counter: &'static str,
+        /// What it stands at.
+        held: u64,
+        /// What was asked for.
+        offered: u64,
     },
     /// The pairing is longer than [`Intent::MAX_PAIRING`](super::Intent::MAX_PAIRING).
     #[error("the pairing has {found} bytes, more than fit")]

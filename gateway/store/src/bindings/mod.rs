@@ -1,143 +1,119 @@
-//! The once-only rows: the binding and the tamper lock, burned as if into a fuse.
+//! The once-only rows: the binding and the locks, burned as if into a fuse, and counters that only grow.
 //!
-//! No call clears or changes a burned row. A burn is acknowledged only when it is on the disk and
-//! has been read back: intent (file, fsync), compare-and-swap from absent, flush, fsync of sled's
-//! files and folders, read-back, marker (file, fsync). Whenever the power goes, the gateway finds
-//! itself unbound, with an intent, or bound; whatever contradicts itself is [`Tampering`].
+//! No call clears or changes a burned row. A burn is acknowledged only when it is on the disk several
+//! times and has been read back: intent (both copies), compare-and-swap from absent, flush, fsync of
+//! sled's files and folders, read-back, both sealed copies (file, fsync, rename, fsync), and the fuses
+//! if the board has any. Whenever the power goes, the gateway finds itself unbound, with an intent, or
+//! bound; whatever contradicts itself is [`Tampering`], and never "unbound".
 //!
-//! Limits: rows and markers carry checksums, not yet a tag under a key of the device, and they
-//! stand once. Whoever can write to the flash can forge or remove both.
+//! | path in the folder | what it is |
+//! |---|---|
+//! | `sled/` | rows, head and counters |
+//! | `copy-a`, `copy-b` | everything, sealed, each in one file |
+//! | `reserve` | space that is given up when the disk is full |
+//! | `set-aside/` | what was left of a damaged sled, the last time |
+//! | `lock` | held by the owner |
+//!
+//! Limits: files alone cannot tell that all of them were put back together to an earlier state, or
+//! deleted together; that takes fuses ([`OtpPlace`]). Whoever has the device key can forge everything.
 
+mod copies;
+mod device_key;
 mod engine;
 mod error;
+mod otp;
+mod record;
+mod report;
+mod reserve;
 mod row;
+mod state;
 #[cfg(test)]
 mod tests;
+mod words;
+mod write_once;
 
-use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Binding, Timestamp};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
-use engine::Engine;
-use row::{Key, Row};
+use otp::Otp;
+use record::{Place, Record};
+use row::Key;
+use words::StoredIntent;
+use write_once::{Fact, FactDigest, Fused, Outcome, WriteOnce};
 
-pub use engine::{EngineError, Repair};
+pub use device_key::{DeviceKey, DeviceKeyError};
+pub use engine::EngineError;
 pub use error::{BindingsError, BurnError, Tampering};
+pub use otp::{OtpError, OtpPlace};
+pub use report::{Health, PartReport, Repair, Report, RowReport, Strength};
 pub use row::RowFault;
+pub use words::{Burned, Counter, Intent, Tamper, Termination};
+
+/// What the bindings are protected with.
+#[expect(missing_debug_implementations, reason = "it holds the device key")]
+pub struct Protection {
+    /// What rows and copies are sealed with.
+    pub key: DeviceKey,
+    /// The fuses, if the board has any.
+    pub otp: Option<OtpPlace>,
+}
 
 /// The once-only rows of one gateway.
 #[derive(Debug)]
 pub struct Bindings {
-    folder: PathBuf,
+    place: Arc<Place>,
+    otp: Option<OtpPlace>,
     repairs: Vec<Repair>,
-    rows: Mutex<Rows>,
+    /// Gone after a failed write: what was in memory may not be on the disk.
+    memory: Mutex<Option<Memory>>,
     /// Held until the bindings are dropped.
     _lock: File,
 }
 
+/// Where the rows are written.
 #[derive(Debug)]
-struct Rows {
-    engine: Engine,
-    /// A write has failed: what is in memory may not be on the disk.
-    halted: bool,
-}
-
-/// The first phase of a binding: what the gateway is about to burn.
-#[derive(Clone)]
-pub struct Intent {
-    /// The binding.
-    pub binding: Binding,
-    /// What the gateway shares with the card from then on, opaque here, at most
-    /// [`Intent::MAX_PAIRING`] bytes; secret.
-    pub pairing: Zeroizing<Vec<u8>>,
-}
-
-impl Intent {
-    /// The greatest length of the pairing in bytes: a secret and what belongs to it.
-    pub const MAX_PAIRING: usize = 1_024;
-}
-
-impl fmt::Debug for Intent {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Intent")
-            .field("binding", &self.binding)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The content of the intent's row; the pairing in hexadecimal digits.
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-#[serde(deny_unknown_fields)]
-struct StoredIntent {
-    #[zeroize(skip)]
-    binding: Binding,
-    pairing: String,
-}
-
-/// How a burn went well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Burned {
-    /// The row was burned by this call.
-    Now,
-    /// The same row had been burned before, as after a power cut.
-    AlreadyBurned,
-}
-
-/// The tamper lock: why and when the gateway was given up for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tamper {
-    /// Why, in up to [`Tamper::MAX_REASON`] characters.
-    pub reason: String,
-    /// When, by the gateway's clock.
-    pub time: Timestamp,
-}
-
-impl Tamper {
-    /// The greatest number of characters of a reason; what is longer is cut off, never refused.
-    pub const MAX_REASON: usize = 200;
+enum Memory {
+    Files(Record),
+    FilesAndFuses(Fused),
 }
 
 impl Bindings {
     /// Opens the bindings in a folder of their own, and makes it at the first start.
     ///
-    /// What a power cut can leave behind is repaired, see [`Bindings::repairs`]; every row is checked.
+    /// What a power cut or a damaged file can leave behind is repaired, see [`Bindings::repairs`]; every row
+    /// is checked. sled runs on the caller's thread, which must be one that may block.
     ///
     /// # Errors
     ///
-    /// [`BindingsError::Tampered`] if a row is damaged, lost or contradicted; that is never reported as
-    /// "unbound". [`BindingsError::Locked`] if another process has them open. Else what failed.
-    pub fn open(folder: &Path) -> Result<Self, BindingsError> {
+    /// [`BindingsError::Tampered`] if rows are lost, damaged beyond repair or contradicted; that is never
+    /// reported as "unbound". [`BindingsError::Locked`] if another process has them open. Else what failed.
+    pub fn open(folder: &Path, protection: Protection) -> Result<Self, BindingsError> {
         files::make_folder(folder)?;
         let lock = lock(folder)?;
-        let sled = folder.join("sled");
-        if !Engine::exists(&sled) {
-            for key in Key::BURNED {
-                if read_marker(folder, key)?.is_some() {
-                    return Err(Tampering::LostRow { key: key.name() }.into());
-                }
-            }
-        }
-        let mut repairs = Vec::new();
-        let engine = Engine::open(&sled, &mut repairs)?;
-        let rows = Rows {
-            engine,
-            halted: false,
-        };
-        rows.check(folder, &mut repairs)?;
-        Ok(Self {
+        let place = Arc::new(Place {
             folder: folder.to_owned(),
+            device: protection.key,
+        });
+        let is_first = copies::NAMES
+            .iter()
+            .chain(&["sled"])
+            .all(|part| !folder.join(part).exists());
+        let mut repairs = Vec::new();
+        let memory = Memory::open(&place, protection.otp.as_ref(), &mut repairs)?;
+        if !reserve::is_there(folder) && reserve::keep(folder) && !is_first {
+            repairs.push(Repair::ReserveMade);
+        }
+        Ok(Self {
+            place,
+            otp: protection.otp,
             repairs,
-            rows: Mutex::new(rows),
+            memory: Mutex::new(Some(memory)),
             _lock: lock,
         })
     }
@@ -152,9 +128,9 @@ impl Bindings {
     ///
     /// # Errors
     ///
-    /// [`BindingsError`] if the row is damaged or cannot be read, or after a failed write.
+    /// [`BindingsError::Halted`] after a failed write.
     pub fn binding(&self) -> Result<Option<Binding>, BindingsError> {
-        self.rows()?.content(Key::Binding)
+        self.read(Memory::binding)
     }
 
     /// Returns the tamper lock, or `None` if it has not been burned.
@@ -163,7 +139,25 @@ impl Bindings {
     ///
     /// As for [`Bindings::binding`].
     pub fn tampered(&self) -> Result<Option<Tamper>, BindingsError> {
-        self.rows()?.content(Key::Tamper)
+        self.read(|memory| memory.record().state().content(Key::Tamper))
+    }
+
+    /// Returns the lock that says that the card has ended its life, or `None` if it has not been burned.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bindings::binding`].
+    pub fn card_terminated(&self) -> Result<Option<Termination>, BindingsError> {
+        self.read(|memory| memory.record().state().content(Key::CardTerminated))
+    }
+
+    /// Returns the value of a counter, 0 before it is first advanced.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bindings::binding`].
+    pub fn counter(&self, counter: Counter) -> Result<u64, BindingsError> {
+        self.read(|memory| Ok(memory.value(counter)))
     }
 
     /// Returns the intent; behind a burn, it is the one that was burned.
@@ -172,8 +166,25 @@ impl Bindings {
     ///
     /// As for [`Bindings::binding`].
     pub fn intent(&self) -> Result<Option<Intent>, BindingsError> {
-        drop(self.rows()?);
-        Ok(read_intent(&self.folder)?.map(|(_, intent)| intent))
+        self.read(Memory::intent)
+    }
+
+    /// Returns everything that may be shown: strength, rows, counters, and every part as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Bindings::binding`], or if a part cannot be read.
+    pub fn report(&self) -> Result<Report, BindingsError> {
+        self.read(|memory| {
+            Ok(Report {
+                strength: memory.write_once_ref().strength(),
+                rows: memory.rows()?,
+                counters: memory.counters(),
+                parts: memory.parts()?,
+                is_space_reserved: reserve::is_there(&self.place.folder),
+                repairs: self.repairs.clone(),
+            })
+        })
     }
 
     /// Writes down what is about to be burned; on return it is on the disk.
@@ -182,14 +193,16 @@ impl Bindings {
     ///
     /// # Errors
     ///
-    /// [`BurnError`] if the binding or the tamper lock has been burned, or if the write failed.
+    /// [`BurnError`] if the binding or a lock has been burned, or if the write failed.
     pub fn begin(&self, intent: &Intent) -> Result<(), BurnError> {
-        let mut rows = self.rows()?;
-        rows.refuse_tampered()?;
-        if let Some(burned) = rows.content(Key::Binding)? {
-            return Err(BurnError::AlreadyBurned { burned });
-        }
-        rows.writing(|_| self.write_intent(intent))
+        let stored = StoredIntent::new(intent)?;
+        self.write(|memory| {
+            memory.refuse_locked()?;
+            if let Some(burned) = memory.binding()? {
+                return Err(BurnError::AlreadyBurned { burned });
+            }
+            Ok(memory.record_mut().intend(&encode(&stored)?)?)
+        })
     }
 
     /// Burns the binding; on return it is on the disk, for good.
@@ -200,31 +213,31 @@ impl Bindings {
     /// # Errors
     ///
     /// [`BurnError::AlreadyBurned`] if another binding has been burned, [`BurnError::OtherIntent`] if
-    /// another one was begun, [`BurnError::Dead`] behind a tamper lock. Behind any other error the outcome
-    /// is open; the bindings refuse every call until they are opened again.
+    /// another one was begun, [`BurnError::Dead`] or [`BurnError::CardTerminated`] behind a lock. Behind any
+    /// other error the outcome is open; the bindings refuse every call until they are opened again.
     pub fn burn(&self, binding: &Binding) -> Result<Burned, BurnError> {
-        let mut rows = self.rows()?;
-        rows.refuse_tampered()?;
-        if let Some(burned) = rows.content::<Binding>(Key::Binding)? {
-            return if burned == *binding {
-                Ok(Burned::AlreadyBurned)
-            } else {
-                Err(BurnError::AlreadyBurned { burned })
-            };
-        }
-        let intended = read_intent(&self.folder)?.map(|(_, intent)| intent.binding);
-        rows.writing(|rows| {
-            match intended {
-                Some(intended) if intended == *binding => {}
-                Some(intended) => return Err(BurnError::OtherIntent { intended }),
-                None => self.write_intent(&Intent {
-                    binding: binding.clone(),
-                    pairing: Zeroizing::default(),
-                })?,
+        self.burning(|memory| {
+            memory.refuse_locked()?;
+            if let Some(burned) = memory.binding()? {
+                return if burned == *binding {
+                    Ok(Burned::AlreadyBurned)
+                } else {
+                    Err(BurnError::AlreadyBurned { burned })
+                };
             }
-            rows.burn(&self.folder, Key::Binding, binding)
-        })?;
-        Ok(Burned::Now)
+            let intent = match memory.intent()? {
+                Some(intent) if intent.binding == *binding => StoredIntent::new(&intent)?,
+                Some(Intent {
+                    binding: intended, ..
+                }) => return Err(BurnError::OtherIntent { intended }),
+                None => {
+                    let intent = StoredIntent::without_pairing(binding);
+                    memory.record_mut().intend(&encode(&intent)?)?;
+                    intent
+                }
+            };
+            memory.burn(Key::Binding, &intent, otp::digest(binding))
+        })
     }
 
     /// Burns the tamper lock; on return it is on the disk, for good. The first reason stays.
@@ -233,120 +246,194 @@ impl Bindings {
     ///
     /// [`BurnError::Bindings`] if the write failed.
     pub fn burn_tamper(&self, reason: &str, time: Timestamp) -> Result<Burned, BurnError> {
-        let mut rows = self.rows()?;
-        if rows.content::<Tamper>(Key::Tamper)?.is_some() {
-            return Ok(Burned::AlreadyBurned);
-        }
-        let reason = reason.chars().take(Tamper::MAX_REASON).collect();
-        let tamper = Tamper { reason, time };
-        rows.writing(|rows| rows.burn(&self.folder, Key::Tamper, &tamper))?;
-        Ok(Burned::Now)
+        let reason: String = reason.chars().take(Tamper::MAX_REASON).collect();
+        self.burn_lock(Key::Tamper, &Tamper { reason, time })
     }
 
-    fn write_intent(&self, intent: &Intent) -> Result<(), BurnError> {
-        if intent.pairing.len() > Intent::MAX_PAIRING {
-            return Err(BurnError::PairingTooLong {
-                found: intent.pairing.len(),
-            });
-        }
-        let sequence = read_intent(&self.folder)?.map_or(0, |(sequence, _)| sequence);
-        let stored = StoredIntent {
-            binding: intent.binding.clone(),
-            pairing: hex::encode(intent.pairing.as_slice()),
-        };
-        let row = encode(Key::Intent, sequence.saturating_add(1), &stored)?;
-        files::replace(&self.folder, Key::Intent.name(), &row).map_err(BindingsError::from)?;
-        Ok(())
+    /// Burns the lock that says that the card has ended its life; on return it is on the disk, for good.
+    ///
+    /// # Errors
+    ///
+    /// [`BurnError::Bindings`] if the write failed.
+    pub fn burn_card_terminated(&self, time: Timestamp) -> Result<Burned, BurnError> {
+        self.burn_lock(Key::CardTerminated, &Termination { time })
     }
 
-    /// Returns the rows, unless a write has failed.
-    fn rows(&self) -> Result<MutexGuard<'_, Rows>, BindingsError> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        if rows.halted {
-            return Err(BindingsError::Halted);
+    /// Advances a counter; on return it is on the disk. The value that it has already is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`BurnError::Backwards`] if it is greater already, [`BurnError::Bindings`] if the write failed.
+    pub fn advance(&self, counter: Counter, value: u64) -> Result<(), BurnError> {
+        self.write(|memory| {
+            let held = memory.value(counter);
+            if value < held {
+                return Err(BurnError::Backwards {
+                    counter: counter.name(),
+                    held,
+                    offered: value,
+                });
+            }
+            if value > held {
+                memory.record_mut().count(counter.key(), value)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn burn_lock(&self, key: Key, lock: &impl Serialize) -> Result<Burned, BurnError> {
+        self.burning(|memory| {
+            if memory.write_once_ref().is_burned(key)? {
+                return Ok(Burned::AlreadyBurned);
+            }
+            memory.burn(key, lock, FactDigest::default())
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Memory) -> Result<T, BindingsError>) -> Result<T, BindingsError> {
+        read(self.memory().as_ref().ok_or(BindingsError::Halted)?)
+    }
+
+    /// Runs a burn, and keeps the space aside again that it was given.
+    fn burning(&self, burn: impl Fn(&mut Memory) -> Result<Burned, BurnError>) -> Result<Burned, BurnError> {
+        let outcome = self.write(burn);
+        reserve::keep(&self.place.folder);
+        outcome
+    }
+
+    /// Runs a write; if the disk fails it, nothing more is done until the bindings are opened again.
+    ///
+    /// If the disk is full, they are opened again here, with the space that is kept aside, and the write
+    /// is repeated once.
+    fn write<T>(&self, write: impl Fn(&mut Memory) -> Result<T, BurnError>) -> Result<T, BurnError> {
+        let mut memory = self.memory();
+        let mut opened = memory.take().ok_or(BindingsError::Halted)?;
+        let mut outcome = write(&mut opened);
+        if let Err(BurnError::Bindings(error)) = &outcome
+            && error.is_full()
+        {
+            drop(opened);
+            reserve::give_up(&self.place.folder).map_err(BindingsError::from)?;
+            opened = Memory::open(&self.place, self.otp.as_ref(), &mut Vec::new())?;
+            outcome = write(&mut opened);
+            reserve::keep(&self.place.folder);
         }
-        Ok(rows)
+        if !matches!(outcome, Err(BurnError::Bindings(_))) {
+            *memory = Some(opened);
+        }
+        outcome
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Option<Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Rows {
-    /// Reads and checks one burned row.
-    fn row(&self, key: Key) -> Result<Option<(Vec<u8>, Row)>, BindingsError> {
-        let Some(bytes) = self.engine.row(key)? else {
-            return Ok(None);
+impl Memory {
+    fn open(
+        place: &Arc<Place>,
+        otp: Option<&OtpPlace>,
+        repairs: &mut Vec<Repair>,
+    ) -> Result<Self, BindingsError> {
+        let record = Record::open(place, repairs)?;
+        match otp {
+            None => Ok(Self::Files(record)),
+            Some(otp) => Fused::open(record, Otp::new(otp.clone()), repairs).map(Self::FilesAndFuses),
+        }
+    }
+
+    const fn record(&self) -> &Record {
+        match self {
+            Self::Files(record) | Self::FilesAndFuses(Fused { record, .. }) => record,
+        }
+    }
+
+    const fn record_mut(&mut self) -> &mut Record {
+        match self {
+            Self::Files(record) | Self::FilesAndFuses(Fused { record, .. }) => record,
+        }
+    }
+
+    fn write_once_ref(&self) -> &dyn WriteOnce {
+        match self {
+            Self::Files(record) => record,
+            Self::FilesAndFuses(fused) => fused,
+        }
+    }
+
+    fn write_once(&mut self) -> &mut dyn WriteOnce {
+        match self {
+            Self::Files(record) => record,
+            Self::FilesAndFuses(fused) => fused,
+        }
+    }
+
+    fn burn(&mut self, key: Key, content: &impl Serialize, digest: FactDigest) -> Result<Burned, BurnError> {
+        let content = &*encode(content)?;
+        let fact = Fact { key, content, digest };
+        self.record().give_up_reserve()?;
+        match self.write_once().burn(&fact)? {
+            Outcome::Burned => Ok(Burned::Now),
+            Outcome::AlreadyBurned => Ok(Burned::AlreadyBurned),
+            Outcome::Refused => Err(BindingsError::from(Tampering::Contradiction { key: key.name() }).into()),
+        }
+    }
+
+    fn binding(&self) -> Result<Option<Binding>, BindingsError> {
+        let stored = self.record().state().content::<StoredIntent>(Key::Binding)?;
+        Ok(stored.map(|stored| stored.binding.clone()))
+    }
+
+    fn intent(&self) -> Result<Option<Intent>, BindingsError> {
+        let state = self.record().state();
+        let burned = state.content::<StoredIntent>(Key::Binding)?;
+        let (key, stored) = match burned {
+            Some(burned) => (Key::Binding, Some(burned)),
+            None => (Key::Intent, state.content(Key::Intent)?),
         };
-        let row = Row::decode(key, &bytes).map_err(|fault| damaged(key, fault))?;
-        Ok(Some((bytes, row)))
+        stored.map(|stored: StoredIntent| stored.open(key)).transpose()
     }
 
-    fn content<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, BindingsError> {
-        self.row(key)?
-            .map(|(_, row)| parse(key, &row.content))
-            .transpose()
-    }
-
-    fn refuse_tampered(&self) -> Result<(), BurnError> {
-        match self.content(Key::Tamper)? {
-            Some(tamper) => Err(BurnError::Dead { tamper }),
+    fn refuse_locked(&self) -> Result<(), BurnError> {
+        let state = self.record().state();
+        if let Some(tamper) = state.content(Key::Tamper)? {
+            return Err(BurnError::Dead { tamper });
+        }
+        match state.content(Key::CardTerminated)? {
+            Some(termination) => Err(BurnError::CardTerminated { termination }),
             None => Ok(()),
         }
     }
 
-    /// Runs a write; if the disk fails it, nothing more is done until the bindings are opened again.
-    fn writing(&mut self, write: impl FnOnce(&Self) -> Result<(), BurnError>) -> Result<(), BurnError> {
-        let result = write(self);
-        self.halted = matches!(result, Err(BurnError::Bindings(_)));
-        result
+    fn value(&self, counter: Counter) -> u64 {
+        let row = self.record().state().row(counter.key());
+        row.map_or(0, |row| row.sequence)
     }
 
-    /// Burns a row whose key is free, and marks it.
-    fn burn(&self, folder: &Path, key: Key, content: &impl Serialize) -> Result<(), BurnError> {
-        let burned = self.engine.names().map_err(BindingsError::from)?.len();
-        let sequence = u64::try_from(burned).unwrap_or(u64::MAX).saturating_add(1);
-        let row = encode(key, sequence, content)?;
-        let is_burned = self.engine.burn(key, &row).map_err(BindingsError::from)?;
-        let read_back = self.engine.row(key).map_err(BindingsError::from)?;
-        if !is_burned || read_back.as_deref() != Some(row.as_slice()) {
-            let key = key.name();
-            return Err(BindingsError::from(Tampering::Contradiction { key }).into());
-        }
-        write_marker(folder, key, &row)?;
-        Ok(())
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let values = Counter::ALL.map(|counter| (counter.name(), self.value(counter)));
+        values.into_iter().filter(|(_, value)| *value > 0).collect()
     }
 
-    /// Checks every row, its marker and the intent, and completes a burn that was cut off.
-    fn check(&self, folder: &Path, repairs: &mut Vec<Repair>) -> Result<(), BindingsError> {
-        for name in self.engine.names()? {
-            if !Key::BURNED.iter().any(|key| key.name().as_bytes() == name) {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                return Err(BindingsError::UnknownRow { name });
-            }
+    fn rows(&self) -> Result<Vec<RowReport>, BindingsError> {
+        let state = self.record().state();
+        let report = |row: &row::Row| {
+            Ok(RowReport {
+                key: row.key.name(),
+                sequence: row.sequence,
+                time: words::time_of(state, row.key)?,
+                digest: row.digest(),
+            })
+        };
+        state.burned().iter().map(report).collect()
+    }
+
+    fn parts(&self) -> Result<Vec<PartReport>, BindingsError> {
+        let mut parts = self.record().parts()?;
+        if let Self::FilesAndFuses(fused) = self {
+            parts.push(fused.part()?);
         }
-        for key in Key::BURNED {
-            let row = self.row(key)?;
-            match (row, read_marker(folder, key)?) {
-                (None, None) => {}
-                (None, Some(_)) => return Err(Tampering::LostRow { key: key.name() }.into()),
-                (Some((row, _)), None) => {
-                    self.engine.sync()?;
-                    write_marker(folder, key, &row)?;
-                    repairs.push(Repair::Marker { key: key.name() });
-                }
-                (Some((row, _)), Some(marked)) => {
-                    if marked != marker(key, &row) {
-                        return Err(Tampering::Contradiction { key: key.name() }.into());
-                    }
-                }
-            }
-        }
-        self.content::<Tamper>(Key::Tamper)?;
-        let intended = read_intent(folder)?.map(|(_, intent)| intent.binding);
-        let burned = self.content::<Binding>(Key::Binding)?;
-        if burned.is_some() && burned != intended {
-            let key = Key::Intent.name();
-            return Err(Tampering::Contradiction { key }.into());
-        }
-        Ok(())
+        Ok(parts)
     }
 }
 
@@ -366,50 +453,7 @@ fn lock(folder: &Path) -> Result<File, BindingsError> {
     }
 }
 
-fn damaged(key: Key, fault: RowFault) -> BindingsError {
-    let key = key.name();
-    Tampering::DamagedRow { key, fault }.into()
-}
-
-fn encode(key: Key, sequence: u64, content: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, BindingsError> {
+fn encode(content: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, BindingsError> {
     let content = serde_json::to_vec(content).map(Zeroizing::new);
-    let content = content.map_err(|_| BindingsError::Encode(RowFault::Content))?;
-    Row::encode(key, sequence, &content).map_err(BindingsError::Encode)
-}
-
-fn parse<T: DeserializeOwned>(key: Key, content: &[u8]) -> Result<T, BindingsError> {
-    serde_json::from_slice(content).map_err(|_| damaged(key, RowFault::Content))
-}
-
-fn read_intent(folder: &Path) -> Result<Option<(u64, Intent)>, BindingsError> {
-    let key = Key::Intent;
-    let Some(bytes) = files::read(&folder.join(key.name()), Row::MAX_LENGTH)? else {
-        return Ok(None);
-    };
-    let row = Row::decode(key, &Zeroizing::new(bytes)).map_err(|fault| damaged(key, fault))?;
-    let stored: StoredIntent = parse(key, &row.content)?;
-    let pairing = hex::decode(stored.pairing.as_bytes()).map_err(|_| damaged(key, RowFault::Content))?;
-    let intent = Intent {
-        binding: stored.binding.clone(),
-        pairing: Zeroizing::new(pairing),
-    };
-    Ok(Some((row.sequence, intent)))
-}
-
-/// Returns the marker of a row: one line with its key and the SHA-256 digest of all its bytes.
-fn marker(key: Key, row: &[u8]) -> Vec<u8> {
-    let digest = hex::encode(Sha256::digest(row));
-    format!("smgw-burned 1 {} {digest}\n", key.name()).into_bytes()
-}
-
-fn marker_name(key: Key) -> String {
-    format!("{}.burned", key.name())
-}
-
-fn read_marker(folder: &Path, key: Key) -> Result<Option<Vec<u8>>, BindingsError> {
-    Ok(files::read(&folder.join(marker_name(key)), Row::MAX_LENGTH)?)
-}
-
-fn write_marker(folder: &Path, key: Key, row: &[u8]) -> Result<(), BindingsError> {
-    Ok(files::replace(folder, &marker_name(key), &marker(key, row))?)
+    content.map_err(|_| BindingsError::Encode(RowFault::Content))
 }

@@ -12,6 +12,7 @@ use messages::certificate::profile::{self, CertificateContent, SerialNumber};
 use messages::keys::PublicPoint;
 use messages::software::{SoftwareKey, SoftwareKeyError};
 use model::{CardId, GatewayState, Period, Span};
+use store::{DeviceKey, Protection};
 use tempfile::TempDir;
 
 use super::*;
@@ -83,7 +84,9 @@ impl Gateway {
     }
 
     fn store(&self) -> Store {
-        Store::open(&self.folder.path().join("data")).unwrap()
+        let key = DeviceKey::new([0x5a; DeviceKey::LENGTH]);
+        let protection = Protection { key, otp: None };
+        Store::open(&self.folder.path().join("data"), Ok(protection)).unwrap()
     }
 
     /// Starts, examines what is in the reader, and stops.
