@@ -1,16 +1,18 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
+use crate::binding::BindingView;
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
 use crate::report::Chain;
-use crate::status::Status;
 
 /// The configuration file of an installed gateway.
 const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
@@ -44,10 +46,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Looks after the once-only binding to the card.
+    Binding {
+        #[command(subcommand)]
+        command: BindingCommand,
+    },
     /// Looks after the configuration.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BindingCommand {
+    /// Shows what is burned, where it stands, how sound each part is, and what was repaired at the last start.
+    Show {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Print one JSON document (schema smgw.binding/1).
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -76,13 +95,15 @@ impl Cli {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(FAILURE, &error),
             }),
-            Command::Status { file, json } => {
-                with_config(file.config, |config| match control::ask(&config.control_socket) {
-                    Ok(status) => show(&status, json),
-                    Err(error @ ControlError::NoDaemon { .. }) => fail(UNAVAILABLE, &error),
-                    Err(error) => fail(FAILURE, &error),
-                })
-            }
+            Command::Status { file, json } => with_config(file.config, |config| {
+                answer(control::ask(&config.control_socket), json)
+            }),
+            Command::Binding {
+                command: BindingCommand::Show { file, json },
+            } => with_config(file.config, |config| {
+                let view = control::ask_for::<BindingView>(&config.control_socket, control::BINDING);
+                answer(view, json)
+            }),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
@@ -97,12 +118,15 @@ fn with_config(file: PathBuf, then: impl FnOnce(Config) -> ExitCode) -> ExitCode
     }
 }
 
-fn show(status: &Status, json: bool) -> ExitCode {
-    if !json {
-        return print(&status.to_string());
-    }
-    match serde_json::to_string(status) {
-        Ok(text) => print(&format!("{text}\n")),
+/// Shows what the daemon answered, for people or as JSON.
+fn answer<T: Display + Serialize>(answer: Result<T, ControlError>, json: bool) -> ExitCode {
+    match answer {
+        Ok(shown) if json => match serde_json::to_string(&shown) {
+            Ok(text) => print(&format!("{text}\n")),
+            Err(error) => fail(FAILURE, &error),
+        },
+        Ok(shown) => print(&shown.to_string()),
+        Err(error @ ControlError::NoDaemon { .. }) => fail(UNAVAILABLE, &error),
         Err(error) => fail(FAILURE, &error),
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::binding::BindingSource;
 use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::local::{control, web};
@@ -164,7 +165,11 @@ async fn live(
         wan: address(&doors.wan),
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
-    let control = control::serve(doors.control, source.clone(), stop.clone());
+    let bindings = BindingSource {
+        store: Arc::clone(&store),
+        device_key: config.device_key.clone(),
+    };
+    let control = control::serve(doors.control, source.clone(), bindings, stop.clone());
     tasks.spawn(named("control", control));
     if let Some(door) = doors.web {
         tasks.spawn(named("local page", web::serve(door, source, stop.clone())));

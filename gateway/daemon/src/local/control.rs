@@ -10,17 +10,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::server;
+use crate::binding::{BindingSource, BindingView};
 use crate::status::{Status, StatusSource};
+
+/// What can be asked for.
+const STATUS: &str = "/v1/status";
+pub(crate) const BINDING: &str = "/v1/binding";
 
 /// The greatest size of an answer that the command line takes: thousands of meters fit.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -54,13 +61,26 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers command lines until it is stopped.
-pub(crate) async fn serve(listener: UnixListener, source: StatusSource, stop: CancellationToken) {
-    let router = Router::new().route("/v1/status", get(status)).with_state(source);
-    server::serve(listener, router, is_permitted, stop).await;
+pub(crate) async fn serve(
+    listener: UnixListener,
+    source: StatusSource,
+    bindings: BindingSource,
+    stop: CancellationToken,
+) {
+    let status = Router::new().route(STATUS, get(status)).with_state(source);
+    let binding = Router::new().route(BINDING, get(binding)).with_state(bindings);
+    server::serve(listener, status.merge(binding), is_permitted, stop).await;
 }
 
 async fn status(State(source): State<StatusSource>) -> Json<Status> {
     Json(source.status())
+}
+
+async fn binding(State(source): State<BindingSource>) -> Result<Json<BindingView>, StatusCode> {
+    let view = tokio::task::spawn_blocking(move || source.view());
+    view.await
+        .map(Json)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Permits root and the daemon's own user.
@@ -93,7 +113,7 @@ pub(crate) enum ControlError {
     /// The daemon did not answer in time.
     #[error("the daemon did not answer in time")]
     Timeout,
-    /// The answer is no status.
+    /// The answer is not what was asked for.
     #[error("the daemon is of another version: its answer is not understood")]
     Answer(#[from] serde_json::Error),
     /// The command line could not set itself up.
@@ -106,15 +126,20 @@ pub(crate) enum ControlError {
 
 /// Asks the daemon for its status.
 pub(crate) fn ask(path: &Path) -> Result<Status, ControlError> {
+    ask_for(path, STATUS)
+}
+
+/// Asks the daemon for one of its answers.
+pub(crate) fn ask_for<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ControlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ControlError::Setup)?;
-    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path)).await };
+    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, what)).await };
     runtime.block_on(asking).unwrap_or(Err(ControlError::Timeout))
 }
 
-async fn exchange(path: &Path) -> Result<Status, ControlError> {
+async fn exchange<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ControlError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| ControlError::NoDaemon {
@@ -122,7 +147,7 @@ async fn exchange(path: &Path) -> Result<Status, ControlError> {
             source,
         })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = hyper::Request::get("/v1/status")
+    let request = hyper::Request::get(what)
         .header(hyper::header::HOST, "localhost")
         .body(Empty::<Bytes>::new())?;
     let asking = async {
