@@ -14,6 +14,7 @@ mod binding;
 mod element;
 mod grant;
 mod identity;
+mod log;
 mod obis;
 mod quantity;
 mod reading;
@@ -26,6 +27,9 @@ pub use binding::Binding;
 pub use element::{Element, ElementPattern, Medium, MeterId, MeterIdError, ParseElementPatternError};
 pub use grant::{Grant, Purpose, PurposeError, Query};
 pub use identity::{CardId, Fingerprint, GatewayId, KeySlot, ParseIdentityError};
+pub use log::{
+    CalibrationEvent, ConsumerEvent, LogEvent, LogHash, LogHead, LogKind, LogText, LogWordError, SystemEvent,
+};
 pub use obis::{Obis, ObisPattern, ParseObisError};
 pub use quantity::{Decimal, ParseDecimalError, ParseUnitError, Quantity, Unit};
 pub use reading::{Gap, GapReason, Reading, Sample, Status};

@@ -1,0 +1,125 @@
+//! What is written into the consumer log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::LogText;
+use crate::{ElementPattern, Fingerprint, Period, Purpose, Span};
+
+/// An event for the consumer log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ConsumerEvent {
+    /// A supplier was given values.
+    Answered {
+        /// The supplier, by the fingerprint of its SIG certificate.
+        supplier: Fingerprint,
+        /// The supplier's name.
+        name: LogText,
+        /// The message that asked, by its id in hexadecimal digits.
+        request: LogText,
+        /// The grants that permitted it.
+        rules: Vec<String>,
+        /// What the values are for, by those grants.
+        purpose: Vec<Purpose>,
+        /// The elements that were asked for.
+        elements: ElementPattern,
+        /// From when until when.
+        period: Period,
+        /// The distance between two values.
+        resolution: Span,
+        /// How many values left the gateway.
+        values: u64,
+        /// The length of the sealed message in bytes; entries of one request share it.
+        bytes: u64,
+    },
+    /// A supplier was refused.
+    Denied {
+        /// The supplier, by the fingerprint of its SIG certificate.
+        supplier: Fingerprint,
+        /// The supplier's name.
+        name: LogText,
+        /// The message that asked, by its id in hexadecimal digits.
+        request: LogText,
+        /// The stable code of the reason.
+        code: LogText,
+        /// The grant that came closest to permitting it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// The elements that were asked for.
+        elements: ElementPattern,
+        /// From when until when.
+        period: Period,
+        /// The distance between two values.
+        resolution: Span,
+    },
+    /// The trust centre has changed who may have what.
+    GrantsChanged {
+        /// The version of the bundle.
+        version: u64,
+        /// How many suppliers it unlocks.
+        suppliers: u64,
+        /// How many grants it has.
+        grants: u64,
+    },
+}
+
+impl ConsumerEvent {
+    /// Returns the stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Answered { .. } => "SMGW-L-2001",
+            Self::Denied { .. } => "SMGW-L-2002",
+            Self::GrantsChanged { .. } => "SMGW-L-2003",
+        }
+    }
+}
+
+impl fmt::Display for ConsumerEvent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered {
+                name,
+                purpose,
+                elements,
+                period,
+                resolution,
+                values,
+                ..
+            } => {
+                let (from, to) = (period.from(), period.to());
+                write!(
+                    formatter,
+                    "{name} was given {values} values of {elements} from {from} to {to}"
+                )?;
+                write!(formatter, " every {resolution}")?;
+                purpose
+                    .iter()
+                    .try_for_each(|purpose| write!(formatter, ", for {purpose}"))
+            }
+            Self::Denied {
+                name,
+                code,
+                elements,
+                period,
+                ..
+            } => {
+                let (from, to) = (period.from(), period.to());
+                write!(
+                    formatter,
+                    "{name} was refused {elements} from {from} to {to}: {code}"
+                )
+            }
+            Self::GrantsChanged {
+                version,
+                suppliers,
+                grants,
+            } => write!(
+                formatter,
+                "who may have what was changed by bundle {version}: {suppliers} suppliers, {grants} grants"
+            ),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What is written into the system log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{LogHash, LogHead, LogKind, LogText};
+use crate::{CardId, Fingerprint, GatewayId, GatewayState, Timestamp};
+
+/// An event for the system log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SystemEvent {
+    /// The daemon has started.
+    Started {
+        /// The version of the software.
+        version: LogText,
+    },
+    /// The daemon stops.
+    Stopped {
+        /// Why.
+        reason: LogText,
+    },
+    /// What the gateway may do has changed, as when a card came or went.
+    StandingChanged {
+        /// The state from now on.
+        state: GatewayState,
+        /// The state's code.
+        code: LogText,
+        /// More about the cause.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<LogText>,
+    },
+    /// The gateway is bound to a card for good.
+    BindingBurned {
+        /// The card's GUID.
+        card: CardId,
+        /// The gateway's identity.
+        gateway: GatewayId,
+        /// When the binding was made.
+        time: Timestamp,
+    },
+    /// The trust centre has installed a bundle.
+    BundleInstalled {
+        /// Its version.
+        version: u64,
+        /// Its digest.
+        digest: Fingerprint,
+        /// How many suppliers it unlocks.
+        suppliers: u64,
+        /// How many grants it has.
+        grants: u64,
+    },
+    /// A connection from the WAN failed before anything was said.
+    HandshakeRefused {
+        /// Where it came from.
+        peer: LogText,
+        /// Why.
+        reason: LogText,
+    },
+    /// A message was rejected.
+    MessageRejected {
+        /// The stable code of the rejection.
+        code: LogText,
+        /// Who sent it, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<LogText>,
+        /// Where it came from, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<LogText>,
+    },
+    /// The card has signed the heads of the logs.
+    HeadsSigned {
+        /// The how-manieth signature it was.
+        number: u64,
+        /// The fingerprint of the certificate of the key that signed.
+        certificate: Fingerprint,
+    },
+    /// Old entries of a log are deleted, since it has reached its size or they their age.
+    LogPruned {
+        /// Which log.
+        log: LogKind,
+        /// What remains is chained to this.
+        base: LogHead,
+    },
+    /// The end of a log was cut back to its last whole entry, as after a power cut.
+    LogRepaired {
+        /// Which log.
+        log: LogKind,
+        /// The last entry that stayed; 0 if none did.
+        behind: u64,
+        /// How many bytes were cut off.
+        bytes: u64,
+        /// The SHA-256 digest of what was cut off.
+        digest: LogHash,
+    },
+    /// A log is not what was written into it.
+    LogDamaged {
+        /// Which log; none if the signed heads themselves are damaged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<LogKind>,
+        /// The stable code of the finding.
+        code: LogText,
+        /// The first entry that is bad.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sequence: Option<u64>,
+    },
+    /// A log takes no more entries.
+    LogFull {
+        /// Which log.
+        log: LogKind,
+    },
+    /// Events of one kind came so often that some were only counted.
+    EventsCounted {
+        /// The code of the events.
+        code: LogText,
+        /// How many were only counted.
+        count: u64,
+    },
+}
+
+impl SystemEvent {
+    /// Returns the stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "SMGW-L-1001",
+            Self::Stopped { .. } => "SMGW-L-1002",
+            Self::StandingChanged { .. } => "SMGW-L-1003",
+            Self::BindingBurned { .. } => "SMGW-L-1004",
+            Self::BundleInstalled { .. } => "SMGW-L-1005",
+            Self::HandshakeRefused { .. } => "SMGW-L-1006",
+            Self::MessageRejected { .. } => "SMGW-L-1007",
+            Self::HeadsSigned { .. } => "SMGW-L-1008",
+            Self::LogPruned { .. } => "SMGW-L-1009",
+            Self::LogRepaired { .. } => "SMGW-L-1010",
+            Self::LogDamaged { .. } => "SMGW-L-1011",
+            Self::LogFull { .. } => "SMGW-L-1012",
+            Self::EventsCounted { .. } => "SMGW-L-1013",
+        }
+    }
+}
+
+impl fmt::Display for SystemEvent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { version } => write!(formatter, "started, version {version}"),
+            Self::Stopped { reason } => write!(formatter, "stopped: {reason}"),
+            Self::StandingChanged { state, code, detail } => {
+                write!(formatter, "the state is {state} ({code})")?;
+                detail
+                    .iter()
+                    .try_for_each(|detail| write!(formatter, ": {detail}"))
+            }
+            Self::BindingBurned { card, gateway, time } => {
+                write!(formatter, "gateway {gateway} was bound to card {card} at {time}")
+            }
+            Self::BundleInstalled {
+                version,
+                suppliers,
+                grants,
+                ..
+            } => write!(
+                formatter,
+                "bundle {version} was installed: {suppliers} suppliers, {grants} grants"
+            ),
+            Self::HandshakeRefused { peer, reason } => {
+                write!(formatter, "a connection from {peer} was refused: {reason}")
+            }
+            Self::MessageRejected { code, sender, peer } => {
+                formatter.write_str("a message")?;
+                let from = sender.iter().chain(peer);
+                from.take(1)
+                    .try_for_each(|from| write!(formatter, " from {from}"))?;
+                write!(formatter, " was rejected: {code}")
+            }
+            Self::HeadsSigned { number, .. } => {
+                write!(
+                    formatter,
+                    "the card signed the heads of the logs, number {number}"
+                )
+            }
+            Self::LogPruned { log, base } => {
+                write!(
+                    formatter,
+                    "the {log} log was shortened, entries up to {} are gone",
+                    base.count
+                )
+            }
+            Self::LogRepaired {
+                log, behind, bytes, ..
+            } => write!(
+                formatter,
+                "the end of the {log} log was repaired: {bytes} bytes behind entry {behind} were cut off"
+            ),
+            Self::LogDamaged { log, code, sequence } => {
+                let log = log.map_or("signature over the", LogKind::name);
+                write!(formatter, "the {log} log is damaged: {code}")?;
+                sequence
+                    .iter()
+                    .try_for_each(|sequence| write!(formatter, " at entry {sequence}"))
+            }
+            Self::LogFull { log } => write!(formatter, "the {log} log is full"),
+            Self::EventsCounted { code, count } => {
+                write!(formatter, "{count} more events {code} were only counted")
+            }
+        }
+    }
+}
