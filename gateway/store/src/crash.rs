@@ -13,8 +13,8 @@ use model::{Binding, Element, ElementPattern, Period, Quantity, Reading, Status,
 
 use crate::{Bindings, Burned, Database, DeviceKey, Intent, Protection, Round};
 
-const FOLDER: &str = "SMGW_STORE_CRASH_FOLDER";
-const KILLS: u64 = 20;
+pub(crate) const FOLDER: &str = "SMGW_STORE_CRASH_FOLDER";
+pub(crate) const KILLS: u64 = 20;
 const ELEMENTS: i64 = 5;
 
 /// Copies a folder with its sub-folders, as it stands, over another.
@@ -33,7 +33,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 /// Starts a test of this binary as a child, kills it, and returns what it had acknowledged.
 ///
 /// It is killed `delay` after it has acknowledged `wanted` times, or when it has ended.
-fn run_and_kill(test: &str, folder: &Path, wanted: usize, delay: Duration) -> Vec<String> {
+pub(crate) fn run_and_kill(test: &str, folder: &Path, wanted: usize, delay: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(FOLDER, folder)
@@ -53,14 +53,14 @@ fn run_and_kill(test: &str, folder: &Path, wanted: usize, delay: Duration) -> Ve
     seen
 }
 
-fn acknowledge(what: &str) {
+pub(crate) fn acknowledge(what: &str) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "ack {what}").unwrap();
     stdout.flush().unwrap();
 }
 
 /// Delays between 0 and 16 ms that look random and are the same in every run.
-fn delay(kill: u64) -> Duration {
+pub(crate) fn delay(kill: u64) -> Duration {
     Duration::from_micros(kill.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50)
 }
 

@@ -13,6 +13,7 @@
 //! | `gateway.db`, `gateway.db-wal` | the database |
 //! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
+//! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
     clippy::arithmetic_side_effects,
     clippy::float_arithmetic,
@@ -24,6 +25,7 @@ mod bindings;
 mod crash;
 mod database;
 mod files;
+mod logs;
 
 use std::path::Path;
 
@@ -37,6 +39,11 @@ pub use database::{
     Registered, Remembered, RequestError, Round,
 };
 pub use files::FileError;
+pub use logs::{
+    AnchorError, HeadAnchor, HeadRefusal, HeadSignature, HeadVerifier, Heads, HeadsFault, HeadsSummary,
+    LogEntry, LogError, LogFault, LogLimits, LogPage, LogRepair, LogSpan, LogVerdict, Logs, Moment,
+    SignedHeads, Verification,
+};
 
 /// The whole store of one gateway.
 #[derive(Debug)]
