@@ -2,6 +2,7 @@
 
 mod anchor;
 mod crash;
+mod golden;
 mod mutation;
 mod opening;
 mod retention;
