@@ -1,19 +1,29 @@
 //! The numbers of the elements, looked up in memory.
+//!
+//! A number is never given twice, since points are stored by it: the greatest one that was ever given is
+//! stored apart from the rows, so that a row which is lost does not free its number.
+//!
+//! | row | bytes of the checksum |
+//! |---|---|
+//! | element | `E1`, number (8, big-endian), meter (text), groups of the OBIS code (6) |
+//! | element_count | `N1`, greatest number (8, big-endian) |
 
 use std::collections::BTreeMap;
 
 use model::{Element, ElementPattern};
-use rusqlite::{Connection, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows::{element_checksum, read_element};
+use super::checksum;
+use super::keys::LAST_ELEMENT;
 
 /// The elements by number and the numbers by element.
 #[derive(Debug, Default)]
 pub(super) struct Elements {
-    ids: BTreeMap<Element, i64>,
-    names: BTreeMap<i64, Element>,
+    ids: BTreeMap<Element, u32>,
+    names: BTreeMap<u32, Element>,
     damaged: usize,
-    greatest: i64,
+    greatest: u32,
 }
 
 impl Elements {
@@ -21,18 +31,32 @@ impl Elements {
     /// fill memory.
     pub(super) const MAX: usize = 16_384;
 
+    /// How many numbers are left out when the greatest one is not known: no more rows can be lost.
+    const SPARE: u32 = 16_384;
+
     /// Reads every element's row.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut elements = Self::default();
         let mut statement = connection.prepare("SELECT id, meter, obis, crc FROM element ORDER BY id")?;
         let mut rows = statement.query([])?;
+        let mut any = false;
         while let Some(row) = rows.next()? {
-            elements.greatest = elements.greatest.max(row.get(0)?);
+            any = true;
             match read_element(row)? {
                 Some((id, element)) => elements.add(id, element),
                 None => elements.damaged = elements.damaged.saturating_add(1),
             }
         }
+        let stored = connection
+            .query_row("SELECT greatest, crc FROM element_count", [], read_count)
+            .optional()?
+            .flatten();
+        let found = elements.names.keys().next_back().copied().unwrap_or(0);
+        elements.greatest = match stored {
+            Some(stored) => found.max(stored),
+            None if any => found.saturating_add(Self::SPARE),
+            None => 0,
+        };
         Ok(elements)
     }
 
@@ -51,21 +75,26 @@ impl Elements {
         self.damaged
     }
 
-    pub(super) fn id(&self, element: &Element) -> Option<i64> {
+    /// Returns whether every number that was ever given has its name.
+    pub(super) fn is_whole(&self) -> bool {
+        u32::try_from(self.names.len()).is_ok_and(|count| count == self.greatest)
+    }
+
+    pub(super) fn id(&self, element: &Element) -> Option<u32> {
         self.ids.get(element).copied()
     }
 
     /// Returns the elements and their numbers, in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = (&Element, i64)> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = (&Element, u32)> {
         self.ids.iter().map(|(element, id)| (element, *id))
     }
 
-    pub(super) fn name(&self, id: i64) -> Option<&Element> {
+    pub(super) fn name(&self, id: u32) -> Option<&Element> {
         self.names.get(&id)
     }
 
     /// Returns the numbers and names of the elements that match.
-    pub(super) fn matching(&self, pattern: &ElementPattern) -> BTreeMap<i64, &Element> {
+    pub(super) fn matching(&self, pattern: &ElementPattern) -> BTreeMap<u32, &Element> {
         self.names
             .iter()
             .filter(|(_, element)| pattern.matches(element))
@@ -81,7 +110,7 @@ impl Elements {
         }
     }
 
-    fn add(&mut self, id: i64, element: Element) {
+    fn add(&mut self, id: u32, element: Element) {
         self.ids.insert(element.clone(), id);
         self.names.insert(id, element);
     }
@@ -90,8 +119,9 @@ impl Elements {
 /// The elements that a transaction brings, until it is committed.
 #[derive(Debug, Default)]
 pub(super) struct NewElements {
-    ids: BTreeMap<Element, i64>,
-    greatest: i64,
+    ids: BTreeMap<Element, u32>,
+    first: Option<u32>,
+    greatest: u32,
 }
 
 impl NewElements {
@@ -101,7 +131,7 @@ impl NewElements {
         element: &Element,
         known: &Elements,
         connection: &Connection,
-    ) -> rusqlite::Result<Option<i64>> {
+    ) -> rusqlite::Result<Option<u32>> {
         if let Some(id) = known.id(element).or_else(|| self.ids.get(element).copied()) {
             return Ok(Some(id));
         }
@@ -109,20 +139,83 @@ impl NewElements {
             .count()
             .saturating_add(known.damaged)
             .saturating_add(self.ids.len());
-        if count >= Elements::MAX {
+        let id = self.greatest.max(known.greatest).saturating_add(1);
+        if count >= Elements::MAX || id > LAST_ELEMENT {
             return Ok(None);
         }
-        let id = self.greatest.max(known.greatest).saturating_add(1);
         connection
             .prepare_cached("INSERT INTO element (id, meter, obis, crc) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![
                 id,
                 element.meter.as_str(),
                 element.obis.to_string(),
-                element_checksum(id, element),
+                element_checksum(i64::from(id), element),
             ])?;
         self.ids.insert(element.clone(), id);
+        self.first.get_or_insert(id);
         self.greatest = id;
         Ok(Some(id))
     }
+
+    /// Returns whether the number was given in this transaction.
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.first.is_some_and(|first| first <= id)
+    }
+
+    /// Stores the greatest number that was given, if there is a new one.
+    pub(super) fn finish(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        store_count(connection, i64::from(self.greatest))
+    }
+}
+
+/// Stores the greatest number that was given.
+pub(super) fn store_count(connection: &Connection, greatest: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO element_count (slot, greatest, crc) VALUES (1, ?1, ?2)")?
+        .execute(params![greatest, count_checksum(greatest)])?;
+    Ok(())
+}
+
+/// Reads columns `greatest, crc`; `None` if they are damaged.
+fn read_count(row: &Row<'_>) -> rusqlite::Result<Option<u32>> {
+    let (ValueRef::Integer(greatest), ValueRef::Integer(crc)) = (row.get_ref(0)?, row.get_ref(1)?) else {
+        return Ok(None);
+    };
+    let is_sound = crc == i64::from(count_checksum(greatest));
+    Ok(u32::try_from(greatest).ok().filter(|_| is_sound))
+}
+
+/// Reads columns `id, meter, obis, crc`; `None` if the row is damaged.
+pub(super) fn read_element(row: &Row<'_>) -> rusqlite::Result<Option<(u32, Element)>> {
+    let id: i64 = row.get(0)?;
+    let (meter, obis, crc) = (row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?);
+    let parse = || {
+        Some(Element {
+            meter: meter.as_str().ok()?.parse().ok()?,
+            obis: obis.as_str().ok()?.parse().ok()?,
+        })
+    };
+    let is_sound = |element: &Element| crc == ValueRef::Integer(i64::from(element_checksum(id, element)));
+    let number = u32::try_from(id)
+        .ok()
+        .filter(|id| (1..=LAST_ELEMENT).contains(id));
+    Ok(number.zip(parse().filter(is_sound)))
+}
+
+fn element_checksum(id: i64, element: &Element) -> u32 {
+    let mut digest = checksum::begin();
+    digest.update(b"E1");
+    digest.update(&id.to_be_bytes());
+    checksum::add_element(&mut digest, element);
+    digest.finalize()
+}
+
+fn count_checksum(greatest: i64) -> u32 {
+    let mut digest = checksum::begin();
+    digest.update(b"N1");
+    digest.update(&greatest.to_be_bytes());
+    digest.finalize()
 }

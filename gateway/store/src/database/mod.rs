@@ -1,16 +1,30 @@
-//! The database: readings and gaps, seen requests and the bundle, in one SQLite file.
+//! The database: readings and gaps, the outbox, seen requests and the bundle, in one SQLite file.
 //!
 //! A write-ahead log with `synchronous = FULL`: what a call has confirmed is on the disk. The database
 //! belongs to one process at a time. SQLite has no checksums, so every row carries one that is
 //! checked when it is read; a damaged row costs itself, is reported and is never a wrong number.
+//!
+//! What is registered at one time is a row, a round (`part`). When a day is past, its rounds become
+//! chunks, one for each element (`chunk`): that takes a third of the room, and a day of one element is
+//! one row. Pages that are freed are used again, by the next day's rounds, so the file is never
+//! vacuumed: it has a day of them to spare, and moving pages about would wear the flash.
 
 mod bundle;
+mod bytes;
+mod checksum;
+mod chunk;
 mod elements;
 mod error;
+mod history;
+mod keys;
 mod migration;
+mod outbox;
+mod pages;
+mod part;
+mod point;
+mod points;
 mod readings;
 mod requests;
-mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -23,14 +37,22 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::files;
 use elements::Elements;
+use keys::Day;
+use outbox::Occupancy;
 
 pub use bundle::{BundleError, InstalledBundle};
 pub use error::DatabaseError;
-pub use readings::{Damaged, Forgotten, Latest, Page, RegisterError, Registered, Round};
+pub use history::{Forgotten, Sealed};
+pub use outbox::{OutboxError, OutboxMessage, Pending, Receipt};
+pub use readings::{Damaged, Latest, Page, RegisterError, Registered, Round};
 pub use requests::{Remembered, RequestError};
 
-/// The length in bytes that the write-ahead log is cut back to: some 200 rounds of 200 readings.
-const WAL_BYTES: i64 = 8 << 20;
+/// The number of pages in the write-ahead log behind which they are brought into the database, some 1 MB: a hundred
+/// rounds. A longer log would save little wear, and take room and time at the next start.
+const WAL_PAGES: i64 = 250;
+
+/// The length in bytes that the write-ahead log is cut back to, when much was written at once.
+const WAL_BYTES: i64 = 2 << 20;
 
 /// SQLite's page cache in kibibytes; the gateway's memory is small.
 const CACHE_KIB: i64 = 2_048;
@@ -47,9 +69,13 @@ struct Inner {
     connection: Connection,
     elements: Elements,
     /// The time of the latest reading of each element.
-    latest: BTreeMap<i64, Timestamp>,
+    latest: BTreeMap<u32, Timestamp>,
     /// The number of requests that are remembered.
     requests: usize,
+    /// What the outbox holds.
+    outbox: Occupancy,
+    /// The key of rounds before which there is nothing to be sealed.
+    seal_from: i64,
 }
 
 impl Database {
@@ -71,14 +97,17 @@ impl Database {
         // The file may be new; SQLite forces its content onto the disk, the folder's entry is ours to.
         files::sync(folder)?;
         let elements = Elements::load(&connection)?;
-        let latest = readings::load_latest(&connection, &elements)?;
+        let latest = points::load_latest(&connection, &elements)?;
         let requests = requests::count(&connection)?;
+        let outbox = outbox::occupancy(&connection)?;
         Ok(Self {
             inner: Mutex::new(Inner {
                 connection,
                 elements,
                 latest,
                 requests,
+                outbox,
+                seal_from: Day::FIRST.rounds().start,
             }),
         })
     }
@@ -111,6 +140,7 @@ fn configure(connection: &Connection) -> Result<(), DatabaseError> {
         return Err(DatabaseError::JournalMode { found: mode });
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB.saturating_neg())?;
     connection.pragma_update(None, "trusted_schema", false)?;

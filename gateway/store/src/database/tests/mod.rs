@@ -1,7 +1,11 @@
 //! The database as a whole.
+#![expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
 
+mod clock;
 mod damage;
 mod exchange;
+mod history;
+mod outbox;
 mod random_steps;
 mod readings;
 mod versions;
@@ -13,6 +17,7 @@ use model::{Decimal, ElementPattern, Gap, GapReason, Period, Quantity, Reading, 
 use tempfile::TempDir;
 
 use super::elements::Elements as ElementTable;
+use super::keys::round_key;
 use super::*;
 use crate::crash::copy_folder;
 
@@ -83,6 +88,33 @@ impl Place {
         let connection = Connection::open(self.path()).unwrap();
         connection.execute_batch(sql).unwrap();
     }
+
+    /// Changes the content of a row behind the back of the store.
+    fn alter(&self, table: &str, key: i64, change: impl FnOnce(&mut Vec<u8>)) {
+        let connection = Connection::open(self.path()).unwrap();
+        let select = format!("SELECT content FROM {table} WHERE key = ?1");
+        let mut content = connection.query_row(&select, [key], |row| row.get(0)).unwrap();
+        change(&mut content);
+        let update = format!("UPDATE {table} SET content = ?2 WHERE key = ?1");
+        connection
+            .execute(&update, rusqlite::params![key, content])
+            .unwrap();
+    }
+}
+
+/// Seals and forgets until there is nothing left to be done.
+fn seal(database: &Database, before: i64) {
+    while database.seal_days(at(before)).unwrap().more {}
+}
+
+/// Returns how many rows a table has.
+fn rows(database: &Database, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    database
+        .lock()
+        .connection
+        .query_row(&sql, [], |row| row.get(0))
+        .unwrap()
 }
 
 fn all(database: &Database) -> Page {

@@ -1,7 +1,8 @@
 //! Random steps, power cuts among them, against a map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use model::Span;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,16 +10,23 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Step {
     Register(Vec<(u8, i64, Option<i64>)>),
+    Seal(i64, usize),
     Forget(i64),
     Reopen,
     PowerCut,
 }
 
+/// Times on both sides of the beginnings of days.
+fn time() -> impl Strategy<Value = i64> {
+    (0i64..5, -3i64..4).prop_map(|(day, second)| day * 86_400 + second)
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let point = (0u8..4, 0i64..20, prop::option::of(any::<i64>()));
+    let point = (0u8..4, time(), prop::option::of(any::<i64>()));
     prop_oneof![
         6 => prop::collection::vec(point, 0..12).prop_map(Step::Register),
-        1 => (0i64..20).prop_map(Step::Forget),
+        3 => (0i64..6, 1usize..20).prop_map(|(day, limit)| Step::Seal(day, limit)),
+        1 => (0i64..6).prop_map(Step::Forget),
         1 => Just(Step::Reopen),
         1 => Just(Step::PowerCut),
     ]
@@ -31,8 +39,9 @@ proptest! {
     fn database_does_what_a_map_would(
         steps in prop::collection::vec(step(), 1..24),
         meter in 0u8..4,
-        from in 0i64..20,
-        length in 1i64..20,
+        from in time(),
+        length in prop_oneof![1i64..10, 1i64..400_000],
+        limit in 1usize..10,
     ) {
         let mut place = Place::new();
         let mut database = Some(place.open());
@@ -60,10 +69,23 @@ proptest! {
                     }
                     database.as_ref().unwrap().register(&round).unwrap();
                 }
-                Step::Forget(time) => {
-                    database.as_ref().unwrap().forget_before(at(time)).unwrap();
-                    values.retain(|(known, _), _| *known >= at(time));
-                    holes.retain(|(known, _), _| *known >= at(time));
+                Step::Seal(day, limit) => {
+                    let mut inner = database.as_ref().unwrap().lock();
+                    let mut more = true;
+                    while more {
+                        more = inner.seal_days(at(day * 86_400), limit).unwrap().more;
+                    }
+                }
+                Step::Forget(day) => {
+                    let now = at((day + 1) * 86_400);
+                    let latest_day = |time: &Timestamp| time.unix_seconds().div_euclid(86_400);
+                    let days: BTreeSet<_> =
+                        values.keys().chain(holes.keys()).map(|(time, _)| latest_day(time)).collect();
+                    let last = days.last().copied();
+                    while database.as_ref().unwrap().forget(Span::DAY, now).unwrap().more {}
+                    let stays = |time: &Timestamp| latest_day(time) >= day || Some(latest_day(time)) == last;
+                    values.retain(|(known, _), _| stays(known));
+                    holes.retain(|(known, _), _| stays(known));
                 }
                 Step::Reopen => {
                     database = None;
@@ -89,6 +111,14 @@ proptest! {
         let wanted = element(&format!("M{meter}"));
         let part_of_it = period(from, from.saturating_add(length));
         let part = database.readings(&wanted.clone().into(), part_of_it).unwrap();
+        let mut paged = Vec::new();
+        let mut rest = Some(always());
+        while let Some(period) = rest {
+            let page = database.lock().page(&ElementPattern::ANY, period, limit).unwrap();
+            paged.extend(page.readings);
+            rest = page.rest;
+        }
+        prop_assert_eq!(&paged, &page.readings);
         let mut expected = page.readings;
         expected.retain(|r| r.element == wanted && part_of_it.contains(r.time));
         prop_assert_eq!(part.readings, expected);

@@ -143,14 +143,14 @@ fn latest_reading_of_each_element_is_known_across_restarts() {
     drop(database);
     assert_eq!(place.open().latest().unwrap().readings, expected);
     // The latest row that is sound counts.
-    place.tamper("UPDATE reading SET mantissa = 7 WHERE time = 1800");
+    place.alter("round", round_key(1800, 0), |content| content[4] ^= 1);
     let database = place.open();
     let expected = [reading("M1", 900, "1"), reading("M2", 900, "1")];
     assert_eq!(database.latest().unwrap().readings, expected);
     database
         .lock()
         .connection
-        .execute("UPDATE reading SET scaler = 1", [])
+        .execute("UPDATE round SET content = x'01'", [])
         .unwrap();
     let latest = database.latest().unwrap();
     assert_eq!((latest.readings.len(), latest.damaged.len()), (0, 2));
@@ -193,19 +193,4 @@ fn element_beyond_the_limit_is_left_out_and_counted() {
     );
     drop(database);
     assert_eq!(place.open().elements().len(), ElementTable::MAX);
-}
-
-#[test]
-fn old_rows_are_forgotten_in_portions() {
-    let database = Place::new().open();
-    let readings: Vec<_> = (0..10).map(|time| reading("M1", time, "1")).collect();
-    let gaps: Vec<_> = (0..10).map(|time| gap("M2", time)).collect();
-    database.register(&round(readings, gaps)).unwrap();
-    let forget = || database.lock().forget_before(at(8), 5).unwrap();
-    assert_eq!(forget(), Forgotten { rows: 10, more: true });
-    assert_eq!(all(&database).readings[0], reading("M1", 5, "1"));
-    assert_eq!(forget(), Forgotten { rows: 6, more: false });
-    assert_eq!(database.forget_before(at(8)).unwrap(), Forgotten::default());
-    let page = all(&database);
-    assert_eq!((page.readings.len(), page.gaps.len()), (2, 2));
 }

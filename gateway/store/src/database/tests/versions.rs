@@ -20,6 +20,7 @@ fn settings_that_durability_rests_on_are_in_force() {
     assert_eq!(text("synchronous"), "2");
     assert_eq!(text("locking_mode"), "exclusive");
     assert_eq!(text("journal_size_limit"), WAL_BYTES.to_string());
+    assert_eq!(text("wal_autocheckpoint"), WAL_PAGES.to_string());
     assert!(!place.0.path().join("gateway.db-shm").exists());
 }
 
@@ -43,10 +44,10 @@ fn files_that_are_no_database_of_ours_are_named() {
         assert!(matches!(error, DatabaseError::NotOurs), "{foreign}: {error:?}");
     }
     let error = open(&sql(
-        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 2",
+        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 3",
     ));
     assert!(
-        matches!(error, DatabaseError::TooNew { found: 2, known: 1 }),
+        matches!(error, DatabaseError::TooNew { found: 3, known: 2 }),
         "{error:?}"
     );
     let error = open(&|path| fs::create_dir(path).unwrap());

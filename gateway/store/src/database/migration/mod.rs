@@ -1,14 +1,33 @@
 //! Versions of the database, forward only.
 
-use rusqlite::{Connection, TransactionBehavior};
+mod v1;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::DatabaseError;
 
 /// `SMGW` in ASCII: what SQLite's header names the database's owner by.
 const APPLICATION_ID: i64 = 0x534d_4757;
 
-/// The scripts that lead from one version to the next; the first one makes version 1. Never edited.
-const SCRIPTS: [&str; 1] = [include_str!("../../schema/v1.sql")];
+/// A step from one version to the next. Never edited once it was in the field.
+struct Step {
+    /// Makes the tables.
+    script: &'static str,
+    /// Brings over what the version before has stored.
+    carry_over: fn(&Transaction<'_>) -> rusqlite::Result<()>,
+}
+
+/// The steps; the first one makes version 1.
+const STEPS: [Step; 2] = [
+    Step {
+        script: include_str!("../../../schema/v1.sql"),
+        carry_over: |_| Ok(()),
+    },
+    Step {
+        script: include_str!("../../../schema/v2.sql"),
+        carry_over: v1::carry_over,
+    },
+];
 
 /// Brings the database to the newest version, each step in one transaction.
 ///
@@ -21,7 +40,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
     Ok(())
 }
 
-/// Makes one step and returns the number of scripts that were run: 1, or 0 at the newest version.
+/// Makes one step and returns the number of steps that were made: 1, or 0 at the newest version.
 fn step(connection: &mut Connection) -> Result<usize, DatabaseError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let number = |sql| transaction.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -32,18 +51,19 @@ fn step(connection: &mut Connection) -> Result<usize, DatabaseError> {
     if owner != APPLICATION_ID && !is_empty {
         return Err(DatabaseError::NotOurs);
     }
-    let known = i64::try_from(SCRIPTS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if version > known {
         return Err(DatabaseError::TooNew {
             found: version,
             known,
         });
     }
-    let script = usize::try_from(version).ok().and_then(|index| SCRIPTS.get(index));
-    let Some(script) = script else {
+    let step = usize::try_from(version).ok().and_then(|index| STEPS.get(index));
+    let Some(step) = step else {
         return Ok(0);
     };
-    transaction.execute_batch(script)?;
+    transaction.execute_batch(step.script)?;
+    (step.carry_over)(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version.saturating_add(1))?;
     transaction.commit()?;

@@ -1,0 +1,264 @@
+//! Answers to questions: pages of readings, and the latest one of each element.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{Element, ElementPattern, Gap, Period, Timestamp};
+use rusqlite::{OptionalExtension, Row};
+
+use super::elements::Elements;
+use super::keys::{Day, part_and_element, round_key, time_of_round};
+use super::point::{Kind, Point};
+use super::points::{self, CHUNKS, ROUNDS, content};
+use super::{Damaged, DatabaseError, Inner, Latest, Page, chunk, part};
+
+/// Up to so many elements are looked up one by one; for more, a day's chunks are read in a row.
+const LOOKUPS: usize = 16;
+
+/// How many points more than a page holds are collected before the surplus is thrown away.
+const SURPLUS: usize = 8_192;
+
+impl Inner {
+    /// Collects a page; it ends behind the time that brings it to `limit` points.
+    pub(super) fn page(
+        &self,
+        elements: &ElementPattern,
+        period: Period,
+        limit: usize,
+    ) -> Result<Page, DatabaseError> {
+        let wanted = self.elements.matching(elements);
+        let mut collector = Collector::new(period, limit);
+        let mut from = Day::of(period.from().unix_seconds());
+        // Each round of the loop is a day further on, and the period has an end.
+        while let Some(day) = points::next_day(&self.connection, from)? {
+            if day.start() >= collector.end {
+                break;
+            }
+            self.collect_chunks(day, &wanted, &mut collector)?;
+            self.collect_rounds(day, &wanted, &mut collector)?;
+            if collector.is_full() {
+                break;
+            }
+            from = day.next();
+        }
+        Ok(collector.finish(&self.elements))
+    }
+
+    fn collect_chunks(
+        &self,
+        day: Day,
+        wanted: &BTreeMap<u32, &Element>,
+        collector: &mut Collector,
+    ) -> rusqlite::Result<()> {
+        for part in points::chunk_parts(&self.connection, day)? {
+            if wanted.len() <= LOOKUPS && self.elements.is_whole() {
+                let mut statement = self
+                    .connection
+                    .prepare_cached("SELECT key, content FROM chunk WHERE key = ?1")?;
+                for id in wanted.keys() {
+                    let add = |row: &Row<'_>| self.add_chunk(row, wanted, collector);
+                    statement.query_row([day.chunk(part, *id)], add).optional()?;
+                }
+                continue;
+            }
+            let keys = day.chunk_part(part);
+            let mut statement = self.connection.prepare_cached(CHUNKS)?;
+            let mut rows = statement.query([keys.start, keys.end])?;
+            while let Some(row) = rows.next()? {
+                self.add_chunk(row, wanted, collector)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the points of a chunk that is wanted, or whose element is not known.
+    fn add_chunk(
+        &self,
+        row: &Row<'_>,
+        wanted: &BTreeMap<u32, &Element>,
+        collector: &mut Collector,
+    ) -> rusqlite::Result<()> {
+        let key = row.get(0)?;
+        let (_, id) = part_and_element(key);
+        let element = wanted.get(&id).copied();
+        if element.is_none() && self.elements.name(id).is_some() {
+            return Ok(());
+        }
+        let bytes = content(row)?;
+        match element.and_then(|element| chunk::read(key, element, bytes)) {
+            Some(points) => points.into_iter().for_each(|point| collector.add(point)),
+            None => collector.add_damaged(element, Day::of_chunk(key).period()),
+        }
+        Ok(())
+    }
+
+    fn collect_rounds(
+        &self,
+        day: Day,
+        wanted: &BTreeMap<u32, &Element>,
+        collector: &mut Collector,
+    ) -> rusqlite::Result<()> {
+        let from = day.rounds().start.max(round_key(collector.from, 0));
+        let mut statement = self.connection.prepare_cached(ROUNDS)?;
+        let mut rows = statement.query([from, day.rounds().end])?;
+        while let Some(row) = rows.next()? {
+            let key = row.get(0)?;
+            let time = time_of_round(key);
+            if time >= collector.end {
+                break;
+            }
+            let Some(points) = part::read(key, content(row)?) else {
+                collector.add_damaged(None, second(time));
+                continue;
+            };
+            for mut point in points {
+                if !wanted.contains_key(&point.element) {
+                    if self.elements.name(point.element).is_some() {
+                        continue;
+                    }
+                    point.kind = Kind::Lost;
+                }
+                collector.add(point);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn latest(&self) -> Result<Latest, DatabaseError> {
+        let mut times: BTreeMap<Timestamp, BTreeSet<u32>> = BTreeMap::new();
+        for (id, time) in &self.latest {
+            times.entry(*time).or_default().insert(*id);
+        }
+        let mut found = BTreeMap::new();
+        for (time, ids) in times {
+            let points = points::at(&self.connection, &self.elements, time.unix_seconds(), &ids)?;
+            found.extend(points);
+        }
+        let mut latest = Latest::default();
+        for (element, id) in self.elements.ids() {
+            let Some(time) = self.latest.get(&id) else {
+                continue;
+            };
+            match found.get(&id).and_then(|point| point.reading(element)) {
+                Some(reading) => latest.readings.push(reading),
+                None => latest
+                    .damaged
+                    .extend(second(time.unix_seconds()).map(|period| Damaged {
+                        element: Some(element.clone()),
+                        period,
+                    })),
+            }
+        }
+        Ok(latest)
+    }
+}
+
+/// Returns the period of one second.
+fn second(time: i64) -> Option<Period> {
+    let from = Timestamp::from_unix_seconds(time).ok()?;
+    let to = Timestamp::from_unix_seconds(time.checked_add(1)?).ok()?;
+    Period::new(from, to).ok()
+}
+
+/// Points on their way into a page. Whatever comes in, at most the limit, a surplus and one time's points are
+/// held.
+struct Collector {
+    period: Period,
+    from: i64,
+    /// The page ends before this time; what is earlier is complete.
+    end: i64,
+    limit: usize,
+    points: Vec<Point>,
+    damaged: Vec<Damaged>,
+}
+
+impl Collector {
+    fn new(period: Period, limit: usize) -> Self {
+        Self {
+            period,
+            from: period.from().unix_seconds(),
+            end: period.to().unix_seconds(),
+            limit,
+            points: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, point: Point) {
+        if point.time < self.from || point.time >= self.end {
+            return;
+        }
+        self.points.push(point);
+        if self.points.len() >= self.limit.saturating_add(SURPLUS) {
+            self.shorten();
+        }
+    }
+
+    fn add_damaged(&mut self, element: Option<&Element>, period: Option<Period>) {
+        self.damaged.extend(period.map(|period| Damaged {
+            element: element.cloned(),
+            period,
+        }));
+    }
+
+    /// Orders the points, keeps the one of several that counts, and ends the page where it is full.
+    fn shorten(&mut self) {
+        // The sort is stable: of two that count the same, the one that came first stays.
+        self.points
+            .sort_by_key(|point| (point.time, point.element, point.kind.rank()));
+        self.points.dedup_by_key(|point| (point.time, point.element));
+        if let Some(last) = self.limit.checked_sub(1).and_then(|last| self.points.get(last)) {
+            self.end = last.time.saturating_add(1).min(self.end);
+            let kept = self.points.partition_point(|point| point.time < self.end);
+            self.points.truncate(kept);
+        }
+    }
+
+    fn is_full(&mut self) -> bool {
+        if self.points.len() >= self.limit {
+            self.shorten();
+        }
+        self.points.len() >= self.limit
+    }
+
+    fn finish(mut self, elements: &Elements) -> Page {
+        self.shorten();
+        let end = Timestamp::from_unix_seconds(self.end).unwrap_or_else(|_| self.period.to());
+        let mut page = Page {
+            rest: Period::new(end, self.period.to()).ok(),
+            ..Page::default()
+        };
+        let period = Period::new(self.period.from(), end).unwrap_or(self.period);
+        for damaged in &self.damaged {
+            let part = intersection(damaged.period, period);
+            page.damaged.extend(part.map(|period| Damaged {
+                element: damaged.element.clone(),
+                period,
+            }));
+        }
+        for point in self.points {
+            add_to(&mut page, point, elements.name(point.element));
+        }
+        page
+    }
+}
+
+/// Puts a point where it belongs in a page.
+fn add_to(page: &mut Page, point: Point, element: Option<&Element>) {
+    let Some(time) = point.timestamp() else { return };
+    match (element, point.kind) {
+        (Some(element), Kind::Gap(reason)) => page.gaps.push(Gap {
+            element: element.clone(),
+            time,
+            reason,
+        }),
+        (Some(element), Kind::Value { .. }) => page.readings.extend(point.reading(element)),
+        (element, _) => page.damaged.extend(second(point.time).map(|period| Damaged {
+            element: element.cloned(),
+            period,
+        })),
+    }
+}
+
+fn intersection(one: Period, two: Period) -> Option<Period> {
+    Period::new(one.from().max(two.from()), one.to().min(two.to())).ok()
+}
