@@ -88,15 +88,18 @@ fn empty_database_of_version_1_is_opened() {
     assert_eq!(all(&place.open()).readings, [reading("M1", 900, "1")]);
 }
 
+fn gas() -> Element {
+    Element {
+        meter: "ELS-12345678-3C-03".parse().unwrap(),
+        obis: "7-0:3.0.0*255".parse().unwrap(),
+    }
+}
+
 #[test]
 fn rows_of_version_1_that_a_foreign_tool_wrote_are_read() {
     let database = golden("v1-rows.db").open();
-    let gas = Element {
-        meter: "ELS-12345678-3C-03".parse().unwrap(),
-        obis: "7-0:3.0.0*255".parse().unwrap(),
-    };
     let mut cubic = reading("M1", 1_795_435_200, "54.321");
-    cubic.element = gas.clone();
+    cubic.element = gas();
     cubic.quantity.unit = Unit::CubicMetre;
     let mut long = reading("M1", 1_795_435_200, "0");
     long.quantity.value = Decimal::new(-170_141_183_460_469_231_731_687_303_715_884_105_728, 5).unwrap();
@@ -105,7 +108,7 @@ fn rows_of_version_1_that_a_foreign_tool_wrote_are_read() {
     assert_eq!(page.readings, [cubic, long]);
     assert_eq!(page.damaged, []);
     let silent = Gap {
-        element: gas,
+        element: gas(),
         time: at(1_795_436_100),
         reason: GapReason::BusDown,
     };
@@ -114,4 +117,106 @@ fn rows_of_version_1_that_a_foreign_tool_wrote_are_read() {
     assert_eq!(known.unwrap(), Remembered::Replayed);
     let bundle = database.bundle().unwrap().unwrap();
     assert_eq!((bundle.version, bundle.content.as_slice()), (3, &b"grants"[..]));
+}
+
+#[test]
+fn empty_database_of_version_2_is_opened() {
+    let place = golden("v2-empty.db");
+    let database = place.open();
+    assert_eq!(all(&database), Page::default());
+    assert_eq!(database.pending(None).unwrap(), Pending::default());
+    database.register(&round([reading("M1", 900, "1")], [])).unwrap();
+    drop(database);
+    assert_eq!(all(&place.open()).readings, [reading("M1", 900, "1")]);
+}
+
+/// The readings that `make-v2.py` stores, in the order of their times.
+fn readings_of_version_2() -> Vec<Reading> {
+    let noon = 1_795_435_200;
+    let yesterday = noon / 86_400 * 86_400 - 86_400;
+    let gas = |time, mantissa| Reading {
+        element: gas(),
+        quantity: Quantity {
+            value: Decimal::new(mantissa, -3).unwrap(),
+            unit: Unit::CubicMetre,
+        },
+        ..reading("M1", time, "0")
+    };
+    let power = |time, mantissa, scaler, bits| {
+        let mut reading = reading("M1", time, "0");
+        reading.quantity.value = Decimal::new(mantissa, scaler).unwrap();
+        reading.status = Status::from_bits(bits);
+        reading
+    };
+    let mut readings: Vec<_> = (0..96)
+        .map(|quarter| gas(yesterday + 900 * quarter, i128::from(54_000 + 3 * quarter)))
+        .collect();
+    readings.push(gas(yesterday + 450, 54_001));
+    readings.push(power(yesterday, i128::MIN, 5, 0x8000_0003));
+    readings.push(power(yesterday + 1, i128::MAX, 5, 0x8000_0003));
+    for (second, mantissa) in [(2, 0), (3, -1), (4, 1 << 63)] {
+        readings.push(power(yesterday + second, mantissa, 0, 0));
+    }
+    readings.push(gas(noon, 54_321));
+    readings.push(power(noon, 7, 0, 0));
+    readings.sort_by_key(|reading| reading.time);
+    readings
+}
+
+#[test]
+fn rows_of_version_2_that_a_foreign_tool_wrote_are_read() {
+    let place = golden("v2-rows.db");
+    let database = place.open();
+    let check = |database: &Database| {
+        let page = all(database);
+        assert_eq!(page.readings, readings_of_version_2());
+        let [gap] = page.gaps.try_into().unwrap();
+        assert_eq!((gap.element, gap.reason), (gas(), GapReason::NotAvailable));
+        let lost = Damaged {
+            element: Some(element("M1")),
+            period: period(1_795_436_100, 1_795_436_101),
+        };
+        assert_eq!(page.damaged, [lost]);
+    };
+    check(&database);
+    let known = database.remember_request(&[0xab; 16], at(1_795_436_000), at(1_795_435_200));
+    assert_eq!(known.unwrap(), Remembered::Replayed);
+    assert_eq!(database.bundle().unwrap().unwrap().version, 3);
+    let [(number, message)] = database.pending(None).unwrap().messages.try_into().unwrap();
+    assert_eq!(
+        (number, message.id, message.content.as_slice()),
+        (7, [0x11; 16], &b"message"[..])
+    );
+    seal(&database, 1_795_435_200 + 86_400);
+    assert_eq!((rows(&database, "round"), rows(&database, "chunk")), (1, 5));
+    check(&database);
+}
+
+#[test]
+fn damage_of_version_1_stays_what_it_is_and_where_it_was() {
+    let place = golden("v1-rows.db");
+    let damages = [
+        "UPDATE reading SET mantissa = 1 WHERE element = 1",
+        "UPDATE element SET meter = 'M9' WHERE id = 2",
+        "INSERT INTO reading SELECT time, -5, mantissa, scaler, unit, status, crc FROM reading WHERE element = 1",
+        "INSERT INTO gap SELECT time, element, 'no-answer', 0 FROM reading WHERE element = 1",
+    ];
+    place.tamper(&damages.join(";"));
+    let database = place.open();
+    let page = all(&database);
+    assert_eq!((page.readings.len(), page.gaps.len()), (0, 1));
+    let lost = |element| Damaged {
+        element,
+        period: period(1_795_435_200, 1_795_435_201),
+    };
+    assert_eq!(page.damaged, [lost(Some(gas())), lost(None)]);
+    // The first value stays, even where it is lost.
+    let registered = database.register(&round(
+        [Reading {
+            element: gas(),
+            ..reading("M1", 1_795_435_200, "1")
+        }],
+        [],
+    ));
+    assert_eq!(registered.unwrap().kept, 1);
 }
