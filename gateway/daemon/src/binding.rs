@@ -23,8 +23,8 @@ pub(crate) struct BindingView {
     rows: Vec<RowView>,
     counters: Vec<CounterView>,
     parts: Vec<PartView>,
-    /// Whether space is kept aside for a full disk.
-    space_reserved: bool,
+    /// How much space is kept aside for a full disk, in bytes.
+    reserved_bytes: u64,
     /// What was put right at the last start.
     repairs: Vec<String>,
 }
@@ -113,7 +113,7 @@ impl BindingView {
             rows: rows.collect(),
             counters: counters.collect(),
             parts: parts.collect(),
-            space_reserved: report.is_space_reserved,
+            reserved_bytes: report.reserved_bytes,
             repairs: report.repairs.iter().map(ToString::to_string).collect(),
             ..Self::default()
         }
@@ -148,12 +148,11 @@ impl fmt::Display for BindingView {
                 None => writeln!(formatter)?,
             }
         }
-        let reserved = if self.space_reserved {
-            "yes"
-        } else {
-            "no: the disk is full"
-        };
-        writeln!(formatter, "space kept  {reserved}")?;
+        writeln!(
+            formatter,
+            "space kept  {} KiB for a full disk",
+            self.reserved_bytes / 1024
+        )?;
         for repair in &self.repairs {
             writeln!(formatter, "repaired    {repair}")?;
         }

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// The length of a block of most file systems in bytes.
+const BLOCK: usize = 4_096;
+
 /// A file or folder that could not be reached, read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be read or written", path.display())]
@@ -82,6 +85,34 @@ pub(crate) fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), F
         file.sync_all()?;
         step(&path)?;
         fs::rename(&temporary, &path)
+    };
+    write().map_err(FileError::at(&path))?;
+    sync(folder)
+}
+
+/// Lengthens a file to a length in bytes, or as far as the disk allows; it is made if there is none.
+///
+/// Every `content.len()` bytes of it are `content` again.
+pub(crate) fn lengthen(folder: &Path, name: &str, content: &[u8], length: u64) -> Result<(), FileError> {
+    let path = folder.join(name);
+    let write = || {
+        step(&path)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)?;
+        let mut missing = usize::try_from(length.saturating_sub(file.metadata()?.len())).unwrap_or(0);
+        // What is given out in blocks is asked for in blocks.
+        for block in content.chunks(BLOCK).cycle() {
+            let (block, _) = block.split_at_checked(missing).unwrap_or((block, &[]));
+            if block.is_empty() || file.write_all(block).is_err() {
+                break;
+            }
+            missing = missing.saturating_sub(block.len());
+        }
+        step(&path)?;
+        file.sync_all()
     };
     write().map_err(FileError::at(&path))?;
     sync(folder)
@@ -249,6 +280,18 @@ mod tests {
         ] {
             assert!(!error.is_full());
         }
+    }
+
+    #[test]
+    fn file_is_lengthened_and_never_shortened() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = || fs::read(folder.path().join("a")).unwrap();
+        for (length, expected) in [(3, 3), (10_000, 10_000), (5, 10_000)] {
+            lengthen(folder.path(), "a", &[7; 5_000], length).unwrap();
+            assert_eq!(content(), vec![7; expected]);
+        }
+        let error = lengthen(&folder.path().join("missing"), "a", b"x", 1).unwrap_err();
+        assert!(error.to_string().contains("missing/a"), "{error}");
     }
 
     #[test]

@@ -106,7 +106,9 @@ impl Bindings {
             .all(|part| !folder.join(part).exists());
         let mut repairs = Vec::new();
         let memory = Memory::open(&place, protection.otp.as_ref(), &mut repairs)?;
-        if !reserve::is_there(folder) && reserve::keep(folder) && !is_first {
+        let kept = reserve::kept(folder);
+        reserve::keep(folder);
+        if reserve::kept(folder) > kept && !is_first {
             repairs.push(Repair::ReserveMade);
         }
         Ok(Self {
@@ -181,7 +183,7 @@ impl Bindings {
                 rows: memory.rows()?,
                 counters: memory.counters(),
                 parts: memory.parts()?,
-                is_space_reserved: reserve::is_there(&self.place.folder),
+                reserved_bytes: reserve::kept(&self.place.folder),
                 repairs: self.repairs.clone(),
             })
         })

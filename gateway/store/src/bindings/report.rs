@@ -78,7 +78,7 @@ pub enum Repair {
     },
     /// The disk is full; the space that is kept aside was needed to open the bindings.
     ReserveUsed,
-    /// The space that is kept aside was not there, and was made again.
+    /// Less space was kept aside than should be, and more of it was.
     ReserveMade,
 }
 
@@ -108,8 +108,8 @@ pub struct Report {
     pub counters: Vec<(&'static str, u64)>,
     /// The parts: sled, both copies, and the fuses if there are any.
     pub parts: Vec<PartReport>,
-    /// Whether space is kept aside for a full disk.
-    pub is_space_reserved: bool,
+    /// How much space is kept aside for a full disk, in bytes; 2 MiB unless it is full already.
+    pub reserved_bytes: u64,
     /// What was put right when they were opened.
     pub repairs: Vec<Repair>,
 }

@@ -10,27 +10,23 @@ use crate::files::{self, FileError};
 
 /// The length of the file in bytes: sled's data, once more while they are rebuilt, both copies and
 /// what a file system adds (storage facts: 540 KiB of data at most for so few rows).
-pub(super) const BYTES: usize = 2 << 20;
+pub(super) const BYTES: u64 = 2 << 20;
 
 const NAME: &str = "reserve";
 
-/// Returns whether the space is kept aside.
-pub(super) fn is_there(folder: &Path) -> bool {
-    let length = std::fs::metadata(folder.join(NAME)).map(|file| file.len());
-    length.ok().and_then(|length| usize::try_from(length).ok()) == Some(BYTES)
+/// The bytes that do not compress before they repeat: file systems compress 128 KiB at most at a time.
+const NOISE: usize = 128 << 10;
+
+/// Returns how much space is kept aside, in bytes.
+pub(super) fn kept(folder: &Path) -> u64 {
+    std::fs::metadata(folder.join(NAME)).map_or(0, |file| file.len())
 }
 
-/// Keeps the space aside; returns whether there was enough.
-pub(super) fn keep(folder: &Path) -> bool {
-    if is_there(folder) {
-        return true;
+/// Keeps the space aside, or as much of it as there is; a disk that fails here is noticed elsewhere.
+pub(super) fn keep(folder: &Path) {
+    if kept(folder) < BYTES {
+        drop(files::lengthen(folder, NAME, &noise(), BYTES));
     }
-    let is_kept = files::replace(folder, NAME, &noise()).is_ok();
-    if !is_kept {
-        // Half a reserve is none, and whoever filled the disk may need the space; it is made next time.
-        drop(files::remove(folder, "reserve.tmp"));
-    }
-    is_kept
 }
 
 /// Gives the space up; returns whether there was any.
@@ -40,9 +36,9 @@ pub(super) fn give_up(folder: &Path) -> Result<bool, FileError> {
 
 /// Returns bytes that do not compress, always the same: Marsaglia's xorshift64.
 fn noise() -> Vec<u8> {
-    let mut noise = Vec::with_capacity(BYTES);
+    let mut noise = Vec::with_capacity(NOISE);
     let mut word: u64 = 0x9e37_79b9_7f4a_7c15;
-    while noise.len() < BYTES {
+    while noise.len() < NOISE {
         word ^= word << 13;
         word ^= word >> 7;
         word ^= word << 17;
@@ -60,15 +56,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         for _ in 0..2 {
-            assert!(!is_there(folder));
-            assert!(keep(folder) && keep(folder));
-            assert!(is_there(folder));
+            assert_eq!(kept(folder), 0);
+            keep(folder);
+            keep(folder);
+            assert_eq!(kept(folder), BYTES);
             assert!(give_up(folder).unwrap());
             assert!(!give_up(folder).unwrap());
         }
-        std::fs::write(folder.join(NAME), "half").unwrap();
-        assert!(!is_there(folder));
-        assert!(keep(folder));
-        assert!(!keep(&folder.join("missing")));
+        std::fs::write(folder.join(NAME), "some").unwrap();
+        assert_eq!(kept(folder), 4);
+        keep(folder);
+        assert_eq!(kept(folder), BYTES);
+        keep(&folder.join("missing"));
     }
 }

@@ -1,8 +1,13 @@
 //! Burning, and everything that can go wrong with what was burned.
 
+mod cuts;
 mod damage;
+mod full;
+mod fuses;
+mod golden;
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::row::{NO_LINK, Row};
 use super::*;
@@ -194,6 +199,19 @@ fn deleted_data_are_never_unbound() {
         fs::remove_file(folder.path().join(copy)).unwrap();
         assert_eq!(repaired(folder.path()), [renewed(copy, Health::Missing)]);
     }
+}
+
+#[test]
+fn damaged_snapshot_of_sled_is_set_aside() {
+    let folder = bound();
+    drop(open(folder.path()).unwrap());
+    for path in files::entries(&folder.path().join("sled")).unwrap() {
+        if path.to_string_lossy().contains("snap.") {
+            fs::write(path, [0xff; 64]).unwrap();
+        }
+    }
+    assert_eq!(repaired(folder.path()), [Repair::SnapshotsSetAside]);
+    assert_eq!(files::entries(&folder.path().join("set-aside")).unwrap().len(), 1);
 }
 
 #[test]
@@ -453,7 +471,7 @@ fn report_shows_rows_and_parts_and_no_secret() {
     bindings.burn_tamper("x", now()).unwrap();
     let report = bindings.report().unwrap();
     assert_eq!(report.strength, Strength::Files);
-    assert!(report.is_space_reserved);
+    assert_eq!(report.reserved_bytes, reserve::BYTES);
     let rows: Vec<_> = report
         .rows
         .iter()
