@@ -5,9 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The length of a block of most file systems in bytes.
-const BLOCK: usize = 4_096;
-
 /// A file or folder that could not be reached, read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be read or written", path.display())]
@@ -103,13 +100,13 @@ pub(crate) fn lengthen(folder: &Path, name: &str, content: &[u8], length: u64) -
             .mode(0o600)
             .open(&path)?;
         let mut missing = usize::try_from(length.saturating_sub(file.metadata()?.len())).unwrap_or(0);
-        // What is given out in blocks is asked for in blocks.
-        for block in content.chunks(BLOCK).cycle() {
-            let (block, _) = block.split_at_checked(missing).unwrap_or((block, &[]));
-            if block.is_empty() || file.write_all(block).is_err() {
+        while missing > 0 {
+            let (content, _) = content.split_at_checked(missing).unwrap_or((content, &[]));
+            // On a full disk the last write is cut off where the space ends.
+            if content.is_empty() || file.write_all(content).is_err() {
                 break;
             }
-            missing = missing.saturating_sub(block.len());
+            missing = missing.saturating_sub(content.len());
         }
         step(&path)?;
         file.sync_all()
