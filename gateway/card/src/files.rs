@@ -23,7 +23,7 @@ pub enum FileId {
     CertificateTls,
     /// The trust centre's contact: see [`Contact`].
     Contact,
-    /// Whom the card is bound to: see [`BindingFile`]. Never holds the pairing secret.
+    /// Whom the card is bound to, and whether that gateway has confirmed. Never holds the pairing secret.
     Binding,
     /// The suppliers that the TSM has unlocked: see [`Suppliers`].
     Suppliers,
