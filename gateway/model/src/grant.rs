@@ -14,7 +14,7 @@ use crate::{Element, ElementPattern, Fingerprint, Period, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// A name for the rule, unique in its bundle; a refusal and the consumer's log quote it.
+    /// A name for the rule, unique among the supplier's grants; a refusal quotes it.
     pub id: String,
     /// The supplier, by the fingerprint of its SIG certificate.
     pub supplier: Fingerprint,
