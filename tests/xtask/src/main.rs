@@ -1,9 +1,10 @@
-//! The chores of the project, in Rust: `cargo demo` and `cargo verify`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify` and `cargo xtask bench`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test. Both install
 //! the system packages that they lack, and build with the same flags, so that neither undoes the
 //! other's work. Nothing here is part of the product.
 
+mod bench;
 mod build;
 mod demo;
 mod error;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Chore {
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
+    /// Measures figures that have a limit and prints them beside it: `bench store`.
+    Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let arguments = without_separator(std::env::args_os().collect());
     let done = match Arguments::parse_from(arguments).chore {
         Chore::Demo(options) => demo::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),
     };
     match done {
@@ -93,5 +97,12 @@ mod tests {
             assert!(matches!(parsed.unwrap().chore, Chore::Demo(_)), "{line}");
         }
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_a_bench_are_its_own() {
+        let parsed = Arguments::try_parse_from(["xtask", "bench", "store", "--short"]);
+        assert!(matches!(parsed.unwrap().chore, Chore::Bench(_)));
+        assert!(Arguments::try_parse_from(["xtask", "bench"]).is_err());
     }
 }

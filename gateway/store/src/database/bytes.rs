@@ -7,6 +7,10 @@
 /// The greatest number of bytes of a number of 128 bits.
 const MAX_BYTES: u32 = 19;
 
+/// The greatest number of bytes, and of their bits, that fit 64 bits.
+const SHORT_BYTES: u32 = 9;
+const SHORT_BITS: u32 = 63;
+
 /// Appends an unsigned number.
 pub(super) fn push(bytes: &mut Vec<u8>, number: u128) {
     let mut rest = number;
@@ -48,8 +52,24 @@ impl<'a> Reader<'a> {
 
     /// Takes an unsigned number; `None` if it has more than 128 bits or breaks off.
     pub(super) fn number(&mut self) -> Option<u128> {
-        let mut number = 0u128;
-        for index in 0..MAX_BYTES {
+        // Nearly all numbers are short: 9 groups fit 63 bits.
+        let mut number = 0u64;
+        let mut shift = 0u32;
+        while shift < SHORT_BITS {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f).wrapping_shl(shift);
+            if byte & 0x80 == 0 {
+                return Some(u128::from(number));
+            }
+            shift = shift.saturating_add(7);
+        }
+        self.long_number(u128::from(number))
+    }
+
+    /// Takes what follows the first 63 bits of a number.
+    fn long_number(&mut self, low: u128) -> Option<u128> {
+        let mut number = low;
+        for index in SHORT_BYTES..MAX_BYTES {
             let byte = self.byte()?;
             let shift = index.checked_mul(7)?;
             let group = u128::from(byte & 0x7f);

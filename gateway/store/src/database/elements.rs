@@ -21,7 +21,8 @@ use super::keys::LAST_ELEMENT;
 #[derive(Debug, Default)]
 pub(super) struct Elements {
     ids: BTreeMap<Element, u32>,
-    names: BTreeMap<u32, Element>,
+    /// By rising number.
+    names: Vec<(u32, Element)>,
     damaged: usize,
     greatest: u32,
 }
@@ -51,7 +52,7 @@ impl Elements {
             .query_row("SELECT greatest, crc FROM element_count", [], read_count)
             .optional()?
             .flatten();
-        let found = elements.names.keys().next_back().copied().unwrap_or(0);
+        let found = elements.names.last().map_or(0, |(id, _)| *id);
         elements.greatest = match stored {
             Some(stored) => found.max(stored),
             None if any => found.saturating_add(Self::SPARE),
@@ -89,8 +90,17 @@ impl Elements {
         self.ids.iter().map(|(element, id)| (element, *id))
     }
 
+    /// Returns the element with a number.
     pub(super) fn name(&self, id: u32) -> Option<&Element> {
-        self.names.get(&id)
+        // Numbers begin at 1 and nearly always leave none out: this is asked for every reading that is read.
+        let guess = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
+        match guess.and_then(|guess| self.names.get(guess)) {
+            Some((found, element)) if *found == id => Some(element),
+            _ => {
+                let place = self.names.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+                self.names.get(place).map(|(_, element)| element)
+            }
+        }
     }
 
     /// Returns the numbers and names of the elements that match.
@@ -112,7 +122,8 @@ impl Elements {
 
     fn add(&mut self, id: u32, element: Element) {
         self.ids.insert(element.clone(), id);
-        self.names.insert(id, element);
+        let place = self.names.partition_point(|(known, _)| *known < id);
+        self.names.insert(place, (id, element));
     }
 }
 

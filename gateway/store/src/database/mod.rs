@@ -55,7 +55,7 @@ const WAL_PAGES: i64 = 250;
 const WAL_BYTES: i64 = 2 << 20;
 
 /// SQLite's page cache in kibibytes; the gateway's memory is small.
-const CACHE_KIB: i64 = 2_048;
+const CACHE_KIB: i64 = 1_024;
 
 /// The database of one gateway.
 #[derive(Debug)]

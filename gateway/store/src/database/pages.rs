@@ -14,11 +14,13 @@ use super::{Damaged, DatabaseError, Inner, Latest, Page, chunk, part};
 /// Up to so many elements are looked up one by one; for more, a day's chunks are read in a row.
 const LOOKUPS: usize = 16;
 
-/// How many points more than a page holds are collected before the surplus is thrown away.
-const SURPLUS: usize = 8_192;
+/// How many points a page may have beyond its limit, if it ends with a day then: a day that is read once is read
+/// for one page. It holds a day of 250 elements at quarter hours.
+const SURPLUS: usize = 16_384;
 
 impl Inner {
-    /// Collects a page; it ends behind the time that brings it to `limit` points.
+    /// Collects a page; it ends with the day that brings it to `limit` points, or, if that is too much, behind the
+    /// time that does.
     pub(super) fn page(
         &self,
         elements: &ElementPattern,
@@ -35,10 +37,11 @@ impl Inner {
             }
             self.collect_chunks(day, &wanted, &mut collector)?;
             self.collect_rounds(day, &wanted, &mut collector)?;
+            from = day.next();
             if collector.is_full() {
+                collector.end_with(from);
                 break;
             }
-            from = day.next();
         }
         Ok(collector.finish(&self.elements))
     }
@@ -188,8 +191,9 @@ impl Collector {
             return;
         }
         self.points.push(point);
-        if self.points.len() >= self.limit.saturating_add(SURPLUS) {
-            self.shorten();
+        if self.points.len() > self.limit.saturating_add(SURPLUS) {
+            self.order();
+            self.cut();
         }
     }
 
@@ -200,12 +204,16 @@ impl Collector {
         }));
     }
 
-    /// Orders the points, keeps the one of several that counts, and ends the page where it is full.
-    fn shorten(&mut self) {
+    /// Orders the points, and keeps the one of several that counts.
+    fn order(&mut self) {
         // The sort is stable: of two that count the same, the one that came first stays.
         self.points
             .sort_by_key(|point| (point.time, point.element, point.kind.rank()));
         self.points.dedup_by_key(|point| (point.time, point.element));
+    }
+
+    /// Ends the page behind the time that brings it to the limit.
+    fn cut(&mut self) {
         if let Some(last) = self.limit.checked_sub(1).and_then(|last| self.points.get(last)) {
             self.end = last.time.saturating_add(1).min(self.end);
             let kept = self.points.partition_point(|point| point.time < self.end);
@@ -213,19 +221,28 @@ impl Collector {
         }
     }
 
-    fn is_full(&mut self) -> bool {
-        if self.points.len() >= self.limit {
-            self.shorten();
-        }
+    const fn is_full(&self) -> bool {
         self.points.len() >= self.limit
     }
 
+    /// Ends the page before a day, all days before which were collected.
+    fn end_with(&mut self, day: Day) {
+        self.end = self.end.min(day.start());
+    }
+
     fn finish(mut self, elements: &Elements) -> Page {
-        self.shorten();
+        self.order();
         let end = Timestamp::from_unix_seconds(self.end).unwrap_or_else(|_| self.period.to());
+        let gaps = self
+            .points
+            .iter()
+            .filter(|point| matches!(point.kind, Kind::Gap(_)))
+            .count();
         let mut page = Page {
+            readings: Vec::with_capacity(self.points.len().saturating_sub(gaps)),
+            gaps: Vec::with_capacity(gaps),
+            damaged: Vec::new(),
             rest: Period::new(end, self.period.to()).ok(),
-            ..Page::default()
         };
         let period = Period::new(self.period.from(), end).unwrap_or(self.period);
         for damaged in &self.damaged {

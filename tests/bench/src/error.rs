@@ -1,0 +1,76 @@
+//! Why a bench could not be run.
+
+use std::path::{Path, PathBuf};
+
+/// The reason why a bench could not be run, or what it found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BenchError {
+    /// A file could not be read or written.
+    #[error("{} could not be read or written", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program could not be started.
+    #[error("{program} could not be started")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program failed.
+    #[error("{program} failed: {said}")]
+    Program {
+        /// The program.
+        program: String,
+        /// What it said.
+        said: String,
+    },
+    /// A step printed no result.
+    #[error("the step {step} printed no result")]
+    Step {
+        /// The step.
+        step: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store could not be opened or read.
+    #[error("the store failed")]
+    Store(#[from] store::DatabaseError),
+    /// The store did not take a round.
+    #[error("the store took no round")]
+    Register(#[from] store::RegisterError),
+    /// SQLite failed.
+    #[error("SQLite failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// An engine gave back something else than was put in.
+    #[error("{engine} gave back {found}, and {expected} were put in")]
+    Content {
+        /// The engine.
+        engine: String,
+        /// What should have come.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// The output is gone.
+    #[error("the output is gone")]
+    Output(#[source] std::io::Error),
+    /// A figure is above its limit.
+    #[error("above the limit: {0}")]
+    AboveLimit(String),
+}
+
+impl BenchError {
+    /// Builds the error for a file, for use with `map_err`.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::File { path, source }
+    }
+}

@@ -1,0 +1,69 @@
+//! Benches: figures that have a limit, measured and printed beside it.
+//!
+//! `cargo xtask bench store` builds and runs this. It is a program of its own, outside the default
+//! members, because it may name the database's engine for comparison and nothing else may.
+
+mod error;
+mod store;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Figures that have a limit.
+#[derive(Debug, Parser)]
+#[command(name = "bench", bin_name = "cargo xtask bench")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Disk, flash, time and memory of the readings, beside SQLite with one row for each reading.
+    Store(store::Options),
+    /// A step of a bench in a process of its own.
+    #[command(hide = true)]
+    Step(store::StepOptions),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().bench {
+        Bench::Store(options) => store::run(&options),
+        Bench::Step(options) => store::run_step(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the error and all that it came from, once.
+#[expect(
+    clippy::print_stderr,
+    reason = "a command-line tool tells its failure on standard error"
+)]
+fn report(error: &error::BenchError) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: builds the benches and runs one.
+
+use clap::Args;
+
+use crate::build::{cargo, run_step};
+use crate::error::XtaskError;
+
+/// Which bench, and its options.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The bench and its options, such as `store --short`; `--help` names them.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "BENCH"
+    )]
+    arguments: Vec<String>,
+}
+
+/// Builds as the product is built, and runs the bench.
+///
+/// # Errors
+///
+/// [`XtaskError::Start`] if cargo cannot be started, [`XtaskError::Step`] if the bench fails or a figure is above its
+/// limit; the bench has said which.
+pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
+    let mut command = cargo(&["run", "--quiet", "--release", "--package", "bench", "--"]);
+    run_step("bench", command.args(&options.arguments))
+}
