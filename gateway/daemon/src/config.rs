@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) otp: Option<OtpPlace>,
     /// How often elements are registered for good.
     pub(crate) registration_period: Span,
+    /// How long readings are kept.
+    pub(crate) history: Span,
     /// Where the card is.
     pub(crate) card: CardSlot,
     /// The Unix socket for the command line.
@@ -98,6 +100,7 @@ impl Config {
         Ok(Self {
             data: document.data,
             otp: document.store.otp()?,
+            history: document.store.history()?,
             device_key: document.store.device_key,
             registration_period: document::check_period(document.registration_period)?,
             card: document.card.slot()?,
@@ -165,6 +168,7 @@ impl fmt::Display for Config {
             )?;
         }
         writeln!(formatter, "registration period  {}", self.registration_period)?;
+        writeln!(formatter, "history              {}", self.history)?;
         match &self.card {
             CardSlot::None => writeln!(formatter, "card                 none")?,
             #[cfg(feature = "soft-card")]
@@ -254,6 +258,8 @@ pub(crate) enum Fault {
         #[source]
         source: Box<modbus::ProfileError>,
     },
+    #[error("store.history: readings are kept for a day (P1D) at least")]
+    HistoryTooShort { at: usize },
     #[error("store.otp: the offset is a multiple of 4 bytes, the length of a fuse word")]
     OtpOffset { at: usize },
     #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
@@ -280,6 +286,7 @@ impl Fault {
             | Self::ModbusMeter { at }
             | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }
+            | Self::HistoryTooShort { at }
             | Self::OtpOffset { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]

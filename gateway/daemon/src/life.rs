@@ -21,7 +21,7 @@ use crate::binding::BindingSource;
 use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::local::{control, web};
-use crate::metering::{self, MeterView, Registrar, RegistrationFailed};
+use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::report::Chain;
 use crate::status::StatusSource;
 use crate::wan::{self, Exchange};
@@ -57,6 +57,9 @@ pub(crate) enum LifeError {
     /// Readings could not be registered.
     #[error(transparent)]
     Registration(#[from] RegistrationFailed),
+    /// The history could not be sealed or forgotten.
+    #[error(transparent)]
+    History(#[from] HistoryFailed),
     /// A task has ended that should not have.
     #[error("the task {task} has ended by itself")]
     TaskEnded {
@@ -198,7 +201,7 @@ async fn live(
     }
 }
 
-/// Starts the buses, the grid and the registrar; returns the view of the meters.
+/// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters.
 fn start_metering(
     config: &Config,
     store: &Arc<Store>,
@@ -225,6 +228,8 @@ fn start_metering(
     }
     let registering = registrar.run(reports, misses, stop.clone());
     tasks.spawn(async move { Ok(registering.await.map(|()| "registrar")?) });
+    let keeping = metering::keep_the_history(Arc::clone(store), config.history, stop.clone());
+    tasks.spawn(async move { Ok(keeping.await.map(|()| "history")?) });
     meters
 }
 

@@ -50,7 +50,14 @@ pub(super) fn check_period(period: Option<Spanned<Span>>) -> Result<Span, Fault>
 pub(super) struct StoreSection {
     pub(super) device_key: Option<PathBuf>,
     pub(super) otp: Option<Spanned<OtpSection>>,
+    history: Option<Spanned<Span>>,
 }
+
+/// How long readings are kept unless the file says otherwise: 24 months.
+const DEFAULT_HISTORY: Span = match Span::from_seconds(730 * Span::DAY.seconds()) {
+    Some(history) => history,
+    None => Span::DAY,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +111,17 @@ pub(super) struct MeterSection {
 }
 
 impl StoreSection {
+    /// Returns how long readings are kept: as the file says, else 24 months.
+    pub(super) fn history(&self) -> Result<Span, Fault> {
+        match &self.history {
+            None => Ok(DEFAULT_HISTORY),
+            Some(history) if *history.get_ref() >= Span::DAY => Ok(*history.get_ref()),
+            Some(history) => Err(Fault::HistoryTooShort {
+                at: history.span().start,
+            }),
+        }
+    }
+
     pub(super) fn otp(&self) -> Result<Option<OtpPlace>, Fault> {
         let Some(section) = &self.otp else {
             return Ok(None);

@@ -25,6 +25,7 @@ fn fault(text: &str) -> (usize, String) {
 fn the_sample_is_a_valid_configuration() {
     let config = Config::parse(include_str!("../../smgw.toml")).unwrap();
     assert_eq!(config.registration_period, Span::QUARTER_HOUR);
+    assert_eq!(config.history.to_string(), "P730D");
 }
 
 #[test]
@@ -171,4 +172,18 @@ fn a_file_that_is_too_large_is_refused() {
     for path in [file.path(), Path::new("/dev/zero")] {
         assert!(matches!(Config::read(path), Err(ConfigError::TooLarge { .. })));
     }
+}
+
+#[test]
+fn history_is_24_months_unless_the_file_says_otherwise() {
+    let history = |text: &str| Config::parse(text).unwrap().history.to_string();
+    assert_eq!(history(GOOD), "P730D");
+    let with = |value: &str| GOOD.replace("[control]", &format!("[store]\nhistory = {value}\n[control]"));
+    assert_eq!(history(&with("\"P30D\"")), "P30D");
+    let (line, message) = fault(&with("\"PT23H\""));
+    assert_eq!(line, 6);
+    assert!(message.contains("a day (P1D) at least"), "{message}");
+    let (line, message) = fault(&with("730"));
+    assert_eq!(line, 6);
+    assert!(message.contains("invalid type"), "{message}");
 }

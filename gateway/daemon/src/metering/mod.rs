@@ -5,11 +5,13 @@
 //! fails stops the daemon, since nothing may be served that was not kept.
 
 mod grid;
+mod history;
 mod registrar;
 mod round;
 mod view;
 
 pub(crate) use grid::keep_the_grid;
+pub(crate) use history::{HistoryFailed, keep_the_history};
 pub(crate) use registrar::{Registrar, RegistrationFailed};
 pub(crate) use view::MeterView;
 #[cfg(test)]

@@ -14,21 +14,34 @@ use super::{Damaged, DatabaseError, Inner, Latest, Page, chunk, part};
 /// Up to so many elements are looked up one by one; for more, a day's chunks are read in a row.
 const LOOKUPS: usize = 16;
 
-/// How many points a page may have beyond its limit, if it ends with a day then: a day that is read once is read
-/// for one page. It holds a day of 250 elements at quarter hours.
-const SURPLUS: usize = 16_384;
+/// How much a page holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageSize {
+    /// The number of points behind which a page ends, with that day or with that time.
+    pub(super) limit: usize,
+    /// How many more it may have if it ends with the day then, so that no day is read for two pages.
+    pub(super) surplus: usize,
+}
+
+impl PageSize {
+    /// Some 3 MB in memory, and a day of 250 elements at quarter hours.
+    pub(super) const USUAL: Self = Self {
+        limit: 8_192,
+        surplus: 16_384,
+    };
+}
 
 impl Inner {
-    /// Collects a page; it ends with the day that brings it to `limit` points, or, if that is too much, behind the
+    /// Collects a page; it ends with the day that brings it to its limit, or, if that is too much, behind the
     /// time that does.
     pub(super) fn page(
         &self,
         elements: &ElementPattern,
         period: Period,
-        limit: usize,
+        size: PageSize,
     ) -> Result<Page, DatabaseError> {
         let wanted = self.elements.matching(elements);
-        let mut collector = Collector::new(period, limit);
+        let mut collector = Collector::new(period, size);
         let mut from = Day::of(period.from().unix_seconds());
         // Each round of the loop is a day further on, and the period has an end.
         while let Some(day) = points::next_day(&self.connection, from)? {
@@ -169,18 +182,18 @@ struct Collector {
     from: i64,
     /// The page ends before this time; what is earlier is complete.
     end: i64,
-    limit: usize,
+    size: PageSize,
     points: Vec<Point>,
     damaged: Vec<Damaged>,
 }
 
 impl Collector {
-    fn new(period: Period, limit: usize) -> Self {
+    fn new(period: Period, size: PageSize) -> Self {
         Self {
             period,
             from: period.from().unix_seconds(),
             end: period.to().unix_seconds(),
-            limit,
+            size,
             points: Vec::new(),
             damaged: Vec::new(),
         }
@@ -191,7 +204,7 @@ impl Collector {
             return;
         }
         self.points.push(point);
-        if self.points.len() > self.limit.saturating_add(SURPLUS) {
+        if self.points.len() > self.size.limit.saturating_add(self.size.surplus) {
             self.order();
             self.cut();
         }
@@ -214,7 +227,8 @@ impl Collector {
 
     /// Ends the page behind the time that brings it to the limit.
     fn cut(&mut self) {
-        if let Some(last) = self.limit.checked_sub(1).and_then(|last| self.points.get(last)) {
+        let last = self.size.limit.checked_sub(1);
+        if let Some(last) = last.and_then(|last| self.points.get(last)) {
             self.end = last.time.saturating_add(1).min(self.end);
             let kept = self.points.partition_point(|point| point.time < self.end);
             self.points.truncate(kept);
@@ -222,7 +236,7 @@ impl Collector {
     }
 
     const fn is_full(&self) -> bool {
-        self.points.len() >= self.limit
+        self.points.len() >= self.size.limit
     }
 
     /// Ends the page before a day, all days before which were collected.

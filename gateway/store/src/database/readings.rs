@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::elements::{Elements, NewElements};
 use super::keys::{Day, LAST_ROUND_PART, round_key};
 use super::outbox::{self, Occupancy};
+use super::pages::PageSize;
 use super::part::Part;
 use super::point::Point;
 use super::points;
@@ -15,9 +16,6 @@ use super::{Database, DatabaseError, Inner, OutboxError, OutboxMessage};
 
 /// The greatest number of rows in a round: every element once.
 const MAX_ROUND: usize = Elements::MAX;
-
-/// The number of readings behind which a page ends: some 1 MB in memory.
-const PAGE_ROWS: usize = 8_192;
 
 /// What one poll of the meters gave for one point of the grid.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -138,7 +136,7 @@ impl Database {
     ///
     /// [`DatabaseError`] if the database cannot be read.
     pub fn readings(&self, elements: &ElementPattern, period: Period) -> Result<Page, DatabaseError> {
-        self.lock().page(elements, period, PAGE_ROWS)
+        self.lock().page(elements, period, PageSize::USUAL)
     }
 
     /// Returns the latest reading of each element. One that was silent for very long may be absent

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::elements::Elements as ElementTable;
 use super::keys::round_key;
+use super::pages::PageSize;
 use super::*;
 use crate::crash::copy_folder;
 

@@ -42,6 +42,7 @@ proptest! {
         from in time(),
         length in prop_oneof![1i64..10, 1i64..400_000],
         limit in 1usize..10,
+        surplus in 0usize..10,
     ) {
         let mut place = Place::new();
         let mut database = Some(place.open());
@@ -114,7 +115,7 @@ proptest! {
         let mut paged = Vec::new();
         let mut rest = Some(always());
         while let Some(period) = rest {
-            let page = database.lock().page(&ElementPattern::ANY, period, limit).unwrap();
+            let page = database.lock().page(&ElementPattern::ANY, period, PageSize { limit, surplus }).unwrap();
             paged.extend(page.readings);
             rest = page.rest;
         }

@@ -110,12 +110,15 @@ fn long_answer_comes_in_pages_that_miss_nothing() {
     database
         .register(&round(expected.0.clone(), expected.1.clone()))
         .unwrap();
-    for limit in [1, 2, 3, 7, 100] {
+    for (limit, surplus) in [(1, 0), (2, 0), (3, 0), (7, 0), (7, 10), (100, 0), (7, 100)] {
         let mut found = (Vec::new(), Vec::new());
         let mut rest = Some(period(0, 100));
         while let Some(period) = rest {
-            let page = database.lock().page(&ElementPattern::ANY, period, limit).unwrap();
-            assert!(page.readings.len() < limit + 3 && page.gaps.len() < limit + 3);
+            let page = database
+                .lock()
+                .page(&ElementPattern::ANY, period, PageSize { limit, surplus })
+                .unwrap();
+            assert!(page.readings.len() + page.gaps.len() < limit + surplus.max(3));
             found.0.extend(page.readings);
             found.1.extend(page.gaps);
             rest = page.rest;
@@ -123,7 +126,7 @@ fn long_answer_comes_in_pages_that_miss_nothing() {
         found
             .0
             .sort_by_key(|reading| (reading.time, reading.element.clone()));
-        assert!(found == expected, "{limit}");
+        assert!(found == expected, "{limit} {surplus}");
     }
 }
 

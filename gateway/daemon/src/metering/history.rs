@@ -1,0 +1,181 @@
+//! The history: days that are past are sealed, and what is older than the policy wants is forgotten.
+//!
+//! The work is done in small steps with rests between them, on a blocking thread. A round that comes meanwhile
+//! waits for one step at most, which takes milliseconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Span, Timestamp};
+use store::{DatabaseError, Store};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::report::Chain;
+
+/// How long after its end a day is sealed: until then the last rounds have come in, also those of a slow bus.
+const GRACE_SECONDS: u32 = 3_600;
+
+/// How long to wait when everything is done; a day is sealed soon enough after its hour of grace.
+const BETWEEN_RUNS: Duration = Duration::from_secs(600);
+
+/// How long to rest between two steps, so that whoever waits for the store comes first.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+
+/// The most steps of a run: years of history, or a fault that repeats itself; then there is a long rest.
+const MAX_STEPS: usize = 100_000;
+
+/// The reason why the history is not looked after any more, and the daemon stops.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HistoryFailed {
+    /// The store failed.
+    #[error("the history could not be sealed or forgotten")]
+    Store(#[from] DatabaseError),
+    /// The thread that wrote to the store has panicked.
+    #[error("the store's thread has failed")]
+    Thread(#[from] JoinError),
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There may be more to do.
+    More,
+    /// Everything is done.
+    Done,
+    /// The disk is full; nothing was done.
+    Full,
+}
+
+/// Looks after the history until it is stopped, or until the store fails.
+pub(crate) async fn keep_the_history(
+    store: Arc<Store>,
+    history: Span,
+    stop: CancellationToken,
+) -> Result<(), HistoryFailed> {
+    loop {
+        for _ in 0..MAX_STEPS {
+            let store = Arc::clone(&store);
+            let step = tokio::task::spawn_blocking(move || step(&store, history, clock::now())).await??;
+            if step != Step::More || rest(BETWEEN_STEPS, &stop).await {
+                break;
+            }
+        }
+        if rest(BETWEEN_RUNS, &stop).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Rests, and returns whether it is time to stop.
+async fn rest(duration: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => true,
+        () = tokio::time::sleep(duration) => false,
+    }
+}
+
+/// Forgets first: that makes the room that sealing needs.
+fn step(store: &Store, history: Span, now: Timestamp) -> Result<Step, DatabaseError> {
+    let grace = Span::from_seconds(GRACE_SECONDS);
+    let before = grace.map_or(now, |grace| now.saturating_sub(grace));
+    let done = store.database().forget(history, now).and_then(|forgotten| {
+        if forgotten.more {
+            tracing::debug!(rows = forgotten.rows, "history forgotten");
+            return Ok(Step::More);
+        }
+        let sealed = store.database().seal_days(before)?;
+        if sealed.points > 0 {
+            tracing::debug!(points = sealed.points, chunks = sealed.chunks, "history sealed");
+        }
+        Ok(if sealed.more { Step::More } else { Step::Done })
+    });
+    match done {
+        // Nothing was confirmed to anybody, and nothing has changed: the rounds stay as they are.
+        Err(error @ DatabaseError::Full) => {
+            tracing::warn!("the history is not sealed: {}", Chain(&error));
+            Ok(Step::Full)
+        }
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use model::{Element, ElementPattern, Period, Quantity, Reading, Status, Unit};
+    use store::{DeviceKey, Protection, Round};
+
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    fn round(seconds: i64) -> Round {
+        Round {
+            readings: vec![Reading {
+                element: Element {
+                    meter: "M1".parse().unwrap(),
+                    obis: "7-0:3.0.0*255".parse().unwrap(),
+                },
+                time: at(seconds),
+                quantity: Quantity {
+                    value: "1.5".parse().unwrap(),
+                    unit: Unit::CubicMetre,
+                },
+                status: Status::GOOD,
+            }],
+            gaps: Vec::new(),
+        }
+    }
+
+    fn open(folder: &Path) -> Store {
+        let key = DeviceKey::read_or_make(folder, [7; DeviceKey::LENGTH].into()).unwrap();
+        Store::open(folder, Ok(Protection { key, otp: None })).unwrap()
+    }
+
+    fn times(store: &Store) -> Vec<i64> {
+        let period = Period::new(at(0), at(1_000 * DAY)).unwrap();
+        let page = store.database().readings(&ElementPattern::ANY, period).unwrap();
+        let times = page.readings.iter().map(|reading| reading.time.unix_seconds());
+        times.collect()
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_and_what_is_past_is_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for day in 0..6 {
+            store.database().register(&round(day * DAY)).unwrap();
+        }
+        let history = Span::from_seconds(3 * 86_400).unwrap();
+        let now = at(5 * DAY + 100);
+        let mut steps = 0;
+        while step(&store, history, now).unwrap() == Step::More {
+            steps += 1;
+        }
+        // Two days are forgotten and two are sealed; the one that has just ended waits for its hour of grace.
+        assert_eq!(steps, 2 + 2);
+        assert_eq!(times(&store), [2, 3, 4, 5].map(|day| day * DAY));
+        assert_eq!(store.database().seal_days(at(5 * DAY)).unwrap().points, 1);
+    }
+
+    #[tokio::test]
+    async fn task_ends_behind_the_step_in_which_it_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(folder.path()));
+        store.database().register(&round(DAY)).unwrap();
+        store.database().register(&round(3 * DAY)).unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        keep_the_history(Arc::clone(&store), Span::DAY, stop)
+            .await
+            .unwrap();
+        assert_eq!(times(&store), [3 * DAY]);
+    }
+}
