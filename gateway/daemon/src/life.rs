@@ -22,6 +22,7 @@ use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::local::{control, web};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
+use crate::mounts::{self, Finding};
 use crate::report::Chain;
 use crate::status::StatusSource;
 use crate::wan::{self, Exchange};
@@ -87,11 +88,12 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         .build()
         .map_err(LifeError::System)?;
     let store = Arc::new(open_store(&config)?);
+    let findings = mounts::examine(&config.data);
     // What can fail and be mended comes first; a card that is bound stays bound.
     let doors = runtime.block_on(Doors::open(&config))?;
     let (card, standing, custodian) =
         Custodian::start(config.card.clone(), Arc::clone(&store)).map_err(LifeError::System)?;
-    let outcome = runtime.block_on(live(config, doors, store, card, standing));
+    let outcome = runtime.block_on(live(config, doors, store, card, standing, findings.into()));
     stop(runtime, custodian);
     outcome
 }
@@ -153,6 +155,7 @@ async fn live(
     store: Arc<Store>,
     card: CardHandle,
     standing: watch::Receiver<Standing>,
+    findings: Arc<[Finding]>,
 ) -> Result<(), LifeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(LifeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LifeError::System)?;
@@ -166,6 +169,7 @@ async fn live(
         registration_period: config.registration_period,
         web: address(&doors.web),
         wan: address(&doors.wan),
+        findings,
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
     let bindings = BindingSource {

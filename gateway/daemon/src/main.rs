@@ -8,6 +8,7 @@ mod config;
 mod life;
 mod local;
 mod metering;
+mod mounts;
 mod random;
 mod report;
 mod status;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use model::{CardId, GatewayState, Span};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::card::{SOFT_CARD, Standing};
 use crate::metering::MeterView;
+use crate::mounts::Finding;
 
 /// Everything that a status says. The schema is additive within its version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub(crate) struct Status {
     pub(crate) web: Option<String>,
     pub(crate) wan: Option<SocketAddr>,
     pub(crate) registration_period: Span,
+    /// What is wrong with the device and does not stop it.
+    #[serde(default)]
+    pub(crate) findings: Vec<Finding>,
     /// The memory that the daemon has in use, in KiB.
     pub(crate) rss_kb: Option<u64>,
     pub(crate) meters: Vec<MeterView>,
@@ -45,6 +50,7 @@ pub(crate) struct StatusSource {
     pub(crate) registration_period: Span,
     pub(crate) web: Option<SocketAddr>,
     pub(crate) wan: Option<SocketAddr>,
+    pub(crate) findings: Arc<[Finding]>,
 }
 
 impl StatusSource {
@@ -66,6 +72,7 @@ impl StatusSource {
             web: self.web.map(|address| format!("http://{address}/")),
             wan: self.wan,
             registration_period: self.registration_period,
+            findings: self.findings.to_vec(),
             rss_kb: resident_memory_kib(),
             meters: self.meters.borrow().clone(),
         }
@@ -89,6 +96,10 @@ impl fmt::Display for Status {
                 formatter,
                 "  This build can use a SOFT CARD and is not for production."
             )?;
+        }
+        for Finding { code, text, remedy } in &self.findings {
+            writeln!(formatter, "  {code}: {text}")?;
+            writeln!(formatter, "    {remedy}")?;
         }
         let guid = self
             .guid

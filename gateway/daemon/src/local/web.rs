@@ -144,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::metering::ValueView;
+    use crate::mounts::Finding;
 
     fn page_at(now: &str) -> Page {
         let time: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
@@ -176,6 +177,11 @@ mod tests {
                 web: None,
                 wan: None,
                 registration_period: Span::QUARTER_HOUR,
+                findings: vec![Finding {
+                    code: "SMGW-F-0104".to_owned(),
+                    text: "No barriers.".to_owned(),
+                    remedy: "Mount it with barriers.".to_owned(),
+                }],
                 rss_kb: None,
                 meters: vec![meter],
             },
@@ -194,6 +200,8 @@ mod tests {
             "30 s ago",
             "7-0:3.0.0*255",
             "soft card",
+            "SMGW-F-0104",
+            "Mount it with barriers.",
         ] {
             assert!(html.contains(text), "{text} is missing in {html}");
         }
