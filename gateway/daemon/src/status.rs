@@ -59,12 +59,13 @@ impl StatusSource {
         let standing = self.standing.borrow().clone();
         let identity = standing.identity.as_ref();
         let bundle = identity.and_then(|identity| identity.bundle.as_ref());
+        let state = reported(standing.state, &self.findings);
         Status {
             schema: SCHEMA.to_owned(),
-            state: standing.state,
-            code: standing.state.code().to_owned(),
-            cause: standing.state.cause().to_owned(),
-            remedy: standing.state.remedy().to_owned(),
+            state,
+            code: state.code().to_owned(),
+            cause: state.cause().to_owned(),
+            remedy: state.remedy().to_owned(),
             detail: standing.detail,
             guid: standing.bound_to,
             bundle_version: bundle.map(|bundle| bundle.version),
@@ -76,6 +77,16 @@ impl StatusSource {
             rss_kb: resident_memory_kib(),
             meters: self.meters.borrow().clone(),
         }
+    }
+}
+
+/// Returns the state that is reported: a gateway that serves, and with which something is wrong, is degraded.
+///
+/// It goes on serving. A state that stops the service says more than a finding does, and stays.
+const fn reported(state: GatewayState, findings: &[Finding]) -> GatewayState {
+    match state {
+        GatewayState::Operational if !findings.is_empty() => GatewayState::Degraded,
+        state => state,
     }
 }
 
@@ -133,6 +144,21 @@ impl fmt::Display for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gateway_that_serves_with_a_finding_is_degraded() {
+        let finding = Finding {
+            code: "SMGW-F-0106".to_owned(),
+            text: "The data partition is mounted with data=writeback.".to_owned(),
+            remedy: "Mount it with data=ordered.".to_owned(),
+        };
+        for state in GatewayState::ALL {
+            assert_eq!(reported(state, &[]), state);
+            let degraded = state == GatewayState::Operational || state == GatewayState::Degraded;
+            let expected = if degraded { GatewayState::Degraded } else { state };
+            assert_eq!(reported(state, std::slice::from_ref(&finding)), expected);
+        }
+    }
 
     #[test]
     fn the_kernel_says_how_much_memory_is_in_use() {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// Metering goes on in every state. The WAN is served in [`GatewayState::Bound`] (the TSM only)
 /// and [`GatewayState::Operational`]; each state has a code, a cause and a remedy, which read the
-/// same in the log, on the command line and on the web.
+/// same in the log, on the command line and on the web. A gateway that serves although something is
+/// wrong with the device is reported as [`GatewayState::Degraded`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GatewayState {
@@ -30,7 +31,7 @@ pub enum GatewayState {
     ClockUnknown,
     /// The storage is full.
     StorageFull,
-    /// Something is wrong that does not stop the service.
+    /// Something is wrong that the other states don't name.
     Degraded,
 }
 
@@ -79,7 +80,7 @@ impl GatewayState {
             Self::Tampered => "The stored binding contradicts itself or the card.",
             Self::ClockUnknown => "The clock cannot be trusted; values are registered but marked.",
             Self::StorageFull => "The storage is full.",
-            Self::Degraded => "Something is wrong that does not stop the service; the log has the details.",
+            Self::Degraded => "Something is wrong with the device; what it is stands beside this.",
         }
     }
 
@@ -96,7 +97,7 @@ impl GatewayState {
             Self::Tampered => "Replace gateway and card together and keep this one for the auditor.",
             Self::ClockUnknown => "Connect a time source.",
             Self::StorageFull => "Read out the log and have the operator free the storage.",
-            Self::Degraded => "Read the log.",
+            Self::Degraded => "Do what is said beside each of the things that are wrong.",
         }
     }
 

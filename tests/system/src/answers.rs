@@ -127,10 +127,23 @@ pub struct Status {
     pub wan: Option<String>,
     /// The registration period.
     pub registration_period: String,
+    /// What is wrong with the device and does not stop it.
+    pub findings: Vec<Finding>,
     /// The daemon's resident memory, in KiB.
     pub rss_kb: u64,
     /// Every meter that is configured.
     pub meters: Vec<MeterStatus>,
+}
+
+/// Something that is wrong with the device and does not stop it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Finding {
+    /// The stable code.
+    pub code: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 impl Answer for Status {

@@ -18,8 +18,8 @@ mod supplier;
 mod wait;
 
 pub use answers::{
-    Answer, Certified, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point, Pull,
-    PullSeries, Refusal, Status, read_answer,
+    Answer, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point,
+    Pull, PullSeries, Refusal, Status, read_answer,
 };
 pub use error::{LogTail, StageError};
 pub use files::{GatewayConfig, GrantText};

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod degraded;
+#[cfg(test)]
 mod openssl;
 #[cfg(test)]
 mod second_card;
