@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Metering goes on in every state. The WAN is served in [`GatewayState::Bound`] (the TSM only)
 /// and [`GatewayState::Operational`]; each state has a code, a cause and a remedy, which read the
 /// same in the log, on the command line and on the web. A gateway that serves although something is
-/// wrong with the device is reported as [`GatewayState::Degraded`].
+/// wrong with the device is reported as [`GatewayState::Degraded`]. With a log that is full
+/// ([`GatewayState::StorageFull`]) or lost ([`GatewayState::Degraded`]) the TSM is served, and suppliers
+/// are told why they are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GatewayState {
@@ -25,7 +27,7 @@ pub enum GatewayState {
     CardMissing,
     /// The card that is there is not the bound one.
     CardForeign,
-    /// The stored binding contradicts itself or the card.
+    /// The stored binding or a log contradicts itself or the card.
     Tampered,
     /// The clock cannot be trusted; values are registered but marked.
     ClockUnknown,
@@ -77,7 +79,7 @@ impl GatewayState {
             Self::Operational => "The gateway is bound to its card and serves unlocked suppliers.",
             Self::CardMissing => "The card that this gateway is bound to is not in the reader.",
             Self::CardForeign => "The card in the reader is not the one that this gateway is bound to.",
-            Self::Tampered => "The stored binding contradicts itself or the card.",
+            Self::Tampered => "The stored binding or a log contradicts itself or the card.",
             Self::ClockUnknown => "The clock cannot be trusted; values are registered but marked.",
             Self::StorageFull => "The storage is full.",
             Self::Degraded => "Something is wrong with the device; what it is stands beside this.",
@@ -96,7 +98,9 @@ impl GatewayState {
             Self::CardForeign => "Put the bound card back; another card will never be accepted.",
             Self::Tampered => "Replace gateway and card together and keep this one for the auditor.",
             Self::ClockUnknown => "Connect a time source.",
-            Self::StorageFull => "Read out the log and have the operator free the storage.",
+            Self::StorageFull => {
+                "Read out the logs, then free the disk or give the full log more room in the configuration."
+            }
             Self::Degraded => "Do what is said beside each of the things that are wrong.",
         }
     }

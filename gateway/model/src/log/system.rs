@@ -110,6 +110,35 @@ pub enum SystemEvent {
         /// Which log.
         log: LogKind,
     },
+    /// The configuration was read at the start.
+    ConfigurationRead {
+        /// The SHA-256 digest of the file.
+        digest: Fingerprint,
+    },
+    /// Something is wrong with the storage, or something in it is lost.
+    StorageFinding {
+        /// The stable code of the finding.
+        code: LogText,
+        /// What is wrong.
+        text: LogText,
+    },
+    /// A part of the bindings was put right at the start.
+    BindingsRepaired {
+        /// What was put right.
+        what: LogText,
+    },
+    /// Days that are past were sealed.
+    HistorySealed {
+        /// How many values and gaps.
+        points: u64,
+        /// In how many chunks they are.
+        chunks: u64,
+    },
+    /// What is older than it is to be kept was deleted.
+    HistoryForgotten {
+        /// How many rows: of rounds and of chunks.
+        rows: u64,
+    },
     /// Events of one kind came so often that some were only counted.
     EventsCounted {
         /// The code of the events.
@@ -137,6 +166,11 @@ impl SystemEvent {
             Self::LogDamaged { .. } => "SMGW-L-1011",
             Self::LogFull { .. } => "SMGW-L-1012",
             Self::EventsCounted { .. } => "SMGW-L-1013",
+            Self::ConfigurationRead { .. } => "SMGW-L-1014",
+            Self::StorageFinding { .. } => "SMGW-L-1015",
+            Self::BindingsRepaired { .. } => "SMGW-L-1016",
+            Self::HistorySealed { .. } => "SMGW-L-1017",
+            Self::HistoryForgotten { .. } => "SMGW-L-1018",
         }
     }
 }
@@ -167,13 +201,10 @@ impl fmt::Display for SystemEvent {
             Self::HandshakeRefused { peer, reason } => {
                 write!(formatter, "a connection from {peer} was refused: {reason}")
             }
-            Self::MessageRejected { code, sender, peer } => {
-                formatter.write_str("a message")?;
-                let from = sender.iter().chain(peer);
-                from.take(1)
-                    .try_for_each(|from| write!(formatter, " from {from}"))?;
-                write!(formatter, " was rejected: {code}")
-            }
+            Self::MessageRejected { code, sender, peer } => match sender.as_ref().or(peer.as_ref()) {
+                Some(from) => write!(formatter, "a message from {from} was rejected: {code}"),
+                None => write!(formatter, "a message was rejected: {code}"),
+            },
             Self::HeadsSigned { number, .. } => {
                 write!(
                     formatter,
@@ -201,6 +232,15 @@ impl fmt::Display for SystemEvent {
                     .try_for_each(|sequence| write!(formatter, " at entry {sequence}"))
             }
             Self::LogFull { log } => write!(formatter, "the {log} log is full"),
+            Self::ConfigurationRead { digest } => {
+                write!(formatter, "the configuration with the digest {digest} was read")
+            }
+            Self::StorageFinding { code, text } => write!(formatter, "{code}: {text}"),
+            Self::BindingsRepaired { what } => write!(formatter, "the bindings were repaired: {what}"),
+            Self::HistorySealed { points, .. } => {
+                write!(formatter, "{points} past values and gaps were sealed")
+            }
+            Self::HistoryForgotten { rows } => write!(formatter, "{rows} rows of old history were deleted"),
             Self::EventsCounted { code, count } => {
                 write!(formatter, "{count} more events {code} were only counted")
             }

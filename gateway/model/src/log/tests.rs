@@ -77,6 +77,21 @@ fn system_events() -> Vec<SystemEvent> {
             code: text("SMGW-L-1006"),
             count: 9,
         },
+        SystemEvent::ConfigurationRead {
+            digest: Fingerprint::new([5; 32]),
+        },
+        SystemEvent::StorageFinding {
+            code: text("SMGW-F-0105"),
+            text: text("The data partition is mounted with commit=30."),
+        },
+        SystemEvent::BindingsRepaired {
+            what: text("copy A was written again"),
+        },
+        SystemEvent::HistorySealed {
+            points: 96,
+            chunks: 1,
+        },
+        SystemEvent::HistoryForgotten { rows: 96 },
     ]
 }
 
@@ -203,12 +218,12 @@ fn json_form_is_stable() {
             r#"{"event":"log-pruned","log":"consumer","base":{"count":3,"hash":"abababababababababababababababababababababababababababababababab"}}"#,
         ),
         (
-            13,
+            18,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000}"#,
         ),
-        (16, r#"{"event":"clock-unset"}"#),
+        (21, r#"{"event":"clock-unset"}"#),
         (
-            22,
+            27,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {
