@@ -1,5 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+mod log;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
 use crate::report::Chain;
+use log::LogCommand;
 
 /// The configuration file of an installed gateway.
 const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
@@ -27,7 +30,7 @@ const CONFIGURATION: u8 = 78;
 #[command(
     name = "smgw",
     version,
-    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 a log is damaged, 69 no daemon answers, 78 wrong configuration."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -50,6 +53,11 @@ enum Command {
     Binding {
         #[command(subcommand)]
         command: BindingCommand,
+    },
+    /// Shows and verifies the three logs: system, consumer, calibration.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
     },
     /// Looks after the configuration.
     Config {
@@ -104,6 +112,7 @@ impl Cli {
                 let view = control::ask_for::<BindingView>(&config.control_socket, control::BINDING);
                 answer(view, json)
             }),
+            Command::Log { command } => command.run(),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use bus::{BusConfig, Port};
 use document::{BusSection, Document};
-use model::Span;
-use store::OtpPlace;
+use model::{Fingerprint, Span};
+use sha2::{Digest, Sha256};
+use store::{LogLimits, OtpPlace};
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -22,6 +23,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// What the gateway runs with.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    /// The SHA-256 digest of the file.
+    pub(crate) digest: Fingerprint,
     /// The folder of the store.
     pub(crate) data: PathBuf,
     /// The file with the key that seals the bindings; the store's own, the weak default, if there is none.
@@ -32,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) registration_period: Span,
     /// How long readings are kept.
     pub(crate) history: Span,
+    /// How much the logs keep.
+    pub(crate) logs: LogLimits,
     /// Where the card is.
     pub(crate) card: CardSlot,
     /// The Unix socket for the command line.
@@ -98,11 +103,13 @@ impl Config {
             .collect::<Result<_, _>>()?;
         check_endpoints(&document)?;
         Ok(Self {
+            digest: Fingerprint::new(Sha256::digest(text).into()),
             data: document.data,
             otp: document.store.otp()?,
             history: document.store.history()?,
             device_key: document.store.device_key,
             registration_period: document::check_period(document.registration_period)?,
+            logs: document.logs.limits(),
             card: document.card.slot()?,
             control_socket: document.control.socket,
             web: document.web.map(|web| web.listen.into_inner()),
@@ -169,6 +176,16 @@ impl fmt::Display for Config {
         }
         writeln!(formatter, "registration period  {}", self.registration_period)?;
         writeln!(formatter, "history              {}", self.history)?;
+        let LogLimits {
+            system_bytes,
+            consumer_bytes,
+            calibration_bytes,
+            ..
+        } = self.logs;
+        writeln!(
+            formatter,
+            "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
+        )?;
         match &self.card {
             CardSlot::None => writeln!(formatter, "card                 none")?,
             #[cfg(feature = "soft-card")]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::{LogEvent, LogText, Span, SystemEvent};
 use store::{DeviceKey, Protection, Store};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::binding::BindingSource;
 use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
+use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::local::{control, web};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
@@ -38,6 +40,15 @@ pub(crate) enum LifeError {
     /// The store could not be opened.
     #[error("the store cannot be opened")]
     Store(#[from] store::StoreError),
+    /// The logs could not be opened or read.
+    #[error("the logs cannot be opened")]
+    Logs(#[from] store::LogError),
+    /// The last readings could not be read.
+    #[error("the last readings cannot be read")]
+    Readings(#[from] store::DatabaseError),
+    /// A log could not be written.
+    #[error("a log cannot be written")]
+    JournalBroken,
     /// The system gave no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -89,16 +100,65 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         .map_err(LifeError::System)?;
     let store = Arc::new(open_store(&config)?);
     let findings = mounts::examine(&config.data);
+    let journal = journal::open(&config, &store)?;
+    journal.note(journal::start_up(&config, &store, &findings));
     // What can fail and be mended comes first; a card that is bound stays bound.
-    let doors = runtime.block_on(Doors::open(&config))?;
-    let (card, standing, custodian) =
-        Custodian::start(config.card.clone(), Arc::clone(&store)).map_err(LifeError::System)?;
-    let outcome = runtime.block_on(live(config, doors, store, card, standing, findings.into()));
+    let doors = runtime.block_on(Doors::open(&config));
+    let doors = doors.inspect_err(|error| journal.note([stopped(Some(error))]))?;
+    let custodian = Custodian::start(config.card.clone(), Arc::clone(&store), journal.clone());
+    let (card, standing, custodian) = custodian.map_err(LifeError::System)?;
+    let gateway = Gateway {
+        store,
+        journal,
+        card,
+        standing,
+        findings: findings.into(),
+    };
+    let keeper = gateway.keeper(config.registration_period);
+    let outcome = runtime.block_on(live(config, doors, gateway.clone()));
+    gateway.journal.note([stopped(outcome.as_ref().err())]);
+    drop(gateway);
+    runtime.block_on(take_leave(keeper));
     stop(runtime, custodian);
     outcome
 }
 
-/// Opens the store, and says what had to be put right in the bindings.
+/// What the tasks of the daemon share.
+#[derive(Debug, Clone)]
+struct Gateway {
+    store: Arc<Store>,
+    journal: Journal,
+    card: CardHandle,
+    standing: watch::Receiver<Standing>,
+    findings: Arc<[Finding]>,
+}
+
+impl Gateway {
+    fn keeper(&self, period: Span) -> Keeper {
+        Keeper::new(
+            self.journal.clone(),
+            self.card.clone(),
+            self.standing.clone(),
+            period,
+        )
+    }
+}
+
+/// Returns the entry about the end, and why.
+fn stopped(error: Option<&LifeError>) -> LogEvent {
+    let reason = error.map_or_else(|| "it was told to".to_owned(), |error| Chain(error).to_string());
+    let reason = LogText::cut(&reason);
+    SystemEvent::Stopped { reason }.into()
+}
+
+/// Has the card sign the logs for the time until the next start.
+async fn take_leave(keeper: Keeper) {
+    if tokio::time::timeout(STOP_TIMEOUT, keeper.sign()).await.is_err() {
+        tracing::warn!("the card did not sign the heads of the logs in time");
+    }
+}
+
+/// Opens the store.
 ///
 /// Without a device key the gateway measures on and serves nothing, as [`Store::bindings`] says.
 fn open_store(config: &Config) -> Result<Store, LifeError> {
@@ -112,13 +172,8 @@ fn open_store(config: &Config) -> Result<Store, LifeError> {
     };
     let otp = config.otp.clone();
     let store = Store::open(&config.data, key.map(|key| Protection { key, otp }))?;
-    match store.bindings() {
-        Ok(bindings) => {
-            for repair in bindings.repairs() {
-                tracing::warn!("the bindings were repaired: {repair}");
-            }
-        }
-        Err(error) => tracing::error!("the bindings cannot be opened: {}", Chain(error)),
+    if let Err(error) = store.bindings() {
+        tracing::error!("the bindings cannot be opened: {}", Chain(error));
     }
     Ok(store)
 }
@@ -149,19 +204,21 @@ impl Doors {
     }
 }
 
-async fn live(
-    config: Config,
-    doors: Doors,
-    store: Arc<Store>,
-    card: CardHandle,
-    standing: watch::Receiver<Standing>,
-    findings: Arc<[Finding]>,
-) -> Result<(), LifeError> {
+async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), LifeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(LifeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LifeError::System)?;
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
-    let meters = start_metering(&config, &store, &mut tasks, &stop);
+    let meters = start_metering(&config, &gateway, &mut tasks, &stop)?;
+    let keeper = gateway.keeper(config.registration_period);
+    tasks.spawn(named("keeper", keeper.run(stop.clone())));
+    let Gateway {
+        store,
+        journal,
+        card,
+        standing,
+        findings,
+    } = gateway;
     let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
     let source = StatusSource {
         standing: standing.clone(),
@@ -170,25 +227,33 @@ async fn live(
         web: address(&doors.web),
         wan: address(&doors.wan),
         findings,
+        journal: journal.clone(),
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
     let bindings = BindingSource {
         store: Arc::clone(&store),
         device_key: config.device_key.clone(),
     };
-    let control = control::serve(doors.control, source.clone(), bindings, stop.clone());
+    let control = control::serve(
+        doors.control,
+        source.clone(),
+        bindings,
+        journal.clone(),
+        stop.clone(),
+    );
     tasks.spawn(named("control", control));
     if let Some(door) = doors.web {
         tasks.spawn(named("local page", web::serve(door, source, stop.clone())));
     }
     if let Some(door) = doors.wan {
-        let exchange = Exchange::new(card.clone(), store, standing.clone());
+        let exchange = Exchange::new(card.clone(), store, journal.clone(), standing.clone());
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn(named("WAN", serving));
     }
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+        () = journal.broken() => Err(LifeError::JournalBroken),
         Some(ended) = tasks.join_next() => Err(untimely(ended)),
     };
     stop.cancel();
@@ -208,11 +273,16 @@ async fn live(
 /// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters.
 fn start_metering(
     config: &Config,
-    store: &Arc<Store>,
+    Gateway { store, journal, .. }: &Gateway,
     tasks: &mut JoinSet<TaskEnd>,
     stop: &CancellationToken,
-) -> watch::Receiver<Vec<MeterView>> {
-    let (registrar, meters) = Registrar::new(Arc::clone(store), &config.buses);
+) -> Result<watch::Receiver<Vec<MeterView>>, LifeError> {
+    let book = (journal.clone(), read_book(store, journal)?);
+    let (registrar, meters) = Registrar::new(
+        Arc::clone(store),
+        book,
+        (&config.buses, config.registration_period),
+    );
     let (sender, reports) = mpsc::channel(metering::REPORTS);
     let (missed, misses) = mpsc::channel(metering::MISSED);
     let mut bus_tasks = JoinSet::new();
@@ -232,9 +302,17 @@ fn start_metering(
     }
     let registering = registrar.run(reports, misses, stop.clone());
     tasks.spawn(async move { Ok(registering.await.map(|()| "registrar")?) });
-    let keeping = metering::keep_the_history(Arc::clone(store), config.history, stop.clone());
+    let keeping =
+        metering::keep_the_history(Arc::clone(store), journal.clone(), config.history, stop.clone());
     tasks.spawn(async move { Ok(keeping.await.map(|()| "history")?) });
-    meters
+    Ok(meters)
+}
+
+/// Reads what is known of the meters, and for which point of the grid there are readings.
+fn read_book(store: &Store, journal: &Journal) -> Result<MeterBook, LifeError> {
+    let latest = store.database().latest()?;
+    let last_round = latest.readings.iter().map(|reading| reading.time).max();
+    Ok(MeterBook::read(journal, last_round)?)
 }
 
 /// Waits for the end of every task; the first failure among them counts.

@@ -5,6 +5,7 @@ mod card;
 mod cli;
 mod clock;
 mod config;
+mod journal;
 mod life;
 mod local;
 mod metering;

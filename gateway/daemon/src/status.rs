@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::card::{SOFT_CARD, Standing};
+use crate::journal::Journal;
 use crate::metering::MeterView;
 use crate::mounts::Finding;
 
@@ -51,6 +52,7 @@ pub(crate) struct StatusSource {
     pub(crate) web: Option<SocketAddr>,
     pub(crate) wan: Option<SocketAddr>,
     pub(crate) findings: Arc<[Finding]>,
+    pub(crate) journal: Journal,
 }
 
 impl StatusSource {
@@ -73,7 +75,12 @@ impl StatusSource {
             web: self.web.map(|address| format!("http://{address}/")),
             wan: self.wan,
             registration_period: self.registration_period,
-            findings: self.findings.to_vec(),
+            findings: self
+                .findings
+                .iter()
+                .cloned()
+                .chain(self.journal.findings())
+                .collect(),
             rss_kb: resident_memory_kib(),
             meters: self.meters.borrow().clone(),
         }

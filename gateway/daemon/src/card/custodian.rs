@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use card::CardSession;
-use model::GatewayState;
+use model::{Fingerprint, GatewayState, LogEvent, LogKind, LogText, SystemEvent};
 use store::Store;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use super::obstacle::Obstacle;
 use super::reader;
 use super::standing::{Identity, Standing};
 use crate::config::CardSlot;
+use crate::journal::{Alarm, Journal};
 use crate::report::Chain;
 
 /// How often the card is looked for, or looked after. It bounds how long a card can be gone
@@ -26,7 +27,14 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 pub(crate) struct Custodian {
     slot: CardSlot,
     store: Arc<Store>,
+    journal: Journal,
     session: Option<Session>,
+    /// Version and digest of the bundle that the card last said is in force.
+    anchored: Option<(u64, Fingerprint)>,
+    /// What the logs last said about the standing.
+    alarm: Option<Alarm>,
+    /// Whether the system log has the binding.
+    binding_noted: bool,
     standing: watch::Sender<Standing>,
 }
 
@@ -59,13 +67,18 @@ impl Custodian {
     pub(crate) fn start(
         slot: CardSlot,
         store: Arc<Store>,
+        journal: Journal,
     ) -> std::io::Result<(CardHandle, watch::Receiver<Standing>, CustodianThread)> {
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let (standing, watch) = watch::channel(Standing::unknown());
         let custodian = Self {
             slot,
             store,
+            journal,
             session: None,
+            anchored: None,
+            alarm: None,
+            binding_noted: false,
             standing,
         };
         let (end, ended) = mpsc::sync_channel(1);
@@ -103,13 +116,7 @@ impl Custodian {
             return self.examine();
         };
         let anchored = session.anchor().map(|anchor| (anchor.version, anchor.digest));
-        let known = self
-            .standing
-            .borrow()
-            .identity
-            .as_ref()
-            .map(|identity| identity.anchored());
-        if anchored.ok() != known {
+        if anchored.ok() != self.anchored || self.journal.alarm() != self.alarm {
             self.examine();
         }
     }
@@ -121,9 +128,12 @@ impl Custodian {
             let identity = examination::examine(&mut session, &store)?;
             Ok((session, identity))
         });
+        self.anchored = None;
         let next = match outcome {
             Ok((session, identity)) => {
                 self.session = Some(session);
+                self.anchored = Some(identity.anchored());
+                self.note_binding();
                 Standing {
                     state: state_of(&identity),
                     detail: None,
@@ -133,7 +143,49 @@ impl Custodian {
             }
             Err(obstacle) => self.stand_down(&obstacle),
         };
+        self.alarm = self.journal.alarm();
+        let next = under_alarm(next, self.alarm.as_ref());
         self.publish(next);
+    }
+
+    /// Writes the binding into the system log, if a power cut kept it from being written when it was burned.
+    fn note_binding(&mut self) {
+        if self.binding_noted {
+            return;
+        }
+        let Ok(Ok(Some(binding))) = self.store.bindings().map(store::Bindings::binding) else {
+            return;
+        };
+        self.journal.compare_with(binding.card_key);
+        match self.knows_binding() {
+            Ok(false) => self.journal.note([LogEvent::from(SystemEvent::BindingBurned {
+                card: binding.card,
+                gateway: binding.gateway,
+                time: binding.time,
+            })]),
+            Ok(true) => {}
+            Err(error) => return tracing::warn!("{}", Chain(&error)),
+        }
+        self.binding_noted = true;
+    }
+
+    /// Returns whether the system log has the binding, or is so old that its beginning is gone.
+    fn knows_binding(&self) -> Result<bool, store::LogError> {
+        let mut after = Some(0);
+        while let Some(behind) = after {
+            let page = self.journal.logs().page(LogKind::System, behind, None)?;
+            let is_binding =
+                |event| matches!(event, Some(LogEvent::System(SystemEvent::BindingBurned { .. })));
+            let is_shortened = page
+                .entries
+                .first()
+                .is_some_and(|entry| behind == 0 && entry.sequence > 1);
+            if is_shortened || page.entries.iter().any(|entry| is_binding(entry.event())) {
+                return Ok(true);
+            }
+            after = page.next;
+        }
+        Ok(false)
     }
 
     /// Takes the session that is open, if the card still answers, or opens one.
@@ -162,8 +214,24 @@ impl Custodian {
         }
     }
 
+    /// Writes a change of the state, or of its cause, into the system log before it is acted on.
+    fn note_change(&self, next: &Standing) {
+        let is_change = {
+            let current = self.standing.borrow();
+            current.state != next.state || current.detail != next.detail
+        };
+        if is_change {
+            self.journal.note_outside(SystemEvent::StandingChanged {
+                state: next.state,
+                code: LogText::cut(next.state.code()),
+                detail: next.detail.as_deref().map(LogText::cut),
+            });
+        }
+    }
+
     /// Publishes a standing, and logs it once when it differs from the last.
     fn publish(&self, next: Standing) {
+        self.note_change(&next);
         self.standing.send_if_modified(|current| {
             let same_identity = current.identity.is_none() && next.identity.is_none();
             if same_identity && current.state == next.state && current.detail == next.detail {
@@ -182,10 +250,67 @@ impl Custodian {
     }
 }
 
+/// Returns the standing that is left of one when a log is damaged or full.
+///
+/// Without its identity the gateway serves nobody. With a log that is full or lost it keeps it, to say so.
+fn under_alarm(next: Standing, alarm: Option<&Alarm>) -> Standing {
+    match alarm {
+        Some(alarm) if alarm.state == GatewayState::Tampered && next.state != GatewayState::Tampered => {
+            Standing {
+                state: alarm.state,
+                detail: Some(alarm.detail.clone()),
+                identity: None,
+                ..next
+            }
+        }
+        Some(alarm) if next.state.serves_tsm() => Standing {
+            state: alarm.state,
+            detail: Some(alarm.detail.clone()),
+            ..next
+        },
+        Some(_) | None => next,
+    }
+}
+
 /// The gateway is operational once the bundle that the card vouches for is there.
 const fn state_of(identity: &Identity) -> GatewayState {
     match &identity.bundle {
         Some(_) => GatewayState::Operational,
         None => GatewayState::Bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(state: GatewayState, alarm: GatewayState) -> GatewayState {
+        let standing = Standing {
+            state,
+            ..Standing::unknown()
+        };
+        let alarm = Alarm {
+            state: alarm,
+            detail: "the consumer log is damaged".to_owned(),
+        };
+        under_alarm(standing, Some(&alarm)).state
+    }
+
+    #[test]
+    fn alarm_ends_the_service_and_hides_nothing_that_is_worse() {
+        let (lost, full, changed) = (
+            GatewayState::Degraded,
+            GatewayState::StorageFull,
+            GatewayState::Tampered,
+        );
+        for serving in [GatewayState::Bound, GatewayState::Operational] {
+            for alarm in [lost, full, changed] {
+                assert_eq!(after(serving, alarm), alarm);
+            }
+        }
+        for alarm in [lost, full] {
+            assert_eq!(after(GatewayState::CardMissing, alarm), GatewayState::CardMissing);
+        }
+        assert_eq!(after(GatewayState::CardMissing, changed), changed);
     }
 }

@@ -210,4 +210,4 @@ fn bundle_in_force(store: &Store, anchored: &Anchor) -> Result<Option<Bundle>, O
 
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
-mod tests;
+pub(super) mod tests;

@@ -16,6 +16,10 @@ mod soft;
 mod standing;
 mod tls;
 
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+pub(crate) use examination::tests::Center;
+
 pub(crate) use custodian::{Custodian, CustodianThread};
 pub(crate) use handle::{CardFault, CardHandle};
 pub(crate) use keys::CardKeys;

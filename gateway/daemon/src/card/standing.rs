@@ -20,6 +20,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Returns whether messages are taken at all. A gateway whose log is full or lost serves no supplier, but
+    /// tells so to whoever asks, and to the TSM what is in force.
+    pub(crate) fn answers(&self) -> bool {
+        let tells = matches!(self.state, GatewayState::StorageFull | GatewayState::Degraded);
+        (self.state.serves_tsm() || tells) && self.identity.is_some()
+    }
+
     /// The standing before the first examination.
     pub(crate) const fn unknown() -> Self {
         Self {

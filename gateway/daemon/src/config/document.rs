@@ -11,7 +11,7 @@ use mbus::master::{BaudRate, Timing};
 use modbus::Profile;
 use model::Span;
 use serde::Deserialize;
-use store::OtpPlace;
+use store::{LogLimits, OtpPlace};
 use toml::Spanned;
 
 use super::{CardSlot, Fault};
@@ -23,6 +23,8 @@ pub(super) struct Document {
     pub(super) registration_period: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) store: StoreSection,
+    #[serde(default)]
+    pub(super) logs: LogsSection,
     #[serde(default)]
     pub(super) card: CardSection,
     pub(super) control: ControlSection,
@@ -65,6 +67,29 @@ pub(super) struct OtpSection {
     file: PathBuf,
     #[serde(default)]
     offset: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogsSection {
+    system_bytes: Option<u64>,
+    system_age: Option<Span>,
+    consumer_bytes: Option<u64>,
+    consumer_age: Option<Span>,
+    calibration_bytes: Option<u64>,
+}
+
+impl LogsSection {
+    pub(super) fn limits(&self) -> LogLimits {
+        let default = LogLimits::default();
+        LogLimits {
+            system_bytes: self.system_bytes.unwrap_or(default.system_bytes),
+            system_age: self.system_age.unwrap_or(default.system_age),
+            consumer_bytes: self.consumer_bytes.unwrap_or(default.consumer_bytes),
+            consumer_age: self.consumer_age.unwrap_or(default.consumer_age),
+            calibration_bytes: self.calibration_bytes.unwrap_or(default.calibration_bytes),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

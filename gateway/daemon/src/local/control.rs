@@ -21,8 +21,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::server;
+use super::{logs, server};
 use crate::binding::{BindingSource, BindingView};
+use crate::journal::Journal;
 use crate::status::{Status, StatusSource};
 
 /// What can be asked for.
@@ -65,11 +66,13 @@ pub(crate) async fn serve(
     listener: UnixListener,
     source: StatusSource,
     bindings: BindingSource,
+    journal: Journal,
     stop: CancellationToken,
 ) {
     let status = Router::new().route(STATUS, get(status)).with_state(source);
     let binding = Router::new().route(BINDING, get(binding)).with_state(bindings);
-    server::serve(listener, status.merge(binding), is_permitted, stop).await;
+    let router = status.merge(binding).merge(logs::router(journal));
+    server::serve(listener, router, is_permitted, stop).await;
 }
 
 async fn status(State(source): State<StatusSource>) -> Json<Status> {
@@ -113,6 +116,12 @@ pub(crate) enum ControlError {
     /// The daemon did not answer in time.
     #[error("the daemon did not answer in time")]
     Timeout,
+    /// The daemon could not do what it was asked for.
+    #[error("the daemon could not answer ({status}); its log says why")]
+    Refused {
+        /// What it said.
+        status: StatusCode,
+    },
     /// The answer is not what was asked for.
     #[error("the daemon is of another version: its answer is not understood")]
     Answer(#[from] serde_json::Error),
@@ -129,17 +138,17 @@ pub(crate) fn ask(path: &Path) -> Result<Status, ControlError> {
     ask_for(path, STATUS)
 }
 
-/// Asks the daemon for one of its answers.
-pub(crate) fn ask_for<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ControlError> {
+/// Asks the daemon for what stands at an address.
+pub(crate) fn ask_for<T: DeserializeOwned>(path: &Path, address: &str) -> Result<T, ControlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ControlError::Setup)?;
-    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, what)).await };
+    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, address)).await };
     runtime.block_on(asking).unwrap_or(Err(ControlError::Timeout))
 }
 
-async fn exchange<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ControlError> {
+async fn exchange<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, ControlError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| ControlError::NoDaemon {
@@ -152,6 +161,10 @@ async fn exchange<T: DeserializeOwned>(path: &Path, what: &'static str) -> Resul
         .body(Empty::<Bytes>::new())?;
     let asking = async {
         let response = sender.send_request(request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(ControlError::Refused { status });
+        }
         let body = Limited::new(response.into_body(), MAX_ANSWER);
         let bytes = body.collect().await.map_err(ControlError::Body)?.to_bytes();
         Ok(serde_json::from_slice(&bytes)?)

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Span, Timestamp};
+use model::{LogEvent, Span, SystemEvent, Timestamp};
 use store::{DatabaseError, Store};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::journal::Journal;
 use crate::report::Chain;
 
 /// How long after its end a day is sealed: until then the last rounds have come in, also those of a slow bus.
@@ -37,30 +38,63 @@ pub(crate) enum HistoryFailed {
     Thread(#[from] JoinError),
 }
 
-/// What a step did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// There may be more to do.
-    More,
-    /// Everything is done.
-    Done,
-    /// The disk is full; nothing was done.
-    Full,
+/// What was done, in a step or in a run of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Work {
+    /// How many rows were forgotten.
+    rows: usize,
+    /// How many values and gaps were sealed.
+    points: usize,
+    /// In how many chunks.
+    chunks: usize,
+    /// Whether there may be more to do.
+    more: bool,
+}
+
+impl Work {
+    const fn add(&mut self, step: Self) {
+        self.rows = self.rows.saturating_add(step.rows);
+        self.points = self.points.saturating_add(step.points);
+        self.chunks = self.chunks.saturating_add(step.chunks);
+        self.more = step.more;
+    }
+
+    /// Returns what the system log says about it: nothing, most of the time.
+    fn events(self) -> Vec<LogEvent> {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let forgotten = SystemEvent::HistoryForgotten {
+            rows: number(self.rows),
+        };
+        let sealed = SystemEvent::HistorySealed {
+            points: number(self.points),
+            chunks: number(self.chunks),
+        };
+        let forgotten = (self.rows > 0).then_some(forgotten);
+        let sealed = (self.points > 0).then_some(sealed);
+        forgotten.into_iter().chain(sealed).map(LogEvent::from).collect()
+    }
 }
 
 /// Looks after the history until it is stopped, or until the store fails.
 pub(crate) async fn keep_the_history(
     store: Arc<Store>,
+    journal: Journal,
     history: Span,
     stop: CancellationToken,
 ) -> Result<(), HistoryFailed> {
     loop {
+        let mut work = Work::default();
         for _ in 0..MAX_STEPS {
             let store = Arc::clone(&store);
             let step = tokio::task::spawn_blocking(move || step(&store, history, clock::now())).await??;
-            if step != Step::More || rest(BETWEEN_STEPS, &stop).await {
+            work.add(step);
+            if !step.more || rest(BETWEEN_STEPS, &stop).await {
                 break;
             }
+        }
+        let (journal, events) = (journal.clone(), work.events());
+        if !events.is_empty() {
+            tokio::task::spawn_blocking(move || journal.note(events)).await?;
         }
         if rest(BETWEEN_RUNS, &stop).await {
             return Ok(());
@@ -77,25 +111,32 @@ async fn rest(duration: Duration, stop: &CancellationToken) -> bool {
 }
 
 /// Forgets first: that makes the room that sealing needs.
-fn step(store: &Store, history: Span, now: Timestamp) -> Result<Step, DatabaseError> {
+fn step(store: &Store, history: Span, now: Timestamp) -> Result<Work, DatabaseError> {
     let grace = Span::from_seconds(GRACE_SECONDS);
     let before = grace.map_or(now, |grace| now.saturating_sub(grace));
     let done = store.database().forget(history, now).and_then(|forgotten| {
+        let rows = forgotten.rows;
         if forgotten.more {
-            tracing::debug!(rows = forgotten.rows, "history forgotten");
-            return Ok(Step::More);
+            let more = true;
+            return Ok(Work {
+                rows,
+                more,
+                ..Work::default()
+            });
         }
         let sealed = store.database().seal_days(before)?;
-        if sealed.points > 0 {
-            tracing::debug!(points = sealed.points, chunks = sealed.chunks, "history sealed");
-        }
-        Ok(if sealed.more { Step::More } else { Step::Done })
+        Ok(Work {
+            rows,
+            points: sealed.points,
+            chunks: sealed.chunks,
+            more: sealed.more,
+        })
     });
     match done {
         // Nothing was confirmed to anybody, and nothing has changed: the rounds stay as they are.
         Err(error @ DatabaseError::Full) => {
             tracing::warn!("the history is not sealed: {}", Chain(&error));
-            Ok(Step::Full)
+            Ok(Work::default())
         }
         done => done,
     }
@@ -106,9 +147,10 @@ mod tests {
     use std::path::Path;
 
     use model::{Element, ElementPattern, Period, Quantity, Reading, Status, Unit};
-    use store::{DeviceKey, Protection, Round};
+    use store::{DeviceKey, LogLimits, Logs, Protection, Round};
 
     use super::*;
+    use crate::journal::{CardKeyVerifier, moment};
 
     const DAY: i64 = 86_400;
 
@@ -155,13 +197,25 @@ mod tests {
         }
         let history = Span::from_seconds(3 * 86_400).unwrap();
         let now = at(5 * DAY + 100);
-        let mut steps = 0;
-        while step(&store, history, now).unwrap() == Step::More {
+        let (mut work, mut steps) = (Work::default(), 0);
+        work.add(step(&store, history, now).unwrap());
+        while work.more {
+            work.add(step(&store, history, now).unwrap());
             steps += 1;
         }
         // Two days are forgotten and two are sealed; the one that has just ended waits for its hour of grace.
         assert_eq!(steps, 2 + 2);
         assert_eq!(times(&store), [2, 3, 4, 5].map(|day| day * DAY));
+        let events = work.events();
+        let texts: Vec<String> = events.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "2 rows of old history were deleted",
+                "2 past values and gaps were sealed",
+            ]
+        );
+        assert!(Work::default().events().is_empty());
         assert_eq!(store.database().seal_days(at(5 * DAY)).unwrap().points, 1);
     }
 
@@ -171,9 +225,11 @@ mod tests {
         let store = Arc::new(open(folder.path()));
         store.database().register(&round(DAY)).unwrap();
         store.database().register(&round(3 * DAY)).unwrap();
+        let logs = Logs::open(&folder.path().join("logs"), LogLimits::default(), false, moment()).unwrap();
+        let journal = Journal::new(logs, CardKeyVerifier::new(None)).unwrap();
         let stop = CancellationToken::new();
         stop.cancel();
-        keep_the_history(Arc::clone(&store), Span::DAY, stop)
+        keep_the_history(Arc::clone(&store), journal, Span::DAY, stop)
             .await
             .unwrap();
         assert_eq!(times(&store), [3 * DAY]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bus::{BusConfig, MeterAnswer, Report};
-use model::{Element, Timestamp};
+use model::{Element, GapReason, LogEvent, Span, Timestamp};
 use store::{Round, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::round::OpenRounds;
 use super::view::{self, MeterView, ValueView};
+use crate::journal::{Journal, MeterBook};
 use crate::report::Chain;
 
 /// The task that registers.
@@ -18,6 +19,11 @@ pub(crate) struct Registrar {
     store: Arc<Store>,
     rounds: OpenRounds,
     views: watch::Sender<Vec<MeterView>>,
+    journal: Journal,
+    book: MeterBook,
+    period: Span,
+    /// What the calibration log is to say; it is written before the round that it belongs to.
+    events: Vec<LogEvent>,
 }
 
 /// A point of the grid at which a bus could not be read, since it was still busy.
@@ -42,12 +48,20 @@ pub(crate) enum RegistrationFailed {
 
 impl Registrar {
     /// Builds the registrar for the buses, and the view of their meters.
-    pub(crate) fn new(store: Arc<Store>, buses: &[BusConfig]) -> (Self, watch::Receiver<Vec<MeterView>>) {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        (journal, book): (Journal, MeterBook),
+        (buses, period): (&[BusConfig], Span),
+    ) -> (Self, watch::Receiver<Vec<MeterView>>) {
         let (views, watch) = watch::channel(view::unread(buses));
         let registrar = Self {
             store,
             rounds: OpenRounds::new(buses.len()),
             views,
+            journal,
+            book,
+            period,
+            events: Vec::new(),
         };
         (registrar, watch)
     }
@@ -64,18 +78,21 @@ impl Registrar {
             let complete = tokio::select! {
                 () = stop.cancelled() => return self.register_all().await,
                 Some(missed) = missed.recv() => {
+                    self.note_missed(&missed);
                     let expected = self.elements_on(&missed.bus);
                     self.rounds.miss(&missed, expected)
                 }
                 Some(report) = reports.recv() => {
                     let expected = self.elements_of(&report.meter);
                     self.show(&report);
+                    self.events.extend(self.book.add(&report));
                     self.rounds.add(&report, &expected)
                 }
                 else => return self.register_all().await,
             };
             for (time, round) in complete {
                 let readings = round.readings.len();
+                self.events.extend(self.book.round(time, self.period));
                 let registered = self.register(round).await?;
                 tracing::debug!(%time, readings, stored = registered.stored, "round registered");
             }
@@ -89,9 +106,16 @@ impl Registrar {
         Ok(())
     }
 
-    async fn register(&self, round: Round) -> Result<store::Registered, RegistrationFailed> {
-        let store = Arc::clone(&self.store);
-        let registered = tokio::task::spawn_blocking(move || store.database().register(&round)).await??;
+    async fn register(&mut self, round: Round) -> Result<store::Registered, RegistrationFailed> {
+        let (store, journal) = (Arc::clone(&self.store), self.journal.clone());
+        let events = std::mem::take(&mut self.events);
+        let registering = move || {
+            if !events.is_empty() {
+                journal.note(events);
+            }
+            store.database().register(&round)
+        };
+        let registered = tokio::task::spawn_blocking(registering).await??;
         if registered.refused > 0 {
             tracing::warn!(
                 refused = registered.refused,
@@ -99,6 +123,16 @@ impl Registrar {
             );
         }
         Ok(registered)
+    }
+
+    /// Has the book know of the meters on a bus that was not read.
+    fn note_missed(&mut self, missed: &Missed) {
+        let views = self.views.borrow();
+        let on_bus = views.iter().filter(|view| view.bus == missed.bus);
+        for view in on_bus {
+            let events = self.book.miss(&view.name, missed.time, GapReason::BusDown);
+            self.events.extend(events);
+        }
     }
 
     /// Returns the elements that a meter should give: those that it has given before.

@@ -1,8 +1,12 @@
 //! The answer to a supplier's request. Values get into it as `Granted` and in no other way.
 
+use std::collections::BTreeSet;
+
 use authorization::{Denied, Granted, decide};
 use messages::content::{Answer, MessageId, Refusal, Request};
-use model::{CardId, Gap, Period, Query, Reading, Series, Timestamp};
+use model::{
+    CardId, ConsumerEvent, Fingerprint, Gap, LogText, Period, Purpose, Query, Reading, Series, Timestamp,
+};
 use store::Store;
 
 use super::rejection::Rejection;
@@ -13,6 +17,107 @@ use crate::random;
 /// elements, which stays below the size of a message.
 const MAX_ROWS: usize = 115_200;
 
+/// What the consumer's log is to say about one query.
+pub(super) struct Note {
+    supplier: Fingerprint,
+    name: LogText,
+    request: LogText,
+    query: Query,
+    outcome: Outcome,
+}
+
+/// What became of a query.
+enum Outcome {
+    /// It was granted, by these rules.
+    Answered {
+        rules: Vec<String>,
+        purpose: Vec<Purpose>,
+        values: u64,
+    },
+    /// It was denied.
+    Denied {
+        code: &'static str,
+        rule: Option<String>,
+    },
+}
+
+impl Outcome {
+    /// Says by which rules a query was granted, and for which purposes; no value is counted yet.
+    fn of(granted: &Granted<Query>) -> Self {
+        let purpose: BTreeSet<Purpose> = granted.rules().map(|rule| rule.purpose.clone()).collect();
+        Self::Answered {
+            rules: granted.rules().map(|rule| rule.id.to_owned()).collect(),
+            purpose: purpose.into_iter().collect(),
+            values: 0,
+        }
+    }
+}
+
+impl Note {
+    fn new(request: &Request, bundle: &Bundle, query: &Query, outcome: Outcome) -> Self {
+        let supplier = bundle.supplier(request.sender);
+        Self {
+            supplier: request.sender,
+            name: LogText::cut(supplier.map_or("", |supplier| supplier.name.as_str())),
+            request: LogText::cut(&request.id.to_string()),
+            query: query.clone(),
+            outcome,
+        }
+    }
+
+    /// Says how many values are handed out.
+    fn with_values(mut self, count: usize) -> Self {
+        if let Outcome::Answered { values, .. } = &mut self.outcome {
+            *values = u64::try_from(count).unwrap_or(u64::MAX);
+        }
+        self
+    }
+
+    /// Returns the entry, once it is known how long the message is that carries the answer.
+    pub(super) fn into_event(self, bytes: u64) -> ConsumerEvent {
+        let Self {
+            supplier,
+            name,
+            request,
+            query,
+            outcome,
+        } = self;
+        let Query {
+            elements,
+            period,
+            resolution,
+        } = query;
+        match outcome {
+            Outcome::Answered {
+                rules,
+                purpose,
+                values,
+            } => ConsumerEvent::Answered {
+                supplier,
+                name,
+                request,
+                rules,
+                purpose,
+                elements,
+                period,
+                resolution,
+                values,
+                bytes,
+            },
+            Outcome::Denied { code, rule } => ConsumerEvent::Denied {
+                supplier,
+                name,
+                request,
+                code: LogText::cut(code),
+                rule,
+                elements,
+                period,
+                resolution,
+            },
+        }
+    }
+}
+
 /// Decides each query and answers it from the store, or says why not.
 pub(super) fn answer(
     request: &Request,
@@ -20,15 +125,17 @@ pub(super) fn answer(
     store: &Store,
     gateway: CardId,
     now: Timestamp,
-) -> Result<Answer, Rejection> {
+) -> Result<(Answer, Vec<Note>), Rejection> {
     let mut released = Vec::new();
+    let mut notes = Vec::new();
     let mut refusals = Vec::new();
     let mut room = MAX_ROWS;
     for query in &request.queries {
         match decide(query, request.sender, bundle.grants(), now) {
             Ok(granted) => {
-                note(&granted, request);
-                released.push(release(granted, store, &mut room)?);
+                trace(&granted, request);
+                let note = Note::new(request, bundle, granted.query(), Outcome::of(&granted));
+                released.push((release(granted, store, &mut room)?, note));
             }
             Err(denied) => {
                 tracing::info!(
@@ -40,11 +147,15 @@ pub(super) fn answer(
                     denied.reason
                 );
                 refusals.push(refusal(query, &denied)?);
+                let (code, rule) = (denied.reason.code(), denied.rule);
+                notes.push(Note::new(request, bundle, query, Outcome::Denied { code, rule }));
             }
         }
     }
     let id = MessageId::new(random::bytes()?);
-    Ok(assemble(id, request, gateway, now, released, refusals))
+    let (answer, answered) = assemble(id, request, gateway, now, released, refusals);
+    notes.extend(answered);
+    Ok((answer, notes))
 }
 
 /// Puts the answer together. This is the only place that takes values out of a `Granted`.
@@ -53,24 +164,32 @@ fn assemble(
     request: &Request,
     gateway: CardId,
     now: Timestamp,
-    released: Vec<Granted<Vec<Series>>>,
+    released: Vec<(Granted<Vec<Series>>, Note)>,
     refusals: Vec<Refusal>,
-) -> Answer {
+) -> (Answer, Vec<Note>) {
     let own = released
         .into_iter()
-        .filter(|granted| granted.supplier() == request.sender);
-    Answer {
+        .filter(|(granted, _)| granted.supplier() == request.sender);
+    let (series, notes): (Vec<_>, Vec<_>) = own
+        .map(|(granted, note)| {
+            let series = granted.into_inner();
+            let values = series.iter().map(|series| series.points().count()).sum();
+            (series, note.with_values(values))
+        })
+        .unzip();
+    let answer = Answer {
         id,
         in_reply_to: request.id,
         gateway,
         supplier: request.sender,
         time: now,
-        series: own.flat_map(Granted::into_inner).collect(),
+        series: series.into_iter().flatten().collect(),
         refusals,
-    }
+    };
+    (answer, notes)
 }
 
-fn note(granted: &Granted<Query>, request: &Request) {
+fn trace(granted: &Granted<Query>, request: &Request) {
     let query = granted.query();
     let rules: Vec<_> = granted.rules().map(|rule| rule.id).collect();
     tracing::info!(
@@ -125,4 +244,71 @@ fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {
             .map_err(|_| Rejection::WrongKind)?,
         rule: rule.map_err(|_| Rejection::WrongKind)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::content::MessageId;
+    use model::LogEvent;
+
+    use super::*;
+
+    fn note(outcome: Outcome) -> Note {
+        let at = |text: &str| text.parse().unwrap();
+        let period = Period::new(at("2026-11-22T00:00:00Z"), at("2026-11-23T00:00:00Z"));
+        Note {
+            supplier: Fingerprint::new([1; 32]),
+            name: LogText::cut("Stadtwerke"),
+            request: LogText::cut(&MessageId::new([0xab; 16]).to_string()),
+            query: Query {
+                elements: "*/1-0:1.8.0*255".parse().unwrap(),
+                period: period.unwrap(),
+                resolution: model::Span::QUARTER_HOUR,
+            },
+            outcome,
+        }
+    }
+
+    #[test]
+    fn the_consumer_reads_who_was_given_what_and_for_which_purpose() {
+        let answered = note(Outcome::Answered {
+            rules: vec!["billing".to_owned()],
+            purpose: vec!["billing by consumption".parse().unwrap()],
+            values: 96,
+        });
+        let event = LogEvent::from(answered.into_event(4_711));
+        let json = serde_json::to_value(&event).unwrap();
+        for (key, value) in [
+            ("event", "answered"),
+            ("name", "Stadtwerke"),
+            ("request", "abababababababababababababababab"),
+        ] {
+            assert_eq!(json[key], value);
+        }
+        assert_eq!(
+            (json["values"].as_u64(), json["bytes"].as_u64()),
+            (Some(96), Some(4_711))
+        );
+        assert!(
+            event
+                .to_string()
+                .ends_with("every PT15M, for billing by consumption"),
+            "{event}"
+        );
+    }
+
+    #[test]
+    fn the_consumer_reads_what_was_denied_and_by_which_rule() {
+        let denied = note(Outcome::Denied {
+            code: "too-fine",
+            rule: Some("billing".to_owned()),
+        });
+        let event = LogEvent::from(denied.into_event(100));
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            (&json["code"], &json["rule"]),
+            (&"too-fine".into(), &"billing".into())
+        );
+        assert_eq!(event.code(), "SMGW-L-2002");
+    }
 }

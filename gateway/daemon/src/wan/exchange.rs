@@ -4,13 +4,14 @@
 //! freshness and novelty checked, then answered. Everything here blocks on the card and the store
 //! and runs where that is permitted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use card::Partner;
 use messages::certificate::{Role, VerifiedCertificate};
 use messages::content::{self, Content, MessageId};
 use messages::envelope::{self, EnvelopeRandom, Opened, Sender};
-use model::{GatewayState, KeySlot, Span, Timestamp};
+use model::{GatewayState, KeySlot, LogEvent, LogText, Span, SystemEvent, Timestamp};
 use store::{Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -19,6 +20,7 @@ use super::rejection::Rejection;
 use super::{answer, install};
 use crate::card::{CardHandle, CardKeys, Identity, Standing};
 use crate::clock;
+use crate::journal::Journal;
 use crate::random;
 
 /// How far the time of a message may lie from the gateway's, in seconds.
@@ -29,7 +31,21 @@ const FRESHNESS_SECONDS: u32 = 300;
 pub(crate) struct Exchange {
     pub(super) card: CardHandle,
     pub(super) store: Arc<Store>,
+    pub(super) journal: Journal,
     standing: watch::Receiver<Standing>,
+}
+
+/// What is answered, and what the consumer's log says about it.
+struct Response {
+    content: Content,
+    notes: Vec<answer::Note>,
+}
+
+impl From<Content> for Response {
+    fn from(content: Content) -> Self {
+        let notes = Vec::new();
+        Self { content, notes }
+    }
 }
 
 /// To whom an answer goes.
@@ -40,15 +56,17 @@ struct Reply {
 }
 
 impl Exchange {
-    /// Builds the exchange over the card, the store and the standing that decides what is served.
+    /// Builds the exchange over the card, the store, the logs and the standing that decides what is served.
     pub(crate) const fn new(
         card: CardHandle,
         store: Arc<Store>,
+        journal: Journal,
         standing: watch::Receiver<Standing>,
     ) -> Self {
         Self {
             card,
             store,
+            journal,
             standing,
         }
     }
@@ -57,15 +75,26 @@ impl Exchange {
     pub(super) fn serving(&self) -> Result<(GatewayState, Arc<Identity>), Rejection> {
         let standing = self.standing.borrow();
         match &standing.identity {
-            Some(identity) if standing.state.serves_tsm() => Ok((standing.state, Arc::clone(identity))),
+            Some(identity) if standing.answers() => Ok((standing.state, Arc::clone(identity))),
             _ => Err(Rejection::NotServing {
                 cause: standing.state.cause(),
             }),
         }
     }
 
+    /// Answers a message with a message, and logs it if it is rejected.
+    pub(super) fn handle_from(&self, peer: SocketAddr, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+        self.handle(message).inspect_err(|rejection| {
+            self.journal.note_outside(SystemEvent::MessageRejected {
+                code: LogText::cut(rejection.code()),
+                sender: None,
+                peer: Some(LogText::cut(&peer.ip().to_string())),
+            });
+        })
+    }
+
     /// Answers a message with a message.
-    pub(super) fn handle(&self, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+    fn handle(&self, message: &[u8]) -> Result<Vec<u8>, Rejection> {
         let now = clock::now();
         let (state, identity) = self.serving()?;
         let keys = CardKeys::new(self.card.clone(), Partner::Tsm);
@@ -77,8 +106,9 @@ impl Exchange {
         self.check_novelty(&content, now)?;
         let reply = reply_to(&content, &opened, &identity, state, now)?;
         self.introduce(&reply)?;
-        let answer = match self.respond(&content, &opened, &identity, now) {
-            Ok(answer) => answer,
+        let outcome = refuse_under_alarm(&content, state);
+        let response = match outcome.and_then(|()| self.respond(&content, &opened, &identity, now)) {
+            Ok(response) => response,
             Err(rejection) => {
                 tracing::warn!(
                     sender = %opened.sender.name(),
@@ -87,10 +117,20 @@ impl Exchange {
                     "refused: {}",
                     rejection.reason()
                 );
-                refused(&rejection, &reply, &identity, now)?
+                self.journal.note_outside(SystemEvent::MessageRejected {
+                    code: LogText::cut(rejection.code()),
+                    sender: Some(LogText::cut(opened.sender.name().as_str())),
+                    peer: None,
+                });
+                refused(&rejection, &reply, &identity, now)?.into()
             }
         };
-        self.seal(&answer, &reply, &identity, now)
+        let sealed = self.seal(&response.content, &reply, &identity, now)?;
+        // What the consumer's log does not have has never left the gateway.
+        let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
+        let notes = response.notes.into_iter().map(|note| note.into_event(bytes));
+        self.journal.write(notes.map(LogEvent::from))?;
+        Ok(sealed)
     }
 
     /// Refuses messages that are not fresh or were received before, across restarts too.
@@ -131,15 +171,18 @@ impl Exchange {
         opened: &Opened,
         identity: &Identity,
         now: Timestamp,
-    ) -> Result<Content, Rejection> {
+    ) -> Result<Response, Rejection> {
         match content {
             Content::Request(request) => {
                 let bundle = identity.bundle.as_ref().ok_or(Rejection::NoGrant)?;
-                answer::answer(request, bundle, &self.store, identity.guid, now).map(Content::Answer)
+                let (answer, notes) = answer::answer(request, bundle, &self.store, identity.guid, now)?;
+                let content = Content::Answer(answer);
+                Ok(Response { content, notes })
             }
-            Content::CardCommands(commands) => self.pass(commands, identity, now),
+            Content::CardCommands(commands) => self.pass(commands, identity, now).map(Response::from),
             Content::Bundle(bundle) => install::install(self, bundle, &opened.content, identity)
-                .and_then(|()| self.report(bundle.id, now)),
+                .and_then(|()| self.report(bundle.id, now))
+                .map(Response::from),
             Content::Answer(_) | Content::Report(_) | Content::CardAnswers(_) | Content::Refused(_) => {
                 Err(Rejection::WrongKind)
             }
@@ -218,7 +261,7 @@ fn reply_to(
         Content::Bundle(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
         Content::Request(_) => {
             let fingerprint = opened.sender.certificate().fingerprint();
-            let bundle = identity.bundle.as_ref().filter(|_| state.serves_suppliers());
+            let bundle = identity.bundle.as_ref().filter(|_| may_ask(state));
             let supplier = bundle.and_then(|bundle| bundle.supplier(fingerprint));
             let certificates = &supplier.ok_or(Rejection::NoGrant)?.certificates;
             let supplier = identity.anchor.verify_party(certificates, now, Role::Supplier);
@@ -234,6 +277,20 @@ fn reply_to(
         recipient,
         in_reply_to: content.id(),
     })
+}
+
+/// Refuses suppliers while a log is full or lost.
+const fn refuse_under_alarm(content: &Content, state: GatewayState) -> Result<(), Rejection> {
+    match (content, state) {
+        (Content::Request(_), GatewayState::StorageFull) => Err(Rejection::StorageFull),
+        (Content::Request(_), GatewayState::Degraded) => Err(Rejection::LogDamaged),
+        _ => Ok(()),
+    }
+}
+
+/// Suppliers get an answer when they are served, and when they are to know that a log is full or lost.
+const fn may_ask(state: GatewayState) -> bool {
+    state.serves_suppliers() || matches!(state, GatewayState::StorageFull | GatewayState::Degraded)
 }
 
 /// Says to somebody who is known why the message is refused.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use messages::certificate::Role;
 use messages::content::{Bundle, bundle_digest};
+use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
 use store::BundleError;
 
 use super::exchange::Exchange;
@@ -27,6 +28,10 @@ pub(super) fn install(
         return Err(Rejection::NotAnchored { version });
     }
     check(bundle, identity)?;
+    let stored = exchange.store.database().bundle()?;
+    if stored.is_none_or(|stored| stored.version < version) {
+        exchange.journal.write(events(bundle, digest))?;
+    }
     match exchange
         .store
         .database()
@@ -40,6 +45,26 @@ pub(super) fn install(
     }
     exchange.card.examine()?;
     Ok(())
+}
+
+/// Returns what the operator and the consumer are to know. It is logged before the bundle is stored, so that none
+/// is ever in force that the logs don't have.
+fn events(bundle: &Bundle, digest: Fingerprint) -> [LogEvent; 2] {
+    let version = bundle.bundle_version;
+    let suppliers = u64::try_from(bundle.suppliers.len()).unwrap_or(u64::MAX);
+    let grants = u64::try_from(bundle.grants.len()).unwrap_or(u64::MAX);
+    let installed = SystemEvent::BundleInstalled {
+        version,
+        digest,
+        suppliers,
+        grants,
+    };
+    let changed = ConsumerEvent::GrantsChanged {
+        version,
+        suppliers,
+        grants,
+    };
+    [installed.into(), changed.into()]
 }
 
 /// Checks that every supplier is one of the trust centre's, and every grant one of theirs.

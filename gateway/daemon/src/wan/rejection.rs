@@ -101,9 +101,27 @@ pub(super) enum Rejection {
     /// The message did not arrive in time, or its connection broke.
     #[error("the message did not arrive as a whole and in time")]
     Incomplete,
+    /// A log is full, and what is not logged is not answered.
+    #[error("the gateway's log is full; it measures on and serves no supplier")]
+    StorageFull,
+    /// A log is lost or damaged.
+    #[error("a log of the gateway is lost or damaged; it measures on and serves no supplier")]
+    LogDamaged,
+    /// A log could not be written.
+    #[error("what is answered cannot be logged")]
+    Log(#[source] store::LogError),
     /// The thread that worked on the message has failed.
     #[error("the message could not be worked on")]
     Thread,
+}
+
+impl From<store::LogError> for Rejection {
+    fn from(error: store::LogError) -> Self {
+        match error {
+            store::LogError::Full { .. } => Self::StorageFull,
+            other => Self::Log(other),
+        }
+    }
 }
 
 impl Rejection {
@@ -125,6 +143,9 @@ impl Rejection {
             Self::TooMuch { .. } => "too-much",
             Self::Card(_) | Self::Seal(_) => "card",
             Self::Store(_) | Self::Requests(_) | Self::Bundle(_) => "store",
+            Self::StorageFull => "storage-full",
+            Self::LogDamaged => "log-damaged",
+            Self::Log(_) => "log",
             Self::TooLarge { .. } => "too-large",
             Self::Incomplete => "incomplete",
             Self::Random(_) | Self::Thread => "system",
@@ -144,10 +165,17 @@ impl Rejection {
             Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
             Self::TooMuch { .. } | Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
-            Self::NotServing { .. } | Self::Card(_) | Self::Seal(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random(_) | Self::Thread => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::NotServing { .. }
+            | Self::Card(_)
+            | Self::Seal(_)
+            | Self::StorageFull
+            | Self::LogDamaged => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_)
+            | Self::Requests(_)
+            | Self::Bundle(_)
+            | Self::Log(_)
+            | Self::Random(_)
+            | Self::Thread => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -157,9 +185,12 @@ impl Rejection {
             Self::Card(_) | Self::Seal(_) => {
                 "the gateway's card did not take part; try again later".to_owned()
             }
-            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) | Self::Random(_) | Self::Thread => {
-                "the gateway has a fault; its log has the details".to_owned()
-            }
+            Self::Store(_)
+            | Self::Requests(_)
+            | Self::Bundle(_)
+            | Self::Log(_)
+            | Self::Random(_)
+            | Self::Thread => "the gateway has a fault; its log has the details".to_owned(),
             other => other.reason(),
         }
     }
@@ -204,6 +235,16 @@ mod tests {
         for (rejection, code, status) in [
             (Rejection::Replayed, "replayed", StatusCode::CONFLICT),
             (Rejection::NoGrant, "no-grant", StatusCode::FORBIDDEN),
+            (
+                Rejection::StorageFull,
+                "storage-full",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                Rejection::LogDamaged,
+                "log-damaged",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
             (
                 Rejection::NotAnchored { version: 2 },
                 "not-anchored",

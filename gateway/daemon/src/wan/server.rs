@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use messages::envelope::MAX_MESSAGE;
+use model::{LogText, SystemEvent};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -110,7 +111,7 @@ impl Connection {
         let peer = self.peer;
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = standing.wait_for(|standing| !standing.state.serves_tsm()) => {
+            _ = standing.wait_for(|standing| !standing.answers()) => {
                 tracing::info!(%peer, "connection closed: the gateway does not serve");
             }
             outcome = tokio::time::timeout(CONNECTION_TIMEOUT, self.serve(stream, handshake)) => {
@@ -133,8 +134,8 @@ impl Connection {
         let accepting = TlsAcceptor::from(config).accept(stream);
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::warn!(%peer, "handshake failed: {error}"),
-            Err(_) => return tracing::warn!(%peer, "handshake failed: it took too long"),
+            Ok(Err(error)) => return self.refuse(&error.to_string()).await,
+            Err(_) => return self.refuse("it took too long").await,
         };
         drop(handshake);
         let Ok(_slot) = self.slots.try_acquire_owned() else {
@@ -150,6 +151,22 @@ impl Connection {
             tracing::debug!(%peer, "connection ended: {error}");
         }
     }
+
+    /// Logs a handshake that failed.
+    async fn refuse(&self, reason: &str) {
+        let peer = self.peer;
+        tracing::warn!(%peer, "handshake failed: {reason}");
+        let event = SystemEvent::HandshakeRefused {
+            // The port is another one each time and says nothing.
+            peer: LogText::cut(&peer.ip().to_string()),
+            reason: LogText::cut(reason),
+        };
+        let journal = self.exchange.journal.clone();
+        let noting = tokio::task::spawn_blocking(move || journal.note_outside(event));
+        if let Err(error) = noting.await {
+            tracing::error!("a thread of the journal has failed: {error}");
+        }
+    }
 }
 
 /// Takes a message and answers it, where blocking is permitted.
@@ -159,7 +176,7 @@ async fn receive(
     request: Request,
 ) -> Response {
     let answer = match body_of(request).await {
-        Ok(message) => tokio::task::spawn_blocking(move || exchange.handle(&message))
+        Ok(message) => tokio::task::spawn_blocking(move || exchange.handle_from(peer, &message))
             .await
             .unwrap_or(Err(Rejection::Thread)),
         Err(rejection) => Err(rejection),

@@ -20,14 +20,14 @@ use crate::card::reader::{self, ReaderError};
 use crate::config::CardSlot;
 
 /// A trust centre that personalises cards.
-struct Center {
+pub(crate) struct Center {
     key: SoftwareKey,
     anchor: TrustAnchor,
     validity: Period,
 }
 
 impl Center {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = SoftwareKey::generate(&mut SysRng).unwrap();
         let now = clock::now();
         let validity = Period::new(now.saturating_sub(Span::DAY), now.saturating_add(Span::DAY)).unwrap();
@@ -42,7 +42,7 @@ impl Center {
     }
 
     /// Puts a personalised card into the file.
-    fn personalize(&self, file: &Path, guid: &str) {
+    pub(crate) fn personalize(&self, file: &Path, guid: &str) {
         let guid: CardId = guid.parse().unwrap();
         std::fs::write(file, CardState::blank().to_bytes().unwrap()).unwrap();
         let contact = Contact {

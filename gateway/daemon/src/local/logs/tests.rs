@@ -1,0 +1,140 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{CalibrationEvent, LogEvent, LogText, SystemEvent};
+use store::{DeviceKey, LogLimits, Logs, Protection, Store};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::binding::BindingSource;
+use crate::card::Standing;
+use crate::journal::{CardKeyVerifier, moment};
+use crate::local::control::{self, ControlError};
+use crate::status::StatusSource;
+
+fn journal(folder: &Path) -> Journal {
+    let logs = Logs::open(folder, LogLimits::default(), false, moment()).unwrap();
+    Journal::new(logs, CardKeyVerifier::new(None)).unwrap()
+}
+
+fn open_store(folder: &Path) -> Arc<Store> {
+    let key = DeviceKey::new([0x5a; DeviceKey::LENGTH]);
+    Arc::new(Store::open(&folder.join("data"), Ok(Protection { key, otp: None })).unwrap())
+}
+
+/// Serves a journal on a socket, and asks for what stands at an address.
+async fn asked<T>(journal: &Journal, addresses: Vec<String>) -> Vec<Result<T, ControlError>>
+where
+    T: serde::de::DeserializeOwned + Send + 'static,
+{
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = control::listen(&socket).unwrap();
+    let source = StatusSource {
+        standing: watch::channel(Standing::unknown()).1,
+        meters: watch::channel(Vec::new()).1,
+        registration_period: model::Span::QUARTER_HOUR,
+        web: None,
+        wan: None,
+        findings: Arc::new([]),
+        journal: journal.clone(),
+    };
+    let stop = CancellationToken::new();
+    let bindings = BindingSource {
+        store: open_store(folder.path()),
+        device_key: None,
+    };
+    let serving = control::serve(listener, source, bindings, journal.clone(), stop.clone());
+    let serving = tokio::spawn(serving);
+    let asking = move || {
+        let ask = |address: &String| control::ask_for(&socket, address);
+        addresses.iter().map(ask).collect()
+    };
+    let answers = tokio::task::spawn_blocking(asking).await.unwrap();
+    stop.cancel();
+    serving.await.unwrap();
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_shown_page_by_page() {
+    let folder = TempDir::new().unwrap();
+    let journal = journal(folder.path());
+    let started = |number: u64| {
+        LogEvent::from(SystemEvent::Started {
+            version: LogText::cut(&number.to_string()),
+        })
+    };
+    journal.write((0..300).map(started)).unwrap();
+    let (mut shown, mut after) = (Vec::new(), Some(0));
+    while let Some(behind) = after {
+        let address = page_address(LogKind::System, behind, None);
+        let page: Page = asked(&journal, vec![address]).await.pop().unwrap().unwrap();
+        assert!(page.entries.len() <= 256);
+        shown.extend(page.entries);
+        after = page.next;
+    }
+    assert_eq!(shown.len(), 300);
+    let line = serde_json::to_value(&shown[299]).unwrap();
+    assert_eq!(line["schema"], "smgw.log/1");
+    assert_eq!(line["sequence"], 300);
+    assert_eq!(line["code"], "SMGW-L-1001");
+    assert_eq!(line["event"]["event"], "started");
+    assert_eq!(line["clock_trusted"], true);
+    let text = shown[299].to_string();
+    assert!(text.contains("SMGW-L-1001  started, version 299"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_asked_for_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let journal = journal(folder.path());
+    journal.write([CalibrationEvent::ClockSet.into()]).unwrap();
+    let since = |text: &str| Some(text.parse().unwrap());
+    let addresses = vec![
+        page_address(LogKind::Calibration, 0, since("2026-01-01T00:00:00Z")),
+        page_address(LogKind::Calibration, 0, since("9000-01-01T00:00:00Z")),
+        "/v1/logs/audit".to_owned(),
+        "/v1/logs/system?before=1".to_owned(),
+    ];
+    let mut answers = asked::<Page>(&journal, addresses).await.into_iter();
+    assert_eq!(answers.next().unwrap().unwrap().entries.len(), 1);
+    assert_eq!(answers.next().unwrap().unwrap().entries.len(), 0);
+    for answer in answers {
+        assert!(matches!(answer, Err(ControlError::Refused { .. })), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_names_the_first_bad_entry() {
+    let folder = TempDir::new().unwrap();
+    let journal = journal(folder.path());
+    for _ in 0..3 {
+        journal.write([CalibrationEvent::ClockSet.into()]).unwrap();
+    }
+    let verified = async || -> Report {
+        let mut answers = asked(&journal, vec![VERIFICATION.to_owned()]).await;
+        answers.pop().unwrap().unwrap()
+    };
+    let sound = verified().await;
+    assert!(sound.sound, "{sound:?}");
+    let text = sound.to_string();
+    assert!(
+        text.contains("calibration  3 entries up to 3, 0 signed: sound"),
+        "{text}"
+    );
+    let segment = folder.path().join("calibration/00000000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[80] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let bad = verified().await;
+    assert!(!bad.sound);
+    let json = serde_json::to_value(&bad).unwrap();
+    assert_eq!(json["schema"], "smgw.log-verification/1");
+    assert_eq!(json["logs"][2]["fault"]["sequence"], 1);
+    assert_eq!(json["logs"][2]["fault"]["code"], "damaged");
+    let text = bad.to_string();
+    assert!(text.contains("BAD, entry 1 is damaged (damaged)"), "{text}");
+}
