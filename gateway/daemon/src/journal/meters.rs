@@ -306,6 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn meter_that_nobody_asked_leaves_a_gap_too() {
+        let mut book = MeterBook::default();
+        let begun = CalibrationEvent::GapBegun {
+            name: LogText::cut("gas"),
+            meter: None,
+            from: at(0),
+            reason: GapReason::BusDown,
+        };
+        let miss = |book: &mut MeterBook, quarter| book.miss("gas", at(quarter), GapReason::BusDown);
+        assert_eq!(miss(&mut book, 0), [LogEvent::from(begun)]);
+        assert!(miss(&mut book, 1).is_empty());
+    }
+
+    #[test]
     fn rounds_that_are_left_out_are_noticed() {
         let mut book = MeterBook::default();
         let period = Span::QUARTER_HOUR;

@@ -315,3 +315,53 @@ fn refused(
         reason: reason.parse().map_err(|_| Rejection::WrongKind)?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Content {
+        let time: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let elements = model::ElementPattern::ANY;
+        let period = model::Period::new(time.saturating_sub(Span::DAY), time).unwrap();
+        Content::Request(content::Request {
+            id: MessageId::new([1; 16]),
+            sender: model::Fingerprint::new([2; 32]),
+            recipient: "fd5a::1".parse().unwrap(),
+            time,
+            queries: vec![model::Query {
+                elements,
+                period,
+                resolution: Span::QUARTER_HOUR,
+            }],
+        })
+    }
+
+    #[test]
+    fn suppliers_are_told_by_name_why_a_log_keeps_them_from_being_served() {
+        for (state, code) in [
+            (GatewayState::StorageFull, "storage-full"),
+            (GatewayState::Degraded, "log-damaged"),
+        ] {
+            assert!(may_ask(state), "{state}");
+            let rejection = refuse_under_alarm(&request(), state).unwrap_err();
+            assert_eq!(rejection.code(), code);
+        }
+        assert!(refuse_under_alarm(&request(), GatewayState::Operational).is_ok());
+        assert!(!may_ask(GatewayState::Tampered));
+    }
+
+    #[test]
+    fn trust_centre_is_heard_while_a_log_is_full_or_lost() {
+        let commands = Content::CardAnswers(content::CardAnswers {
+            id: MessageId::new([1; 16]),
+            in_reply_to: MessageId::new([2; 16]),
+            gateway: "fd5a::1".parse().unwrap(),
+            time: "2026-11-23T12:00:00Z".parse().unwrap(),
+            answers: Vec::new(),
+        });
+        for state in [GatewayState::StorageFull, GatewayState::Degraded] {
+            assert!(refuse_under_alarm(&commands, state).is_ok(), "{state}");
+        }
+    }
+}
