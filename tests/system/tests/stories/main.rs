@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod openssl;
 #[cfg(test)]
 mod second_card;
