@@ -75,7 +75,10 @@ impl Damage {
         };
         Finding {
             code: code.to_owned(),
-            text: format!("{}: {}. smgw log verify says more.", self.event, self.reason),
+            text: format!(
+                "{}: {}. No supplier is served; smgw log verify says more.",
+                self.event, self.reason
+            ),
             remedy: remedy.to_owned(),
         }
     }
