@@ -1,8 +1,8 @@
 //! Files and folders, written so that they survive a power cut.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file or folder that could not be reached, read or written.
@@ -62,6 +62,22 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+/// Sees that only the gateway's user may enter a folder, or read and write a file, that is there already.
+pub(crate) fn make_private(path: &Path) -> Result<(), FileError> {
+    let make = || {
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        let mode = if found.is_dir() { 0o700 } else { 0o600 };
+        if found.permissions().mode() & 0o777 == mode {
+            return Ok(());
+        }
+        fs::set_permissions(path, Permissions::from_mode(mode))
+    };
+    make().map_err(FileError::at(path))
 }
 
 /// Replaces a file at once: whenever the power goes, it has the old content or the new one.

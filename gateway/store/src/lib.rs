@@ -11,6 +11,7 @@
 //! | path in the folder | what it is |
 //! |---|---|
 //! | `gateway.db`, `gateway.db-wal` | the database |
+//! | `gateway.head` | which commit of the database was the last one |
 //! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
@@ -29,15 +30,17 @@ mod logs;
 
 use std::path::Path;
 
+use database::Opening;
+
 pub use bindings::{
     Bindings, BindingsError, BurnError, Burned, Counter, DeviceKey, DeviceKeyError, EngineError, Health,
     Intent, OtpError, OtpPlace, PartReport, Protection, Repair, Report, RowFault, RowReport, Strength,
     Tamper, Tampering, Termination,
 };
 pub use database::{
-    BundleError, Damaged, Database, DatabaseError, Forgotten, InstalledBundle, Latest, OutboxError,
-    OutboxMessage, Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError, Round,
-    Sealed,
+    BundleError, Checked, Damaged, Database, DatabaseError, Forgotten, InstalledBundle, Latest, Loss, Lost,
+    OutboxError, OutboxMessage, Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError,
+    Round, RowKind, Sealed,
 };
 pub use files::FileError;
 pub use logs::{
@@ -60,16 +63,24 @@ impl Store {
     /// serves nothing, and [`Store::bindings`] says why. The same holds if there is no device key to
     /// protect them with.
     ///
+    /// A database without a past beside a binding that is burned is a loss, which
+    /// [`Database::losses`] reports.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the folder cannot be made or the database cannot be opened.
     pub fn open(folder: &Path, protection: Result<Protection, DeviceKeyError>) -> Result<Self, StoreError> {
         files::make_folder(folder)?;
-        let database = Database::open(&folder.join("gateway.db"))?;
+        files::make_private(folder)?;
+        // The database's lock keeps other processes from the bindings too, so it is taken first.
+        let database = Opening::begin(&folder.join("gateway.db"))?;
         let bindings = match protection {
             Ok(protection) => Bindings::open(&folder.join("bindings"), protection),
             Err(error) => Err(error.into()),
         };
+        let binding = bindings.as_ref().ok().map(Bindings::binding);
+        let is_provisioned = matches!(binding, Some(Ok(Some(_))));
+        let database = database.finish(is_provisioned)?;
         Ok(Self { bindings, database })
     }
 
@@ -150,6 +161,47 @@ mod tests {
         let store = Store::open(folder.path(), protection).unwrap();
         assert!(matches!(store.bindings(), Err(BindingsError::DeviceKey(_))));
         assert_eq!(store.database().elements(), []);
+    }
+
+    #[test]
+    fn database_that_is_missing_beside_a_burned_binding_is_a_loss() {
+        use model::{Binding, Fingerprint, GatewayId};
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        let binding = Binding {
+            card: "fd5a::1".parse().unwrap(),
+            card_key: Fingerprint::new([7; 32]),
+            gateway: GatewayId::new([9; 16]),
+            time: "2026-11-23T12:00:00Z".parse().unwrap(),
+        };
+        let pairing = zeroize::Zeroizing::new(vec![0xab; 16]);
+        let bindings = store.bindings().unwrap();
+        bindings
+            .begin(&Intent {
+                binding: binding.clone(),
+                pairing,
+            })
+            .unwrap();
+        bindings.burn(&binding).unwrap();
+        drop(store);
+        assert_eq!(open(folder.path()).unwrap().database().losses(), []);
+        std::fs::remove_file(folder.path().join("gateway.db")).unwrap();
+        std::fs::remove_file(folder.path().join("gateway.head")).unwrap();
+        // A power cut before the loss is stored changes nothing.
+        drop(Opening::begin(&folder.path().join("gateway.db")).unwrap());
+        let store = open(folder.path()).unwrap();
+        let [loss] = store.database().new_losses().try_into().unwrap();
+        assert_eq!(loss.lost, Lost::Database);
+    }
+
+    #[test]
+    fn folder_that_others_may_enter_is_closed_to_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        drop(open(folder.path()).unwrap());
+        let mode = std::fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]

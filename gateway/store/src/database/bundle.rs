@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
+use super::head::tally_of;
 use super::{Database, DatabaseError, Inner};
 
 /// The bundle that is installed; its content is opaque here.
@@ -101,8 +102,11 @@ impl Inner {
                 seal(version, &digest, content)
             ],
         )?;
+        let mut head = self.head.next();
+        head.bundle = tally_of(&transaction, b'u', "SELECT version, digest, seal FROM bundle", [])?;
+        head.store(&transaction)?;
         transaction.commit()?;
-        Ok(())
+        Ok(self.confirm(head)?)
     }
 
     fn bundle(&self) -> Result<Option<InstalledBundle>, BundleError> {

@@ -15,6 +15,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::checksum;
+use super::head::{Tally, digest_of, tally_of};
 use super::keys::LAST_ELEMENT;
 
 /// The elements by number and the numbers by element.
@@ -133,6 +134,8 @@ pub(super) struct NewElements {
     ids: BTreeMap<Element, u32>,
     first: Option<u32>,
     greatest: u32,
+    /// Their rows.
+    rows: Tally,
 }
 
 impl NewElements {
@@ -154,14 +157,20 @@ impl NewElements {
         if count >= Elements::MAX || id > LAST_ELEMENT {
             return Ok(None);
         }
+        let (meter, obis) = (element.meter.as_str(), element.obis.to_string());
+        let crc = element_checksum(i64::from(id), element);
         connection
             .prepare_cached("INSERT INTO element (id, meter, obis, crc) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![
-                id,
-                element.meter.as_str(),
-                element.obis.to_string(),
-                element_checksum(i64::from(id), element),
-            ])?;
+            .execute(params![id, meter, obis, crc])?;
+        self.rows.add(digest_of(
+            b'e',
+            &[
+                ValueRef::Integer(i64::from(id)),
+                ValueRef::Text(meter.as_bytes()),
+                ValueRef::Text(obis.as_bytes()),
+                ValueRef::Integer(i64::from(crc)),
+            ],
+        ));
         self.ids.insert(element.clone(), id);
         self.first.get_or_insert(id);
         self.greatest = id;
@@ -173,12 +182,17 @@ impl NewElements {
         self.first.is_some_and(|first| first <= id)
     }
 
-    /// Stores the greatest number that was given, if there is a new one.
-    pub(super) fn finish(&self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Stores the greatest number that was given, if there is a new one, and accounts for the new rows.
+    pub(super) fn finish(&self, connection: &Connection, tally: &mut Tally) -> rusqlite::Result<()> {
         if self.ids.is_empty() {
             return Ok(());
         }
-        store_count(connection, i64::from(self.greatest))
+        let count = || tally_of(connection, b'g', "SELECT greatest, crc FROM element_count", []);
+        tally.remove_all(count()?);
+        store_count(connection, i64::from(self.greatest))?;
+        tally.add_all(count()?);
+        tally.add_all(self.rows);
+        Ok(())
     }
 }
 

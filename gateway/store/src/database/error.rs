@@ -27,6 +27,14 @@ pub enum DatabaseError {
     /// SQLite found its file damaged.
     #[error("the database is damaged")]
     Damaged(#[source] rusqlite::Error),
+    /// A table is not in order: searches would not find what is stored.
+    #[error("the database is damaged in table {table}: {found}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// What SQLite says about it.
+        found: String,
+    },
     /// The file system does not allow a write-ahead log, without which nothing can be promised.
     #[error("the database runs with journal mode {found:?} instead of a write-ahead log")]
     JournalMode {

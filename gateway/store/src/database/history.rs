@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use model::{Span, Timestamp};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::chunk::Chunk;
+use super::day::{self, Record};
 use super::elements::Elements;
+use super::head::{Head, Tally, digest_of, digest_of_row, tally_of};
 use super::keys::{Day, LAST_CHUNK_PART, round_key, time_of_round};
 use super::part::{self, Part};
 use super::point::Point;
@@ -82,6 +85,8 @@ struct Slice {
     points: usize,
     /// The rows that are not needed any more, and what is left of each: points of unknown elements.
     rows: Vec<(i64, Vec<Point>)>,
+    /// These rows as the head counts them.
+    tally: Tally,
     /// The points of the time that is being read.
     time: i64,
     open: BTreeMap<u32, Point>,
@@ -110,8 +115,13 @@ impl Inner {
                 chunks: slice.chunks.len(),
                 more: true,
             };
-            store(&transaction, &self.elements, slice, day, part)?;
-            transaction.commit()?;
+            let mut head = self.head.next();
+            if !slice.rows.is_empty() {
+                store(&transaction, &mut head, &self.elements, slice, day, part)?;
+                head.store(&transaction)?;
+                transaction.commit()?;
+                self.confirm(head)?;
+            }
             self.seal_from = next;
             return Ok(sealed);
         }
@@ -139,22 +149,64 @@ impl Inner {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut rows = 0usize;
-        for (sql, end) in [
-            (FORGET_CHUNKS, oldest.chunks().end),
-            (FORGET_ROUNDS, oldest.rounds().end),
-        ] {
-            let bound = i64::try_from(limit.saturating_sub(rows)).unwrap_or(i64::MAX);
-            let deleted = transaction.prepare_cached(sql)?.execute([end, bound])?;
-            rows = rows.saturating_add(deleted);
-        }
+        let mut head = self.head.next();
+        let chunks = forget_chunks(&transaction, &mut head.days, oldest, limit)?;
+        let limit = limit.saturating_sub(chunks);
+        let rounds = forget_rounds(&transaction, &mut head.rounds, oldest, limit)?;
+        head.store(&transaction)?;
         transaction.commit()?;
+        self.confirm(head)?;
+        let rows = chunks.saturating_add(rounds);
         Ok(Forgotten { rows, more: true })
     }
 }
 
-const FORGET_CHUNKS: &str =
-    "DELETE FROM chunk WHERE key IN (SELECT key FROM chunk WHERE key < ?1 ORDER BY key LIMIT ?2)";
+/// Forgets chunks of a day, the first of those that are left; the day's list forgets them too.
+fn forget_chunks(
+    transaction: &Transaction<'_>,
+    tally: &mut Tally,
+    day: Day,
+    limit: usize,
+) -> rusqlite::Result<usize> {
+    let keys = first_chunks(transaction, day, limit)?;
+    let mut record = day::load_or_list(transaction, day)?;
+    for key in &keys {
+        transaction
+            .prepare_cached("DELETE FROM chunk WHERE key = ?1")?
+            .execute([key])?;
+        record.remove(*key);
+    }
+    // Behind the last chunk there is nothing left to be listed, be it missing.
+    let record = if keys.len() < limit {
+        Record::default()
+    } else {
+        record
+    };
+    day::store(transaction, tally, day, &record)?;
+    Ok(keys.len())
+}
+
+fn first_chunks(connection: &Connection, day: Day, limit: usize) -> rusqlite::Result<Vec<i64>> {
+    let chunks = day.chunks();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached("SELECT key FROM chunk WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3")?
+        .query_map([chunks.start, chunks.end, limit], |row| row.get(0))?
+        .collect()
+}
+
+/// Forgets rounds of a day, the first of those that are left.
+fn forget_rounds(
+    transaction: &Transaction<'_>,
+    tally: &mut Tally,
+    day: Day,
+    limit: usize,
+) -> rusqlite::Result<usize> {
+    let bounds = [day.rounds().end, i64::try_from(limit).unwrap_or(i64::MAX)];
+    let sql = "SELECT key, content FROM round WHERE key < ?1 ORDER BY key LIMIT ?2";
+    tally.remove_all(tally_of(transaction, b'r', sql, bounds)?);
+    transaction.prepare_cached(FORGET_ROUNDS)?.execute(bounds)
+}
 
 const FORGET_ROUNDS: &str =
     "DELETE FROM round WHERE key IN (SELECT key FROM round WHERE key < ?1 ORDER BY key LIMIT ?2)";
@@ -184,7 +236,10 @@ fn first_round(connection: &Connection, from: i64, end: i64) -> rusqlite::Result
 
 /// Returns the part that the rows of a day from `first` on get, `None` if they stay rows.
 fn free_part(connection: &Connection, day: Day, first: i64) -> rusqlite::Result<Option<u8>> {
-    let Some(last) = points::chunk_parts(connection, day)?.last().copied() else {
+    let present = points::chunk_parts(connection, day)?.last().copied();
+    // The place of a chunk that is missing stays empty, so that it is known to be missing.
+    let listed = day::load_or_list(connection, day)?.last_part();
+    let Some(last) = present.max(listed) else {
         return Ok(Some(0));
     };
     let is_worth_it = bytes_from(connection, day, first)? >= LATE_BYTES && last < LAST_CHUNK_PART;
@@ -221,8 +276,10 @@ fn read_slice(
                 break;
             }
         }
-        if let Some(points) = part::read(key, content(row)?) {
-            slice.add(key, points, elements);
+        if let Some(points) = part::read(key, content(row)?)
+            && slice.add(key, points, elements)
+        {
+            slice.tally.add(digest_of_row(b'r', row)?);
         }
     }
     slice.close_time(i64::MAX);
@@ -230,16 +287,18 @@ fn read_slice(
 }
 
 impl Slice {
-    fn add(&mut self, key: i64, points: Vec<Point>, elements: &Elements) {
+    /// Takes up the points of a row, and returns whether there is one of an element that is known.
+    fn add(&mut self, key: i64, points: Vec<Point>, elements: &Elements) -> bool {
         let is_known = |point: &Point| elements.name(point.element).is_some();
         let (known, unknown): (Vec<_>, Vec<_>) = points.into_iter().partition(is_known);
         if known.is_empty() {
-            return;
+            return false;
         }
         for point in known {
             points::prefer(&mut self.open, point);
         }
         self.rows.push((key, unknown));
+        true
     }
 
     /// Puts the points of the time that was read into the chunks.
@@ -252,14 +311,16 @@ impl Slice {
     }
 }
 
-/// Stores the chunks and deletes the rows that they come from.
+/// Stores the chunks, lists them and deletes the rows that they come from.
 fn store(
     transaction: &Transaction<'_>,
+    head: &mut Head,
     elements: &Elements,
     slice: Slice,
     day: Day,
     part: u8,
 ) -> rusqlite::Result<()> {
+    let mut record = day::load_or_list(transaction, day)?;
     for (id, chunk) in slice.chunks {
         let Some(element) = elements.name(id) else {
             continue;
@@ -268,16 +329,25 @@ fn store(
         transaction
             .prepare_cached("INSERT INTO chunk (key, content) VALUES (?1, ?2)")?
             .execute(params![key, chunk.seal(key, element)])?;
+        record.add(key);
     }
+    day::store(transaction, &mut head.days, day, &record)?;
+    head.rounds.remove_all(slice.tally);
     for (key, unknown) in slice.rows {
-        match Part::split(&unknown).first() {
-            None => transaction
+        let Some(rest) = Part::split(&unknown).into_iter().next() else {
+            transaction
                 .prepare_cached("DELETE FROM round WHERE key = ?1")?
-                .execute([key])?,
-            Some(rest) => transaction
-                .prepare_cached("UPDATE round SET content = ?2 WHERE key = ?1")?
-                .execute(params![key, rest.seal(key)])?,
+                .execute([key])?;
+            continue;
         };
+        let content = rest.seal(key, None);
+        transaction
+            .prepare_cached("UPDATE round SET content = ?2 WHERE key = ?1")?
+            .execute(params![key, content])?;
+        head.rounds.add(digest_of(
+            b'r',
+            &[ValueRef::Integer(key), ValueRef::Blob(&content)],
+        ));
     }
     Ok(())
 }

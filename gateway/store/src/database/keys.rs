@@ -50,6 +50,16 @@ impl Day {
         Self(key.div_euclid(CHUNK_DAY))
     }
 
+    /// Returns the day with a number, counted from 1970-01-01.
+    pub(super) const fn with_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Returns its number, counted from 1970-01-01.
+    pub(super) const fn number(self) -> i64 {
+        self.0
+    }
+
     /// Returns the day behind it.
     pub(super) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -2,7 +2,9 @@
 //!
 //! A write-ahead log with `synchronous = FULL`: what a call has confirmed is on the disk. The database
 //! belongs to one process at a time. SQLite has no checksums, so every row carries one that is
-//! checked when it is read; a damaged row costs itself, is reported and is never a wrong number.
+//! checked when it is read; a damaged row costs itself, is reported and is never a wrong number. A row
+//! that is missing is noticed too: all rows are accounted for (`head`), and a file beside the database
+//! knows the last commit (`witness`).
 //!
 //! What is registered at one time is a row, a round (`part`). When a day is past, its rounds become
 //! chunks, one for each element (`chunk`): that takes a third of the room, and a day of one element is
@@ -11,12 +13,17 @@
 
 mod bundle;
 mod bytes;
+mod checks;
 mod checksum;
 mod chunk;
+mod day;
 mod elements;
 mod error;
+mod examination;
+mod head;
 mod history;
 mod keys;
+mod loss;
 mod migration;
 mod outbox;
 mod pages;
@@ -27,9 +34,10 @@ mod readings;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::{Element, Timestamp};
@@ -37,12 +45,18 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::files;
 use elements::Elements;
+use head::Head;
 use keys::Day;
+use loss::Losses;
 use outbox::Occupancy;
+use witness::Witness;
 
 pub use bundle::{BundleError, InstalledBundle};
+pub use checks::Checked;
 pub use error::DatabaseError;
+pub use head::RowKind;
 pub use history::{Forgotten, Sealed};
+pub use loss::{Loss, Lost};
 pub use outbox::{OutboxError, OutboxMessage, Pending, Receipt};
 pub use readings::{Damaged, Latest, Page, RegisterError, Registered, Round};
 pub use requests::{Remembered, RequestError};
@@ -61,12 +75,17 @@ const CACHE_KIB: i64 = 1_024;
 #[derive(Debug)]
 pub struct Database {
     inner: Mutex<Inner>,
+    /// Apart from the connection, so that nobody who asks for them waits for the disk.
+    losses: Mutex<Losses>,
 }
 
 /// The connection, and what is known about its content; that changes only after a commit.
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
+    /// The head of the last commit.
+    head: Head,
+    witness: Witness,
     elements: Elements,
     /// The time of the latest reading of each element.
     latest: BTreeMap<u32, Timestamp>,
@@ -81,35 +100,18 @@ struct Inner {
 impl Database {
     /// Opens the database in a file, makes it at the first start and migrates it forward.
     ///
+    /// What was confirmed and is missing or damaged does not keep it shut: [`Database::new_losses`] says what it is,
+    /// and [`Database::losses`] at later starts, too. Which chunks of the history are lost is found when they are
+    /// read, or by [`Database::check`].
+    ///
     /// # Errors
     ///
     /// [`DatabaseError::Locked`] if another process has it open, [`DatabaseError::TooNew`] if a newer gateway
-    /// wrote it, [`DatabaseError::NotOurs`] if the file is another database, else what failed.
+    /// wrote it, [`DatabaseError::NotOurs`] if the file is another database, [`DatabaseError::Damaged`] and
+    /// [`DatabaseError::Inconsistent`] if it is damaged in such a way that nothing could be relied on, else what
+    /// failed.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let folder = path.parent().unwrap_or(path);
-        files::sync(folder)?;
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        configure(&connection)?;
-        migration::migrate(&mut connection)?;
-        // The file may be new; SQLite forces its content onto the disk, the folder's entry is ours to.
-        files::sync(folder)?;
-        let elements = Elements::load(&connection)?;
-        let latest = points::load_latest(&connection, &elements)?;
-        let requests = requests::count(&connection)?;
-        let outbox = outbox::occupancy(&connection)?;
-        Ok(Self {
-            inner: Mutex::new(Inner {
-                connection,
-                elements,
-                latest,
-                requests,
-                outbox,
-                seal_from: Day::FIRST.rounds().start,
-            }),
-        })
+        Opening::begin(path)?.finish(false)
     }
 
     /// Returns every element that was ever registered, in order.
@@ -128,6 +130,79 @@ impl Database {
     /// beside it changes only behind a commit.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn losses_in_memory(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A database that belongs to this process, before its content is examined.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Opening {
+    /// Locks the database, makes it if there is none, and migrates it forward.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::open`] has.
+    pub(crate) fn begin(path: &Path) -> Result<Self, DatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let folder = path.parent().unwrap_or(path);
+        files::sync(folder)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        configure(&connection)?;
+        migration::migrate(&mut connection)?;
+        // The log has a name behind the database's, whatever that ends in.
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        for file in [path, Path::new(&log)] {
+            files::make_private(file)?;
+        }
+        // The file may be new; SQLite forces its content onto the disk, the folder's entry is ours to.
+        files::sync(folder)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Examines the content. `is_provisioned` says whether the gateway has a past: then a database without one is
+    /// a loss.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::open`] has.
+    pub(crate) fn finish(self, is_provisioned: bool) -> Result<Database, DatabaseError> {
+        let Self { mut connection, path } = self;
+        let mut witness = Witness::read(&path)?;
+        examination::check_trees(&connection)?;
+        let mut losses = Losses::load(&connection)?;
+        let head = examination::examine(&mut connection, &witness, is_provisioned, &mut losses)?;
+        witness.settle(&head)?;
+        let elements = Elements::load(&connection)?;
+        let latest = points::load_latest(&connection, &elements)?;
+        let requests = requests::count(&connection)?;
+        let outbox = outbox::occupancy(&connection)?;
+        Ok(Database {
+            inner: Mutex::new(Inner {
+                connection,
+                head,
+                witness,
+                elements,
+                latest,
+                requests,
+                outbox,
+                seal_from: Day::FIRST.rounds().start,
+            }),
+            losses: Mutex::new(losses),
+        })
     }
 }
 

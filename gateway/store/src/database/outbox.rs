@@ -10,6 +10,7 @@ use model::Fingerprint;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::head::{Tally, digest_of, tally_of};
 use super::{Database, DatabaseError, Inner, checksum};
 
 /// The greatest number of messages that are handed out at once.
@@ -140,10 +141,15 @@ impl Inner {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let messages = std::slice::from_ref(message);
-        let occupancy = queue(&transaction, messages, self.outbox, limit)?;
+        let mut head = self.head.next();
+        let occupancy = queue(&transaction, &mut head.outbox, messages, self.outbox, limit)?;
+        if head.outbox == self.head.outbox {
+            return Ok(());
+        }
+        head.store(&transaction)?;
         transaction.commit()?;
         self.outbox = occupancy;
-        Ok(())
+        Ok(self.confirm(head)?)
     }
 
     fn pending(&self, behind: Option<u64>) -> Result<Pending, OutboxError> {
@@ -186,9 +192,13 @@ impl Inner {
         let Some(length) = length else {
             return Ok(Receipt::Unknown);
         };
+        let mut head = self.head.next();
+        head.outbox
+            .remove_all(tally_of(&transaction, b'o', MESSAGE_OF_ID, params![id])?);
         transaction
             .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute(params![id])?;
+        head.store(&transaction)?;
         transaction.commit()?;
         let length = usize::try_from(length).unwrap_or_default();
         self.outbox = Occupancy {
@@ -196,13 +206,18 @@ impl Inner {
             bytes: self.outbox.bytes.saturating_sub(length),
             ..self.outbox
         };
+        self.confirm(head)?;
         Ok(Receipt::Forgotten)
     }
 }
 
-/// Queues messages within a transaction, and returns what the outbox holds when it is committed.
+/// The columns of the digest.
+const MESSAGE_OF_ID: &str = "SELECT number, id, recipient, crc, length(content) FROM outbox WHERE id = ?1";
+
+/// Queues messages within a transaction, accounts for them and returns what the outbox holds when it is committed.
 pub(super) fn queue(
     connection: &Connection,
+    tally: &mut Tally,
     messages: &[OutboxMessage],
     occupancy: Occupancy,
     limit: Occupancy,
@@ -225,7 +240,7 @@ pub(super) fn queue(
             });
         }
         after.last = after.last.saturating_add(1);
-        insert(connection, after.last, message)?;
+        tally.add(insert(connection, after.last, message)?);
     }
     Ok(after)
 }
@@ -245,7 +260,9 @@ fn waits(connection: &Connection, message: &OutboxMessage) -> Result<bool, Outbo
     }
 }
 
-fn insert(connection: &Connection, number: i64, message: &OutboxMessage) -> rusqlite::Result<()> {
+/// Stores a message and returns the digest of its row.
+fn insert(connection: &Connection, number: i64, message: &OutboxMessage) -> rusqlite::Result<u64> {
+    let crc = message_checksum(number, message);
     connection
         .prepare_cached(
             "INSERT INTO outbox (number, id, recipient, crc, content) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -254,10 +271,19 @@ fn insert(connection: &Connection, number: i64, message: &OutboxMessage) -> rusq
             number,
             message.id,
             message.recipient.as_bytes(),
-            message_checksum(number, message),
+            crc,
             message.content
         ])?;
-    Ok(())
+    Ok(digest_of(
+        b'o',
+        &[
+            ValueRef::Integer(number),
+            ValueRef::Blob(&message.id),
+            ValueRef::Blob(message.recipient.as_bytes()),
+            ValueRef::Integer(i64::from(crc)),
+            ValueRef::Integer(i64::try_from(message.content.len()).unwrap_or(i64::MAX)),
+        ],
+    ))
 }
 
 /// Reads columns `id, recipient, crc, content` from the second one on; `None` if the row is damaged.

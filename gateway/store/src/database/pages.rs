@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Element, ElementPattern, Gap, Period, Timestamp};
 use rusqlite::{OptionalExtension, Row};
 
+use super::day::{self, Known};
 use super::elements::Elements;
 use super::keys::{Day, part_and_element, round_key, time_of_round};
 use super::point::{Kind, Point};
@@ -65,46 +66,78 @@ impl Inner {
         wanted: &BTreeMap<u32, &Element>,
         collector: &mut Collector,
     ) -> rusqlite::Result<()> {
-        for part in points::chunk_parts(&self.connection, day)? {
+        let parts = points::chunk_parts(&self.connection, day)?;
+        let mut found = BTreeSet::new();
+        for part in &parts {
             if wanted.len() <= LOOKUPS && self.elements.is_whole() {
                 let mut statement = self
                     .connection
                     .prepare_cached("SELECT key, content FROM chunk WHERE key = ?1")?;
                 for id in wanted.keys() {
                     let add = |row: &Row<'_>| self.add_chunk(row, wanted, collector);
-                    statement.query_row([day.chunk(part, *id)], add).optional()?;
+                    found.extend(statement.query_row([day.chunk(*part, *id)], add).optional()?);
                 }
                 continue;
             }
-            let keys = day.chunk_part(part);
+            let keys = day.chunk_part(*part);
             let mut statement = self.connection.prepare_cached(CHUNKS)?;
             let mut rows = statement.query([keys.start, keys.end])?;
             while let Some(row) = rows.next()? {
-                self.add_chunk(row, wanted, collector)?;
+                found.insert(self.add_chunk(row, wanted, collector)?);
+            }
+        }
+        self.collect_missing(day, wanted, &found, !parts.is_empty(), collector)
+    }
+
+    /// Reports the chunks that are wanted and listed, but were not found; and a day whose list is lost.
+    fn collect_missing(
+        &self,
+        day: Day,
+        wanted: &BTreeMap<u32, &Element>,
+        found: &BTreeSet<(u8, u32)>,
+        has_chunks: bool,
+        collector: &mut Collector,
+    ) -> rusqlite::Result<()> {
+        let record = match day::load(&self.connection, day)? {
+            Known::Nothing if !has_chunks => return Ok(()),
+            Known::Nothing | Known::Damaged => {
+                collector.add_damaged(None, day.period());
+                return Ok(());
+            }
+            Known::Listed(record) => record,
+        };
+        if !record.is_complete {
+            collector.add_damaged(None, day.period());
+        }
+        for (_, id) in record.chunks().filter(|chunk| !found.contains(chunk)) {
+            match (wanted.get(&id), self.elements.name(id)) {
+                (Some(element), _) => collector.add_damaged(Some(element), day.period()),
+                (None, None) => collector.add_damaged(None, day.period()),
+                (None, Some(_)) => {}
             }
         }
         Ok(())
     }
 
-    /// Adds the points of a chunk that is wanted, or whose element is not known.
+    /// Adds the points of a chunk that is wanted, or whose element is not known, and returns its part and element.
     fn add_chunk(
         &self,
         row: &Row<'_>,
         wanted: &BTreeMap<u32, &Element>,
         collector: &mut Collector,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<(u8, u32)> {
         let key = row.get(0)?;
-        let (_, id) = part_and_element(key);
+        let (part, id) = part_and_element(key);
         let element = wanted.get(&id).copied();
         if element.is_none() && self.elements.name(id).is_some() {
-            return Ok(());
+            return Ok((part, id));
         }
         let bytes = content(row)?;
         match element.and_then(|element| chunk::read(key, element, bytes)) {
             Some(points) => points.into_iter().for_each(|point| collector.add(point)),
             None => collector.add_damaged(element, Day::of_chunk(key).period()),
         }
-        Ok(())
+        Ok((part, id))
     }
 
     fn collect_rounds(

@@ -5,9 +5,10 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | version of the format, 1 |
+//! | 1 | version of the format: 1, or 2 with a head |
 //! | number | how many kinds follow, then each kind (see `point`) |
 //! | number | how many points follow, then each point, by rising element |
+//! | 24 | in format 2: the generation of the commit, count and digest of the rounds' rows before this one (see `head`) |
 //! | 4 | CRC-32C, big-endian, over `P1`, the row's key (8, big-endian) and all bytes before |
 //!
 //! | bytes of a point | what |
@@ -18,10 +19,12 @@
 
 use super::bytes::{Reader, push, push_signed};
 use super::checksum::{self, split_sound};
+use super::head::Before;
 use super::keys::time_of_round;
 use super::point::{Kind, Point};
 
 const VERSION: u8 = 1;
+const VERSION_WITH_HEAD: u8 = 2;
 
 /// The length behind which a part ends. A row of it fits a page of 4 KiB, so that no part takes
 /// pages of its own, and a damaged page costs little more than itself.
@@ -74,15 +77,20 @@ impl Part {
         self.points = self.points.saturating_add(1);
     }
 
-    /// Returns the bytes for the row with this key.
-    pub(super) fn seal(&self, key: i64) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+    /// Returns the bytes for the row with this key, and with what the head was before if that is to be said.
+    pub(super) fn seal(&self, key: i64, before: Option<Before>) -> Vec<u8> {
+        let mut bytes = vec![if before.is_some() {
+            VERSION_WITH_HEAD
+        } else {
+            VERSION
+        }];
         push(&mut bytes, u128::try_from(self.kinds.len()).unwrap_or(u128::MAX));
         for kind in &self.kinds {
             kind.push(&mut bytes);
         }
         push(&mut bytes, u128::try_from(self.points).unwrap_or(u128::MAX));
         bytes.extend_from_slice(&self.body);
+        bytes.extend(before.into_iter().flat_map(Before::bytes));
         let sum = checksum_of(key, &bytes);
         bytes.extend_from_slice(&sum.to_be_bytes());
         bytes
@@ -91,11 +99,8 @@ impl Part {
 
 /// Returns the points of a part; `None` if it is damaged.
 pub(super) fn read(key: i64, bytes: &[u8]) -> Option<Vec<Point>> {
-    let bytes = split_sound(bytes, |content| checksum_of(key, content))?;
+    let (bytes, _) = split(key, bytes)?;
     let mut reader = Reader::new(bytes);
-    if reader.byte()? != VERSION {
-        return None;
-    }
     let kinds = reader.count().filter(|count| *count <= MAX_POINTS)?;
     let kinds: Vec<Kind> = (0..kinds)
         .map(|_| Kind::read(&mut reader))
@@ -119,6 +124,31 @@ pub(super) fn read(key: i64, bytes: &[u8]) -> Option<Vec<Point>> {
         });
     }
     reader.is_at_end().then_some(points)
+}
+
+/// Returns whether the bytes are what was stored.
+pub(super) fn is_sound(key: i64, bytes: &[u8]) -> bool {
+    split(key, bytes).is_some()
+}
+
+/// Returns what the head was before a part was stored; `None` if the part does not say that, or is damaged.
+pub(super) fn before(key: i64, bytes: &[u8]) -> Option<Before> {
+    let (_, before) = split(key, bytes)?;
+    before
+}
+
+/// Returns what stands between the version and the head, and the head.
+fn split(key: i64, bytes: &[u8]) -> Option<(&[u8], Option<Before>)> {
+    let bytes = split_sound(bytes, |content| checksum_of(key, content))?;
+    let (version, bytes) = bytes.split_first()?;
+    match *version {
+        VERSION => Some((bytes, None)),
+        VERSION_WITH_HEAD => {
+            let (bytes, before) = bytes.split_last_chunk()?;
+            Some((bytes, Some(Before::read(*before))))
+        }
+        _ => None,
+    }
 }
 
 fn checksum_of(key: i64, content: &[u8]) -> u32 {
@@ -164,11 +194,23 @@ mod tests {
         let gap = Kind::Gap(GapReason::BusDown);
         let points = points(900, vec![(3, (ENERGY, 300)), (1, (gap, 0)), (2, (ENERGY, -1))]);
         let [part] = Part::split(&points).try_into().unwrap();
-        let bytes = part.seal(round_key(900, 1));
+        let bytes = part.seal(round_key(900, 1), None);
         let expected = [1, 2, 0, 2, 0, 0x83, 3, 3, 0, 0xd8, 0x04, 1, 1, 2, 0, 1];
         assert_eq!(bytes[..bytes.len() - 4], expected);
-        assert_eq!(read(round_key(900, 1), &bytes), Some(points));
+        assert_eq!(read(round_key(900, 1), &bytes), Some(points.clone()));
+        assert_eq!(before(round_key(900, 1), &bytes), None);
         assert_eq!(read(round_key(900, 2), &bytes), None);
+        let head = Before {
+            generation: 1,
+            count: 2,
+            digest: 3,
+        };
+        let bytes = part.seal(round_key(900, 1), Some(head));
+        assert_eq!(bytes[..16], [&[2], &expected[1..]].concat());
+        let numbers = [1u64, 2, 3].map(u64::to_be_bytes).concat();
+        assert_eq!(bytes[16..40], numbers);
+        assert_eq!(read(round_key(900, 1), &bytes), Some(points));
+        assert_eq!(before(round_key(900, 1), &bytes), Some(head));
     }
 
     #[test]
@@ -177,7 +219,7 @@ mod tests {
         let parts = Part::split(&long);
         let mut found = Vec::new();
         for part in &parts {
-            let bytes = part.seal(0);
+            let bytes = part.seal(0, None);
             assert!(bytes.len() < 4_000, "{}", bytes.len());
             found.extend(read(0, &bytes).unwrap());
         }
@@ -195,7 +237,7 @@ mod tests {
             let mut found = Vec::new();
             for (index, part) in (0u16..).zip(Part::split(&points)) {
                 let key = round_key(time, index);
-                found.extend(read(key, &part.seal(key)).unwrap());
+                found.extend(read(key, &part.seal(key, None)).unwrap());
             }
             prop_assert_eq!(found, points);
         }

@@ -108,7 +108,7 @@ pub(super) fn next_part(connection: &Connection, time: i64) -> rusqlite::Result<
     Ok(last.map_or(0, |key| part_of_round(key).saturating_add(1)))
 }
 
-/// Returns the first day, from the given one on, for which anything is stored.
+/// Returns the first day, from the given one on, for which anything is stored, or should be.
 pub(super) fn next_day(connection: &Connection, from: Day) -> rusqlite::Result<Option<Day>> {
     let chunk: Option<i64> = connection
         .prepare_cached("SELECT min(key) FROM chunk WHERE key >= ?1")?
@@ -116,7 +116,14 @@ pub(super) fn next_day(connection: &Connection, from: Day) -> rusqlite::Result<O
     let round: Option<i64> = connection
         .prepare_cached("SELECT min(key) FROM round WHERE key >= ?1")?
         .query_row([from.rounds().start], |row| row.get(0))?;
-    let days = [chunk.map(Day::of_chunk), round.map(Day::of_round)];
+    let listed: Option<i64> = connection
+        .prepare_cached("SELECT min(key) FROM day WHERE key >= ?1")?
+        .query_row([from.number()], |row| row.get(0))?;
+    let days = [
+        chunk.map(Day::of_chunk),
+        round.map(Day::of_round),
+        listed.map(Day::with_number),
+    ];
     Ok(days.into_iter().flatten().min())
 }
 

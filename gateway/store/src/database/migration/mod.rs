@@ -1,6 +1,7 @@
 //! Versions of the database, forward only.
 
 mod v1;
+mod v2;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -18,7 +19,7 @@ struct Step {
 }
 
 /// The steps; the first one makes version 1.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step {
         script: include_str!("../../../schema/v1.sql"),
         carry_over: |_| Ok(()),
@@ -26,6 +27,10 @@ const STEPS: [Step; 2] = [
     Step {
         script: include_str!("../../../schema/v2.sql"),
         carry_over: v1::carry_over,
+    },
+    Step {
+        script: include_str!("../../../schema/v3.sql"),
+        carry_over: v2::carry_over,
     },
 ];
 

@@ -82,7 +82,7 @@ fn insert(connection: &Connection, round: &[Point]) -> rusqlite::Result<()> {
         let key = round_key(time, number);
         connection
             .prepare_cached("INSERT INTO round (key, content) VALUES (?1, ?2)")?
-            .execute(params![key, part.seal(key)])?;
+            .execute(params![key, part.seal(key, None)])?;
     }
     Ok(())
 }

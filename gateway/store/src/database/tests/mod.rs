@@ -5,6 +5,7 @@ mod clock;
 mod damage;
 mod exchange;
 mod history;
+mod losses;
 mod outbox;
 mod random_steps;
 mod readings;

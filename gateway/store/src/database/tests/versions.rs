@@ -44,10 +44,10 @@ fn files_that_are_no_database_of_ours_are_named() {
         assert!(matches!(error, DatabaseError::NotOurs), "{foreign}: {error:?}");
     }
     let error = open(&sql(
-        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 3",
+        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 4",
     ));
     assert!(
-        matches!(error, DatabaseError::TooNew { found: 3, known: 2 }),
+        matches!(error, DatabaseError::TooNew { found: 4, known: 3 }),
         "{error:?}"
     );
     let error = open(&|path| fs::create_dir(path).unwrap());
