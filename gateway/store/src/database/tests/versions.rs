@@ -73,7 +73,13 @@ fn places_where_no_database_can_be_are_named() {
 fn golden(name: &str) -> Place {
     let place = Place::new();
     let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/store");
-    fs::copy(PathBuf::from(vectors).join(name), place.path()).unwrap();
+    let path = PathBuf::from(vectors).join(name);
+    fs::copy(&path, place.path()).unwrap();
+    // Version 3 has a witness.
+    let witness = path.with_extension("head");
+    if witness.exists() {
+        fs::copy(witness, place.path().with_extension("head")).unwrap();
+    }
     place
 }
 
@@ -219,4 +225,63 @@ fn damage_of_version_1_stays_what_it_is_and_where_it_was() {
         [],
     ));
     assert_eq!(registered.unwrap().kept, 1);
+}
+
+#[test]
+fn rows_and_witness_of_version_3_that_a_foreign_tool_wrote_are_read() {
+    let noon = 1_795_435_200;
+    let yesterday = noon / 86_400 * 86_400 - 86_400;
+    let database = golden("v3-rows.db").open();
+    let round_of_before = Loss {
+        number: 5,
+        lost: Lost::Rows {
+            kind: RowKind::Round,
+            missing: 1,
+            damaged: 0,
+            unexpected: 0,
+        },
+        behind: Some(at(noon)),
+    };
+    assert_eq!(database.losses(), [round_of_before]);
+    assert_eq!(database.new_losses(), []);
+    assert_eq!(database.lock().head.generation, 43);
+    let page = all(&database);
+    assert_eq!((page.readings.len(), page.damaged.len()), (4 + 2 + 4, 0));
+    assert_eq!(page.readings[9], reading("M1", noon + 1_800, "10"));
+    let page = database
+        .readings(&element("M1").into(), period(yesterday, noon))
+        .unwrap();
+    let power = [reading("M1", yesterday, "7"), reading("M1", yesterday + 900, "8")];
+    assert_eq!(page.readings, power);
+    let checked = database.check(0).unwrap();
+    assert_eq!((checked.chunks, checked.losses), (3, Vec::new()));
+    let known = database.remember_request(&[0xab; 16], at(noon + 800), at(noon));
+    assert_eq!(known.unwrap(), Remembered::Replayed);
+    assert_eq!(database.bundle().unwrap().unwrap().version, 3);
+    assert_eq!(database.pending(None).unwrap().messages.len(), 1);
+}
+
+#[test]
+fn version_2_is_accounted_for_from_its_migration_on() {
+    let place = golden("v2-rows.db");
+    let database = place.open();
+    assert_eq!(database.losses(), []);
+    assert_eq!(rows(&database, "day"), 1);
+    drop(database);
+    place.tamper("DELETE FROM chunk WHERE (key >> 24) & 255 = 1; DELETE FROM round WHERE key & 65535 = 1");
+    let database = place.open();
+    assert!(matches!(
+        database.new_losses()[..],
+        [Loss {
+            lost: Lost::Rows {
+                kind: RowKind::Round,
+                missing: 1,
+                ..
+            },
+            ..
+        }]
+    ));
+    // The value that was lost before the migration, and the chunk.
+    assert_eq!(all(&database).damaged.len(), 2);
+    assert_eq!(database.check(0).unwrap().losses.len(), 1);
 }
