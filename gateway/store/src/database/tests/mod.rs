@@ -4,6 +4,7 @@
 mod clock;
 mod damage;
 mod exchange;
+mod flips;
 mod history;
 mod losses;
 mod outbox;
