@@ -228,6 +228,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         wan: address(&doors.wan),
         findings,
         journal: journal.clone(),
+        store: Arc::clone(&store),
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
     let bindings = BindingSource {

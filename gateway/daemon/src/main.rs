@@ -8,6 +8,7 @@ mod config;
 mod journal;
 mod life;
 mod local;
+mod losses;
 mod metering;
 mod mounts;
 mod random;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use model::{CardId, GatewayState, Span};
 use serde::{Deserialize, Serialize};
+use store::Store;
 use tokio::sync::watch;
 
 use crate::card::{SOFT_CARD, Standing};
 use crate::journal::Journal;
+use crate::losses;
 use crate::metering::MeterView;
 use crate::mounts::Finding;
 
@@ -51,8 +53,11 @@ pub(crate) struct StatusSource {
     pub(crate) registration_period: Span,
     pub(crate) web: Option<SocketAddr>,
     pub(crate) wan: Option<SocketAddr>,
+    /// What was found at the start.
     pub(crate) findings: Arc<[Finding]>,
     pub(crate) journal: Journal,
+    /// What knows the losses, which may be found later too.
+    pub(crate) store: Arc<Store>,
 }
 
 impl StatusSource {
@@ -61,7 +66,8 @@ impl StatusSource {
         let standing = self.standing.borrow().clone();
         let identity = standing.identity.as_ref();
         let bundle = identity.and_then(|identity| identity.bundle.as_ref());
-        let state = reported(standing.state, &self.findings);
+        let findings = self.findings();
+        let state = reported(standing.state, &findings);
         Status {
             schema: SCHEMA.to_owned(),
             state,
@@ -75,15 +81,17 @@ impl StatusSource {
             web: self.web.map(|address| format!("http://{address}/")),
             wan: self.wan,
             registration_period: self.registration_period,
-            findings: self
-                .findings
-                .iter()
-                .cloned()
-                .chain(self.journal.findings())
-                .collect(),
+            findings,
             rss_kb: resident_memory_kib(),
             meters: self.meters.borrow().clone(),
         }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.findings.to_vec();
+        findings.extend(losses::findings(&self.store.database().losses()));
+        findings.extend(self.journal.findings());
+        findings
     }
 }
 

@@ -27,7 +27,7 @@ use flood::Flood;
 pub(crate) use anchor::CardKeyVerifier;
 pub(crate) use keeper::Keeper;
 pub(crate) use meters::MeterBook;
-pub(crate) use start::{FOLDER, open, start_up};
+pub(crate) use start::{FOLDER, lost, open, start_up};
 
 /// Writes into the logs. Clones share everything.
 #[derive(Debug, Clone)]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use model::{LogEvent, LogText, SystemEvent, Timestamp};
-use store::{Bindings, LogError, Logs, Store};
+use store::{Bindings, LogError, Logs, Loss, Store};
 
 use super::{CardKeyVerifier, Journal, moment};
 use crate::config::Config;
+use crate::losses;
 use crate::mounts::Finding;
 use crate::report::Chain;
 
@@ -77,7 +78,19 @@ pub(crate) fn start_up(config: &Config, store: &Store, findings: &[Finding]) -> 
     }
     let of_disk = findings.iter();
     events.extend(of_disk.map(|found| finding(&found.code, &found.text)));
-    events.into_iter().map(LogEvent::from).collect()
+    let mut events: Vec<_> = events.into_iter().map(LogEvent::from).collect();
+    events.extend(lost(&store.database().new_losses()));
+    events
+}
+
+/// Returns the entries about what the store has found to be lost.
+pub(crate) fn lost(found: &[Loss]) -> Vec<LogEvent> {
+    let findings = losses::findings(found);
+    for Finding { code, text, remedy } in &findings {
+        tracing::error!(code, remedy, "{text}");
+    }
+    let entries = findings.iter().map(|found| finding(&found.code, &found.text));
+    entries.map(LogEvent::from).collect()
 }
 
 /// Returns the entry about something that is wrong with the storage, or lost in it.

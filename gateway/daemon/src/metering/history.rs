@@ -1,5 +1,7 @@
 //! The history: days that are past are sealed, and what is older than the policy wants is forgotten.
 //!
+//! What is sealed is read again and again, a day at a time, so that damage is known before somebody asks.
+//!
 //! The work is done in small steps with rests between them, on a blocking thread. A round that comes meanwhile
 //! waits for one step at most, which takes milliseconds.
 
@@ -12,7 +14,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::report::Chain;
 
 /// How long after its end a day is sealed: until then the last rounds have come in, also those of a slow bus.
@@ -92,8 +94,11 @@ pub(crate) async fn keep_the_history(
                 break;
             }
         }
-        let (journal, events) = (journal.clone(), work.events());
+        let checked = Arc::clone(&store);
+        let mut events = work.events();
+        events.extend(tokio::task::spawn_blocking(move || check(&checked, clock::now())).await??);
         if !events.is_empty() {
+            let journal = journal.clone();
             tokio::task::spawn_blocking(move || journal.note(events)).await?;
         }
         if rest(BETWEEN_RUNS, &stop).await {
@@ -107,6 +112,22 @@ async fn rest(duration: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => true,
         () = tokio::time::sleep(duration) => false,
+    }
+}
+
+/// Checks one sealed day, a later one each time that it is called between two rests: by the clock, so that it goes on
+/// behind a restart. Two years of days take five days. Returns what the system log says about the losses found.
+fn check(store: &Store, now: Timestamp) -> Result<Vec<LogEvent>, DatabaseError> {
+    let seconds = now.unix_seconds().unsigned_abs();
+    let turn = seconds.checked_div(BETWEEN_RUNS.as_secs()).unwrap_or_default();
+    match store.database().check(turn) {
+        Ok(checked) => Ok(journal::lost(&checked.losses)),
+        // The loss is found again when there is room to store it.
+        Err(error @ DatabaseError::Full) => {
+            tracing::warn!("the history is not checked: {}", Chain(&error));
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -217,6 +238,20 @@ mod tests {
         );
         assert!(Work::default().events().is_empty());
         assert_eq!(store.database().seal_days(at(5 * DAY)).unwrap().points, 1);
+    }
+
+    #[test]
+    fn every_sealed_day_has_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for day in 0..4 {
+            store.database().register(&round(day * DAY)).unwrap();
+        }
+        while store.database().seal_days(at(4 * DAY)).unwrap().more {}
+        let turns = (0..4).map(|turn| store.database().check(turn).unwrap().chunks);
+        assert_eq!(turns.sum::<usize>(), 4);
+        check(&store, at(600)).unwrap();
+        assert_eq!(store.database().losses(), []);
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ where
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("socket");
     let listener = control::listen(&socket).unwrap();
+    let store = open_store(folder.path());
     let source = StatusSource {
         standing: watch::channel(Standing::unknown()).1,
         meters: watch::channel(Vec::new()).1,
@@ -40,10 +41,11 @@ where
         wan: None,
         findings: Arc::new([]),
         journal: journal.clone(),
+        store: Arc::clone(&store),
     };
     let stop = CancellationToken::new();
     let bindings = BindingSource {
-        store: open_store(folder.path()),
+        store,
         device_key: None,
     };
     let serving = control::serve(listener, source, bindings, journal.clone(), stop.clone());
