@@ -90,6 +90,7 @@ fn time(number: i64) -> Timestamp {
 /// Returns the rounds that are stored, each of which must be complete.
 fn stored_rounds(folder: &Path) -> Vec<i64> {
     let database = Database::open(&folder.join("gateway.db")).unwrap();
+    assert_eq!(database.losses(), []);
     let mut rest = Some(Period::new(time(0), time(1_000_000)).unwrap());
     let mut readings = Vec::new();
     while let Some(period) = rest {

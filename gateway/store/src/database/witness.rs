@@ -73,6 +73,8 @@ pub(super) struct Witness {
     statement: Option<Statement>,
     /// Whether both slots are sound.
     is_whole: bool,
+    /// Whether there is room for both slots.
+    has_room: bool,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,8 @@ impl Witness {
             file: None,
             next: if is_second_newer { 0 } else { 1 },
             statement: if is_second_newer { second } else { first },
-            is_whole: first.is_some() && second.is_some() && content.len() == SLOT.saturating_mul(2),
+            is_whole: first.is_some() && second.is_some(),
+            has_room: content.len() == SLOT.saturating_mul(2),
         })
     }
 
@@ -112,14 +115,19 @@ impl Witness {
         self.statement
     }
 
-    /// Has the file say what the head is, as the head is known when the database is opened.
+    /// Has the file say what the head is, as the head is known when the database is opened. A file that has room for it
+    /// is written in place, so that a full disk does not keep the database shut.
     ///
     /// # Errors
     ///
     /// [`FileError`] if it cannot be written.
     pub(super) fn settle(&mut self, head: &Head) -> Result<(), FileError> {
-        if self.is_whole && self.statement == Some(Statement::of(head)) {
-            return self.open();
+        if self.has_room {
+            self.open()?;
+            if !self.is_whole || self.statement != Some(Statement::of(head)) {
+                self.write(head)?;
+            }
+            return Ok(());
         }
         let mut content = vec![0; SLOT.saturating_mul(2)];
         for slot in content.chunks_mut(SLOT) {
@@ -133,7 +141,6 @@ impl Witness {
             &content,
         )?;
         self.statement = Some(Statement::of(head));
-        self.is_whole = true;
         self.open()
     }
 

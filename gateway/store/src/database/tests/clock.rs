@@ -62,6 +62,7 @@ impl Gateway {
         self.database = Some(self.place.open());
         let page = all(self.database());
         assert_eq!((page.readings, page.damaged), (expected, Vec::new()));
+        assert_eq!(self.database().losses(), []);
     }
 }
 

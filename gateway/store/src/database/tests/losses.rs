@@ -353,6 +353,32 @@ fn commit_that_was_not_witnessed_stays_and_is_no_loss() {
 }
 
 #[test]
+fn full_disk_does_not_keep_the_database_shut() {
+    let place = populated();
+    let before = copy_of(&place);
+    place
+        .open()
+        .register(&round([reading("M1", 120_000, "4")], []))
+        .unwrap();
+    // The power went between the commit and its witness; and a slot is damaged.
+    bring(&before, &place, "gateway.head");
+    let witness = place.0.path().join("gateway.head");
+    let mut content = fs::read(&witness).unwrap();
+    content[0] ^= 1;
+    fs::write(&witness, content).unwrap();
+    let no_new_file = |path: &Path| {
+        let is_new = path.extension().is_some_and(|extension| extension == "tmp");
+        if is_new {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    };
+    let database = faults::with(no_new_file, || place.open());
+    assert_eq!(database.losses(), []);
+    assert_eq!(all(&database).readings.len(), 12 * 2 + 1 + 1);
+}
+
+#[test]
 fn commit_is_not_confirmed_without_its_witness() {
     let place = populated();
     let database = place.open();

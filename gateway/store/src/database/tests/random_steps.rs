@@ -102,6 +102,9 @@ proptest! {
         }
         let database = database.unwrap();
         let page = all(&database);
+        prop_assert_eq!(&page.damaged, &[]);
+        prop_assert_eq!(database.losses(), []);
+        prop_assert!((0..6).all(|day| database.check(day).unwrap().losses.is_empty()));
         let mut found: Vec<_> = page.readings.iter().map(|r| ((r.time, r.element.clone()), r.quantity.value)).collect();
         found.sort_by(|one, two| one.0.cmp(&two.0));
         prop_assert_eq!(found, values.clone().into_iter().collect::<Vec<_>>());
