@@ -52,6 +52,9 @@ pub(crate) enum XtaskError {
     /// The system could not be set up, or a part of it ended.
     #[error("the system stopped")]
     System(#[from] system::StageError),
+    /// The store did not stand the torture, or could not be tortured.
+    #[error("the torture went wrong")]
+    Torture(#[from] crate::torture::TortureError),
     /// A signal or the deadline ended the demonstration before enough had arrived.
     #[error("the demonstration ended before {wanted} registration periods had arrived: {found} had")]
     TooFewRounds {

@@ -1,8 +1,8 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify` and `cargo xtask bench`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask bench` and `torture`.
 //!
-//! `demo` shows the whole system on one machine, `verify` runs every check and test. Both install
-//! the system packages that they lack, and build with the same flags, so that neither undoes the
-//! other's work. Nothing here is part of the product.
+//! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
+//! cuts off and damages the store. All install the system packages that they lack, and build with the
+//! same flags, so that none undoes the others' work. Nothing here is part of the product.
 
 mod bench;
 mod build;
@@ -12,6 +12,7 @@ mod kept;
 mod packages;
 mod received;
 mod table;
+mod torture;
 mod verify;
 
 use std::error::Error;
@@ -38,6 +39,8 @@ enum Chore {
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
+    /// Kills, cuts off and damages a part of the system, and says what it does not stand.
+    Torture(torture::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),
+        Chore::Torture(options) => torture::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,7 @@ pub(crate) const FOR_DEMO: [Package; 4] = [
 ];
 
 /// What the checks need besides: foreign programs that prove our formats.
-pub(crate) const FOR_VERIFY: [Package; 7] = [
+pub(crate) const FOR_VERIFY: [Package; 10] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("setpriv", "util-linux"),
@@ -36,6 +36,19 @@ pub(crate) const FOR_VERIFY: [Package; 7] = [
     package("git", "git"),
     package("mbpoll", "mbpoll"),
     package("openssl", "openssl"),
+    package("strace", "strace"),
+    package("mkfs.ext4", "e2fsprogs"),
+    package("mount", "mount"),
+];
+
+/// What the torture needs: kills and errors at one call, a file system to cut off, mounts, and what builds
+/// the actor.
+pub(crate) const FOR_TORTURE: [Package; 5] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("strace", "strace"),
+    package("mkfs.ext4", "e2fsprogs"),
+    package("mount", "mount"),
 ];
 
 /// Makes sure that every package is there; installs what is missing, as root or with sudo.
@@ -149,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn checks_need_all_that_the_demonstration_needs() {
-        for package in FOR_DEMO {
+    fn checks_need_all_that_the_other_chores_need() {
+        for package in FOR_DEMO.into_iter().chain(FOR_TORTURE) {
             assert!(FOR_VERIFY.contains(&package), "{package:?}");
         }
     }
