@@ -65,8 +65,17 @@ impl EngineError {
 /// sled and the folder that its files are in.
 #[derive(Debug)]
 pub(super) struct Engine {
-    sled: sled::Db,
+    /// There until it is dropped.
+    sled: Option<sled::Db>,
     folder: PathBuf,
+}
+
+/// sled panics if the fsync fails that it ends with. All that counts has been forced onto the disk by then.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let sled = self.sled.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop(sled))));
+    }
 }
 
 /// The rows of the engine as they stand in it: name and bytes.
@@ -91,18 +100,25 @@ impl Engine {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         files::step(folder).map_err(FileError::at(folder))?;
-        let sled = contained(|| config.open())?;
+        let sled = Some(contained(|| config.open())?);
+        let engine = Self {
+            sled,
+            folder: folder.to_owned(),
+        };
         files::sync_tree(folder)?;
-        let folder = folder.to_owned();
-        let engine = Self { sled, folder };
         let content = engine.content()?;
         Ok((engine, content))
     }
 
+    fn sled(&self) -> Result<&sled::Db, EngineError> {
+        self.sled.as_ref().ok_or(EngineError::Panicked)
+    }
+
     /// Returns all rows.
     pub(super) fn content(&self) -> Result<Content, EngineError> {
+        let sled = self.sled()?;
         contained(|| {
-            let rows = self.sled.iter().take(MAX_ROWS);
+            let rows = sled.iter().take(MAX_ROWS);
             rows.map(|row| row.map(|(name, row)| (name.to_vec(), row.to_vec())))
                 .collect()
         })
@@ -111,19 +127,22 @@ impl Engine {
     /// Puts a row in place of an expected one, in memory; returns `false` if another one stands there.
     pub(super) fn swap(&self, key: Key, old: Option<&[u8]>, new: &[u8]) -> Result<bool, EngineError> {
         files::step(&self.folder).map_err(FileError::at(&self.folder))?;
-        let swapped = contained(|| self.sled.compare_and_swap(key.name(), old, Some(new)))?;
+        let sled = self.sled()?;
+        let swapped = contained(|| sled.compare_and_swap(key.name(), old, Some(new)))?;
         Ok(swapped.is_ok())
     }
 
     /// Returns the bytes of a row.
     pub(super) fn row(&self, key: Key) -> Result<Option<Vec<u8>>, EngineError> {
-        contained(|| Ok(self.sled.get(key.name())?.map(|row| row.to_vec())))
+        let sled = self.sled()?;
+        contained(|| Ok(sled.get(key.name())?.map(|row| row.to_vec())))
     }
 
     /// Forces everything that was swapped onto the disk.
     pub(super) fn persist(&self) -> Result<(), EngineError> {
         files::step(&self.folder).map_err(FileError::at(&self.folder))?;
-        contained(|| self.sled.flush())?;
+        let sled = self.sled()?;
+        contained(|| sled.flush())?;
         Ok(files::sync_tree(&self.folder)?)
     }
 }

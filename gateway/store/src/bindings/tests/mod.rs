@@ -2,6 +2,7 @@
 
 mod cuts;
 mod damage;
+mod faults;
 mod full;
 mod fuses;
 mod golden;
