@@ -371,7 +371,7 @@ pub(crate) fn request_id(number: u32) -> [u8; 16] {
 
 /// Returns when every request expires.
 pub(crate) fn request_expiry() -> Timestamp {
-    now().saturating_add(Span::DAY)
+    now().saturating_add(Span::QUARTER_HOUR)
 }
 
 /// Returns digest and content of a bundle: 1 to 4 kB.

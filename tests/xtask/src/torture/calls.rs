@@ -11,7 +11,7 @@ use super::bench::{Bench, Run};
 use super::error::TortureError;
 
 /// The calls that change files. A kill is tried before each of them.
-pub(super) const CHANGING: [&str; 26] = [
+pub(super) const CHANGING: [&str; 29] = [
     "openat",
     "creat",
     "write",
@@ -38,6 +38,9 @@ pub(super) const CHANGING: [&str; 26] = [
     "symlink",
     "copy_file_range",
     "sendfile",
+    "chmod",
+    "fchmod",
+    "fchmodat",
 ];
 
 /// The descriptor that acts are acknowledged on.
@@ -406,6 +409,9 @@ impl<'a> Line<'a> {
                 (path, Effect::Nothing)
             }
             "pread64" | "getdents64" | "sync_file_range" => (self.descriptor(0)?.1, Effect::Nothing),
+            "chmod" => (self.path(0)?, Effect::Nothing),
+            "fchmod" => (self.descriptor(0)?.1, Effect::Nothing),
+            "fchmodat" => (self.path_at(0)?, Effect::Nothing),
             "fsync" | "fdatasync" => (self.descriptor(0)?.1, Effect::Sync),
             "ftruncate" => {
                 let length = self.number(1)?;

@@ -2,6 +2,7 @@
 
 mod bindings;
 mod logs;
+mod losses;
 mod outbox;
 mod readings;
 
@@ -13,10 +14,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
-use store::{Bindings, BundleError, Database, Remembered, RequestError, Store};
+use store::{Bindings, BundleError, Database, Remembered, RequestError, RowKind, Store};
 
 use crate::acts::{self, Act};
 use crate::verdict::Verdict;
+use losses::Told;
 
 /// The number of what a repaired store must take on: no script gets so far.
 const LATER: u32 = 2_000_000;
@@ -138,14 +140,19 @@ fn work_on(database: &Database, known: &mut Known, verdict: &mut Verdict) {
 }
 
 fn look_at_database(database: &Database, known: &Known, verdict: &mut Verdict) {
-    let whole = readings::look(database, known, verdict);
-    outbox::look(database, known, &whole, verdict);
-    look_at_bundle(database, known, verdict);
+    let found = readings::read(database, verdict);
+    // Behind the reading, which must tell by itself of a chunk that is missing.
+    let told = Told::ask(database, verdict);
+    let whole = found.judge(known, &told, verdict);
+    outbox::look(database, known, &whole, &told, verdict);
+    look_at_bundle(database, known, &told, verdict);
     for act in known {
         if let Act::Remember(number) = act {
             let id = acts::request_id(*number);
             match database.remember_request(&id, acts::request_expiry(), acts::now()) {
+                // While requests may be missing, none is answered that could be one of them.
                 Ok(Remembered::Replayed) | Err(RequestError::Expired { .. }) => {}
+                // Whoever is told of the loss has still answered a request twice.
                 Ok(Remembered::Fresh) => verdict.lose(*act, false),
                 Err(error) => verdict.report("request", &error),
             }
@@ -153,27 +160,26 @@ fn look_at_database(database: &Database, known: &Known, verdict: &mut Verdict) {
     }
 }
 
-fn look_at_bundle(database: &Database, known: &Known, verdict: &mut Verdict) {
+fn look_at_bundle(database: &Database, known: &Known, told: &Told, verdict: &mut Verdict) {
     let last = known.iter().rev().find_map(|act| match act {
         Act::Bundle(version) => Some(*version),
         _ => None,
     });
-    match database.bundle() {
+    let found = match database.bundle() {
         Ok(Some(bundle)) => {
             let version = u32::try_from(bundle.version).unwrap_or(u32::MAX);
             if (bundle.digest, bundle.content) != acts::bundle(version) {
                 verdict.wrong(format!("bundle {version}"));
             }
-            if let Some(last) = last.filter(|last| version < *last) {
-                verdict.lose(Act::Bundle(last), false);
-            }
+            Some(version)
         }
-        Ok(None) => {
-            if let Some(last) = last {
-                verdict.lose(Act::Bundle(last), false);
-            }
+        Ok(None) => None,
+        Err(error @ (BundleError::Damaged | BundleError::Database(_))) => {
+            return verdict.report("bundle", &error);
         }
-        Err(error @ (BundleError::Damaged | BundleError::Database(_))) => verdict.report("bundle", &error),
-        Err(error) => verdict.stick("bundle", &error),
+        Err(error) => return verdict.stick("bundle", &error),
+    };
+    if let Some(last) = last.filter(|last| found < Some(*last)) {
+        verdict.lose(Act::Bundle(last), told.tell_of(&[RowKind::Bundle]));
     }
 }

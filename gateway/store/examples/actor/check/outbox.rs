@@ -1,8 +1,9 @@
 //! Looking at the outbox: a message waits from its act until its receipt, and a posted one with its round.
 
-use store::{Database, OutboxMessage};
+use store::{Database, OutboxMessage, RowKind};
 
 use super::Known;
+use super::losses::Told;
 use crate::acts::{self, Act};
 use crate::verdict::Verdict;
 
@@ -10,7 +11,8 @@ use crate::verdict::Verdict;
 const MAX_CALLS: usize = 1_024;
 
 /// Looks at all messages that wait; `whole` are the acts whose readings are all there.
-pub(super) fn look(database: &Database, known: &Known, whole: &Known, verdict: &mut Verdict) {
+pub(super) fn look(database: &Database, known: &Known, whole: &Known, told: &Told, verdict: &mut Verdict) {
+    let is_told = told.tell_of(&[RowKind::Outbox]);
     let mut waiting = Known::new();
     let mut damaged = 0usize;
     let mut behind = None;
@@ -39,12 +41,15 @@ pub(super) fn look(database: &Database, known: &Known, whole: &Known, verdict: &
         match act {
             Act::Post(_) | Act::Queue(_) if !waiting.contains(act) && !may_be_gone(*act) => {
                 // A damaged message does not say which one it was: each stands for one that is missing.
-                verdict.lose(*act, damaged > 0);
+                verdict.lose(*act, is_told || damaged > 0);
                 damaged = damaged.saturating_sub(1);
             }
-            Act::Receipt(number) if waiting.contains(&Act::Post(*number)) => verdict.lose(*act, false),
+            Act::Receipt(number) if waiting.contains(&Act::Post(*number)) => verdict.lose(*act, is_told),
             _ => {}
         }
+    }
+    if is_told || told.tell_of(&[RowKind::Round, RowKind::Element]) {
+        return;
     }
     let posted = |act: &&Act| matches!(act, Act::Post(_)) && !known.contains(act);
     let without_round = waiting.difference(whole).filter(posted);

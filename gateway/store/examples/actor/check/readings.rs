@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use model::{Element, ElementPattern, Gap, Reading, Timestamp};
-use store::{Damaged, Database};
+use store::{Damaged, Database, RowKind};
 
 use super::Known;
+use super::losses::Told;
 use crate::acts::{self, Act};
 use crate::verdict::Verdict;
 
@@ -14,7 +15,7 @@ const MAX_PAGES: usize = 1_024;
 
 /// What was found at all.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// Times and meters.
     points: BTreeSet<(Timestamp, u32)>,
     damaged: Vec<Damaged>,
@@ -22,8 +23,8 @@ struct Found {
     failed: bool,
 }
 
-/// Looks at all readings and gaps; returns the acts whose points are all there.
-pub(super) fn look(database: &Database, known: &Known, verdict: &mut Verdict) -> Known {
+/// Reads everything that is registered.
+pub(super) fn read(database: &Database, verdict: &mut Verdict) -> Found {
     let mut found = Found::default();
     found.read(database, verdict);
     look_at_latest(database, verdict);
@@ -31,17 +32,7 @@ pub(super) fn look(database: &Database, known: &Known, verdict: &mut Verdict) ->
         let count = found.damaged.len();
         verdict.reported.push(format!("readings: {count} damaged"));
     }
-    let there = found.points.iter().filter_map(|(time, _)| acts::act_at(*time));
-    let mut acts: Known = there.collect();
-    let begun = acts.clone();
-    acts.extend(known.iter().filter(|act| registers(**act)));
-    let mut whole = Known::new();
-    for act in acts {
-        if found.judge(act, known, begun.contains(&act), verdict) {
-            whole.insert(act);
-        }
-    }
-    whole
+    found
 }
 
 const fn registers(act: Act) -> bool {
@@ -49,6 +40,21 @@ const fn registers(act: Act) -> bool {
 }
 
 impl Found {
+    /// Judges what is there; returns the acts whose points are all there.
+    pub(super) fn judge(&self, known: &Known, told: &Told, verdict: &mut Verdict) -> Known {
+        let there = self.points.iter().filter_map(|(time, _)| acts::act_at(*time));
+        let begun: Known = there.collect();
+        let mut acts = begun.clone();
+        acts.extend(known.iter().filter(|act| registers(**act)));
+        let mut whole = Known::new();
+        for act in acts {
+            if self.judge_act(act, known, begun.contains(&act), told, verdict) {
+                whole.insert(act);
+            }
+        }
+        whole
+    }
+
     fn read(&mut self, database: &Database, verdict: &mut Verdict) {
         let mut rest = acts::always();
         for _ in 0..MAX_PAGES {
@@ -91,7 +97,8 @@ impl Found {
     }
 
     /// Judges what is there of an act, and returns whether all of it is. A day is forgotten as a whole.
-    fn judge(&self, act: Act, known: &Known, is_begun: bool, verdict: &mut Verdict) -> bool {
+    fn judge_act(&self, act: Act, known: &Known, is_begun: bool, told: &Told, verdict: &mut Verdict) -> bool {
+        let is_told = told.tell_of(&[RowKind::Round, RowKind::Day, RowKind::Chunk, RowKind::Element]);
         let round = acts::round(act);
         let of_reading = |reading: &Reading| (reading.time, reading.element.clone());
         let of_gap = |gap: &Gap| (gap.time, gap.element.clone());
@@ -105,12 +112,12 @@ impl Found {
         if missing.peek().is_none() {
             let is_forgotten =
                 |other: &Act| matches!((act, other), (Act::Day(day), Act::Forget(first)) if day < *first);
-            if known.iter().any(is_forgotten) {
+            if !is_told && known.iter().any(is_forgotten) {
                 verdict.change(format!("{act} came back"));
             }
             return true;
         }
-        let is_told = missing.all(|(time, element)| self.tells_of(time, &element));
+        let is_told = is_told || missing.all(|(time, element)| self.tells_of(time, &element));
         let may_be_forgotten =
             |other: &Act| matches!((act, other), (Act::Day(day), Act::WillForget(first)) if day < *first);
         if !is_begun && known.iter().any(may_be_forgotten) {

@@ -139,20 +139,24 @@ fn file_of(damage: &Damage) -> &Path {
 /// Prepares damages to the files of the readings.
 pub(super) fn readings<'a>(bases: &'a Bases, _: &Bench) -> Result<Box<dyn Kind + 'a>, TortureError> {
     let is_wanted = |file: &Path| !file.starts_with("store/bindings") && !file.starts_with("store/logs");
-    beside(bases, &is_wanted, "each file of the database deleted, cut, older")
+    let mut damages = beside(bases, &is_wanted)?;
+    let files = ["store/gateway.db", "store/gateway.head"];
+    damages.push(files.map(|file| Damage::Delete(file.into())).to_vec());
+    let about = "each file of the database deleted, cut, older; both deleted beside a burned binding";
+    let base = &bases.days;
+    Ok(Box::new(Damages { base, damages, about }))
 }
 
 /// Prepares damages to the files of the three logs.
 pub(super) fn logs<'a>(bases: &'a Bases, _: &Bench) -> Result<Box<dyn Kind + 'a>, TortureError> {
     let is_wanted = |file: &Path| file.starts_with("store/logs");
-    beside(bases, &is_wanted, "each file of the logs deleted, cut, older")
+    let damages = beside(bases, &is_wanted)?;
+    let about = "each file of the logs deleted, cut, older";
+    let base = &bases.days;
+    Ok(Box::new(Damages { base, damages, about }))
 }
 
-fn beside<'a>(
-    bases: &'a Bases,
-    is_wanted: &dyn Fn(&Path) -> bool,
-    about: &'static str,
-) -> Result<Box<dyn Kind + 'a>, TortureError> {
+fn beside(bases: &Bases, is_wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<Vec<Damage>>, TortureError> {
     let base = &bases.days;
     let older = [&bases.three[2]];
     let mut damages = Vec::new();
@@ -162,7 +166,7 @@ fn beside<'a>(
             damages.extend(of_file.into_iter().map(|damage| vec![damage]));
         }
     }
-    Ok(Box::new(Damages { base, damages, about }))
+    Ok(damages)
 }
 
 /// Prepares what no software can notice without a fuse or a counter in hardware: all is taken back at once.

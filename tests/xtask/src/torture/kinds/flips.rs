@@ -75,6 +75,21 @@ pub(super) fn wal<'a>(bases: &'a Bases, _: &Bench) -> Result<Box<dyn Kind + 'a>,
     )
 }
 
+/// Prepares a flip of every bit of the file that knows the database's last commit.
+pub(super) fn witness<'a>(bases: &'a Bases, _: &Bench) -> Result<Box<dyn Kind + 'a>, TortureError> {
+    let base = &bases.days;
+    let file = PathBuf::from("store/gateway.head");
+    let content = read(base, &file)?;
+    let mut flips = Vec::new();
+    let sampled = every_bit(0, &content, &mut flips);
+    let places = vec![Place { base, file, content }];
+    Ok(Box::new(Flips {
+        places,
+        flips,
+        sampled,
+    }))
+}
+
 /// Prepares flips in the three logs and in their signed heads.
 pub(super) fn logs<'a>(bases: &'a Bases, _: &Bench) -> Result<Box<dyn Kind + 'a>, TortureError> {
     drawn(&bases.days, &|file| file.starts_with("store/logs"), FEWER)

@@ -42,34 +42,35 @@ pub(super) struct Listed {
 }
 
 /// Every kind, the quickest to find a fault first.
-pub(super) const KINDS: [Listed; 18] = [
-    listed("kill-fresh", Judgement::Interrupted, 1_000, |bases, bench| {
+pub(super) const KINDS: [Listed; 19] = [
+    listed("kill-fresh", Judgement::Interrupted, 120, |bases, bench| {
         interrupted::kills(&bases.three[0], bench)
     }),
-    listed("kill-bound", Judgement::Interrupted, 1_000, |bases, bench| {
+    listed("kill-bound", Judgement::Interrupted, 100, |bases, bench| {
         interrupted::kills(&bases.three[1], bench)
     }),
-    listed("kill-reopened", Judgement::Interrupted, 1_000, |bases, bench| {
+    listed("kill-reopened", Judgement::Interrupted, 100, |bases, bench| {
         interrupted::kills(&bases.three[2], bench)
     }),
-    listed("kill-random", Judgement::Interrupted, 200, killed::prepare),
-    listed("power", Judgement::Interrupted, 40, power::prepare),
-    listed("replay", Judgement::Interrupted, 1_000, replayed::prepare),
-    listed("eio", Judgement::Interrupted, 200, |bases, bench| {
+    listed("kill-random", Judgement::Interrupted, 100, killed::prepare),
+    listed("power", Judgement::Interrupted, 12, power::prepare),
+    listed("replay", Judgement::Interrupted, 500, replayed::prepare),
+    listed("eio", Judgement::Interrupted, 45, |bases, bench| {
         interrupted::errors(bases, bench, "EIO")
     }),
-    listed("enospc", Judgement::Interrupted, 100, |bases, bench| {
+    listed("enospc", Judgement::Interrupted, 25, |bases, bench| {
         interrupted::errors(bases, bench, "ENOSPC")
     }),
-    listed("full", Judgement::Interrupted, 40, full::full),
+    listed("full", Judgement::Interrupted, 18, full::full),
     listed("read-only", Judgement::Interrupted, 6, full::read_only),
-    listed("flip-bindings", Judgement::Damaged, 2_000, flips::bindings),
-    listed("flip-readings", Judgement::Damaged, 1_000, flips::readings),
-    listed("flip-wal", Judgement::Damaged, 200, flips::wal),
-    listed("flip-logs", Judgement::Damaged, 200, flips::logs),
-    listed("files-bindings", Judgement::Damaged, 1_000, files::bindings),
-    listed("files-readings", Judgement::Damaged, 100, files::readings),
-    listed("files-logs", Judgement::Damaged, 100, files::logs),
+    listed("flip-bindings", Judgement::Damaged, 600, flips::bindings),
+    listed("flip-readings", Judgement::Damaged, 400, flips::readings),
+    listed("flip-witness", Judgement::Damaged, 100, flips::witness),
+    listed("flip-wal", Judgement::Damaged, 100, flips::wal),
+    listed("flip-logs", Judgement::Damaged, 100, flips::logs),
+    listed("files-bindings", Judgement::Damaged, 90, files::bindings),
+    listed("files-readings", Judgement::Damaged, 80, files::readings),
+    listed("files-logs", Judgement::Damaged, 80, files::logs),
     listed("taken-back", Judgement::TakenBack, 10, files::taken_back),
 ];
 
