@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::build::{FEATURES, cargo, run_step};
 use crate::error::XtaskError;
 use crate::packages;
+use crate::torture;
 
 /// The version of the test runner, so that a new one cannot break an old commit.
 const NEXTEST: &str = "0.9.143";
@@ -34,6 +35,9 @@ pub(crate) fn run() -> Result<(), XtaskError> {
     for Step { name, mut command } in steps() {
         timed(name, &mut durations, || run_step(name, &mut command))?;
     }
+    timed("torture, short", &mut durations, || {
+        torture::run(&torture::Options::short())
+    })?;
     println!("\nEverything is in order:");
     for (name, duration) in &durations {
         println!("  {:>7.1} s  {name}", duration.as_secs_f64());

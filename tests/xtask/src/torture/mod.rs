@@ -58,6 +58,18 @@ pub(crate) struct Options {
     kinds: Vec<String>,
 }
 
+impl Options {
+    /// Returns what `cargo verify` asks for.
+    pub(crate) const fn short() -> Self {
+        Self {
+            subject: Subject::Store,
+            short: true,
+            only: None,
+            kinds: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Subject {
     /// The store of the gateway.
