@@ -88,6 +88,8 @@ impl ModbusLine {
         };
         connection.set_slave(Slave(unit));
         let request = match block.function {
+            Function::Coils => Request::ReadCoils(block.address, block.count),
+            Function::DiscreteInputs => Request::ReadDiscreteInputs(block.address, block.count),
             Function::HoldingRegisters => Request::ReadHoldingRegisters(block.address, block.count),
             Function::InputRegisters => Request::ReadInputRegisters(block.address, block.count),
         };
@@ -99,6 +101,9 @@ impl ModbusLine {
             Ok(Ok(Err(exception))) => Err(PollError::Exception(ModbusException::new(exception.into()))),
             Ok(Ok(Ok(Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words)))) => {
                 checked_length(block, words)
+            }
+            Ok(Ok(Ok(Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits)))) => {
+                checked_length(block, unpadded(block, bits))
             }
             Ok(Ok(Ok(_))) => Err(PollError::ForeignAnswer),
         }
@@ -145,6 +150,17 @@ fn checked_length(block: Block, words: Vec<u16>) -> Result<Vec<u16>, PollError> 
         expected: block.count,
         found: words.len(),
     }))
+}
+
+/// Returns the bits that were asked for as words; an answer fills its last byte up with zeros.
+fn unpadded(block: Block, bits: Vec<bool>) -> Vec<u16> {
+    let count = usize::from(block.count);
+    let kept = if bits.len() == count.next_multiple_of(8) {
+        count
+    } else {
+        bits.len()
+    };
+    bits.into_iter().take(kept).map(u16::from).collect()
 }
 
 /// Names what the library says went wrong with a connection.

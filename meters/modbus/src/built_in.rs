@@ -42,6 +42,14 @@ mod tests {
     }
 
     #[test]
+    fn the_commented_example_is_a_profile() {
+        let profile = Profile::parse(include_str!("../example.toml")).unwrap();
+        for test in profile.self_tests() {
+            assert_eq!(test.run(&profile), Ok(()));
+        }
+    }
+
+    #[test]
     fn names_lead_to_texts() {
         assert!(built_in_names().is_sorted());
         assert!(built_in_names().all(|name| built_in(name).is_some()));

@@ -1,13 +1,19 @@
 //! What was read from a meter in one poll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::GapReason;
 
 use crate::plan::Block;
 use crate::profile::Function;
 
 /// The registers that one poll has read, by table and address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RegisterImage(BTreeMap<(Function, u16), u16>);
+pub struct RegisterImage {
+    words: BTreeMap<(Function, u16), u16>,
+    /// What the meter has refused to show.
+    refused: BTreeSet<Block>,
+}
 
 impl RegisterImage {
     /// Builds an image in which nothing has been read.
@@ -34,7 +40,7 @@ impl RegisterImage {
             return Err(ImageError::AddressSpace { block });
         }
         let addresses = block.address..=u16::MAX;
-        self.0.extend(
+        self.words.extend(
             addresses
                 .map(|address| (block.function, address))
                 .zip(words.iter().copied()),
@@ -47,8 +53,29 @@ impl RegisterImage {
     pub fn words(&self, block: Block) -> Option<Vec<u16>> {
         let last = block.address.checked_add(block.count.checked_sub(1)?)?;
         (block.address..=last)
-            .map(|address| self.0.get(&(block.function, address)).copied())
+            .map(|address| self.words.get(&(block.function, address)).copied())
             .collect()
+    }
+
+    /// Notes that the meter has refused to show a block by itself.
+    pub fn refuse(&mut self, block: Block) {
+        self.refused.insert(block);
+    }
+
+    /// Returns why a block has no words.
+    pub(crate) fn gap(&self, block: Block) -> GapReason {
+        if self.refused.contains(&block) {
+            GapReason::NotAvailable
+        } else {
+            GapReason::NoAnswer
+        }
+    }
+
+    /// Returns every register that was read, in the order of table and address.
+    pub fn registers(&self) -> impl Iterator<Item = (Function, u16, u16)> {
+        self.words
+            .iter()
+            .map(|((function, address), word)| (*function, *address, *word))
     }
 }
 

@@ -14,17 +14,24 @@
 
 mod built_in;
 mod decode;
+mod identify;
 mod image;
 mod plan;
 mod profile;
 mod real;
+pub mod sunspec;
 
 pub use built_in::{built_in, built_in_names};
-pub use decode::{DecodeError, Readout};
-pub use image::{ImageError, RegisterImage};
-pub use plan::Block;
-pub use profile::{
-    Expected, Field, Function, FunctionError, Limits, Profile, ProfileError, Register, RegisterType,
-    SelfTest, SelfTestError, SerialNumber, Source, TestBlock, WordOrder, Words, WordsError,
+pub use decode::{DecodeError, DecodedValue, Readout};
+pub use identify::{
+    DeviceIdentificationError, Identification, Misfit, Question, Reply, Verdict, device_identification,
 };
-pub use real::shortest_decimal;
+pub use image::{ImageError, RegisterImage};
+pub use plan::{Block, Handled, Outcome, Plan, Refusals};
+pub use profile::{
+    Bits, ByteOrder, CodedUnit, DeviceObject, Expected, Field, Fraction, Function, FunctionError, Limits,
+    Parameter, Pattern, Phase, Place, PollClass, Probe, Profile, ProfileError, ProfileFault, Ratio, Register,
+    RegisterType, Scaling, SelfTest, SelfTestError, SerialNumber, Source, SunSpec, TestBlock, UnitIds,
+    UnitSource, WordOrder, Words, WordsError, json_schema,
+};
+pub use real::{shortest_decimal, shortest_decimal_f64};

@@ -15,15 +15,27 @@ pub fn shortest_decimal(real: f32) -> Option<Decimal> {
     if !real.is_finite() {
         return None;
     }
-    // The standard library's `{:e}` writes the shortest digits that read back, as in `-2.301e2`.
-    let text = format!("{real:e}");
+    from_scientific(&format!("{real:e}"))
+}
+
+/// Returns the shortest decimal that reads back as the same `f64`; as [`shortest_decimal`] does.
+#[must_use]
+pub fn shortest_decimal_f64(real: f64) -> Option<Decimal> {
+    if !real.is_finite() {
+        return None;
+    }
+    from_scientific(&format!("{real:e}"))
+}
+
+/// Reads what the standard library's `{:e}` writes: the shortest digits that read back, as in `-2.301e2`.
+fn from_scientific(text: &str) -> Option<Decimal> {
     let (digits, exponent) = text.split_once('e')?;
     let digits: Decimal = digits.parse().ok()?;
-    let exponent: i8 = exponent.parse().ok()?;
-    let scaler = digits.scaler().checked_add(exponent)?;
     if digits.mantissa() == 0 {
         return Some(Decimal::whole(0));
     }
+    let exponent: i16 = exponent.parse().ok()?;
+    let scaler = i8::try_from(i16::from(digits.scaler()).checked_add(exponent)?).ok()?;
     if scaler <= 0 {
         return Decimal::new(digits.mantissa(), scaler);
     }
@@ -83,6 +95,17 @@ mod tests {
         for real in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(1)] {
             assert_eq!(shortest_decimal(real), None);
         }
+        for real in [f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 1e300] {
+            assert_eq!(shortest_decimal_f64(real), None);
+        }
+    }
+
+    #[test]
+    fn doubles_keep_more_digits() {
+        let text = |real: f64| shortest_decimal_f64(real).map(|decimal| decimal.to_string());
+        assert_eq!(text(1_234_567.890_12).as_deref(), Some("1234567.89012"));
+        assert_eq!(text(-0.0).as_deref(), Some("0"));
+        assert_eq!(text(0.1 + 0.2).as_deref(), Some("0.30000000000000004"));
     }
 
     proptest! {
@@ -92,6 +115,23 @@ mod tests {
             match shortest_decimal(real) {
                 Some(decimal) => prop_assert_eq!(decimal.to_string().parse::<f32>().unwrap(), real),
                 None => prop_assert!(!real.is_finite() || real.abs() < 1e-21),
+            }
+        }
+
+        #[test]
+        fn every_decimal_reads_back_as_its_double(bits: u64) {
+            let real = f64::from_bits(bits);
+            match shortest_decimal_f64(real) {
+                Some(decimal) => prop_assert_eq!(decimal.to_string().parse::<f64>().unwrap(), real),
+                None => prop_assert!(!real.is_finite() || real.abs() < 1e-13 || real.abs() > 1e38),
+            }
+        }
+
+        #[test]
+        fn doubles_of_a_meters_size_have_a_decimal(real in -1e15f64..1e15) {
+            if real == 0.0 || real.abs() > 1e-10 {
+                let decimal = shortest_decimal_f64(real).unwrap();
+                prop_assert_eq!(decimal.to_string().parse::<f64>().unwrap(), real);
             }
         }
     }

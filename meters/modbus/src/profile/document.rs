@@ -1,307 +1,453 @@
-//! The file form of a profile, and its check.
+//! The file form of a profile.
 
-use std::ops::Range;
-
-use model::{Decimal, GapReason, Medium, MeterId, Obis, Quantity, Unit};
+use model::{Decimal, GapReason, Medium, MeterId, Obis, Unit};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::locator::Locator;
 use super::{
-    Expected, Field, Function, Limits, Profile, ProfileError, Register, RegisterType, SelfTest, SerialNumber,
-    Source, TestBlock, WordOrder, Words,
+    Bits, ByteOrder, DeviceObject, Function, Pattern, Phase, PollClass, Profile, ProfileError, ProfileFault,
+    RegisterType, Source, UnitIds, WordOrder, Words,
 };
-use crate::image::ADDRESS_SPACE;
-use crate::plan::Block;
 
 impl Profile {
     /// Reads a profile from its TOML text.
     ///
     /// # Errors
     ///
-    /// [`ProfileError`] with the line and the cause; of several faults the first one found.
+    /// [`ProfileError`] with the line, the field and the cause; of several faults the first one found.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
+        let locator = Locator(text);
         if text.len() > Self::MAX_LENGTH {
-            return Err(ProfileError::TooLong { found: text.len() });
+            let fault = ProfileFault::TooLong { found: text.len() };
+            return Err(locator.error(&(0..0), None, fault));
         }
-        let lines = Lines(text);
-        let document: Document = toml::from_str(text).map_err(|source| ProfileError::Form {
-            line: source.span().map_or(0, |span| lines.line_of(&span)),
-            source,
+        let document: Document = toml::from_str(text).map_err(|source| {
+            let span = source.span().unwrap_or(0..0);
+            locator.error(&span, None, ProfileFault::Form(source))
         })?;
-        document.checked(lines)
+        document
+            .checked(locator)
+            .map_err(|fault| locator.error(&fault.span, fault.key, fault.fault))
     }
 }
 
-/// The text of a profile, for finding the line of a fault.
-#[derive(Clone, Copy)]
-struct Lines<'a>(&'a str);
-
-impl Lines<'_> {
-    fn line_of(self, span: &Range<usize>) -> usize {
-        let before = self.0.bytes().take(span.start);
-        before.filter(|byte| *byte == b'\n').count().saturating_add(1)
-    }
+/// Returns the JSON schema of the file form, as JSON text.
+///
+/// Editors complete and check profiles with it; what a schema cannot say (overlaps, contradictions
+/// between entries) only [`Profile::parse`] finds.
+#[must_use]
+pub fn json_schema() -> String {
+    format!("{:#}", schemars::schema_for!(Document).as_value())
 }
 
-#[derive(Deserialize)]
+/// Builds an entry that says where something stands in the registers, and more.
+macro_rules! entry {
+    ($(#[$outer:meta])* struct $name:ident { $($(#[$inner:meta])* $key:ident: $type:ty,)* }) => {
+        $(#[$outer])*
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            /// The function code, 1 to 4; as in `defaults` if it is left out.
+            #[schemars(with = "Option<u8>", range(min = 1, max = 4))]
+            pub(super) function: Option<Function>,
+            /// The first register as it goes over the wire, counted from 0; with `sunspec`, counted
+            /// from the register that holds the model's identifier.
+            pub(super) address: u16,
+            /// With `sunspec`: which model the address belongs to. The default is the meter's.
+            pub(super) model: Option<Model>,
+            /// How the number is written.
+            #[serde(rename = "type")]
+            pub(super) register_type: RegisterType,
+            /// The number of registers of bcd, ascii and bitfield, or of bits of functions 1 and 2.
+            #[schemars(range(min = 1, max = 64))]
+            pub(super) count: Option<u16>,
+            /// Which register comes first; as in `defaults` if it is left out.
+            pub(super) word_order: Option<WordOrder>,
+            /// Which byte of a register comes first; as in `defaults` if it is left out.
+            pub(super) byte_order: Option<ByteOrder>,
+            /// Which bits of a bitfield count.
+            pub(super) bits: Option<Bits>,
+            /// Contents that stand for "no value", each as the registers go over the wire.
+            #[serde(default)]
+            #[schemars(with = "Vec<String>", inner(regex(pattern = r"^\s*[0-9A-Fa-f]{4}(\s+[0-9A-Fa-f]{4})*\s*$")))]
+            pub(super) not_available: Vec<Words>,
+            $($(#[$inner])* pub(super) $key: $type,)*
+        }
+
+        impl $name {
+            /// Takes out where the entry's number stands and how it is written.
+            pub(super) fn place(&mut self) -> PlaceEntry {
+                PlaceEntry {
+                    function: self.function,
+                    address: self.address,
+                    model: self.model,
+                    register_type: self.register_type,
+                    count: self.count,
+                    word_order: self.word_order,
+                    byte_order: self.byte_order,
+                    bits: self.bits,
+                    not_available: std::mem::take(&mut self.not_available),
+                }
+            }
+        }
+    };
+}
+
+/// What the entries have in common.
+pub(super) struct PlaceEntry {
+    pub(super) function: Option<Function>,
+    pub(super) address: u16,
+    pub(super) model: Option<Model>,
+    pub(super) register_type: RegisterType,
+    pub(super) count: Option<u16>,
+    pub(super) word_order: Option<WordOrder>,
+    pub(super) byte_order: Option<ByteOrder>,
+    pub(super) bits: Option<Bits>,
+    pub(super) not_available: Vec<Words>,
+}
+
+/// A family of Modbus meters: its registers, what they mean, and how they may be read.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Document {
-    name: String,
-    manufacturer: String,
-    models: Vec<String>,
-    medium: Medium,
-    source: Source,
-    limits: Spanned<Limits>,
-    serial_number: Spanned<SerialNumberEntry>,
-    registers: Vec<Spanned<RegisterEntry>>,
+#[schemars(title = "Modbus meter profile")]
+pub(super) struct Document {
+    /// The profile's name, maker-model; also the name of the file.
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)+$"))]
+    pub(super) name: Spanned<String>,
+    /// The maker's name.
+    pub(super) manufacturer: String,
+    /// The models that the profile was written for.
+    pub(super) models: Vec<String>,
+    /// What is measured.
+    #[schemars(with = "MediumName")]
+    pub(super) medium: Medium,
+    /// Where the register map was taken from.
+    pub(super) source: Source,
+    /// The unit identifiers that the meter can have; 1 to 247 if they are left out.
+    #[schemars(with = "Option<UnitIds>")]
+    pub(super) unit_ids: Option<Spanned<UnitIds>>,
+    /// How the meter may be read.
+    #[schemars(with = "LimitsEntry")]
+    pub(super) limits: Spanned<LimitsEntry>,
+    /// What entries that leave it out have.
     #[serde(default)]
-    self_tests: Vec<SelfTestEntry>,
+    pub(super) defaults: Defaults,
+    /// Where the meter's SunSpec models are looked for.
+    #[schemars(with = "Option<SunSpecEntry>")]
+    pub(super) sunspec: Option<Spanned<SunSpecEntry>>,
+    /// What holds of every meter of the family.
+    #[serde(default)]
+    #[schemars(with = "Vec<ProbeEntry>")]
+    pub(super) identification: Vec<Spanned<ProbeEntry>>,
+    /// The meter's identity.
+    #[schemars(with = "Option<SerialNumberEntry>")]
+    pub(super) serial_number: Option<Spanned<SerialNumberEntry>>,
+    /// Registers that say how others are to be read.
+    #[serde(default)]
+    #[schemars(with = "Vec<ParameterEntry>")]
+    pub(super) parameters: Vec<Spanned<ParameterEntry>>,
+    /// Every value that is read.
+    #[schemars(with = "Vec<RegisterEntry>")]
+    pub(super) registers: Spanned<Vec<Spanned<RegisterEntry>>>,
+    /// Test vectors: contents of registers, and the elements that they must give.
+    #[serde(default)]
+    pub(super) self_tests: Vec<SelfTestEntry>,
 }
 
-#[derive(Deserialize)]
+/// The names of the media.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only its schema is used; the model has the type itself")]
+enum MediumName {
+    Electricity,
+    HeatCostAllocator,
+    Cooling,
+    Heat,
+    Gas,
+    Water,
+    WarmWater,
+    Other,
+}
+
+/// What entries that leave it out have.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SerialNumberEntry {
-    prefix: String,
-    digits: u8,
-    function: Function,
-    address: u16,
-    #[serde(rename = "type")]
-    register_type: RegisterType,
+pub(super) struct Defaults {
+    /// The function code, 1 to 4.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 4))]
+    pub(super) function: Option<Function>,
+    /// Which register comes first.
     #[serde(default)]
-    word_order: WordOrder,
+    pub(super) word_order: WordOrder,
+    /// Which byte of a register comes first.
     #[serde(default)]
-    not_available: Vec<Words>,
+    pub(super) byte_order: ByteOrder,
 }
 
-#[derive(Deserialize)]
+/// How a meter may be read.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RegisterEntry {
-    obis: Obis,
-    function: Function,
-    address: u16,
-    #[serde(rename = "type")]
-    register_type: RegisterType,
+pub(super) struct LimitsEntry {
+    /// The greatest number of registers in one request.
+    #[schemars(range(min = 1, max = 125))]
+    pub(super) registers_per_request: u16,
+    /// The greatest number of bits in one request of functions 1 and 2.
+    #[serde(default = "most_bits")]
+    #[schemars(range(min = 1, max = 2000))]
+    pub(super) bits_per_request: u16,
+    /// The greatest number of registers between two wanted ones that a request may read across.
+    pub(super) largest_gap: u16,
+    /// Registers that no request may touch.
     #[serde(default)]
-    word_order: WordOrder,
+    #[schemars(with = "Vec<ForbiddenEntry>")]
+    pub(super) forbidden: Vec<Spanned<ForbiddenEntry>>,
+    /// How long the line stays quiet between an answer and the next request, in milliseconds.
     #[serde(default)]
-    not_available: Vec<Words>,
+    #[schemars(range(max = 60000))]
+    pub(super) pause_ms: u32,
+    /// How long an answer can take, in milliseconds.
+    #[serde(default = "usual_timeout_ms")]
+    #[schemars(range(min = 1, max = 60000))]
+    pub(super) answer_timeout_ms: u32,
+    /// Whether the meter serves one TCP connection at a time.
     #[serde(default)]
-    scale: i8,
-    unit: Unit,
+    pub(super) one_connection: bool,
 }
 
-#[derive(Deserialize)]
+const fn most_bits() -> u16 {
+    super::Limits::MAX_BITS_PER_REQUEST
+}
+
+/// Behind a gateway to a slow serial line, 300 ms are known to be too short.
+const fn usual_timeout_ms() -> u32 {
+    1_000
+}
+
+/// Registers that no request may touch, both ends included.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SelfTestEntry {
-    title: String,
-    registers: Vec<TestBlock>,
-    meter: MeterId,
-    elements: Vec<Spanned<ExpectedEntry>>,
+pub(super) struct ForbiddenEntry {
+    /// The function code, 1 to 4; as in `defaults` if it is left out.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 4))]
+    pub(super) function: Option<Function>,
+    /// The first register.
+    pub(super) first: u16,
+    /// The last register.
+    pub(super) last: u16,
 }
 
-#[derive(Deserialize)]
+/// Where the models of a SunSpec meter are looked for.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ExpectedEntry {
-    obis: Obis,
-    value: Option<Decimal>,
-    unit: Option<Unit>,
-    gap: Option<GapReason>,
+pub(super) struct SunSpecEntry {
+    /// The addresses at which the marker is looked for; the standard's three if they are left out.
+    pub(super) bases: Option<Vec<u16>>,
+    /// The meter models that the profile describes.
+    pub(super) models: Vec<u16>,
 }
 
-impl Document {
-    fn checked(self, lines: Lines<'_>) -> Result<Profile, ProfileError> {
-        if self.registers.len() > Profile::MAX_REGISTERS {
-            return Err(ProfileError::TooManyRegisters {
-                found: self.registers.len(),
-            });
-        }
-        let serial_line = lines.line_of(&self.serial_number.span());
-        let serial_number = self.serial_number.into_inner().checked(serial_line)?;
-        let mut claims = Claims::default();
-        claims.claim(serial_line, &serial_number.field)?;
-        let mut registers: Vec<Register> = Vec::with_capacity(self.registers.len());
-        for entry in self.registers {
-            let line = lines.line_of(&entry.span());
-            let register = entry.into_inner().checked(line)?;
-            claims.claim(line, &register.field)?;
-            claims.name(line, register.obis)?;
-            registers.push(register);
-        }
-        let limits_line = lines.line_of(&self.limits.span());
-        let limits = checked_limits(self.limits.into_inner(), limits_line, claims.widest())?;
-        let self_tests = self
-            .self_tests
-            .into_iter()
-            .map(|entry| entry.checked(lines))
-            .collect::<Result<_, _>>()?;
-        let profile = Profile {
-            name: self.name,
-            manufacturer: self.manufacturer,
-            models: self.models,
-            medium: self.medium,
-            source: self.source,
-            limits,
-            serial_number,
-            registers,
-            self_tests,
-            blocks: Vec::new(),
-        };
-        Ok(profile.planned())
+/// The model that an address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Model {
+    /// Model 1, with maker, model and serial number.
+    Common,
+    /// The meter model.
+    Meter,
+}
+
+/// Something that holds of every meter of the family: either a register or a device object.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProbeEntry {
+    /// A register and what it can hold.
+    pub(super) register: Option<RegisterProbeEntry>,
+    /// An object of the device identification (function 43/14) and what it can be.
+    pub(super) device: Option<DeviceProbeEntry>,
+}
+
+entry! {
+    /// A register and what it can hold.
+    struct RegisterProbeEntry {
+        /// Texts or numbers; a final `*` stands for any rest.
+        one_of: Vec<Pattern>,
     }
 }
 
-/// The registers and codes that earlier entries of the profile have taken, with their lines.
-#[derive(Default)]
-struct Claims {
-    blocks: Vec<(usize, Block)>,
-    codes: Vec<(usize, Obis)>,
+/// An object of the device identification (function 43/14) and what it can be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceProbeEntry {
+    /// The object.
+    pub(super) object: DeviceObject,
+    /// Texts; a final `*` stands for any rest.
+    pub(super) one_of: Vec<Pattern>,
 }
 
-impl Claims {
-    fn claim(&mut self, line: usize, field: &Field) -> Result<(), ProfileError> {
-        let block = field.block();
-        if let Some((other_line, _)) = self.blocks.iter().find(|(_, other)| other.overlaps(block)) {
-            return Err(ProfileError::Overlap {
-                line,
-                address: block.address,
-                other_line: *other_line,
-            });
-        }
-        self.blocks.push((line, block));
-        Ok(())
-    }
-
-    fn name(&mut self, line: usize, obis: Obis) -> Result<(), ProfileError> {
-        if let Some((other_line, _)) = self.codes.iter().find(|(_, other)| *other == obis) {
-            return Err(ProfileError::DuplicateObis {
-                line,
-                obis,
-                other_line: *other_line,
-            });
-        }
-        self.codes.push((line, obis));
-        Ok(())
-    }
-
-    fn widest(&self) -> u16 {
-        self.blocks
-            .iter()
-            .map(|(_, block)| block.count)
-            .max()
-            .unwrap_or(1)
+entry! {
+    /// The meter's identity: prefix, a hyphen, and the serial number.
+    struct SerialNumberEntry {
+        /// The maker's letters.
+        prefix: String,
+        /// The number of digits that a number is filled up to with zeros.
+        #[serde(default)]
+        digits: u8,
     }
 }
 
-fn checked_limits(limits: Limits, line: usize, least: u16) -> Result<Limits, ProfileError> {
-    let found = limits.registers_per_request;
-    if (least..=Limits::MAX_REGISTERS_PER_REQUEST).contains(&found) {
-        Ok(limits)
-    } else {
-        Err(ProfileError::RegistersPerRequest { line, found, least })
+entry! {
+    /// A register that says how others are to be read.
+    struct ParameterEntry {
+        /// The name by which registers refer to it.
+        name: String,
+        /// The power of ten that the parameter's own number is multiplied by.
+        #[serde(default)]
+        #[schemars(range(min = -18, max = 18))]
+        scale: i8,
+        /// What the number means, if it names a unit.
+        #[serde(default)]
+        units: Vec<CodedUnitEntry>,
     }
 }
 
-fn checked_field(field: Field, line: usize) -> Result<Field, ProfileError> {
-    let block = field.block();
-    if block.end() > ADDRESS_SPACE {
-        return Err(ProfileError::BeyondAddressSpace {
-            line,
-            address: field.address,
-        });
-    }
-    let width = usize::from(block.count);
-    match field
-        .not_available
-        .iter()
-        .find(|words| words.as_slice().len() != width)
-    {
-        Some(words) => Err(ProfileError::NotAvailableWidth {
-            line,
-            expected: block.count,
-            found: words.as_slice().len(),
-        }),
-        None => Ok(field),
+/// A unit as a meter names it by a number.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CodedUnitEntry {
+    /// The meter's number.
+    pub(super) code: u64,
+    /// The unit's symbol.
+    #[schemars(with = "String")]
+    pub(super) unit: Unit,
+    /// What turns the meter's unit into this one: 3 for kWh to Wh.
+    #[serde(default)]
+    #[schemars(range(min = -18, max = 18))]
+    pub(super) scale: i8,
+}
+
+entry! {
+    /// A measured value.
+    struct RegisterEntry {
+        /// What the value measures, A-B:C.D.E*F.
+        #[schemars(with = "String", regex(pattern = r"^\d+-\d+:\d+\.\d+\.\d+\*\d+$"))]
+        obis: Obis,
+        /// What the part below zero measures, if one signed register counts both directions.
+        #[schemars(with = "Option<String>", regex(pattern = r"^\d+-\d+:\d+\.\d+\.\d+\*\d+$"))]
+        negative_obis: Option<Obis>,
+        /// Whether the meter counts the other direction as positive.
+        #[serde(default)]
+        inverted: bool,
+        /// The phase, which must be that of the code.
+        phase: Option<Phase>,
+        /// The tariff, which must be that of the code; 0 is the total.
+        tariff: Option<u8>,
+        /// The power of ten that turns the number into the unit: 3 for kWh to Wh.
+        #[serde(default)]
+        #[schemars(range(min = -18, max = 18))]
+        scale: i8,
+        /// A ratio that the number is multiplied by besides.
+        ratio: Option<RatioEntry>,
+        /// The parameter that holds a further power of ten.
+        scale_from: Option<String>,
+        /// The parameters that the number is multiplied by.
+        #[serde(default)]
+        times: Vec<String>,
+        /// The parameters that the number is divided by.
+        #[serde(default)]
+        over: Vec<String>,
+        /// The rest of a number whose whole part stands here.
+        fraction: Option<FractionEntry>,
+        /// The unit's symbol, after scaling.
+        #[schemars(with = "Option<String>")]
+        unit: Option<Unit>,
+        /// The parameter that names the unit.
+        unit_from: Option<String>,
+        /// How often the value is read.
+        #[serde(default)]
+        poll: PollClass,
     }
 }
 
-impl SerialNumberEntry {
-    fn checked(self, line: usize) -> Result<SerialNumber, ProfileError> {
-        if !self.register_type.is_unsigned_integer() {
-            return Err(ProfileError::SerialNumberType {
-                line,
-                found: self.register_type,
-            });
-        }
-        let field = Field {
-            function: self.function,
-            address: self.address,
-            register_type: self.register_type,
-            word_order: self.word_order,
-            not_available: self.not_available,
-        };
-        let serial_number = SerialNumber {
-            field: checked_field(field, line)?,
-            prefix: self.prefix,
-            digits: self.digits,
-        };
-        // The greatest number of any unsigned type, so that every serial number makes an identity.
-        match serial_number.identity(i128::from(u64::MAX)) {
-            Ok(_) => Ok(serial_number),
-            Err(source) => Err(ProfileError::Identity { line, source }),
-        }
+/// The ratio of two whole numbers.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RatioEntry {
+    /// What is multiplied by.
+    #[schemars(range(min = 1))]
+    pub(super) numerator: u32,
+    /// What is divided by.
+    #[schemars(range(min = 1))]
+    pub(super) denominator: u32,
+}
+
+entry! {
+    /// The rest of a number whose whole part stands elsewhere.
+    struct FractionEntry {
+        /// The power of ten that turns the rest into the unit of the whole part.
+        #[serde(default)]
+        #[schemars(range(min = -18, max = 18))]
+        scale: i8,
     }
 }
 
-impl RegisterEntry {
-    fn checked(self, line: usize) -> Result<Register, ProfileError> {
-        if !(-Register::MAX_SCALE..=Register::MAX_SCALE).contains(&self.scale) {
-            return Err(ProfileError::Scale {
-                line,
-                scale: self.scale,
-            });
-        }
-        let field = Field {
-            function: self.function,
-            address: self.address,
-            register_type: self.register_type,
-            word_order: self.word_order,
-            not_available: self.not_available,
-        };
-        Ok(Register {
-            obis: self.obis,
-            field: checked_field(field, line)?,
-            scale: self.scale,
-            unit: self.unit,
-        })
-    }
+/// A test vector.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SelfTestEntry {
+    /// What the vector shows, in a few words.
+    pub(super) title: String,
+    /// The registers that the meter is supposed to have answered with.
+    pub(super) registers: Vec<TestBlockEntry>,
+    /// The identity that they must give, if the profile has a serial number.
+    #[schemars(with = "Option<String>")]
+    pub(super) meter: Option<MeterId>,
+    /// The elements that they must give.
+    #[schemars(with = "Vec<ExpectedEntry>")]
+    pub(super) elements: Vec<Spanned<ExpectedEntry>>,
 }
 
-impl SelfTestEntry {
-    fn checked(self, lines: Lines<'_>) -> Result<SelfTest, ProfileError> {
-        let elements = self.elements.into_iter().map(|entry| {
-            let line = lines.line_of(&entry.span());
-            entry.into_inner().checked(line)
-        });
-        Ok(SelfTest {
-            title: self.title,
-            registers: self.registers,
-            meter: self.meter,
-            elements: elements.collect::<Result<_, _>>()?,
-        })
-    }
+/// Contents of registers from an address on.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestBlockEntry {
+    /// The function code, 1 to 4; as in `defaults` if it is left out.
+    #[schemars(with = "Option<u8>", range(min = 1, max = 4))]
+    pub(super) function: Option<Function>,
+    /// The first register on the wire.
+    pub(super) address: u16,
+    /// Four hexadecimal digits for each register.
+    #[schemars(
+        with = "String",
+        regex(pattern = r"^\s*[0-9A-Fa-f]{4}(\s+[0-9A-Fa-f]{4})*\s*$")
+    )]
+    pub(super) words: Words,
 }
 
-impl ExpectedEntry {
-    fn checked(self, line: usize) -> Result<Expected, ProfileError> {
-        let obis = self.obis;
-        let value = match (self.value, self.unit, self.gap) {
-            (Some(value), Some(unit), None) => Ok(Quantity { value, unit }),
-            (None, None, Some(gap)) => Err(gap),
-            _ => return Err(ProfileError::Expectation { line, obis }),
-        };
-        Ok(Expected { obis, value })
-    }
+/// An element that a test vector must give: a value with its unit, or the reason for the gap.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectedEntry {
+    /// The element's code.
+    #[schemars(with = "String", regex(pattern = r"^\d+-\d+:\d+\.\d+\.\d+\*\d+$"))]
+    pub(super) obis: Obis,
+    /// The value as a decimal.
+    #[schemars(with = "Option<String>", regex(pattern = r"^-?\d+(\.\d+)?$"))]
+    pub(super) value: Option<Decimal>,
+    /// The unit's symbol.
+    #[schemars(with = "Option<String>")]
+    pub(super) unit: Option<Unit>,
+    /// Why there is no value.
+    #[schemars(with = "Option<GapName>")]
+    pub(super) gap: Option<GapReason>,
 }
 
-#[cfg(test)]
-mod tests;
+/// The names of the reasons for a gap.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only its schema is used; the model has the type itself")]
+enum GapName {
+    NotAvailable,
+    BadAnswer,
+}

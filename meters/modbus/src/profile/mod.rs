@@ -1,19 +1,38 @@
 //! Profiles: what a family of meters has in its registers.
 //!
-//! The file form is TOML with the keys of [`Profile`] and the types below it; the profile
-//! `eastron-sdm630.toml` explains every key in comments. Unknown keys are refused.
+//! The file form is TOML; `example.toml` in the folder of this crate explains every key in comments, and
+//! [`json_schema`] describes the form to machines. Unknown keys are refused, and so is an entry
+//! that is impossible or contradicts another one.
 
+mod check;
 mod document;
 mod error;
+mod field;
+mod identification;
+mod locator;
+mod obis_rules;
+mod register;
 mod self_test;
 
-use model::{Medium, MeterId, Obis, Unit};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use model::Medium;
 use serde::Deserialize;
 
-pub use error::ProfileError;
-pub use self_test::{Expected, SelfTest, SelfTestError, TestBlock, Words, WordsError};
+pub use document::json_schema;
+pub use error::{ProfileError, ProfileFault};
+pub use field::{
+    Bits, ByteOrder, Field, Function, FunctionError, RegisterType, WordOrder, Words, WordsError,
+};
+pub use identification::{DeviceObject, Pattern, Probe};
+pub use register::{
+    CodedUnit, Fraction, Parameter, Phase, PollClass, Ratio, Register, Scaling, SerialNumber, UnitSource,
+};
+pub use self_test::{Expected, SelfTest, SelfTestError, TestBlock};
 
-use crate::plan::{self, Block};
+use crate::plan::{self, Block, Plan, Refusals};
+use crate::sunspec::{ModelMap, PlacementError};
 
 /// A family of meters: its registers, what they mean, and how they may be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +42,12 @@ pub struct Profile {
     models: Vec<String>,
     medium: Medium,
     source: Source,
+    unit_ids: UnitIds,
     limits: Limits,
-    serial_number: SerialNumber,
+    sunspec: Option<SunSpec>,
+    identification: Vec<Probe>,
+    serial_number: Option<SerialNumber>,
+    parameters: Vec<Parameter>,
     registers: Vec<Register>,
     self_tests: Vec<SelfTest>,
     blocks: Vec<Block>,
@@ -35,6 +58,8 @@ impl Profile {
     pub const MAX_LENGTH: usize = 256 * 1024;
     /// The greatest number of registers with a meaning; a SunSpec meter with all its models has 400.
     pub const MAX_REGISTERS: usize = 1_000;
+    /// The greatest number of parameters; a SunSpec model has ten at most.
+    pub const MAX_PARAMETERS: usize = 100;
 
     /// Returns the name, maker-model as in `eastron-sdm630`.
     #[must_use]
@@ -66,16 +91,40 @@ impl Profile {
         &self.source
     }
 
-    /// Returns how the meter may be read.
+    /// Returns the unit identifiers that the meter can have.
     #[must_use]
-    pub const fn limits(&self) -> Limits {
-        self.limits
+    pub const fn unit_ids(&self) -> UnitIds {
+        self.unit_ids
     }
 
-    /// Returns where the serial number stands.
+    /// Returns how the meter may be read.
     #[must_use]
-    pub const fn serial_number(&self) -> &SerialNumber {
-        &self.serial_number
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Returns where the meter's SunSpec models are looked for, if it has any.
+    #[must_use]
+    pub const fn sunspec(&self) -> Option<&SunSpec> {
+        self.sunspec.as_ref()
+    }
+
+    /// Returns what must hold of a meter of this family. Without any, every meter passes for one.
+    #[must_use]
+    pub fn identification(&self) -> &[Probe] {
+        &self.identification
+    }
+
+    /// Returns where the serial number stands, if the meter tells it.
+    #[must_use]
+    pub const fn serial_number(&self) -> Option<&SerialNumber> {
+        self.serial_number.as_ref()
+    }
+
+    /// Returns the registers that say how others are to be read, in the order of the file.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
     }
 
     /// Returns the registers with a measured value, in the order of the file.
@@ -91,21 +140,115 @@ impl Profile {
     }
 
     /// Returns the requests that read everything: the fewest that the limits allow.
+    ///
+    /// There are none for a SunSpec profile before it is [placed](Self::placed).
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
+    /// Returns whether every address is one on the wire; only a SunSpec profile is not, before it
+    /// is [placed](Self::placed).
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.fields().all(|field| field.place == Place::Wire)
+    }
+
+    /// Moves the registers to where a meter has its SunSpec models.
+    ///
+    /// # Errors
+    ///
+    /// [`PlacementError`] if the meter lacks a model of the profile, or has it at the very end of
+    /// the address space.
+    pub fn placed(&self, models: &ModelMap) -> Result<Self, PlacementError> {
+        let mut placed = self.clone();
+        let Some(sunspec) = &self.sunspec else {
+            return Ok(placed);
+        };
+        for field in placed.fields_mut() {
+            let start = match field.place {
+                Place::Wire => continue,
+                Place::CommonModel => models.address_of(SunSpec::COMMON_MODEL),
+                Place::MeterModel => sunspec.models.iter().find_map(|id| models.address_of(*id)),
+            };
+            let start = start.ok_or(PlacementError::NoModel)?;
+            field.address = field
+                .address
+                .checked_add(start)
+                .filter(|address| address.checked_add(field.count.saturating_sub(1)).is_some())
+                .ok_or(PlacementError::AddressSpace { start })?;
+            field.place = Place::Wire;
+        }
+        Ok(placed.planned())
+    }
+
+    /// Plans the reading of the registers of those classes, with the parameters that they need.
+    ///
+    /// The serial number is read along with [`PollClass::Normal`]. The refusals are what earlier
+    /// polls of the same meter have learned; a new meter has none.
+    #[must_use]
+    pub fn plan(&self, classes: &[PollClass], refusals: &Refusals) -> Plan {
+        if !self.is_placed() {
+            return Plan::new([], &self.limits, refusals);
+        }
+        Plan::new(self.wanted(classes), &self.limits, refusals)
+    }
+
+    /// Returns what must be read for those classes, each place once.
+    fn wanted(&self, classes: &[PollClass]) -> BTreeSet<Block> {
+        let mut wanted = BTreeSet::new();
+        if classes.contains(&PollClass::Normal) {
+            wanted.extend(self.serial_number.iter().map(|number| number.field.block()));
+        }
+        let registers = self.registers.iter();
+        for register in registers.filter(|register| classes.contains(&register.poll)) {
+            wanted.insert(register.field.block());
+            wanted.extend(register.fraction.iter().map(|fraction| fraction.field.block()));
+            wanted.extend(
+                register
+                    .parameters()
+                    .filter_map(|index| self.parameters.get(index))
+                    .map(|parameter| parameter.field.block()),
+            );
+        }
+        wanted
+    }
+
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        let registers = self.registers.iter().map(|register| &register.field);
+        let fractions = self
+            .registers
+            .iter()
+            .filter_map(|register| register.fraction.as_ref());
+        let parameters = self.parameters.iter().map(|parameter| &parameter.field);
+        let serial_number = self.serial_number.iter().map(|number| &number.field);
+        registers
+            .chain(fractions.map(|fraction| &fraction.field))
+            .chain(parameters)
+            .chain(serial_number)
+    }
+
+    fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        let registers = self.registers.iter_mut().flat_map(|register| {
+            let fraction = register.fraction.as_mut().map(|fraction| &mut fraction.field);
+            [Some(&mut register.field), fraction].into_iter().flatten()
+        });
+        let parameters = self.parameters.iter_mut().map(|parameter| &mut parameter.field);
+        let serial_number = self.serial_number.iter_mut().map(|number| &mut number.field);
+        registers.chain(parameters).chain(serial_number)
+    }
+
     fn planned(mut self) -> Self {
-        let values = self.registers.iter().map(|register| register.field.block());
-        let serial_number = self.serial_number.field.block();
-        self.blocks = plan::plan(values.chain([serial_number]), self.limits);
+        if self.is_placed() {
+            let wanted = self.wanted(&PollClass::ALL);
+            self.blocks = plan::blocks(wanted, &self.limits, &Refusals::default());
+        }
         self
     }
 }
 
 /// Where a register map was taken from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The document's title.
@@ -117,14 +260,52 @@ pub struct Source {
     pub unchecked: Vec<String>,
 }
 
-/// How a meter may be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The unit identifiers that a meter can have, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub struct UnitIds {
+    /// The first one, at least 1.
+    pub first: u8,
+    /// The last one, at most 247; 255 for a meter that is its own TCP server.
+    pub last: u8,
+}
+
+impl UnitIds {
+    /// Every address of a serial line.
+    ///
+    /// Spec: MODBUS over Serial Line V1.02, section 2.2.
+    pub const SERIAL_LINE: Self = Self { first: 1, last: 247 };
+
+    /// Returns whether the unit is one of them.
+    #[must_use]
+    pub const fn contains(self, unit: u8) -> bool {
+        self.first <= unit && unit <= self.last
+    }
+}
+
+impl Default for UnitIds {
+    fn default() -> Self {
+        Self::SERIAL_LINE
+    }
+}
+
+/// How a meter may be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The greatest number of registers in one request, 1 to 125.
     pub registers_per_request: u16,
-    /// The greatest number of registers without a meaning that a request may read across.
+    /// The greatest number of bits in one request to a table of bits, 1 to 2000.
+    pub bits_per_request: u16,
+    /// The greatest number of registers between two wanted ones that a request may read across.
     pub largest_gap: u16,
+    /// Registers that no request may touch.
+    pub forbidden: Vec<Block>,
+    /// How long the line stays quiet between an answer and the next request.
+    pub pause: Duration,
+    /// How long an answer can take.
+    pub answer_timeout: Duration,
+    /// Whether the meter serves one TCP connection at a time.
+    pub one_connection: bool,
 }
 
 impl Limits {
@@ -132,198 +313,53 @@ impl Limits {
     ///
     /// Spec: Modbus Application Protocol V1.1b3, sections 6.3 and 6.4.
     pub const MAX_REGISTERS_PER_REQUEST: u16 = 125;
-}
+    /// The greatest number of bits that one answer can hold.
+    ///
+    /// Spec: Modbus Application Protocol V1.1b3, sections 6.1 and 6.2.
+    pub const MAX_BITS_PER_REQUEST: u16 = 2_000;
+    /// The longest pause and the longest wait for an answer; what takes longer is no meter's doing.
+    pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// A measured value in the meter's registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Register {
-    /// What the value measures.
-    pub obis: Obis,
-    /// Where the number stands and how it is written.
-    pub field: Field,
-    /// The power of ten that turns the register's number into the unit: 3 for kWh to Wh.
-    pub scale: i8,
-    /// The unit, after scaling.
-    pub unit: Unit,
-}
-
-impl Register {
-    /// The greatest absolute power of ten, so that a real with few digits is still a decimal.
-    pub const MAX_SCALE: i8 = 18;
-}
-
-/// The register with the serial number, and how the meter's identity is made of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SerialNumber {
-    /// Where the number stands and how it is written; its type is an unsigned integer.
-    pub field: Field,
-    /// The maker's letters, the first part of the identity.
-    pub prefix: String,
-    /// The number of digits that the serial number is filled up to with zeros.
-    pub digits: u8,
-}
-
-impl SerialNumber {
-    /// Returns the identity, such as `EAS-00012345`.
-    pub(crate) fn identity(&self, number: i128) -> Result<MeterId, model::MeterIdError> {
-        let width = usize::from(self.digits);
-        format!("{}-{number:0width$}", self.prefix).try_into()
+    /// Returns the greatest count of a request to the table.
+    #[must_use]
+    pub const fn most(&self, function: Function) -> u16 {
+        if function.reads_bits() {
+            self.bits_per_request
+        } else {
+            self.registers_per_request
+        }
     }
 }
 
-/// Where a number stands in the registers and how it is written there.
+/// What an address counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// 0, as on the wire.
+    Wire,
+    /// The first register of the SunSpec common model, the one that holds its identifier.
+    CommonModel,
+    /// The first register of the SunSpec meter model, the one that holds its identifier.
+    MeterModel,
+}
+
+/// Where the models of a SunSpec meter are looked for.
+///
+/// Spec: SunSpec Information Model Specification, version 1.9, section 6.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    /// The table.
+pub struct SunSpec {
+    /// The table that holds the models.
     pub function: Function,
-    /// The address of the first register as it goes over the wire, counted from 0.
-    pub address: u16,
-    /// How the number is written.
-    pub register_type: RegisterType,
-    /// Which of its registers comes first.
-    pub word_order: WordOrder,
-    /// Contents that stand for "no value", as they go over the wire. A NaN needs no entry.
-    pub not_available: Vec<Words>,
+    /// The addresses at which the marker `SunS` is looked for, in this order.
+    pub bases: Vec<u16>,
+    /// The meter models that the profile describes; the first one that the meter has is read.
+    pub models: Vec<u16>,
 }
 
-impl Field {
-    /// Returns the registers that the number occupies.
-    #[must_use]
-    pub const fn block(&self) -> Block {
-        Block {
-            function: self.function,
-            address: self.address,
-            count: self.register_type.registers(),
-        }
-    }
-}
-
-/// The function code that reads a table of registers; its number in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "u8")]
-pub enum Function {
-    /// 3, Read Holding Registers.
-    HoldingRegisters,
-    /// 4, Read Input Registers.
-    InputRegisters,
-}
-
-impl Function {
-    /// Returns the code on the wire.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::HoldingRegisters => 3,
-            Self::InputRegisters => 4,
-        }
-    }
-}
-
-impl TryFrom<u8> for Function {
-    type Error = FunctionError;
-
-    fn try_from(code: u8) -> Result<Self, Self::Error> {
-        match code {
-            3 => Ok(Self::HoldingRegisters),
-            4 => Ok(Self::InputRegisters),
-            code => Err(FunctionError { code }),
-        }
-    }
-}
-
-/// The error for a function code that reads no registers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("function code {code} reads no registers; 3 (holding) and 4 (input) do")]
-pub struct FunctionError {
-    /// The code that was given.
-    pub code: u8,
-}
-
-/// How a number is written in registers; `u16`, `f32` and so on in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RegisterType {
-    /// Unsigned integer in one register.
-    U16,
-    /// Signed integer, two's complement, in one register.
-    I16,
-    /// Unsigned integer in two registers.
-    U32,
-    /// Signed integer, two's complement, in two registers.
-    I32,
-    /// Unsigned integer in four registers.
-    U64,
-    /// Signed integer, two's complement, in four registers.
-    I64,
-    /// IEEE 754 real of single precision in two registers.
-    F32,
-}
-
-impl RegisterType {
-    /// Returns the number of registers that a number of this type occupies.
-    #[must_use]
-    pub const fn registers(self) -> u16 {
-        match self {
-            Self::U16 | Self::I16 => 1,
-            Self::U32 | Self::I32 | Self::F32 => 2,
-            Self::U64 | Self::I64 => 4,
-        }
-    }
-
-    /// Returns whether the type counts from 0 upwards in whole numbers.
-    #[must_use]
-    pub const fn is_unsigned_integer(self) -> bool {
-        match self {
-            Self::U16 | Self::U32 | Self::U64 => true,
-            Self::I16 | Self::I32 | Self::I64 | Self::F32 => false,
-        }
-    }
-}
-
-/// Which register of a number comes first; within a register the high byte always does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WordOrder {
-    /// The most significant one (ABCD); the usual order.
-    #[default]
-    HighWordFirst,
-    /// The least significant one (CDAB).
-    LowWordFirst,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn function_codes_read_back() {
-        for function in [Function::HoldingRegisters, Function::InputRegisters] {
-            assert_eq!(Function::try_from(function.code()), Ok(function));
-        }
-        let error = Function::try_from(6).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "function code 6 reads no registers; 3 (holding) and 4 (input) do"
-        );
-    }
-
-    #[test]
-    fn identity_is_filled_up_with_zeros() {
-        let serial_number = SerialNumber {
-            field: Field {
-                function: Function::HoldingRegisters,
-                address: 0,
-                register_type: RegisterType::U32,
-                word_order: WordOrder::HighWordFirst,
-                not_available: Vec::new(),
-            },
-            prefix: "EAS".to_owned(),
-            digits: 8,
-        };
-        assert_eq!(serial_number.identity(12_345).unwrap().as_str(), "EAS-00012345");
-        assert_eq!(
-            serial_number.identity(123_456_789).unwrap().as_str(),
-            "EAS-123456789"
-        );
-    }
+impl SunSpec {
+    /// The model with maker, model and serial number.
+    pub const COMMON_MODEL: u16 = 1;
+    /// The addresses at which the standard allows the marker, the usual one first.
+    pub const BASES: [u16; 3] = [40_000, 50_000, 0];
+    /// The greatest number of bases; the standard names three.
+    pub const MAX_BASES: usize = 8;
 }

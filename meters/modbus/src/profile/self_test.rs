@@ -1,15 +1,14 @@
 //! The test vectors of a profile: registers, and the elements that they must give.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use model::{GapReason, MeterId, Obis, Quantity};
-use serde::Deserialize;
 
-use super::{Function, Limits, Profile};
-use crate::decode::DecodeError;
+use super::{Function, Profile, Words};
+use crate::decode::{DecodeError, DecodedValue};
 use crate::image::{ImageError, RegisterImage};
 use crate::plan::Block;
+use crate::sunspec::{self, PlacementError};
 
 /// A test vector: contents of registers, and what they must be decoded to.
 ///
@@ -20,8 +19,8 @@ pub struct SelfTest {
     pub title: String,
     /// The registers that the meter is supposed to have answered with, the serial number's among them.
     pub registers: Vec<TestBlock>,
-    /// The identity that they must give.
-    pub meter: MeterId,
+    /// The identity that they must give, if the profile has a serial number.
+    pub meter: Option<MeterId>,
     /// The elements that they must give.
     pub elements: Vec<Expected>,
 }
@@ -33,22 +32,40 @@ impl SelfTest {
     ///
     /// [`SelfTestError`] with the first difference.
     pub fn run(&self, profile: &Profile) -> Result<(), SelfTestError> {
+        let image = self.image()?;
+        let models = sunspec::walk_image(profile, &image);
+        let profile = profile.placed(&models)?;
+        let found = match profile.serial_number() {
+            Some(_) => Some(profile.identity(&image)?),
+            None => None,
+        };
+        if found != self.meter {
+            return Err(SelfTestError::Meter {
+                expected: self.meter.clone(),
+                found,
+            });
+        }
+        self.compare(profile.values(&image))
+    }
+
+    /// Returns what the meter is supposed to have answered.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] if the registers go beyond the address space.
+    pub fn image(&self) -> Result<RegisterImage, ImageError> {
         let mut image = RegisterImage::new();
         for block in &self.registers {
             image.insert(block.block(), block.words.as_slice())?;
         }
-        let readout = profile.decode(&image)?;
-        if readout.meter != self.meter {
-            return Err(SelfTestError::Meter {
-                expected: self.meter.clone(),
-                found: readout.meter,
-            });
-        }
-        let found: BTreeMap<Obis, Value> = readout
-            .samples
+        Ok(image)
+    }
+
+    fn compare(&self, values: Vec<DecodedValue>) -> Result<(), SelfTestError> {
+        let found: BTreeMap<Obis, Value> = values
             .into_iter()
-            .filter(|sample| sample.value != Err(GapReason::NoAnswer))
-            .map(|sample| (sample.element.obis, sample.value))
+            .filter(|decoded| decoded.value != Err(GapReason::NoAnswer))
+            .map(|decoded| (decoded.obis, decoded.value))
             .collect();
         let expected: BTreeMap<Obis, Value> = self
             .elements
@@ -81,8 +98,7 @@ fn text(value: Value) -> String {
 }
 
 /// Contents of registers from an address on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestBlock {
     /// The table.
     pub function: Function,
@@ -112,68 +128,6 @@ pub struct Expected {
     pub value: Result<Quantity, GapReason>,
 }
 
-/// The contents of 1 to 125 registers as they go over the wire.
-///
-/// Text form: four hexadecimal digits for each register, separated by spaces, as in `4366 1999`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Words(Vec<u16>);
-
-impl Words {
-    /// Returns the registers in their order on the wire.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u16] {
-        &self.0
-    }
-}
-
-impl FromStr for Words {
-    type Err = WordsError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let words: Vec<u16> = text
-            .split_ascii_whitespace()
-            .map(|word| match word.len() {
-                4 if word.bytes().all(|byte| byte.is_ascii_hexdigit()) => u16::from_str_radix(word, 16).ok(),
-                _ => None,
-            })
-            .collect::<Option<_>>()
-            .ok_or(WordsError::Form)?;
-        match words.len() {
-            0 => Err(WordsError::Form),
-            found if found > usize::from(Limits::MAX_REGISTERS_PER_REQUEST) => {
-                Err(WordsError::TooMany { found })
-            }
-            _ => Ok(Self(words)),
-        }
-    }
-}
-
-impl TryFrom<String> for Words {
-    type Error = WordsError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-/// The reason why a text gives no contents of registers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WordsError {
-    /// A word has not four hexadecimal digits, or there is none.
-    #[error("registers are written as four hexadecimal digits each, such as 4366 1999")]
-    Form,
-    /// There are more words than one answer can hold.
-    #[error(
-        "{found} registers are more than the {} of one answer",
-        Limits::MAX_REGISTERS_PER_REQUEST
-    )]
-    TooMany {
-        /// The number of words that were given.
-        found: usize,
-    },
-}
-
 /// The reason why a test vector failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelfTestError {
@@ -183,13 +137,16 @@ pub enum SelfTestError {
     /// The registers could not be decoded.
     #[error("the test's registers cannot be decoded")]
     Decode(#[from] DecodeError),
-    /// The registers give another identity.
-    #[error("expected meter {expected}, found {found}")]
+    /// The registers hold no SunSpec models in which the profile's registers could lie.
+    #[error("the test's registers do not hold the profile's models")]
+    Placement(#[from] PlacementError),
+    /// The registers give another identity, or one where none is expected, or none.
+    #[error("expected meter {expected:?}, found {found:?}")]
     Meter {
-        /// The identity of the vector.
-        expected: MeterId,
-        /// The identity that was decoded.
-        found: MeterId,
+        /// The identity of the vector, if it has one.
+        expected: Option<MeterId>,
+        /// The identity that was decoded, if the profile has a serial number.
+        found: Option<MeterId>,
     },
     /// An element has another value, is missing, or was not expected.
     #[error("element {obis}: expected {expected:?}, found {found:?}")]
@@ -227,7 +184,7 @@ mod tests {
                 block(Function::HoldingRegisters, 0xFC00, "00BC 614E"),
                 block(Function::InputRegisters, 0, "4366 199A"),
             ],
-            meter: "EAS-12345678".parse().unwrap(),
+            meter: Some("EAS-12345678".parse().unwrap()),
             elements: vec![Expected {
                 obis: "1-0:32.7.0*255".parse().unwrap(),
                 value: Ok(Quantity {
@@ -246,12 +203,12 @@ mod tests {
     #[test]
     fn another_meter_fails() {
         let mut test = vector();
-        test.meter = "EAS-1".parse().unwrap();
+        test.meter = Some("EAS-1".parse().unwrap());
         assert_eq!(
             test.run(&sdm630()),
             Err(SelfTestError::Meter {
-                expected: "EAS-1".parse().unwrap(),
-                found: "EAS-12345678".parse().unwrap()
+                expected: Some("EAS-1".parse().unwrap()),
+                found: Some("EAS-12345678".parse().unwrap())
             })
         );
     }
@@ -295,18 +252,6 @@ mod tests {
         assert_eq!(
             test.run(&sdm630()),
             Err(SelfTestError::Decode(DecodeError::SerialNumberNotRead))
-        );
-    }
-
-    #[test]
-    fn words_are_four_hexadecimal_digits_each() {
-        assert_eq!("00e6 FFFF".parse::<Words>().unwrap().as_slice(), [0xE6, 0xFFFF]);
-        for text in ["", "E6", "0x00E6", "+0E6", "00E6FFFF", "00G6"] {
-            assert_eq!(text.parse::<Words>(), Err(WordsError::Form), "{text:?}");
-        }
-        assert_eq!(
-            "0000 ".repeat(126).parse::<Words>(),
-            Err(WordsError::TooMany { found: 126 })
         );
     }
 }

@@ -1,0 +1,202 @@
+//! The machine that reads what is wanted, request by request.
+
+use std::collections::VecDeque;
+
+use super::blocks::{Run, runs};
+use super::{Block, Refusals};
+use crate::image::{ImageError, RegisterImage};
+use crate::profile::Limits;
+
+/// The reading of a meter: which request comes next, and what its answer means.
+///
+/// The driver sends [`next_request`](Self::next_request) until there is none, and says each time
+/// what came of it: [`handle_answer`](Self::handle_answer), [`handle_exception`](Self::handle_exception)
+/// or [`give_up`](Self::give_up). Time, retries and the line are the driver's.
+///
+/// A refused request is split where it reads across the widest hole, or in its middle if it has
+/// none. When both halves are then answered, the meter has refused to be read across that place,
+/// which is remembered. A lone register that is refused is one that the meter does not have.
+///
+/// It ends: an answer or a failure takes a request away, and a split replaces one by two that have
+/// fewer registers each, so that `n` registers need fewer than `2n` requests.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pending: VecDeque<Pending>,
+    /// The splits whose halves are still being read.
+    splits: Vec<Split>,
+    splits_left: usize,
+    image: RegisterImage,
+    refusals: Refusals,
+}
+
+#[derive(Debug, Clone)]
+struct Pending {
+    run: Run,
+    /// The split that the run is a half of.
+    half_of: Option<usize>,
+}
+
+/// A request that was split in two.
+#[derive(Debug, Clone)]
+struct Split {
+    /// The first register of the second half.
+    second: Block,
+    /// How many halves were answered as a whole.
+    answered: u8,
+}
+
+/// What became of an exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// The request was split in two, which come next.
+    Split,
+    /// The meter does not have the registers of the request, which is done.
+    Absent,
+    /// The exception says nothing about the registers; the request still comes next.
+    Unchanged,
+}
+
+/// What a finished plan has read and learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was read.
+    pub image: RegisterImage,
+    /// What the meter refuses, for its next poll.
+    pub refusals: Refusals,
+}
+
+impl Plan {
+    /// The greatest number of splits in one poll. A meter that fits its profile needs a few; one that
+    /// refuses everything is not worth a request for each register.
+    pub const MAX_SPLITS: usize = 100;
+    /// Illegal data address, and illegal data value: the registers, or their number, are refused.
+    ///
+    /// Spec: Modbus Application Protocol V1.1b3, section 7.
+    const REFUSALS: [u8; 2] = [2, 3];
+
+    /// Plans the reading of the wanted registers, each of which is read as a whole.
+    pub(crate) fn new(wanted: impl IntoIterator<Item = Block>, limits: &Limits, refusals: &Refusals) -> Self {
+        let mut image = RegisterImage::new();
+        let mut present = Vec::new();
+        for block in wanted {
+            if refusals.is_absent(block) {
+                image.refuse(block);
+            } else {
+                present.push(block);
+            }
+        }
+        let pending = runs(present, limits, refusals)
+            .into_iter()
+            .map(|run| Pending { run, half_of: None });
+        Self {
+            pending: pending.collect(),
+            splits: Vec::new(),
+            splits_left: Self::MAX_SPLITS,
+            image,
+            refusals: refusals.clone(),
+        }
+    }
+
+    /// Returns the request that comes next, until everything is read or given up.
+    #[must_use]
+    pub fn next_request(&self) -> Option<Block> {
+        self.pending.front().map(|pending| pending.run.block)
+    }
+
+    /// Takes the answer to the request. Bits come as words, 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] if the answer has not as many registers as were asked for: nothing is taken
+    /// from it, and the request still comes next.
+    pub fn handle_answer(&mut self, words: &[u16]) -> Result<(), ImageError> {
+        let Some(pending) = self.pending.front() else {
+            return Ok(());
+        };
+        self.image.insert(pending.run.block, words)?;
+        let half_of = self.pending.pop_front().and_then(|pending| pending.half_of);
+        if let Some(split) = half_of.and_then(|index| self.splits.get_mut(index)) {
+            split.answered = split.answered.saturating_add(1);
+            if split.answered == 2 {
+                // Each half is shown by itself, but not both at once.
+                self.refusals.cut_before(split.second);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the exception that came instead of an answer.
+    pub fn handle_exception(&mut self, code: u8) -> Handled {
+        if !Self::REFUSALS.contains(&code) {
+            return Handled::Unchanged;
+        }
+        let Some(Pending { run, .. }) = self.pending.pop_front() else {
+            return Handled::Unchanged;
+        };
+        match run.members.as_slice() {
+            [only] => {
+                self.image.refuse(*only);
+                self.refusals.add_absent(*only);
+                Handled::Absent
+            }
+            members if self.splits_left == 0 => {
+                for member in members {
+                    self.image.refuse(*member);
+                }
+                Handled::Absent
+            }
+            _ => {
+                self.splits_left = self.splits_left.saturating_sub(1);
+                self.split(run);
+                Handled::Split
+            }
+        }
+    }
+
+    /// Gives the request up, after whatever the driver has tried; its registers have no answer.
+    pub fn give_up(&mut self) {
+        self.pending.pop_front();
+    }
+
+    /// Ends the plan. Registers that were not read, or given up, are not in the image.
+    #[must_use]
+    pub fn finish(self) -> Outcome {
+        Outcome {
+            image: self.image,
+            refusals: self.refusals,
+        }
+    }
+
+    fn split(&mut self, run: Run) {
+        let mut first = run.members;
+        let second = first.split_off(place_of_split(&first));
+        let Some(start) = second.first().copied() else {
+            return;
+        };
+        let index = self.splits.len();
+        self.splits.push(Split {
+            second: start,
+            answered: 0,
+        });
+        for half in [second, first].into_iter().filter_map(Run::of) {
+            self.pending.push_front(Pending {
+                run: half,
+                half_of: Some(index),
+            });
+        }
+    }
+}
+
+/// Returns which register begins the second half: the one behind the widest hole, or else the
+/// middle one. There are at least two.
+fn place_of_split(members: &[Block]) -> usize {
+    let middle = members.len().div_euclid(2).max(1);
+    let holes = members.iter().zip(members.iter().skip(1)).enumerate();
+    let widest = holes
+        .filter_map(|(index, (before, next))| {
+            let hole = Block::between(*before, *next)?;
+            Some((hole.count, index.saturating_add(1)))
+        })
+        .max_by_key(|(width, _)| *width);
+    widest.map_or(middle, |(_, index)| index)
+}
