@@ -18,6 +18,8 @@ pub struct Identification {
     models: ModelMap,
     probes: VecDeque<(usize, Probe)>,
     misfit: Option<Misfit>,
+    /// Whether there is nothing to ask.
+    is_blank: bool,
 }
 
 /// What the driver has to ask the device.
@@ -43,6 +45,8 @@ pub enum Reply<'a> {
 /// What came out of an identification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
+    /// The profile says nothing that would tell its family apart, so that every device would do.
+    Unproven,
     /// The device belongs to the family; here are its models, if it is a SunSpec device.
     Fits(ModelMap),
     /// The device is another one.
@@ -88,6 +92,7 @@ impl Identification {
             models: ModelMap::default(),
             probes: (1..).zip(probes).collect(),
             misfit: None,
+            is_blank: sunspec.is_none() && profile.identification().is_empty(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Identification {
         }
         Some(match self.misfit {
             Some(misfit) => Verdict::DoesNotFit(misfit),
+            None if self.is_blank => Verdict::Unproven,
             None => Verdict::Fits(self.models),
         })
     }

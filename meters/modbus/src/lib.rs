@@ -20,6 +20,8 @@ mod plan;
 mod profile;
 mod real;
 pub mod sunspec;
+#[cfg(test)]
+mod vectors;
 
 pub use built_in::{built_in, built_in_names};
 pub use decode::{DecodeError, DecodedValue, Readout};

@@ -51,7 +51,7 @@ async fn the_sdm630_is_read_in_three_requests_over_one_connection() {
     let answer = report.outcome.unwrap();
     assert_eq!(answer.id.as_str(), "EAS-12345678");
     assert_eq!(answer.medium, Medium::Electricity);
-    assert_eq!(answer.samples.len(), 23);
+    assert_eq!(answer.samples.len(), 51);
     assert!(
         answer
             .samples

@@ -60,8 +60,8 @@ fn a_device_that_answers_every_probe_fits() {
 }
 
 #[test]
-fn a_profile_without_probes_fits_everything() {
-    assert_eq!(verdict(&profile(""), &[]), Verdict::Fits(ModelMap::default()));
+fn a_profile_without_probes_proves_nothing() {
+    assert_eq!(verdict(&profile(""), &[]), Verdict::Unproven);
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Profile {
         self.sunspec.as_ref()
     }
 
-    /// Returns what must hold of a meter of this family. Without any, every meter passes for one.
+    /// Returns what must hold of a meter of this family. Without any, nothing tells it apart.
     #[must_use]
     pub fn identification(&self) -> &[Probe] {
         &self.identification
