@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::image::RegisterImage;
 use crate::plan::Block;
-use crate::profile::{DeviceObject, Probe, Profile};
+use crate::profile::{DeviceObject, Probe, Profile, SunSpec};
 use crate::sunspec::{ModelMap, Walk};
 
 /// The identification of a device by a profile: which question comes next, and what the answer means.
@@ -13,8 +13,7 @@ use crate::sunspec::{ModelMap, Walk};
 /// [`Reply`]; then the [`Verdict`] stands. A SunSpec device is walked over first.
 #[derive(Debug, Clone)]
 pub struct Identification {
-    walk: Option<Walk>,
-    wanted_models: Vec<u16>,
+    walk: Option<(Walk, SunSpec)>,
     models: ModelMap,
     probes: VecDeque<(usize, Probe)>,
     misfit: Option<Misfit>,
@@ -87,8 +86,7 @@ impl Identification {
         let probes = profile.identification().iter().cloned();
         let sunspec = profile.sunspec();
         Self {
-            walk: sunspec.map(Walk::new),
-            wanted_models: sunspec.map(|sunspec| sunspec.models.clone()).unwrap_or_default(),
+            walk: sunspec.map(|sunspec| (Walk::new(sunspec), sunspec.clone())),
             models: ModelMap::default(),
             probes: (1..).zip(probes).collect(),
             misfit: None,
@@ -102,7 +100,7 @@ impl Identification {
         if self.misfit.is_some() {
             return None;
         }
-        if let Some(walk) = &self.walk {
+        if let Some((walk, _)) = &self.walk {
             return walk.next_request().map(Question::Registers);
         }
         self.probes.front().map(|(_, probe)| match probe {
@@ -113,7 +111,7 @@ impl Identification {
 
     /// Takes the reply to the question. One that does not suit the question is a refusal.
     pub fn handle_reply(&mut self, reply: Reply<'_>) {
-        if let Some(walk) = &mut self.walk {
+        if let Some((walk, _)) = &mut self.walk {
             match reply {
                 Reply::Registers(words) if walk.handle_answer(words).is_ok() => {}
                 _ => walk.handle_refusal(),
@@ -146,14 +144,19 @@ impl Identification {
     }
 
     fn end_walk(&mut self) {
-        let Some(walk) = self.walk.take() else {
+        let Some((walk, sunspec)) = self.walk.take() else {
             return;
         };
         self.models = walk.finish();
-        let mut wanted = self.wanted_models.iter();
-        if !wanted.any(|model| self.models.address_of(*model).is_some()) {
+        let fields = self.probes.iter_mut().filter_map(|(_, probe)| match probe {
+            Probe::Register { field, .. } => Some(field),
+            Probe::Device { .. } => None,
+        });
+        let mut placed = fields.map(|field| field.place_in(&sunspec, &self.models));
+        let has_none = |model: &u16| self.models.address_of(*model).is_none();
+        if sunspec.models.iter().all(has_none) || placed.any(|placed| placed.is_err()) {
             self.misfit = Some(Misfit::NoModel {
-                wanted: self.wanted_models.clone(),
+                wanted: sunspec.models,
                 found: self.models.models().collect(),
             });
         }

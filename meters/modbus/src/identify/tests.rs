@@ -107,6 +107,22 @@ fn a_sunspec_device_is_walked_over() {
 }
 
 #[test]
+fn a_probe_can_look_into_a_model() {
+    let probe = r#"identification = [
+        { register = { model = "common", address = 2, type = "ascii", count = 2, one_of = ["Acme"] } },
+    ]"#;
+    let conversation = [
+        (holding(40_000, 2), Reply::Registers(&[0x5375, 0x6E53])),
+        (holding(40_002, 2), Reply::Registers(&[1, 66])),
+        (holding(40_070, 2), Reply::Registers(&[203, 105])),
+        (holding(40_177, 2), Reply::Registers(&[0xFFFF, 0])),
+        (holding(40_004, 2), Reply::Registers(&[0x4163, 0x6D65])),
+    ];
+    let verdict = verdict(&profile(&format!("{SUNSPEC}\n{probe}")), &conversation);
+    assert!(matches!(verdict, Verdict::Fits(_)), "{verdict:?}");
+}
+
+#[test]
 fn a_device_without_the_model_does_not_fit() {
     let none = verdict(&profile(SUNSPEC), &[(holding(40_000, 2), Reply::Refusal)]);
     let misfit = |found| Misfit::NoModel {

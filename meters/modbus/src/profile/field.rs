@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{Limits, Place};
+use super::{Limits, Place, SunSpec};
 use crate::plan::Block;
+use crate::sunspec::{ModelMap, PlacementError};
 
 /// Where a number, a text or a few bits stand in the registers, and how they are written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,23 @@ impl Field {
             address: self.address,
             count: self.count,
         }
+    }
+
+    /// Moves the field to where a meter has its SunSpec models.
+    pub(crate) fn place_in(&mut self, sunspec: &SunSpec, models: &ModelMap) -> Result<(), PlacementError> {
+        let start = match self.place {
+            Place::Wire => return Ok(()),
+            Place::CommonModel => models.address_of(SunSpec::COMMON_MODEL),
+            Place::MeterModel => sunspec.models.iter().find_map(|id| models.address_of(*id)),
+        };
+        let start = start.ok_or(PlacementError::NoModel)?;
+        self.address = self
+            .address
+            .checked_add(start)
+            .filter(|address| address.checked_add(self.count.saturating_sub(1)).is_some())
+            .ok_or(PlacementError::AddressSpace { start })?;
+        self.place = Place::Wire;
+        Ok(())
     }
 }
 

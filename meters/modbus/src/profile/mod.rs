@@ -166,18 +166,7 @@ impl Profile {
             return Ok(placed);
         };
         for field in placed.fields_mut() {
-            let start = match field.place {
-                Place::Wire => continue,
-                Place::CommonModel => models.address_of(SunSpec::COMMON_MODEL),
-                Place::MeterModel => sunspec.models.iter().find_map(|id| models.address_of(*id)),
-            };
-            let start = start.ok_or(PlacementError::NoModel)?;
-            field.address = field
-                .address
-                .checked_add(start)
-                .filter(|address| address.checked_add(field.count.saturating_sub(1)).is_some())
-                .ok_or(PlacementError::AddressSpace { start })?;
-            field.place = Place::Wire;
+            field.place_in(sunspec, models)?;
         }
         Ok(placed.planned())
     }
@@ -185,7 +174,8 @@ impl Profile {
     /// Plans the reading of the registers of those classes, with the parameters that they need.
     ///
     /// The serial number is read along with [`PollClass::Normal`]. The refusals are what earlier
-    /// polls of the same meter have learned; a new meter has none.
+    /// polls of the same meter have learned; a new meter has none. There is nothing to read of a
+    /// SunSpec profile before it is [placed](Self::placed).
     #[must_use]
     pub fn plan(&self, classes: &[PollClass], refusals: &Refusals) -> Plan {
         if !self.is_placed() {
