@@ -8,6 +8,9 @@ const HEADER_LENGTH: usize = 7;
 const LENGTHS: std::ops::RangeInclusive<u16> = 2..=254;
 /// Modbus itself.
 const PROTOCOL: u16 = 0;
+/// The functions that read bits, eight of which go into a byte, the first one lowest.
+const READ_COILS: u8 = 1;
+const READ_DISCRETE_INPUTS: u8 = 2;
 /// What is added to the function code of a request to mark an exception.
 const EXCEPTION: u8 = 0x80;
 
@@ -55,6 +58,14 @@ impl Request {
     /// Encodes an answer to this request: registers, or an exception code.
     pub(super) fn answer(&self, result: Result<&[u16], u8>) -> Vec<u8> {
         let body = match result {
+            Ok(bits) if matches!(self.function, READ_COILS | READ_DISCRETE_INPUTS) => {
+                let bytes = bits.chunks(8).map(|bits| {
+                    let bits = bits.iter().rev();
+                    bits.fold(0, |byte, bit| byte << 1 | u8::from(*bit != 0))
+                });
+                let length = u8::try_from(bits.len().div_ceil(8)).unwrap_or(u8::MAX);
+                [self.function, length].into_iter().chain(bytes).collect()
+            }
             Ok(words) => {
                 let bytes = words.iter().flat_map(|word| word.to_be_bytes());
                 let length = u8::try_from(words.len() * 2).unwrap_or(u8::MAX);
@@ -109,6 +120,14 @@ mod tests {
         assert_eq!(
             REQUEST.answer(Ok(&[0x449A, 0x5333])),
             [0x12, 0x34, 0, 0, 0, 7, 1, 4, 4, 0x44, 0x9A, 0x53, 0x33]
+        );
+        let bits = Request {
+            function: READ_COILS,
+            ..REQUEST
+        };
+        assert_eq!(
+            bits.answer(Ok(&[1, 0, 1, 0, 0, 0, 0, 0, 1])),
+            [0x12, 0x34, 0, 0, 0, 5, 1, 1, 2, 0b101, 1]
         );
         assert_eq!(REQUEST.answer(Err(2)), [0x12, 0x34, 0, 0, 0, 3, 1, 0x84, 2]);
     }

@@ -5,6 +5,9 @@
 const POWER_FACTOR_PER_MILLE: u64 = 970;
 const REACTIVE_PER_MILLE: u64 = 251;
 
+/// The angle between voltage and current that follows from it, in hundredths of a degree: acos 0.97, rounded.
+const ANGLE_CENTIDEGREES: u64 = 1407;
+
 /// A house at one second of its life.
 ///
 /// Same second, same values: the jitter is computed from the second. The counters add up, second by
@@ -108,6 +111,22 @@ impl House {
     /// Power factor in thousandths.
     pub(super) const fn power_factor(&self) -> u64 {
         POWER_FACTOR_PER_MILLE
+    }
+
+    /// Angle between voltage and current in hundredths of a degree.
+    pub(super) const fn angle(&self) -> u64 {
+        ANGLE_CENTIDEGREES
+    }
+
+    /// Apparent power in volt-amperes.
+    pub(super) fn apparent_power(&self, phase: Phase) -> u64 {
+        self.power(phase).unsigned_abs() * 1000 / POWER_FACTOR_PER_MILLE
+    }
+
+    /// Reactive power in vars, negative when the phase feeds the grid.
+    pub(super) fn reactive_power(&self, phase: Phase) -> i64 {
+        let amount = i64::try_from(REACTIVE_PER_MILLE).unwrap_or(0);
+        self.power(phase) * amount / 1000
     }
 
     /// Active energy drawn from the grid, in watt-seconds.

@@ -6,6 +6,7 @@
 use model::Decimal;
 
 use super::house::{House, Phase};
+use super::registers::{ILLEGAL_DATA_ADDRESS, ILLEGAL_DATA_VALUE, ILLEGAL_FUNCTION};
 
 /// Read Holding Registers.
 pub(super) const READ_HOLDING_REGISTERS: u8 = 3;
@@ -19,10 +20,6 @@ const SERIAL_NUMBER: u16 = 0xFC00;
 const REGISTERS_PER_REQUEST: u16 = 80;
 /// Watt-seconds in a watt-hour.
 const WATT_SECONDS: u64 = 3600;
-
-const ILLEGAL_FUNCTION: u8 = 1;
-const ILLEGAL_DATA_ADDRESS: u8 = 2;
-const ILLEGAL_DATA_VALUE: u8 = 3;
 
 /// Reads `count` registers from `address` on, or gives the exception code of the refusal.
 pub(super) fn read(
@@ -66,21 +63,35 @@ pub(super) fn read(
 
 /// Returns address and content of every real in the input registers.
 fn input_registers(house: &House) -> Vec<(u16, u32)> {
-    let mut reals = Vec::with_capacity(32);
+    let mut reals = Vec::with_capacity(64);
     for (index, phase) in (0u16..).zip(Phase::ALL) {
         let offset = index * 2;
         reals.push((offset, real(house.voltage(phase).into(), -1)));
         reals.push((0x0006 + offset, real(house.current(phase).into(), -3)));
         reals.push((0x000C + offset, real(house.power(phase).into(), 0)));
-        reals.push((0x015A + offset, kilowatt_hours(house.imported(phase))));
-        reals.push((0x0160 + offset, kilowatt_hours(house.exported(phase))));
+        reals.push((0x0012 + offset, real(house.apparent_power(phase).into(), 0)));
+        reals.push((0x0018 + offset, real(house.reactive_power(phase).into(), 0)));
+        reals.push((0x001E + offset, real(house.power_factor().into(), -3)));
+        reals.push((0x0024 + offset, real(house.angle().into(), -2)));
+        let (imported, exported) = (house.imported(phase), house.exported(phase));
+        reals.push((0x015A + offset, kilowatt_hours(imported)));
+        reals.push((0x0160 + offset, kilowatt_hours(exported)));
+        reals.push((0x0166 + offset, kilowatt_hours(imported + exported)));
+        reals.push((0x016C + offset, kilowatt_hours(House::reactive(imported))));
+        reals.push((0x0172 + offset, kilowatt_hours(House::reactive(exported))));
     }
     let phases = Phase::ALL;
     let power: i64 = phases.map(|phase| house.power(phase)).iter().sum();
     let imported: u64 = phases.map(|phase| house.imported(phase)).iter().sum();
     let exported: u64 = phases.map(|phase| house.exported(phase)).iter().sum();
+    let current: u64 = phases.map(|phase| house.current(phase)).iter().sum();
+    let apparent: u64 = phases.map(|phase| house.apparent_power(phase)).iter().sum();
+    let reactive: i64 = phases.map(|phase| house.reactive_power(phase)).iter().sum();
     reals.extend([
+        (0x0030, real(current.into(), -3)),
         (0x0034, real(power.into(), 0)),
+        (0x0038, real(apparent.into(), 0)),
+        (0x003C, real(reactive.into(), 0)),
         (0x003E, real(house.power_factor().into(), -3)),
         (0x0046, real(house.frequency().into(), -2)),
         (0x0048, kilowatt_hours(imported)),
@@ -125,7 +136,7 @@ mod tests {
 
     #[test]
     fn registers_without_a_meaning_read_as_zero() {
-        assert_eq!(read_at(4, 0x0012, 2), Ok(vec![0, 0]));
+        assert_eq!(read_at(4, 0x002A, 2), Ok(vec![0, 0]));
     }
 
     #[test]

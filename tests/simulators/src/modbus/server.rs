@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::AsyncWriteExt;
@@ -13,34 +14,70 @@ use tokio_util::sync::CancellationToken;
 use super::fault::{Fault, Faults};
 use super::frame::Request;
 use super::house::House;
-use super::registers;
+use super::registers::Registers;
+use super::sdm630;
 
-/// A simulated SDM630; it lives until it is stopped or dropped, which closes its connections too.
+/// A simulated SDM630 in a house, whose values follow from the time.
 #[derive(Debug)]
-pub struct Sdm630 {
-    address: SocketAddr,
-    meter: Arc<Mutex<Meter>>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-}
+pub struct Sdm630(Server);
 
 impl Sdm630 {
-    /// The greatest number of connections at a time; more are closed at once.
-    pub const MAX_CONNECTIONS: usize = 16;
-
     /// Starts the meter on the address (port 0: any free one), as that unit, with that serial number.
     ///
     /// # Errors
     ///
     /// What the system says if the address cannot be listened on.
     pub async fn start(listen: SocketAddr, unit: u8, serial_number: u32) -> io::Result<Self> {
+        let shown = Shown::House {
+            house: House::new(),
+            started: Instant::now(),
+            serial_number,
+        };
+        Server::listen(listen, unit, shown).await.map(Self)
+    }
+
+    /// Stops the meter; when that is done, its address is free and its connections are closed.
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
+}
+
+impl Deref for Sdm630 {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+/// A simulated meter; it lives until it is stopped or dropped, which closes its connections too.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    meter: Arc<Mutex<Meter>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// The greatest number of connections at a time; more are closed at once.
+    pub const MAX_CONNECTIONS: usize = 16;
+
+    /// Starts a meter with these registers on the address (port 0: any free one), as that unit.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if the address cannot be listened on.
+    pub async fn start(listen: SocketAddr, unit: u8, registers: Registers) -> io::Result<Self> {
+        Self::listen(listen, unit, Shown::Registers(registers)).await
+    }
+
+    async fn listen(listen: SocketAddr, unit: u8, shown: Shown) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let meter = Arc::new(Mutex::new(Meter {
             unit,
-            serial_number,
-            house: House::new(),
-            started: Instant::now(),
+            shown,
             faults: Faults::default(),
             requests: 0,
             connections: 0,
@@ -94,12 +131,43 @@ impl Sdm630 {
 #[derive(Debug)]
 struct Meter {
     unit: u8,
-    serial_number: u32,
-    house: House,
-    started: Instant,
+    shown: Shown,
     faults: Faults,
     requests: u64,
     connections: u64,
+}
+
+/// What the meter shows.
+#[derive(Debug)]
+enum Shown {
+    House {
+        house: House,
+        started: Instant,
+        serial_number: u32,
+    },
+    Registers(Registers),
+}
+
+impl Shown {
+    fn read(&mut self, request: Request) -> Result<Vec<u16>, u8> {
+        let Request {
+            function,
+            address,
+            count,
+            ..
+        } = request;
+        match self {
+            Self::House {
+                house,
+                started,
+                serial_number,
+            } => {
+                house.live_until(started.elapsed().as_secs());
+                sdm630::read(house, *serial_number, function, address, count)
+            }
+            Self::Registers(registers) => registers.read(function, address, count),
+        }
+    }
 }
 
 /// What a connection does about a request.
@@ -119,14 +187,7 @@ impl Meter {
         if request.unit != self.unit {
             return Reaction::Answer(request.answer(Err(Self::GATEWAY_TARGET_FAILED)));
         }
-        self.house.live_until(self.started.elapsed().as_secs());
-        let words = registers::read(
-            &self.house,
-            self.serial_number,
-            request.function,
-            request.address,
-            request.count,
-        );
+        let words = self.shown.read(request);
         let result = words.as_deref().map_err(|code| *code);
         let Some(fault) = self.faults.next() else {
             return Reaction::Answer(request.answer(result));
@@ -168,7 +229,7 @@ async fn accept(listener: TcpListener, meter: Arc<Mutex<Meter>>, stop: Cancellat
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((connection, _)) if connections.len() < Sdm630::MAX_CONNECTIONS => {
+                Ok((connection, _)) if connections.len() < Server::MAX_CONNECTIONS => {
                     locked(&meter).connections += 1;
                     connections.spawn(serve(connection, Arc::clone(&meter)));
                 }
@@ -233,6 +294,26 @@ mod tests {
         ask(&mut connection).await;
         assert_answer(&mut connection, &ANSWER).await;
         assert_eq!((meter.requests(), meter.connections()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_meter_of_a_profile_shows_what_it_was_given() {
+        let profile = modbus::Profile::parse(modbus::built_in("wirenboard-mcm8-gas").unwrap()).unwrap();
+        let contents = crate::modbus::Contents {
+            values: [("7-0:3.0.0*255".parse().unwrap(), "1234.56".parse().unwrap())].into(),
+            ..Default::default()
+        };
+        let registers = contents.fill(&profile).unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let meter = Server::start(listen, 1, registers).await.unwrap();
+        let mut connection = TcpStream::connect(meter.address()).await.unwrap();
+        connection
+            .write_all(&[0, 8, 0, 0, 0, 6, 1, 4, 0, 60, 0, 2])
+            .await
+            .unwrap();
+        // 123456 pulses of 0.01 m3
+        assert_answer(&mut connection, &[0, 8, 0, 0, 0, 7, 1, 4, 4, 0, 1, 0xE2, 0x40]).await;
+        meter.stop().await;
     }
 
     #[tokio::test]
