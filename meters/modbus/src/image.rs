@@ -70,13 +70,6 @@ impl RegisterImage {
             GapReason::NoAnswer
         }
     }
-
-    /// Returns every register that was read, in the order of table and address.
-    pub fn registers(&self) -> impl Iterator<Item = (Function, u16, u16)> {
-        self.words
-            .iter()
-            .map(|((function, address), word)| (*function, *address, *word))
-    }
 }
 
 /// The number of registers that a table can have: addresses have 16 bits.
