@@ -14,6 +14,7 @@ use crate::binding::BindingView;
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
+use crate::modbus;
 use crate::report::Chain;
 use log::LogCommand;
 
@@ -63,6 +64,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Looks after the profiles of Modbus meters.
+    Modbus {
+        #[command(subcommand)]
+        command: modbus::Command,
     },
 }
 
@@ -116,6 +122,10 @@ impl Cli {
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
+            Command::Modbus { command } => match command.run() {
+                Ok(text) => print(&text),
+                Err(error) => fail(CONFIGURATION, &error),
+            },
         }
     }
 }

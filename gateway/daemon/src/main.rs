@@ -10,6 +10,7 @@ mod life;
 mod local;
 mod losses;
 mod metering;
+mod modbus;
 mod mounts;
 mod random;
 mod report;
