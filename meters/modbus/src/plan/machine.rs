@@ -26,7 +26,11 @@ pub struct Plan {
     splits: Vec<Split>,
     splits_left: usize,
     image: RegisterImage,
+    /// What earlier polls have learned.
+    known: Refusals,
+    /// The same, and what this one has learned.
     refusals: Refusals,
+    any_answered: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -93,7 +97,9 @@ impl Plan {
             splits: Vec::new(),
             splits_left: Self::MAX_SPLITS,
             image,
+            known: refusals.clone(),
             refusals: refusals.clone(),
+            any_answered: false,
         }
     }
 
@@ -114,6 +120,7 @@ impl Plan {
             return Ok(());
         };
         self.image.insert(pending.run.block, words)?;
+        self.any_answered = true;
         let half_of = self.pending.pop_front().and_then(|pending| pending.half_of);
         if let Some(split) = half_of.and_then(|index| self.splits.get_mut(index)) {
             split.answered = split.answered.saturating_add(1);
@@ -159,11 +166,18 @@ impl Plan {
     }
 
     /// Ends the plan. Registers that were not read, or given up, are not in the image.
+    ///
+    /// A meter that has refused everything, as some do while they start, has taught nothing.
     #[must_use]
     pub fn finish(self) -> Outcome {
+        let refusals = if self.any_answered {
+            self.refusals
+        } else {
+            self.known
+        };
         Outcome {
             image: self.image,
-            refusals: self.refusals,
+            refusals,
         }
     }
 
