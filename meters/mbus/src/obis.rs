@@ -12,22 +12,28 @@
 //!
 //! | medium | measurand | C.D |
 //! |---|---|---|
-//! | electricity (1) | energy, power | 1.8, 1.7 |
+//! | electricity (1) | active, reactive, apparent energy | 1.8, 3.8, 9.8; negative contributions only: 2.8, 4.8, 10.8 |
+//! | | active, reactive, apparent power | 1.7, 3.7, 9.7; negative contributions only: 2.7, 4.7, 10.7 |
+//! | | greatest active power | 1.6, 2.6 |
+//! | | current, voltage, frequency | 11.7, 12.7, 14.7 |
+//! | | each of these for phase L1, L2, L3 | C + 20, 40, 60; current and voltage of the neutral: + 80 |
 //! | heat cost allocator (4) | units | 1.0 |
-//! | cooling (5), heat (6) | energy, volume, power, volume flow | 1.0, 2.0, 8.0, 9.0 |
-//! | | temperature of flow, of return, difference | 10.0, 11.0, 12.0 |
-//! | gas (7) | volume, volume flow (at measuring conditions) | 3.0, 43.15 |
+//! | cooling (5), heat (6) | energy, volume, mass, power, volume flow | 1.0, 2.0, 3.0, 8.0, 9.0 |
+//! | | temperature of flow, of return, difference, pressure | 10.0, 11.0, 12.0, 13.0 |
+//! | gas (7) | volume (at measuring conditions), at base conditions, volume flow | 3.0, 3.2, 43.15 |
 //! | water (8), warm water (9) | volume, volume flow | 1.0, 2.0 |
+//! | all | error flags | 97.97 |
 //!
 //! Everything else has a [`private_code`]: another measurand, an extreme or faulty value (function
-//! other than instantaneous), a subunit, a greater storage number or tariff.
+//! other than instantaneous), a subunit, a greater storage number or tariff, a VIFE that makes it a
+//! value of another kind.
 //!
 //! Spec: EN 13757-1:2014, section 6; OMS specification volume 2, annex A (OBIS codes of M-Bus
 //! data points).
 
 use model::{Medium, Obis};
 
-use crate::application::{DeviceType, Function, Measurand, Record};
+use crate::application::{DeviceType, Function, Line, Measurand, Modifier, Record};
 
 /// Group F of a present value.
 const PRESENT: u8 = 255;
@@ -50,14 +56,29 @@ pub fn code_of(record: &Record<'_>, device_type: DeviceType) -> Obis {
 
 /// Returns the code that stands in the list of the standard, if there is one.
 fn listed_code(record: &Record<'_>, device_type: DeviceType) -> Option<Obis> {
-    if record.function != Function::Instantaneous || record.subunit != 0 {
+    if record.subunit != 0 {
         return None;
     }
     let medium = device_type.medium();
     let measurand = record.vib.measurand();
-    let (quantity, processing) = quantity_and_processing(medium, measurand)?;
+    let flavour = Flavour::of(record)?;
+    let (quantity, processing) = match (record.function, measurand) {
+        (Function::Instantaneous, Measurand::ErrorFlags) if flavour == Flavour::Plain => (97, 97),
+        (Function::Instantaneous, _) => {
+            quantity_and_processing(medium, measurand, flavour, record.vib.line())?
+        }
+        (Function::Maximum, Measurand::Power) if medium == Medium::Electricity => {
+            let (quantity, _) = electricity(measurand, flavour, record.vib.line())?;
+            (quantity, 6)
+        }
+        _ => return None,
+    };
     let tariff = match measurand {
-        Measurand::Energy | Measurand::Volume if record.tariff <= MAX_TARIFF => record.tariff,
+        Measurand::Energy | Measurand::Volume | Measurand::ReactiveEnergy | Measurand::ApparentEnergy
+            if record.tariff <= MAX_TARIFF =>
+        {
+            record.tariff
+        }
         _ if record.tariff == 0 => 0,
         _ => return None,
     };
@@ -76,25 +97,108 @@ fn listed_code(record: &Record<'_>, device_type: DeviceType) -> Option<Obis> {
     ]))
 }
 
+/// What orthogonal VIFEs say that groups C and D can say too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    Plain,
+    /// Accumulated from negative contributions only: what flows back.
+    Negative,
+    /// Converted to base conditions.
+    BaseConditions,
+}
+
+impl Flavour {
+    /// Returns the flavour, unless a VIFE makes the record one of another kind.
+    fn of(record: &Record<'_>) -> Option<Self> {
+        let mut flavour = Self::Plain;
+        if record.vib.is_plain() {
+            return Some(flavour);
+        }
+        for modifier in record.vib.modifiers() {
+            match modifier {
+                // No error, corrections (which are in the number), uncorrected, positive contributions.
+                Modifier::First(0x00 | 0x3A | 0x3B | 0x70..=0x7B | 0x7D) => {}
+                Modifier::First(0x3C) => flavour = Self::Negative,
+                Modifier::First(0x3E) => flavour = Self::BaseConditions,
+                // The line, which group C tells too, and the type of the number.
+                Modifier::Second(0x01..=0x07 | 0x11 | 0x12) => {}
+                Modifier::Maker(0x00..=0x03) if record.vib.line() != Line::All => {}
+                Modifier::First(_) | Modifier::Second(_) | Modifier::Maker(_) => return None,
+            }
+        }
+        Some(flavour)
+    }
+}
+
 /// Groups C and D.
-const fn quantity_and_processing(medium: Medium, measurand: Measurand) -> Option<(u8, u8)> {
-    match (medium, measurand) {
-        (Medium::Electricity, Measurand::Energy) => Some((1, 8)),
-        (Medium::Electricity, Measurand::Power) => Some((1, 7)),
-        (Medium::HeatCostAllocator, Measurand::HeatCostAllocation) => Some((1, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::Energy) => Some((1, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::Volume) => Some((2, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::Power) => Some((8, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::VolumeFlow) => Some((9, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::FlowTemperature) => Some((10, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::ReturnTemperature) => Some((11, 0)),
-        (Medium::Heat | Medium::Cooling, Measurand::TemperatureDifference) => Some((12, 0)),
-        (Medium::Gas, Measurand::Volume) => Some((3, 0)),
-        (Medium::Gas, Measurand::VolumeFlow) => Some((43, 15)),
-        (Medium::Water | Medium::WarmWater, Measurand::Volume) => Some((1, 0)),
-        (Medium::Water | Medium::WarmWater, Measurand::VolumeFlow) => Some((2, 0)),
+fn quantity_and_processing(
+    medium: Medium,
+    measurand: Measurand,
+    flavour: Flavour,
+    line: Line,
+) -> Option<(u8, u8)> {
+    use Measurand as M;
+    match (medium, measurand, flavour) {
+        (Medium::Electricity, _, Flavour::Plain | Flavour::Negative) => electricity(measurand, flavour, line),
+        (Medium::Gas, M::Volume, Flavour::BaseConditions) => Some((3, 2)),
+        (Medium::HeatCostAllocator, M::HeatCostAllocation, Flavour::Plain) => Some((1, 0)),
+        (Medium::Heat | Medium::Cooling, _, Flavour::Plain) => match measurand {
+            M::Energy => Some((1, 0)),
+            M::Volume => Some((2, 0)),
+            M::Mass => Some((3, 0)),
+            M::Power => Some((8, 0)),
+            M::VolumeFlow => Some((9, 0)),
+            M::FlowTemperature => Some((10, 0)),
+            M::ReturnTemperature => Some((11, 0)),
+            M::TemperatureDifference => Some((12, 0)),
+            M::Pressure => Some((13, 0)),
+            _ => None,
+        },
+        (Medium::Gas, M::Volume, Flavour::Plain) => Some((3, 0)),
+        (Medium::Gas, M::VolumeFlow, Flavour::Plain) => Some((43, 15)),
+        (Medium::Water | Medium::WarmWater, M::Volume, Flavour::Plain) => Some((1, 0)),
+        (Medium::Water | Medium::WarmWater, M::VolumeFlow, Flavour::Plain) => Some((2, 0)),
         _ => None,
     }
+}
+
+/// Groups C and D of electricity.
+///
+/// Spec: IEC 62056-61:2006, tables 4 and 9 (groups C and D where A is 1).
+const fn electricity(measurand: Measurand, flavour: Flavour, line: Line) -> Option<(u8, u8)> {
+    use Measurand as M;
+    const INTEGRAL: u8 = 8;
+    const INSTANTANEOUS: u8 = 7;
+    let (quantity, processing): (u8, u8) = match measurand {
+        M::Energy => (1, INTEGRAL),
+        M::ReactiveEnergy => (3, INTEGRAL),
+        M::ApparentEnergy => (9, INTEGRAL),
+        M::Power => (1, INSTANTANEOUS),
+        M::ReactivePower => (3, INSTANTANEOUS),
+        M::ApparentPower => (9, INSTANTANEOUS),
+        M::Current => (11, INSTANTANEOUS),
+        M::Voltage => (12, INSTANTANEOUS),
+        M::Frequency => (14, INSTANTANEOUS),
+        _ => return None,
+    };
+    let has_direction = quantity < 11;
+    let direction: u8 = match flavour {
+        Flavour::Plain => 0,
+        Flavour::Negative if has_direction => 1,
+        Flavour::Negative | Flavour::BaseConditions => return None,
+    };
+    let line: u8 = match line {
+        Line::All => 0,
+        Line::L1 => 20,
+        Line::L2 => 40,
+        Line::L3 => 60,
+        Line::Neutral if matches!(measurand, M::Current | M::Voltage) => 80,
+        Line::Neutral | Line::Between(_) => return None,
+    };
+    Some((
+        quantity.saturating_add(direction).saturating_add(line),
+        processing,
+    ))
 }
 
 /// Returns a code of the private range for the record, the same in every telegram.
@@ -230,8 +334,51 @@ mod tests {
             (0x16, 0x3B, "8-0:2.0.0*255"),
             (0x06, 0x13, "9-0:1.0.0*255"),
             (0x08, 0x6E, "4-0:1.0.0*255"),
+            (0x04, 0x1B, "6-0:3.0.0*255"),
+            (0x04, 0x6A, "6-0:13.0.0*255"),
         ] {
             assert_eq!(code(device_type, &[0x01, vif, 0x01]), expected);
+        }
+    }
+
+    #[test]
+    fn lines_directions_and_conditions_have_their_codes() {
+        for (device_type, record, expected) in [
+            (0x02, &[0x01, 0x83, 0x3B, 0x01][..], "1-0:1.8.0*255"),
+            (0x02, &[0x01, 0x83, 0x3C, 0x01], "1-0:2.8.0*255"),
+            (0x02, &[0x01, 0xFB, 0x02, 0x01], "1-0:3.8.0*255"),
+            (0x02, &[0x01, 0xFB, 0x82, 0x3C, 0x01], "1-0:4.8.0*255"),
+            (0x02, &[0x01, 0xFB, 0x14, 0x01], "1-0:3.7.0*255"),
+            (0x02, &[0x01, 0xFB, 0x34, 0x01], "1-0:9.7.0*255"),
+            (0x02, &[0x11, 0x2B, 0x01], "1-0:1.6.0*255"),
+            (0x02, &[0x01, 0xAB, 0xFC, 0x01, 0x01], "1-0:21.7.0*255"),
+            (0x02, &[0x01, 0xAB, 0xBC, 0xFC, 0x02, 0x01], "1-0:42.7.0*255"),
+            (0x02, &[0x01, 0xFD, 0xC8, 0xFC, 0x01, 0x01], "1-0:32.7.0*255"),
+            (0x02, &[0x01, 0xFD, 0xC9, 0xFF, 0x03, 0x01], "1-0:72.7.0*255"),
+            (
+                0x02,
+                &[0x01, 0xFD, 0xDB, 0xFF, 0x82, 0x00, 0x01],
+                "1-0:51.7.0*255",
+            ),
+            (0x02, &[0x01, 0xFD, 0xDB, 0xFC, 0x04, 0x01], "1-0:91.7.0*255"),
+            (0x02, &[0x01, 0xFB, 0x2E, 0x01], "1-0:14.7.0*255"),
+            (0x02, &[0x01, 0x83, 0x73, 0x01], "1-0:1.8.0*255"),
+            (0x03, &[0x01, 0x93, 0x3A, 0x01], "7-0:3.0.0*255"),
+            (0x03, &[0x01, 0x93, 0x3E, 0x01], "7-0:3.2.0*255"),
+            (0x07, &[0x02, 0xFD, 0x17, 0x01, 0x00], "8-0:97.97.0*255"),
+        ] {
+            assert_eq!(code(device_type, record), expected, "{record:02x?}");
+        }
+        for (device_type, record) in [
+            (0x02, &[0x01, 0xFD, 0xC8, 0xFC, 0x05, 0x01][..]), // between two phases
+            (0x02, &[0x01, 0xFD, 0xC8, 0x3C, 0x01]),           // a negative voltage
+            (0x02, &[0x01, 0xAB, 0x40, 0x01]),                 // a limit
+            (0x02, &[0x01, 0xAB, 0xFF, 0x09, 0x01]),           // the maker's own meaning
+            (0x04, &[0x01, 0x86, 0x3C, 0x01]),                 // cooling of a heat meter
+            (0x07, &[0x01, 0x93, 0x22, 0x01]),                 // a flow made of a volume
+        ] {
+            let [_, _, quantity, ..] = code(device_type, record).parse::<Obis>().unwrap().groups();
+            assert!((128..200).contains(&quantity), "{record:02x?}");
         }
     }
 
@@ -251,7 +398,7 @@ mod tests {
                 0x11, 0x3B, 0x01, // greatest flow
                 0x81, 0x40, 0x13, 0x01, // volume of subunit 1
                 0xC1, 0x8F, 0x0F, 0x13, 0x01, // volume of a storage far back
-                0x01, 0xFD, 0x3A, 0x01, // unknown
+                0x01, 0xFD, 0x3A, 0x01, // dimensionless
             ],
         );
         for text in &found {

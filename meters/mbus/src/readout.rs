@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use model::{Element, GapReason, Medium, MeterId, MeterIdError, Obis, Sample};
+use model::{Element, GapReason, Medium, MeterId, MeterIdError, Obis, Quantity, Sample};
 
-use crate::application::{DeviceType, Header, Record, Telegram, TelegramError, Value};
+use crate::application::{DeviceType, Header, HeaderKind, Record, Telegram, TelegramError, Unit, Value};
 use crate::link::LongFrame;
 use crate::obis;
 
 /// What one meter gave in one poll.
 ///
-/// A sample is made of each record whose VIF names a quantity: of a number its value, of a record
-/// that is faulty or without data the gap [`GapReason::NotAvailable`]. Dates, texts and records
-/// with unknown VIFs are no quantities; [`Telegram::records`] shows them. If several records have
+/// A sample is made of each record whose VIF names a quantity in a unit of the model: of a number
+/// its value, of a record that is faulty or without data the gap [`GapReason::NotAvailable`].
+/// Dates, texts and records with other units are no samples; [`Telegram::records`] shows them. If several records have
 /// one OBIS code, the first keeps it and the others get private ones, in the order of the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readout {
@@ -33,6 +33,9 @@ impl Readout {
     pub fn from_frames(frames: &[LongFrame]) -> Result<Self, ReadoutError> {
         let (first, others) = frames.split_first().ok_or(ReadoutError::Empty)?;
         let first = Telegram::parse(first)?;
+        if matches!(first.header().kind, HeaderKind::Short | HeaderKind::None) {
+            return Err(ReadoutError::Nameless);
+        }
         let mut gathering = Gathering {
             meter: meter_id(first.header())?,
             device_type: first.header().device_type,
@@ -88,18 +91,22 @@ impl Gathering {
     fn add(&mut self, telegram: &Telegram<'_>) {
         let status = telegram.header().status.of_values();
         for record in telegram.records() {
+            let Some(unit) = record.vib.unit().and_then(Unit::of_model) else {
+                continue;
+            };
             let (value, status) = match record.value {
-                _ if record.vib.unit().is_none() => continue,
-                Ok(Value::Number {
-                    quantity,
-                    from_real: false,
-                }) => (Ok(quantity), status),
-                Ok(Value::Number {
-                    quantity,
-                    from_real: true,
-                }) => (Ok(quantity), status.with(model::Status::FROM_FLOAT)),
+                Ok(Value::Number { value, from_real, .. }) => {
+                    let mark = if from_real {
+                        model::Status::FROM_FLOAT
+                    } else {
+                        model::Status::GOOD
+                    };
+                    (Ok(Quantity { value, unit }), status.with(mark))
+                }
                 Ok(Value::Nothing) | Err(_) => (Err(GapReason::NotAvailable), status),
-                Ok(Value::Date(_) | Value::DateTime(_) | Value::Text(_) | Value::Raw(_)) => continue,
+                Ok(Value::Date(_) | Value::DateTime(_) | Value::Time(_) | Value::Text(_) | Value::Raw(_)) => {
+                    continue;
+                }
             };
             let Some(obis) = self.free_code(&record) else {
                 continue;
@@ -146,6 +153,9 @@ pub enum ReadoutError {
         /// The meter that sent a later one.
         found: MeterId,
     },
+    /// The telegram has no header that says who sends.
+    #[error("the meter's telegram does not say which meter sends it")]
+    Nameless,
     /// The model does not take the identity.
     #[error("the meter's secondary address makes no identity")]
     Identity(#[from] MeterIdError),
@@ -236,13 +246,15 @@ mod tests {
     #[test]
     fn frames_that_are_no_readout_are_refused_with_their_cause() {
         assert_eq!(Readout::from_frames(&[]), Err(ReadoutError::Empty));
-        let fixed = LongFrame::new(Control::RSP_UD, 1, 0x73, vec![0; 16]).unwrap();
+        let other = LongFrame::new(Control::RSP_UD, 1, 0x50, vec![0; 16]).unwrap();
         assert_eq!(
-            Readout::from_frames(&[fixed]),
+            Readout::from_frames(&[other]),
             Err(ReadoutError::Telegram(TelegramError::ControlInformation {
-                found: 0x73
+                found: 0x50
             }))
         );
+        let nameless = LongFrame::new(Control::RSP_UD, 1, 0x78, vec![0x01, 0x13, 0x05]).unwrap();
+        assert_eq!(Readout::from_frames(&[nameless]), Err(ReadoutError::Nameless));
         assert_eq!(
             Readout::from_frames(&[frame(0x78, 0, &[0x1F]), frame(0x79, 0, &[])]),
             Err(ReadoutError::OtherMeter {
@@ -268,6 +280,7 @@ mod tests {
             let data = [&header[..], &records].concat();
             let frame = LongFrame::new(Control::RSP_UD, 1, control_information, data).unwrap();
             let Ok(readout) = Readout::from_frames(&[frame]) else {
+                // In plain the header's configuration is 0, so that a long header is always read.
                 prop_assert_ne!(control_information, 0x72);
                 return Ok(());
             };

@@ -59,9 +59,12 @@ fn describe(frame: &LongFrame) -> String {
 fn describe_value(record: &Record<'_>) -> String {
     match record.value {
         Ok(Value::Nothing) => "nothing".to_owned(),
-        Ok(Value::Number { quantity, .. }) => quantity.to_string(),
+        Ok(Value::Number { value, unit, .. }) => {
+            unit.map_or_else(|| value.to_string(), |unit| format!("{value} {unit}"))
+        }
         Ok(Value::Date(date)) => date.to_string(),
         Ok(Value::DateTime(time)) => time.to_string(),
+        Ok(Value::Time(time)) => time.to_string(),
         Ok(Value::Text(text)) => text.to_string(),
         Ok(Value::Raw(bytes)) => format!("raw {}", hex::encode(bytes)),
         Err(error) => format!("error: {error}"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::record::RecordError;
+use super::fault::RecordError;
 
 /// A date of the meter's calendar that exists.
 ///
@@ -85,14 +85,13 @@ impl fmt::Debug for CivilDate {
     }
 }
 
-/// A date and the time of day by the meter's own clock, to the minute.
+/// A date and the time of day by the meter's own clock.
 ///
-/// Text form after ISO 8601: `2026-11-23T12:05`.
+/// Text form after ISO 8601: `2026-11-23T12:05`, and `2026-11-23T12:05:30` if the meter keeps seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CivilTime {
     date: CivilDate,
-    hour: u8,
-    minute: u8,
+    clock: TimeOfDay,
     summer_time: bool,
 }
 
@@ -104,16 +103,30 @@ impl CivilTime {
         let [first, second, date @ ..] = data else {
             return Err(RecordError::InvalidDate);
         };
-        let marked_invalid = first & 0x80 != 0;
-        let (minute, hour) = (first & 0x3F, second & 0x1F);
-        if marked_invalid || minute > 59 || hour > 23 {
+        if first & 0x80 != 0 {
             return Err(RecordError::InvalidDate);
         }
         Ok(Self {
             date: CivilDate::from_day_and_month(date, second >> 5 & 0x03)?,
-            hour,
-            minute,
+            clock: TimeOfDay::new(second & 0x1F, first & 0x3F, None)?,
             summer_time: second & 0x80 != 0,
+        })
+    }
+
+    /// Reads type I, 6 bytes: second, minute, hour, the date, and the week, which the date tells too.
+    ///
+    /// Spec: EN 13757-3:2018, annex A (type I).
+    pub(super) fn from_type_i(data: &[u8]) -> Result<Self, RecordError> {
+        let [second, minute, hour, date @ .., _week] = data else {
+            return Err(RecordError::InvalidDate);
+        };
+        if minute & 0x80 != 0 {
+            return Err(RecordError::InvalidDate);
+        }
+        Ok(Self {
+            date: CivilDate::from_day_and_month(date, 0)?,
+            clock: TimeOfDay::new(hour & 0x1F, minute & 0x3F, Some(second & 0x3F))?,
+            summer_time: second & 0x40 != 0,
         })
     }
 
@@ -121,6 +134,71 @@ impl CivilTime {
     #[must_use]
     pub const fn date(self) -> CivilDate {
         self.date
+    }
+
+    /// Returns the time of day.
+    #[must_use]
+    pub const fn clock(self) -> TimeOfDay {
+        self.clock
+    }
+
+    /// Returns the hour, 0 to 23.
+    #[must_use]
+    pub const fn hour(self) -> u8 {
+        self.clock.hour
+    }
+
+    /// Returns the minute, 0 to 59.
+    #[must_use]
+    pub const fn minute(self) -> u8 {
+        self.clock.minute
+    }
+
+    /// Returns whether the meter's clock shows summer time.
+    #[must_use]
+    pub const fn is_summer_time(self) -> bool {
+        self.summer_time
+    }
+}
+
+impl fmt::Display for CivilTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}T{}", self.date, self.clock)
+    }
+}
+
+impl fmt::Debug for CivilTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "CivilTime({self})")
+    }
+}
+
+/// A time of day.
+///
+/// Text form after ISO 8601: `12:05`, and `12:05:30` if the meter keeps seconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeOfDay {
+    hour: u8,
+    minute: u8,
+    second: Option<u8>,
+}
+
+impl TimeOfDay {
+    fn new(hour: u8, minute: u8, second: Option<u8>) -> Result<Self, RecordError> {
+        if hour > 23 || minute > 59 || second.is_some_and(|second| second > 59) {
+            return Err(RecordError::InvalidDate);
+        }
+        Ok(Self { hour, minute, second })
+    }
+
+    /// Reads type J, 3 bytes: second, minute, hour.
+    ///
+    /// Spec: EN 13757-3:2018, annex A (type J).
+    pub(super) fn from_type_j(data: &[u8]) -> Result<Self, RecordError> {
+        let [second, minute, hour] = data else {
+            return Err(RecordError::InvalidDate);
+        };
+        Self::new(hour & 0x1F, minute & 0x3F, Some(second & 0x3F))
     }
 
     /// Returns the hour, 0 to 23.
@@ -135,22 +213,24 @@ impl CivilTime {
         self.minute
     }
 
-    /// Returns whether the meter's clock shows summer time.
+    /// Returns the second, 0 to 59, if the meter keeps them.
     #[must_use]
-    pub const fn is_summer_time(self) -> bool {
-        self.summer_time
+    pub const fn second(self) -> Option<u8> {
+        self.second
     }
 }
 
-impl fmt::Display for CivilTime {
+impl fmt::Display for TimeOfDay {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}T{:02}:{:02}", self.date, self.hour, self.minute)
+        write!(formatter, "{:02}:{:02}", self.hour, self.minute)?;
+        self.second
+            .map_or(Ok(()), |second| write!(formatter, ":{second:02}"))
     }
 }
 
-impl fmt::Debug for CivilTime {
+impl fmt::Debug for TimeOfDay {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "CivilTime({self})")
+        write!(formatter, "TimeOfDay({self})")
     }
 }
 
@@ -207,5 +287,28 @@ mod tests {
         ] {
             assert_eq!(time(data), Err(RecordError::InvalidDate), "{data:02x?}");
         }
+    }
+
+    #[test]
+    fn times_of_six_and_of_three_bytes_have_seconds() {
+        let six = |data: [u8; 6]| CivilTime::from_type_i(&data).map(|time| time.to_string());
+        assert_eq!(
+            six([0x1E, 0x05, 0x4C, 0x57, 0x3B, 0x30]).as_deref(),
+            Ok("2026-11-23T12:05:30")
+        );
+        let summer = CivilTime::from_type_i(&[0x40, 0x05, 0x0C, 0x57, 0x3B, 0x30]).unwrap();
+        assert!(summer.is_summer_time());
+        assert_eq!(summer.clock().second(), Some(0));
+        for data in [
+            [0x1E, 0x85, 0x0C, 0x57, 0x3B, 0x30],
+            [0x3F, 0x05, 0x0C, 0x57, 0x3B, 0x30],
+            [0xFF; 6],
+            [0; 6],
+        ] {
+            assert_eq!(six(data), Err(RecordError::InvalidDate), "{data:02x?}");
+        }
+        let three = |data: [u8; 3]| TimeOfDay::from_type_j(&data).map(|time| time.to_string());
+        assert_eq!(three([0x1E, 0x05, 0x0C]).as_deref(), Ok("12:05:30"));
+        assert_eq!(three([0xFF; 3]), Err(RecordError::InvalidDate));
     }
 }

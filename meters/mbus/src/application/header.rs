@@ -1,15 +1,20 @@
-//! The long header: which meter sends, and how it is.
+//! The header: which meter sends, and how it is.
 
 use std::fmt;
 
-/// The long header of a telegram: the meter's secondary address and its state.
+use super::value::ByteOrder;
+
+/// The header of a telegram: the meter's secondary address and its state.
 ///
-/// On the wire 12 bytes, least significant byte first: identification (4), manufacturer (2),
-/// version, device type, access number, status, configuration field (2).
+/// On the wire the long one has 12 bytes, least significant byte first in the usual byte order:
+/// identification (4), manufacturer (2), version, device type, access number, status,
+/// configuration field (2). The short one begins with the access number.
 ///
 /// Spec: EN 13757-3:2013, section 5; EN 13757-7:2018.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// Which of the fields the telegram has; the others are 0.
+    pub kind: HeaderKind,
     /// The number on the meter's case, as a rule.
     pub identification: Identification,
     /// Who made it.
@@ -26,11 +31,38 @@ pub struct Header {
     pub configuration: u16,
 }
 
+/// Which fields a header has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderKind {
+    /// All of them.
+    Long,
+    /// Access number, status and configuration; the sender is known by its address on the link.
+    Short,
+    /// Identification, device type, access number and status: the fixed data structure.
+    Fixed,
+    /// None: the sender is known by its address on the link.
+    None,
+}
+
 impl Header {
     /// The length on the wire, in bytes.
     pub const LENGTH: usize = 12;
+    /// The length of a short header on the wire, in bytes.
+    pub const SHORT_LENGTH: usize = 4;
 
-    pub(super) const fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+    /// The header of a telegram that has none.
+    pub(super) const ABSENT: Self = Self {
+        kind: HeaderKind::None,
+        identification: Identification(0),
+        manufacturer: Manufacturer(0),
+        version: 0,
+        device_type: DeviceType(0),
+        access_number: 0,
+        status: MeterStatus(0),
+        configuration: 0,
+    };
+
+    pub(super) const fn from_bytes(bytes: [u8; Self::LENGTH], order: ByteOrder) -> Self {
         let [
             i0,
             i1,
@@ -45,15 +77,51 @@ impl Header {
             c0,
             c1,
         ] = bytes;
+        let (identification, manufacturer, configuration) = match order {
+            ByteOrder::LeastFirst => (
+                u32::from_le_bytes([i0, i1, i2, i3]),
+                u16::from_le_bytes([m0, m1]),
+                u16::from_le_bytes([c0, c1]),
+            ),
+            ByteOrder::MostFirst => (
+                u32::from_be_bytes([i0, i1, i2, i3]),
+                u16::from_be_bytes([m0, m1]),
+                u16::from_be_bytes([c0, c1]),
+            ),
+        };
         Self {
-            identification: Identification(u32::from_le_bytes([i0, i1, i2, i3])),
-            manufacturer: Manufacturer(u16::from_le_bytes([m0, m1])),
+            kind: HeaderKind::Long,
+            identification: Identification(identification),
+            manufacturer: Manufacturer(manufacturer),
             version,
             device_type: DeviceType(device_type),
             access_number,
             status: MeterStatus(status),
-            configuration: u16::from_le_bytes([c0, c1]),
+            configuration,
         }
+    }
+
+    /// Reads a short header; who sends is known from the link, if at all.
+    pub(super) fn from_short(bytes: [u8; Self::SHORT_LENGTH], sender: Option<&SecondaryAddress>) -> Self {
+        let [access_number, status, c0, c1] = bytes;
+        Self {
+            kind: HeaderKind::Short,
+            access_number,
+            status: MeterStatus(status),
+            configuration: u16::from_le_bytes([c0, c1]),
+            ..Self::sent_by(sender)
+        }
+    }
+
+    /// The header of a telegram that has none, with its sender if that is known from the link.
+    pub(super) fn sent_by(sender: Option<&SecondaryAddress>) -> Self {
+        sender.map_or(Self::ABSENT, |sender| Self {
+            identification: sender.identification,
+            manufacturer: sender.manufacturer,
+            version: sender.version,
+            device_type: sender.device_type,
+            ..Self::ABSENT
+        })
     }
 
     /// Returns the number of the encryption mode, 0 if the records are in plain.
@@ -65,14 +133,42 @@ impl Header {
         high & 0x1F
     }
 
+    /// Returns the sender.
+    #[must_use]
+    pub const fn sender(&self) -> SecondaryAddress {
+        SecondaryAddress {
+            identification: self.identification,
+            manufacturer: self.manufacturer,
+            version: self.version,
+            device_type: self.device_type,
+        }
+    }
+
     /// Returns whether both headers come from the same meter.
     #[must_use]
     pub fn same_meter(&self, other: &Self) -> bool {
-        self.identification == other.identification
-            && self.manufacturer == other.manufacturer
-            && self.version == other.version
-            && self.device_type == other.device_type
+        self.sender() == other.sender()
     }
+}
+
+/// What tells a meter from every other one.
+///
+/// Spec: EN 13757-3:2013, section 5; EN 13757-7:2018 (secondary address).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecondaryAddress {
+    /// The number on the meter's case, as a rule.
+    pub identification: Identification,
+    /// Who made it.
+    pub manufacturer: Manufacturer,
+    /// The maker's version (generation) of the meter.
+    pub version: u8,
+    /// What it measures.
+    pub device_type: DeviceType,
+}
+
+impl SecondaryAddress {
+    /// The address that stands for none, where nothing says who sends.
+    pub const NOBODY: Self = Header::ABSENT.sender();
 }
 
 /// The meter's identification number: 8 digits, as a rule decimal ones.
@@ -182,6 +278,58 @@ impl DeviceType {
         self.0
     }
 
+    /// Returns the words for what the meter measures: lower case and stable.
+    ///
+    /// Spec: EN 13757-7:2018, table 13 (device types); EN 13757-3:2013, section 5.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self.0 {
+            0x00 => "other",
+            0x01 => "oil",
+            0x02 => "electricity",
+            0x03 => "gas",
+            0x04 => "heat",
+            0x05 => "steam",
+            0x06 => "warm water",
+            0x07 => "water",
+            0x08 => "heat cost allocator",
+            0x09 => "compressed air",
+            0x0A => "cooling",
+            0x0B => "cooling (inlet)",
+            0x0C => "heat (inlet)",
+            0x0D => "heat and cooling",
+            0x0E => "bus or system component",
+            0x0F => "unknown",
+            0x10 => "irrigation water",
+            0x11 => "water data logger",
+            0x12 => "gas data logger",
+            0x13 => "gas converter",
+            0x14 => "calorific value",
+            0x15 => "hot water",
+            0x16 => "cold water",
+            0x17 => "dual water",
+            0x18 => "pressure",
+            0x19 => "analogue-digital converter",
+            0x1A => "smoke detector",
+            0x1B => "room sensor",
+            0x1C => "gas detector",
+            0x20 => "circuit breaker",
+            0x21 => "valve",
+            0x25 => "customer unit",
+            0x28 => "waste water",
+            0x29 => "garbage",
+            0x2A => "carbon dioxide",
+            0x30 => "service tool",
+            0x31 => "communication controller",
+            0x32 => "unidirectional repeater",
+            0x33 => "bidirectional repeater",
+            0x36 => "radio converter (system side)",
+            0x37 => "radio converter (meter side)",
+            0x38 => "wired adapter",
+            _ => "reserved",
+        }
+    }
+
     /// Returns the medium; a meter of heat and cooling together counts as one of heat.
     #[must_use]
     pub const fn medium(self) -> model::Medium {
@@ -287,14 +435,58 @@ mod tests {
 
     #[test]
     fn header_is_read_in_the_order_of_the_standard() {
-        let header = Header::from_bytes([
-            0x78, 0x56, 0x34, 0x12, 0x77, 0x04, 0x14, 0x07, 0x55, 0x04, 0x00, 0x05,
-        ]);
+        let header = Header::from_bytes(
+            [
+                0x78, 0x56, 0x34, 0x12, 0x77, 0x04, 0x14, 0x07, 0x55, 0x04, 0x00, 0x05,
+            ],
+            ByteOrder::LeastFirst,
+        );
         assert_eq!(header.identification.to_string(), "12345678");
         assert_eq!(header.manufacturer.to_string(), "ACW");
         assert_eq!((header.version, header.device_type.code()), (0x14, 0x07));
         assert_eq!((header.access_number, header.status.bits()), (0x55, 0x04));
         assert_eq!(header.encryption_mode(), 5);
+        let turned = Header::from_bytes(
+            [
+                0x12, 0x34, 0x56, 0x78, 0x04, 0x77, 0x14, 0x07, 0x55, 0x04, 0x05, 0x00,
+            ],
+            ByteOrder::MostFirst,
+        );
+        assert_eq!(turned, header);
+    }
+
+    #[test]
+    fn short_header_takes_its_sender_from_the_link() {
+        let long = Header::from_bytes(
+            [
+                0x78, 0x56, 0x34, 0x12, 0x77, 0x04, 0x14, 0x07, 0x55, 0x04, 0x00, 0x05,
+            ],
+            ByteOrder::LeastFirst,
+        );
+        let short = Header::from_short([0x55, 0x04, 0x00, 0x05], Some(&long.sender()));
+        assert!(short.same_meter(&long));
+        assert_eq!(short.kind, HeaderKind::Short);
+        assert_eq!((short.access_number, short.configuration), (0x55, 0x0500));
+        let unknown = Header::from_short([0x55, 0x04, 0x00, 0x05], None);
+        assert_eq!(unknown.sender(), Header::ABSENT.sender());
+    }
+
+    #[test]
+    fn each_device_type_has_its_word() {
+        for (code, words) in [
+            (0x02, "electricity"),
+            (0x04, "heat"),
+            (0x06, "warm water"),
+            (0x07, "water"),
+            (0x08, "heat cost allocator"),
+            (0x0A, "cooling"),
+            (0x0D, "heat and cooling"),
+            (0x16, "cold water"),
+            (0x37, "radio converter (meter side)"),
+            (0xFF, "reserved"),
+        ] {
+            assert_eq!(DeviceType::from_code(code).words(), words);
+        }
     }
 
     #[test]

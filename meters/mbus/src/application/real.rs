@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use model::Decimal;
 
-use super::record::RecordError;
+use super::fault::RecordError;
 
 /// Returns the shortest decimal that reads back as the same real.
 ///

@@ -1,7 +1,10 @@
 //! Records: the data and value information blocks, and the walk over them.
 
-use super::value::{Coding, Value};
-use super::vif::Vib;
+use super::cursor::{Cursor, EXTENSION, MAX_EXTENSIONS, coding_of, split_vib};
+use super::fault::RecordError;
+use super::fixed::FixedData;
+use super::value::{ByteOrder, Coding, Value};
+use super::vib::{Vib, VibBlocks};
 
 /// DIF of the maker's own data, which ends the records.
 const MANUFACTURER_DATA: u8 = 0x0F;
@@ -9,17 +12,10 @@ const MANUFACTURER_DATA: u8 = 0x0F;
 const MORE_FOLLOWS: u8 = 0x1F;
 /// DIF that fills up and stands for nothing.
 const IDLE_FILLER: u8 = 0x2F;
+/// DIF with which a master asks for all records; it is all of its record.
+const GLOBAL_READOUT: u8 = 0x7F;
 /// The data field that none but the special DIFs has.
 const SPECIAL: u8 = 0x0F;
-/// Set in each byte of a block that another byte of it follows.
-const EXTENSION: u8 = 0x80;
-/// The greatest number of DIFEs behind a DIF, and of VIFEs behind a VIF.
-///
-/// Spec: EN 13757-3:2018, section 6.
-const MAX_EXTENSIONS: usize = 10;
-/// VIF of a plain text unit, whose length and letters follow.
-const PLAIN_TEXT: u8 = 0x7C;
-
 /// One record: what is measured, how it belongs to the meter's state and history, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'f> {
@@ -58,12 +54,34 @@ pub enum Function {
 /// The records of a telegram, in the order of the wire; made by `Telegram::records`.
 #[derive(Debug, Clone)]
 pub struct Records<'f> {
-    rest: &'f [u8],
+    source: Source<'f>,
+}
+
+/// Where the records come from.
+#[derive(Debug, Clone)]
+enum Source<'f> {
+    Variable { rest: &'f [u8], order: ByteOrder },
+    Fixed { counters: FixedData<'f>, next: u8 },
+    Single(Option<Record<'f>>),
 }
 
 impl<'f> Records<'f> {
-    pub(super) const fn new(bytes: &'f [u8]) -> Self {
-        Self { rest: bytes }
+    pub(super) const fn new(bytes: &'f [u8], order: ByteOrder) -> Self {
+        Self {
+            source: Source::Variable { rest: bytes, order },
+        }
+    }
+
+    pub(super) const fn of_fixed(counters: FixedData<'f>) -> Self {
+        Self {
+            source: Source::Fixed { counters, next: 0 },
+        }
+    }
+
+    pub(super) const fn single(record: Option<Record<'f>>) -> Self {
+        Self {
+            source: Source::Single(record),
+        }
     }
 }
 
@@ -71,26 +89,53 @@ impl<'f> Iterator for Records<'f> {
     type Item = Record<'f>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = skip_fillers(self.rest);
-        if matches!(start, [] | [MANUFACTURER_DATA | MORE_FOLLOWS, ..]) {
-            self.rest = &[];
-            return None;
-        }
-        match Blocks::split(start) {
-            Ok((blocks, rest)) => {
-                self.rest = rest;
-                let length = start.len().saturating_sub(rest.len());
-                Some(blocks.record(start.get(..length).unwrap_or(start)))
+        match &mut self.source {
+            Source::Variable { rest, order } => next_variable(rest, *order),
+            Source::Fixed { counters, next } => {
+                let record = counters.record(*next)?;
+                *next = next.saturating_add(1);
+                Some(record)
             }
-            Err(error) => {
-                self.rest = &[];
-                Some(Record {
-                    value: Err(error),
-                    ..Blocks::default().record(start)
-                })
-            }
+            Source::Single(record) => record.take(),
         }
     }
+}
+
+fn next_variable<'f>(rest: &mut &'f [u8], order: ByteOrder) -> Option<Record<'f>> {
+    let start = skip_fillers(rest);
+    if matches!(start, [] | [MANUFACTURER_DATA | MORE_FOLLOWS, ..]) {
+        *rest = &[];
+        return None;
+    }
+    let mut blocks = Blocks::new();
+    match blocks.read(start, order) {
+        Ok(behind) => {
+            *rest = behind;
+            let length = start.len().saturating_sub(behind.len());
+            Some(blocks.record(start.get(..length).unwrap_or(start), order))
+        }
+        Err(error) => {
+            *rest = &[];
+            Some(Record {
+                value: Err(error),
+                raw: start,
+                ..Record::EMPTY
+            })
+        }
+    }
+}
+
+impl Record<'_> {
+    /// A record that says nothing.
+    pub(super) const EMPTY: Self = Self {
+        function: Function::Instantaneous,
+        storage: 0,
+        tariff: 0,
+        subunit: 0,
+        vib: Vib::EMPTY,
+        value: Ok(Value::Nothing),
+        raw: &[],
+    };
 }
 
 /// Where the records of a telegram end, and what stands behind them.
@@ -98,11 +143,14 @@ pub(super) struct End<'f> {
     pub(super) records: &'f [u8],
     pub(super) manufacturer_data: Option<&'f [u8]>,
     pub(super) more_follows: bool,
+    /// The end of each record was found.
+    pub(super) sound: bool,
 }
 
 /// Finds the end of the records; behind a record without end, everything belongs to it.
-pub(super) fn scan(bytes: &[u8]) -> End<'_> {
+pub(super) fn scan(bytes: &[u8], order: ByteOrder) -> End<'_> {
     let mut rest = bytes;
+    let mut sound = true;
     loop {
         rest = skip_fillers(rest);
         match rest {
@@ -112,12 +160,16 @@ pub(super) fn scan(bytes: &[u8]) -> End<'_> {
                     records: bytes.get(..length).unwrap_or(bytes),
                     manufacturer_data: Some(data),
                     more_follows: *special == MORE_FOLLOWS,
+                    sound,
                 };
             }
             // Each pass takes at least the DIF, so that the loop is bounded by the bytes.
-            [_, ..] => match Blocks::split(rest) {
-                Ok((_, behind)) => rest = behind,
-                Err(_) => break,
+            [_, ..] => match Blocks::new().read(rest, order) {
+                Ok(behind) => rest = behind,
+                Err(_) => {
+                    sound = false;
+                    break;
+                }
             },
             [] => break,
         }
@@ -126,12 +178,72 @@ pub(super) fn scan(bytes: &[u8]) -> End<'_> {
         records: bytes,
         manufacturer_data: None,
         more_follows: false,
+        sound,
     }
 }
 
-fn skip_fillers(bytes: &[u8]) -> &[u8] {
-    let fillers = bytes.iter().take_while(|byte| **byte == IDLE_FILLER).count();
-    bytes.get(fillers..).unwrap_or(&[])
+/// Splits the first record into its format (DIF to the last VIFE) and its data (with its length
+/// byte if it is variable); returns what stands behind it too. Fillers have a format and no data.
+///
+/// # Errors
+///
+/// [`RecordError`] if the end of the record cannot be found.
+pub(super) fn split_format<'f>(
+    format: &mut &'f [u8],
+    data: &mut &'f [u8],
+) -> Result<(&'f [u8], &'f [u8]), RecordError> {
+    let start = *format;
+    let mut cursor = Cursor { rest: start };
+    let dif = cursor.byte()?;
+    let mut blocks = Blocks::new();
+    if dif != IDLE_FILLER {
+        blocks.read_information(dif, &mut cursor, ByteOrder::LeastFirst)?;
+    }
+    let format_length = start.len().saturating_sub(cursor.rest.len());
+    *format = cursor.rest;
+    let mut values = Cursor { rest: data };
+    let begin = *data;
+    if dif != IDLE_FILLER {
+        let (_, length) = coding_of(dif, &mut values)?;
+        values.take(length)?;
+    }
+    let data_length = begin.len().saturating_sub(values.rest.len());
+    *data = values.rest;
+    Ok((
+        start.get(..format_length).unwrap_or(start),
+        begin.get(..data_length).unwrap_or(begin),
+    ))
+}
+
+/// Walks the formats of records that stand with their data, DIF to the last VIFE.
+pub(super) fn formats(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let start = rest;
+        if start.is_empty() {
+            return None;
+        }
+        let mut cursor = Cursor { rest: start };
+        let dif = cursor.byte().ok()?;
+        let mut format_end = cursor.rest.len();
+        if dif != IDLE_FILLER {
+            Blocks::new()
+                .read_information(dif, &mut cursor, ByteOrder::LeastFirst)
+                .ok()?;
+            format_end = cursor.rest.len();
+            let (_, length) = coding_of(dif, &mut cursor).ok()?;
+            cursor.take(length).ok()?;
+        }
+        rest = cursor.rest;
+        start.get(..start.len().saturating_sub(format_end))
+    })
+}
+
+fn skip_fillers(mut bytes: &[u8]) -> &[u8] {
+    while let [IDLE_FILLER, rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// A record whose blocks are told apart, but not yet read.
@@ -141,58 +253,69 @@ struct Blocks<'f> {
     storage: u64,
     tariff: u32,
     subunit: u16,
-    vib: Vib<'f>,
+    vib: VibBlocks<'f>,
     coding: Coding,
     data: &'f [u8],
 }
 
-impl Default for Blocks<'_> {
-    fn default() -> Self {
+impl<'f> Blocks<'f> {
+    const fn new() -> Self {
         Self {
             function: Function::Instantaneous,
             storage: 0,
             tariff: 0,
             subunit: 0,
-            vib: Vib::of(&[]),
+            vib: VibBlocks {
+                bytes: &[],
+                vif: 0,
+                vifes: &[],
+                text: None,
+            },
             coding: Coding::Nothing,
             data: &[],
         }
     }
-}
 
-impl<'f> Blocks<'f> {
-    /// Splits the first record off; returns it and what stands behind it.
-    fn split(bytes: &'f [u8]) -> Result<(Self, &'f [u8]), RecordError> {
+    /// Reads the first record; returns what stands behind it.
+    fn read(&mut self, bytes: &'f [u8], order: ByteOrder) -> Result<&'f [u8], RecordError> {
         let mut cursor = Cursor { rest: bytes };
         let dif = cursor.byte()?;
+        if dif == GLOBAL_READOUT {
+            return Ok(cursor.rest);
+        }
+        self.read_information(dif, &mut cursor, order)?;
+        let (coding, length) = coding_of(dif, &mut cursor)?;
+        self.coding = coding;
+        self.data = cursor.take(length)?;
+        Ok(cursor.rest)
+    }
+
+    /// Reads what stands between the DIF and the data.
+    fn read_information(
+        &mut self,
+        dif: u8,
+        cursor: &mut Cursor<'f>,
+        order: ByteOrder,
+    ) -> Result<(), RecordError> {
         if dif & SPECIAL == SPECIAL {
             return Err(RecordError::ReservedDif { found: dif });
         }
-        let mut blocks = Self {
-            function: match dif & 0x30 {
-                0x00 => Function::Instantaneous,
-                0x10 => Function::Maximum,
-                0x20 => Function::Minimum,
-                _ => Function::Error,
-            },
-            storage: u64::from(dif >> 6 & 1),
-            ..Self::default()
+        self.function = match dif & 0x30 {
+            0x00 => Function::Instantaneous,
+            0x10 => Function::Maximum,
+            0x20 => Function::Minimum,
+            _ => Function::Error,
         };
-        blocks.read_difes(dif, &mut cursor)?;
-        blocks.vib = Vib::of(split_vib(&mut cursor)?);
-        let (coding, length) = Coding::of(dif & 0x0F, &mut cursor)?;
-        blocks.coding = coding;
-        blocks.data = cursor.take(length)?;
-        Ok((blocks, cursor.rest))
+        self.storage = u64::from(dif >> 6 & 1);
+        if dif & EXTENSION != 0 {
+            self.read_difes(cursor)?;
+        }
+        self.vib = split_vib(cursor, dif, order)?;
+        Ok(())
     }
 
-    fn read_difes(&mut self, dif: u8, cursor: &mut Cursor<'f>) -> Result<(), RecordError> {
-        let mut more = dif & EXTENSION != 0;
+    fn read_difes(&mut self, cursor: &mut Cursor<'f>) -> Result<(), RecordError> {
         for place in 0..MAX_EXTENSIONS {
-            if !more {
-                return Ok(());
-            }
-            let place = u32::try_from(place).unwrap_or(u32::MAX);
             let dife = cursor.byte()?;
             let shifted = |bits: u8, width: u32, before: u32| {
                 let shift = width.saturating_mul(place).saturating_add(before);
@@ -202,123 +325,32 @@ impl<'f> Blocks<'f> {
             // Ten fields of two bits and of one bit fit their types.
             self.tariff |= u32::try_from(shifted(dife >> 4 & 0x03, 2, 0)).unwrap_or(0);
             self.subunit |= u16::try_from(shifted(dife >> 6 & 0x01, 1, 0)).unwrap_or(0);
-            more = dife & EXTENSION != 0;
+            if dife & EXTENSION == 0 {
+                return Ok(());
+            }
         }
-        if more { Err(RecordError::DifeChain) } else { Ok(()) }
+        Err(RecordError::DifeChain)
     }
 
-    fn record(self, raw: &'f [u8]) -> Record<'f> {
+    fn record(&self, raw: &'f [u8], order: ByteOrder) -> Record<'f> {
+        if raw == [GLOBAL_READOUT] {
+            return Record {
+                value: Err(RecordError::GlobalReadout),
+                raw,
+                ..Record::EMPTY
+            };
+        }
+        let vib = Vib::of(&self.vib);
         Record {
             function: self.function,
             storage: self.storage,
             tariff: self.tariff,
             subunit: self.subunit,
-            vib: self.vib,
-            value: Value::decode(self.coding, self.data, &self.vib),
+            value: Value::decode(self.coding, self.data, order, &vib),
+            vib,
             raw,
         }
     }
-}
-
-/// Splits off the VIF, its VIFEs and the plain text of the unit, if it is one.
-fn split_vib<'f>(cursor: &mut Cursor<'f>) -> Result<&'f [u8], RecordError> {
-    let start = cursor.rest;
-    let vif = cursor.byte()?;
-    if vif == PLAIN_TEXT {
-        let length = cursor.byte()?;
-        cursor.take(length.into())?;
-    } else if vif == PLAIN_TEXT | EXTENSION {
-        // Meters disagree on whether the text stands before or behind the VIFEs.
-        return Err(RecordError::PlainTextPlace);
-    } else {
-        let mut more = vif & EXTENSION != 0;
-        for _ in 0..MAX_EXTENSIONS {
-            if !more {
-                break;
-            }
-            more = cursor.byte()? & EXTENSION != 0;
-        }
-        if more {
-            return Err(RecordError::VifeChain);
-        }
-    }
-    let length = start.len().saturating_sub(cursor.rest.len());
-    Ok(start.get(..length).unwrap_or(start))
-}
-
-/// Takes bytes off the front of a record.
-pub(super) struct Cursor<'f> {
-    rest: &'f [u8],
-}
-
-impl<'f> Cursor<'f> {
-    pub(super) fn byte(&mut self) -> Result<u8, RecordError> {
-        match self.take(1)? {
-            [byte] => Ok(*byte),
-            _ => Err(RecordError::Truncated { missing: 1 }),
-        }
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'f [u8], RecordError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or_else(|| RecordError::Truncated {
-                missing: length.saturating_sub(self.rest.len()),
-            })?;
-        self.rest = rest;
-        Ok(taken)
-    }
-}
-
-/// The reason why a record's value cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// The telegram ends within the record.
-    #[error("the meter's telegram ends within the record, at least {missing} bytes are missing")]
-    Truncated {
-        /// The least number of bytes that are missing.
-        missing: usize,
-    },
-    /// The standard gives the DIF no meaning, so that the record's end is unknown.
-    #[error("the meter's record begins with the reserved DIF {found:#04x}")]
-    ReservedDif {
-        /// The DIF.
-        found: u8,
-    },
-    /// The standard gives the length of variable data no meaning, so that its end is unknown.
-    #[error("the meter's record has the reserved length {found:#04x}")]
-    ReservedLength {
-        /// The length byte.
-        found: u8,
-    },
-    /// More than ten DIFEs.
-    #[error("the meter's record has more than 10 DIFEs")]
-    DifeChain,
-    /// More than ten VIFEs.
-    #[error("the meter's record has more than 10 VIFEs")]
-    VifeChain,
-    /// A plain text unit with VIFEs, so that the place of the text is unknown.
-    #[error("the meter's record has a plain text unit with VIFEs, whose place is ambiguous")]
-    PlainTextPlace,
-    /// A BCD digit that is none: the meter marks an error in this way.
-    #[error("the meter marks the value as faulty with the digit {found:X}")]
-    BcdDigit {
-        /// The first such digit from the left, 10 to 15.
-        found: u8,
-    },
-    /// The meter marks the value as not available.
-    #[error("the meter marks the value as not available")]
-    NotAvailable,
-    /// The real is infinite or not a number.
-    #[error("the meter sent a real that is no finite number")]
-    NotFinite,
-    /// The number has a scaler that a decimal cannot have.
-    #[error("the meter's number is too great or too small to be kept exactly")]
-    Range,
-    /// The date or time does not exist, or the meter marks it as invalid.
-    #[error("the meter sent no valid date")]
-    InvalidDate,
 }
 
 #[cfg(test)]
@@ -326,11 +358,11 @@ pub enum RecordError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::vif::Measurand;
+    use super::super::measurand::Measurand;
     use super::*;
 
     fn records(bytes: &[u8]) -> Vec<Record<'_>> {
-        Records::new(bytes).collect()
+        Records::new(bytes, ByteOrder::LeastFirst).collect()
     }
 
     fn only(bytes: &[u8]) -> Record<'_> {
@@ -341,9 +373,12 @@ mod tests {
 
     fn text(record: &Record<'_>) -> String {
         match record.value {
-            Ok(Value::Number { quantity, .. }) => quantity.to_string(),
+            Ok(Value::Number { value, unit, .. }) => {
+                unit.map_or_else(|| value.to_string(), |unit| format!("{value} {unit}"))
+            }
             Ok(Value::Date(date)) => date.to_string(),
             Ok(Value::DateTime(time)) => time.to_string(),
+            Ok(Value::Time(time)) => time.to_string(),
             Ok(Value::Text(text)) => text.to_string(),
             Ok(Value::Nothing) => "-".to_owned(),
             Ok(Value::Raw(bytes)) => hex::encode(bytes),
@@ -404,12 +439,34 @@ mod tests {
             (&[0x02, 0x6C, 0x57, 0x3B], "2026-11-23"),
             (&[0x04, 0x6D, 0x05, 0x0C, 0x57, 0x3B], "2026-11-23T12:05"),
             (&[0x0D, 0x13, 0x03, 0x43, 0x42, 0x41], "ABC"),
-            (&[0x0D, 0xFD, 0x3A, 0xE2, 0x34, 0x12], "3412"),
+            (&[0x0D, 0xFD, 0x3A, 0xE2, 0x34, 0x12], "4660 1"),
             (&[0x00, 0x13], "-"),
             (&[0x08, 0x13], "-"),
-            (&[0x02, 0x7F, 0x34, 0x12], "3412"),
+            (&[0x02, 0x7F, 0x34, 0x12], "4660"),
+            (&[0x01, 0x7F, 0x80], "-128"),
             (&[0x02, 0xFD, 0x17, 0x00, 0x80], "32768 1"),
-            (&[0x04, 0x6C, 0x57, 0x3B, 0x00, 0x00], "573b0000"),
+            (&[0x0D, 0xFD, 0x3B, 0xE2, 0x34, 0x12], "3412"),
+            (&[0x0D, 0x13, 0xC2, 0x34, 0x12], "1.234 m3"),
+            (&[0x0D, 0x5A, 0xD1, 0x25], "-2.5 degC"),
+            (&[0x0D, 0x13, 0xE3, 0xFF, 0xFF, 0xFF], "-0.001 m3"),
+            (&[0x0D, 0x2B, 0xF8, 0x00, 0x00, 0xC0, 0x3F], "1.5 W"),
+            (&[0x0D, 0xFD, 0x10, 0x02, 0x31, 0x41], "A1"),
+            (&[0x03, 0x6D, 0x1E, 0x05, 0x0C], "12:05:30"),
+            (
+                &[0x06, 0x6D, 0x1E, 0x05, 0x0C, 0x57, 0x3B, 0x30],
+                "2026-11-23T12:05:30",
+            ),
+            (&[0x02, 0xAB, 0x4E, 0x57, 0x3B], "2026-11-23"),
+            (&[0x04, 0xFD, 0x70, 0x05, 0x0C, 0x57, 0x3B], "2026-11-23T12:05"),
+            (&[0x01, 0xAB, 0x5E, 0x02], "7200 s"),
+            (&[0x01, 0x93, 0x49, 0x02], "2 1"),
+            (&[0x01, 0xDB, 0x7B, 0x15], "22 degC"),
+            (&[0x01, 0xDA, 0x79, 0x15], "2.11 degC"),
+            (&[0x01, 0x93, 0x77, 0x02], "0.02 m3"),
+            (&[0x01, 0x93, 0x7D, 0x02], "2 m3"),
+            (&[0x02, 0xFD, 0x48, 0xFC, 0x08], "230.0 V"),
+            (&[0x01, 0xFB, 0x20, 0x02], "0.056633693184 m3"),
+            (&[0x01, 0x93, 0x3D, 0x02], "2"),
         ] {
             assert_eq!(text(&only(bytes)), expected, "{bytes:02x?}");
         }
@@ -426,6 +483,11 @@ mod tests {
             (&[0x05, 0x2B, 0x00, 0x00, 0xC0, 0x7F], RecordError::NotFinite),
             (&[0x05, 0x2B, 0x01, 0x00, 0x00, 0x00], RecordError::Range),
             (&[0x02, 0x6C, 0xFF, 0xFF], RecordError::InvalidDate),
+            (&[0x0A, 0x6C, 0x23, 0x11], RecordError::DateCoding),
+            (&[0x0D, 0x6D, 0xE4, 0, 0, 0, 0], RecordError::DateCoding),
+            (&[0x01, 0x93, 0x15, 0x05], RecordError::Reported { code: 0x15 }),
+            (&[0x7F], RecordError::GlobalReadout),
+            (&[0x0A, 0x5A, 0xE3, 0x11], RecordError::BcdDigit { found: 0xE }),
         ] {
             let bytes = [faulty, &[0x01, 0x13, 0x07]].concat();
             let found = records(&bytes);
@@ -449,7 +511,7 @@ mod tests {
                 &[0x0D, 0x13, 0xFF, 0x01],
                 RecordError::ReservedLength { found: 0xFF },
             ),
-            (&[0x01, 0xFC, 0x74, 0x01, 0x41, 0x01], RecordError::PlainTextPlace),
+            (&[0x01, 0xFC, 0x74, 0x01, 0x02, 0x01], RecordError::PlainTextPlace),
         ] {
             let record = only(bytes);
             assert_eq!((record.value, record.raw), (Err(error), bytes));
@@ -462,16 +524,34 @@ mod tests {
         let bytes = [0x01, 0x7C, 0x03, 0x48, 0x52, 0x25, 0x15, 0x01, 0x13, 0x07];
         let found = records(&bytes);
         assert_eq!(found[0].vib.bytes(), [0x7C, 0x03, 0x48, 0x52, 0x25]);
-        assert_eq!(found[0].value, Ok(Value::Raw(&[0x15])));
+        assert_eq!(text(&found[0]), "21 ");
+        assert_eq!(found[0].vib.plain_text().unwrap().to_string(), "%RH");
         assert_eq!(text(&found[1]), "0.007 m3");
+    }
+
+    #[test]
+    fn plain_text_stands_in_front_of_the_vifes_or_behind_them() {
+        for bytes in [
+            &[
+                0x02, 0xFC, 0x03, 0x48, 0x52, 0x25, 0x74, 0x44, 0x0D, 0x01, 0x13, 0x07,
+            ][..],
+            &[
+                0x02, 0xFC, 0x74, 0x03, 0x48, 0x52, 0x25, 0x44, 0x0D, 0x01, 0x13, 0x07,
+            ],
+        ] {
+            let found = records(bytes);
+            assert_eq!(text(&found[0]), "33.96 ");
+            assert_eq!(found[0].vib.plain_text().unwrap().to_string(), "%RH");
+            assert_eq!(text(&found[1]), "0.007 m3");
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_walked_to_their_end(bytes in proptest::collection::vec(any::<u8>(), 0..253)) {
-            let end = scan(&bytes);
+            let end = scan(&bytes, ByteOrder::LeastFirst);
             let mut walked = 0;
-            for record in Records::new(&bytes) {
+            for record in Records::new(&bytes, ByteOrder::LeastFirst) {
                 prop_assert!(!record.raw.is_empty());
                 walked += record.raw.len();
                 text(&record);

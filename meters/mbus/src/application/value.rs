@@ -1,24 +1,27 @@
 //! Values: the codings of the data field.
 
-use std::fmt;
+use model::Decimal;
 
-use model::{Decimal, Quantity};
-
-use super::bcd::decimal_of_bcd;
-use super::date::{CivilDate, CivilTime};
+use super::bcd::number_of_bcd;
+use super::date::{CivilDate, CivilTime, TimeOfDay};
+use super::fault::RecordError;
 use super::real::decimal_of_real;
-use super::record::{Cursor, RecordError};
-use super::vif::{Measurand, Scale, Vib};
+use super::tables::{Form, Scale};
+use super::text::Text;
+use super::unit::Unit;
+use super::vib::Vib;
 
 /// The value of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'f> {
     /// The record has no data.
     Nothing,
-    /// A number in its normal unit, with the meter's own digits.
+    /// A number with the meter's own digits.
     Number {
-        /// The number and its unit.
-        quantity: Quantity,
+        /// The number, in its normal unit if that is known.
+        value: Decimal,
+        /// The unit; `None` if the VIF leaves it unknown, so that the number is as the meter sent it.
+        unit: Option<Unit>,
         /// The meter sent an IEEE real; the digits are the shortest that read back as it.
         from_real: bool,
     },
@@ -26,30 +29,12 @@ pub enum Value<'f> {
     Date(CivilDate),
     /// A date and the time of day.
     DateTime(CivilTime),
+    /// A time of day.
+    Time(TimeOfDay),
     /// A text.
     Text(Text<'f>),
-    /// What the VIF or the coding leaves without a known meaning, as it was received.
+    /// A container or a binary number of more than 15 bytes, as it was received.
     Raw(&'f [u8]),
-}
-
-/// A text as it stands on the wire: ISO 8859-1, the last character first.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text<'f>(&'f [u8]);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0
-            .iter()
-            .rev()
-            .try_for_each(|byte| formatter.write_char(char::from(*byte)))
-    }
-}
-
-impl fmt::Debug for Text<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Text({self})")
-    }
 }
 
 /// How the data of a record is coded, by the data field of its DIF.
@@ -62,14 +47,30 @@ pub(super) enum Coding {
     Real,
     Bcd,
     Text,
-    /// Variable data of another kind, whose length is known.
-    Variable,
+    /// A BCD number of LVAR that is negative by its length byte.
+    NegativeBcd,
+    /// A binary number of LVAR.
+    Binary,
 }
 
+/// The order of the bytes within a number, and of the letters within a text.
+///
+/// Spec: EN 13757-3:2018, section 5 (CI field: modes 1 and 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// Mode 1, the usual one.
+    LeastFirst,
+    /// Mode 2, of older meters (CI `76` and `77`).
+    MostFirst,
+}
+
+/// The longest number in bytes, so that a decimal can hold it; longer ones are raw.
+const MAX_NUMBER: usize = 15;
+
 impl Coding {
-    /// Returns the coding and the length of the data; variable data has its length in front.
-    pub(super) fn of(data_field: u8, cursor: &mut Cursor<'_>) -> Result<(Self, usize), RecordError> {
-        Ok(match data_field {
+    /// Returns the coding and the length of the data; `None` for variable data and the special DIFs.
+    pub(super) const fn of(data_field: u8) -> Option<(Self, usize)> {
+        Some(match data_field & 0x0F {
             0x0 | 0x8 => (Self::Nothing, 0),
             0x1 => (Self::Integer, 1),
             0x2 => (Self::Integer, 2),
@@ -83,83 +84,161 @@ impl Coding {
             0xB => (Self::Bcd, 3),
             0xC => (Self::Bcd, 4),
             0xE => (Self::Bcd, 6),
-            _ => Self::of_variable(cursor.byte()?)?,
+            _ => return None,
         })
     }
 
+    /// Returns the coding and the length of variable data, by its length byte.
+    ///
     /// Spec: EN 13757-3:2018, section 6 (LVAR).
-    fn of_variable(length: u8) -> Result<(Self, usize), RecordError> {
+    pub(super) fn of_variable(length: u8) -> Result<(Self, usize), RecordError> {
         let above = |least: u8| usize::from(length.saturating_sub(least));
         match length {
             0x00..=0xBF => Ok((Self::Text, length.into())),
-            0xC0..=0xC9 => Ok((Self::Variable, above(0xC0))),
-            0xD0..=0xD9 => Ok((Self::Variable, above(0xD0))),
-            0xE0..=0xEF => Ok((Self::Variable, above(0xE0))),
-            0xF0..=0xF4 => Ok((Self::Variable, above(0xEC).saturating_mul(4))),
-            0xF5 => Ok((Self::Variable, 48)),
-            0xF6 => Ok((Self::Variable, 64)),
+            0xC0..=0xC9 => Ok((Self::Bcd, above(0xC0))),
+            0xD0..=0xD9 => Ok((Self::NegativeBcd, above(0xD0))),
+            0xE0..=0xEF => Ok((Self::Binary, above(0xE0))),
+            0xF0..=0xF4 => Ok((Self::Binary, above(0xEC).saturating_mul(4))),
+            0xF5 => Ok((Self::Binary, 48)),
+            0xF6 => Ok((Self::Binary, 64)),
+            0xF8 => Ok((Self::Real, 4)),
             found => Err(RecordError::ReservedLength { found }),
         }
     }
 }
 
 impl<'f> Value<'f> {
-    pub(super) fn decode(coding: Coding, data: &'f [u8], vib: &Vib<'_>) -> Result<Self, RecordError> {
-        match (coding, vib.measurand()) {
-            (Coding::Nothing, _) => return Ok(Self::Nothing),
-            (Coding::Text, _) => return Ok(Self::Text(Text(data))),
-            (Coding::Integer, Measurand::Date) if data.len() == 2 => {
-                return CivilDate::from_type_g(data).map(Self::Date);
-            }
-            (Coding::Integer, Measurand::DateTime) if data.len() == 4 => {
-                return CivilTime::from_type_f(data).map(Self::DateTime);
-            }
+    pub(super) fn decode(
+        coding: Coding,
+        data: &'f [u8],
+        order: ByteOrder,
+        vib: &Vib<'_>,
+    ) -> Result<Self, RecordError> {
+        match vib.reported_error() {
+            0 => {}
+            code => return Err(RecordError::Reported { code }),
+        }
+        match coding {
+            Coding::Nothing => return Ok(Self::Nothing),
+            Coding::Text => return Ok(Self::Text(Text::new(data, order == ByteOrder::LeastFirst))),
+            _ if data.len() > MAX_NUMBER => return Ok(Self::Raw(data)),
             _ => {}
         }
-        let Some(scale) = vib.scale() else {
-            return Ok(Self::Raw(data));
+        let mut turned = [0; MAX_NUMBER];
+        let bytes = match order {
+            ByteOrder::LeastFirst => data,
+            ByteOrder::MostFirst => {
+                for (place, byte) in turned.iter_mut().zip(data.iter().rev()) {
+                    *place = *byte;
+                }
+                turned.get(..data.len()).unwrap_or(&[])
+            }
         };
-        let digits = match coding {
-            Coding::Integer => Decimal::whole(integer(data, scale.unsigned)?),
-            Coding::Real => decimal_of_real(data.try_into().map_or(f32::NAN, f32::from_le_bytes))?,
-            Coding::Bcd => decimal_of_bcd(data)?,
-            Coding::Nothing | Coding::Text | Coding::Variable => return Ok(Self::Raw(data)),
+        match vib.form() {
+            Form::Date => Self::date(coding, bytes),
+            Form::Plain if coding == Coding::Binary => Ok(Self::Raw(data)),
+            Form::Plain => {
+                let value = number(coding, bytes, Sign::Plain)?;
+                Ok(Self::Number {
+                    value,
+                    unit: None,
+                    from_real: coding == Coding::Real,
+                })
+            }
+            Form::Scaled(scale) => Self::scaled(coding, bytes, scale, vib.offset()),
+        }
+    }
+
+    fn scaled(coding: Coding, bytes: &[u8], scale: Scale, offset: Option<i8>) -> Result<Self, RecordError> {
+        let sign = if scale.unsigned {
+            Sign::Unsigned
+        } else {
+            Sign::Signed
         };
-        let value = scaled(digits, scale).ok_or(RecordError::Range)?;
+        let digits = number(coding, bytes, sign)?;
+        let mantissa = match scale.factor {
+            1 => digits.mantissa(),
+            factor => digits
+                .mantissa()
+                .checked_mul(factor.into())
+                .ok_or(RecordError::Range)?,
+        };
+        let scaler = digits.scaler().saturating_add(scale.power_of_ten);
+        let mut value = Decimal::new(mantissa, scaler).ok_or(RecordError::Range)?;
+        if let Some(power) = offset {
+            value = Decimal::new(1, power)
+                .and_then(|constant| value.checked_add(constant))
+                .ok_or(RecordError::Range)?;
+        }
         Ok(Self::Number {
-            quantity: Quantity {
-                value,
-                unit: scale.unit,
-            },
+            value,
+            unit: Some(scale.unit),
             from_real: coding == Coding::Real,
         })
     }
+
+    /// Reads a date, whose type follows from the length of the data.
+    ///
+    /// Spec: EN 13757-3:2018, table 10 (VIFs `6C`, `6D`) and annex A (types F, G, I, J).
+    fn date(coding: Coding, bytes: &[u8]) -> Result<Self, RecordError> {
+        match (coding, bytes.len()) {
+            (Coding::Integer, 2) => CivilDate::from_type_g(bytes).map(Self::Date),
+            (Coding::Integer, 3) => TimeOfDay::from_type_j(bytes).map(Self::Time),
+            (Coding::Integer, 4) => CivilTime::from_type_f(bytes).map(Self::DateTime),
+            (Coding::Integer, 6) => CivilTime::from_type_i(bytes).map(Self::DateTime),
+            _ => Err(RecordError::DateCoding),
+        }
+    }
 }
 
-fn scaled(digits: Decimal, scale: Scale) -> Option<Decimal> {
-    let mantissa = digits.mantissa().checked_mul(scale.factor)?;
-    Decimal::new(mantissa, digits.scaler())?.scaled_by(scale.power_of_ten)
+/// What the highest bit of an integer means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// Type B: a sign, and the least number stands for a value that is not available.
+    Signed,
+    /// Types C and D: nothing but a further bit.
+    Unsigned,
+    /// A sign; of a number without known meaning nothing is known to be invalid.
+    Plain,
 }
 
-/// Reads an integer of up to 8 bytes, least significant first: type B, or type C if `unsigned`.
-///
-/// The least number of type B stands for a value that is not available.
+fn number(coding: Coding, bytes: &[u8], sign: Sign) -> Result<Decimal, RecordError> {
+    Ok(match coding {
+        Coding::Integer | Coding::Binary => Decimal::whole(integer(bytes, sign)?),
+        Coding::Real => decimal_of_real(bytes.try_into().map_or(f32::NAN, f32::from_le_bytes))?,
+        Coding::Bcd => Decimal::whole(number_of_bcd(bytes.iter().rev())?.into()),
+        Coding::NegativeBcd => {
+            Decimal::whole(i128::from(number_of_bcd(bytes.iter().rev())?).saturating_neg())
+        }
+        Coding::Nothing | Coding::Text => return Err(RecordError::Range),
+    })
+}
+
+/// Reads an integer of up to 15 bytes, least significant first: type B, or type C if unsigned.
 ///
 /// Spec: EN 13757-3:2018, annex A.
-fn integer(data: &[u8], unsigned: bool) -> Result<i128, RecordError> {
-    let magnitude = data
-        .iter()
-        .rev()
-        .fold(0i128, |number, byte| number << 8 | i128::from(*byte));
+fn integer(data: &[u8], sign: Sign) -> Result<i128, RecordError> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(data) {
+        let number = i32::from_le_bytes(bytes);
+        return match sign {
+            Sign::Unsigned => Ok(u32::from_le_bytes(bytes).into()),
+            Sign::Signed if number == i32::MIN => Err(RecordError::NotAvailable),
+            Sign::Signed | Sign::Plain => Ok(number.into()),
+        };
+    }
+    let mut magnitude = 0i128;
+    for byte in data.iter().rev() {
+        magnitude = magnitude << 8 | i128::from(*byte);
+    }
     let bits = u32::try_from(data.len()).unwrap_or(0).saturating_mul(8);
-    let sign = 1i128.checked_shl(bits.saturating_sub(1)).unwrap_or(0);
-    if unsigned || magnitude < sign {
+    let highest = 1i128.checked_shl(bits.saturating_sub(1)).unwrap_or(0);
+    if sign == Sign::Unsigned || magnitude < highest || data.is_empty() {
         return Ok(magnitude);
     }
-    if magnitude == sign {
+    if sign == Sign::Signed && magnitude == highest {
         return Err(RecordError::NotAvailable);
     }
-    Ok(magnitude.saturating_sub(sign).saturating_sub(sign))
+    Ok(magnitude.saturating_sub(highest).saturating_sub(highest))
 }
 
 #[cfg(test)]
@@ -174,19 +253,21 @@ mod tests {
             (&[0x15, 0x31, 0x00], 12_565),
             (&[0xFE, 0xFF, 0xFF], -2),
             (&[0xFF, 0xFF, 0xFF, 0x7F], 2_147_483_647),
+            (&[0x01, 0x00, 0x00, 0x80], -2_147_483_647),
             (&[0x01, 0x00, 0x00, 0x00, 0x00, 0x80], -140_737_488_355_327),
             (&[0xFF; 8], -1),
+            (&[0xFF; 15], -1),
+            (&[], 0),
         ] {
-            assert_eq!(integer(data, false), Ok(number), "{data:02x?}");
+            assert_eq!(integer(data, Sign::Signed), Ok(number), "{data:02x?}");
         }
-        assert_eq!(integer(&[0x00, 0x80], false), Err(RecordError::NotAvailable));
-        assert_eq!(integer(&[0x00, 0x80], true), Ok(0x8000));
-        assert_eq!(integer(&[0xFF; 8], true), Ok(i128::from(u64::MAX)));
-    }
-
-    #[test]
-    fn texts_are_read_from_their_end() {
-        assert_eq!(Text(&[0x33, 0xE4, 0x41]).to_string(), "Aä3");
+        for data in [&[0x00, 0x80][..], &[0x00, 0x00, 0x00, 0x80]] {
+            assert_eq!(integer(data, Sign::Signed), Err(RecordError::NotAvailable));
+            assert!(integer(data, Sign::Plain).unwrap() < 0);
+            assert!(integer(data, Sign::Unsigned).unwrap() > 0);
+        }
+        assert_eq!(integer(&[0xFF; 8], Sign::Unsigned), Ok(i128::from(u64::MAX)));
+        assert_eq!(integer(&[0xFF; 4], Sign::Unsigned), Ok(i128::from(u32::MAX)));
     }
 
     #[test]
@@ -194,17 +275,19 @@ mod tests {
         for (byte, coding, length) in [
             (0x00, Coding::Text, 0),
             (0xBF, Coding::Text, 191),
-            (0xC9, Coding::Variable, 9),
-            (0xD4, Coding::Variable, 4),
-            (0xEF, Coding::Variable, 15),
-            (0xF0, Coding::Variable, 16),
-            (0xF4, Coding::Variable, 32),
-            (0xF5, Coding::Variable, 48),
-            (0xF6, Coding::Variable, 64),
+            (0xC0, Coding::Bcd, 0),
+            (0xC9, Coding::Bcd, 9),
+            (0xD4, Coding::NegativeBcd, 4),
+            (0xEF, Coding::Binary, 15),
+            (0xF0, Coding::Binary, 16),
+            (0xF4, Coding::Binary, 32),
+            (0xF5, Coding::Binary, 48),
+            (0xF6, Coding::Binary, 64),
+            (0xF8, Coding::Real, 4),
         ] {
             assert_eq!(Coding::of_variable(byte), Ok((coding, length)), "{byte:#04x}");
         }
-        for found in [0xCA, 0xDF, 0xF7, 0xFF] {
+        for found in [0xCA, 0xDF, 0xF7, 0xF9, 0xFF] {
             assert_eq!(
                 Coding::of_variable(found),
                 Err(RecordError::ReservedLength { found })

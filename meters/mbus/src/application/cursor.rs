@@ -1,0 +1,135 @@
+//! The bytes of a record, taken off one block after the other.
+
+use super::fault::RecordError;
+use super::text::Text;
+use super::value::{ByteOrder, Coding};
+use super::vib::VibBlocks;
+
+/// Set in each byte of a block that another byte of it follows.
+pub(super) const EXTENSION: u8 = 0x80;
+/// The greatest number of DIFEs behind a DIF, and of VIFEs behind a VIF.
+///
+/// Spec: EN 13757-3:2018, section 6.
+pub(super) const MAX_EXTENSIONS: u32 = 10;
+/// VIF of a plain text unit, whose length and letters follow.
+const PLAIN_TEXT: u8 = 0x7C;
+/// The longest unit that is believed to be one; `%RH` and the like are far shorter.
+const MAX_PLAIN_TEXT: usize = 32;
+
+/// Returns the coding and the length of the data; variable data has its length in front.
+pub(super) fn coding_of(dif: u8, cursor: &mut Cursor<'_>) -> Result<(Coding, usize), RecordError> {
+    match Coding::of(dif) {
+        Some(fixed) => Ok(fixed),
+        None => Coding::of_variable(cursor.byte()?),
+    }
+}
+
+/// Splits off the VIF, its VIFEs and the plain text of the unit, if it is one.
+pub(super) fn split_vib<'f>(
+    cursor: &mut Cursor<'f>,
+    dif: u8,
+    order: ByteOrder,
+) -> Result<VibBlocks<'f>, RecordError> {
+    let start = cursor.rest;
+    let vif = cursor.byte()?;
+    let (vifes, text) = if vif & !EXTENSION == PLAIN_TEXT {
+        plain_text(vif, cursor, dif, order)?
+    } else if vif & EXTENSION != 0 {
+        (cursor.vifes()?, None)
+    } else {
+        (&[][..], None)
+    };
+    let length = start.len().saturating_sub(cursor.rest.len());
+    Ok(VibBlocks {
+        bytes: start.get(..length).unwrap_or(start),
+        vif,
+        vifes,
+        text,
+    })
+}
+
+/// What stands behind the VIF of a plain text unit: VIFEs and the text.
+type PlainText<'f> = (&'f [u8], Option<Text<'f>>);
+
+/// Reads a plain text unit, whose VIFEs stand behind the text or in front of it.
+///
+/// Meters disagree on the place. The text comes first unless only the other order gives letters
+/// and leaves room for the data.
+fn plain_text<'f>(
+    vif: u8,
+    cursor: &mut Cursor<'f>,
+    dif: u8,
+    order: ByteOrder,
+) -> Result<PlainText<'f>, RecordError> {
+    let text = |cursor: &mut Cursor<'f>| {
+        let length = cursor.byte()?;
+        let letters = cursor.take(length.into())?;
+        Ok::<_, RecordError>(Text::new(letters, order == ByteOrder::LeastFirst))
+    };
+    let fits = |text: &Text<'_>, behind: &Cursor<'_>| {
+        let mut behind = Cursor { rest: behind.rest };
+        let room = coding_of(dif, &mut behind).and_then(|(_, length)| behind.take(length));
+        text.is_printable() && text.wire().len() <= MAX_PLAIN_TEXT && room.is_ok()
+    };
+    if vif & EXTENSION == 0 {
+        return text(cursor).map(|text| (&[][..], Some(text)));
+    }
+    let mut text_first = Cursor { rest: cursor.rest };
+    let first = text(&mut text_first).and_then(|text| Ok((text_first.vifes()?, text)));
+    if let Ok((vifes, text)) = first
+        && fits(&text, &text_first)
+    {
+        cursor.rest = text_first.rest;
+        return Ok((vifes, Some(text)));
+    }
+    let mut vifes_first = Cursor { rest: cursor.rest };
+    let second = vifes_first
+        .vifes()
+        .and_then(|vifes| Ok((vifes, text(&mut vifes_first)?)));
+    if let Ok((vifes, text)) = second
+        && fits(&text, &vifes_first)
+    {
+        cursor.rest = vifes_first.rest;
+        return Ok((vifes, Some(text)));
+    }
+    Err(RecordError::PlainTextPlace)
+}
+
+/// Takes bytes off the front of a record.
+pub(super) struct Cursor<'f> {
+    pub(super) rest: &'f [u8],
+}
+
+impl<'f> Cursor<'f> {
+    pub(super) fn byte(&mut self) -> Result<u8, RecordError> {
+        let (first, rest) = self
+            .rest
+            .split_first()
+            .ok_or(RecordError::Truncated { missing: 1 })?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'f [u8], RecordError> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or_else(|| RecordError::Truncated {
+                missing: length.saturating_sub(self.rest.len()),
+            })?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Takes the VIFEs, at most ten.
+    fn vifes(&mut self) -> Result<&'f [u8], RecordError> {
+        let start = self.rest;
+        for _ in 0..MAX_EXTENSIONS {
+            if self.byte()? & EXTENSION == 0 {
+                let length = start.len().saturating_sub(self.rest.len());
+                return Ok(start.get(..length).unwrap_or(start));
+            }
+        }
+        Err(RecordError::VifeChain)
+    }
+}
