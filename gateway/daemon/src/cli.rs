@@ -14,6 +14,7 @@ use crate::binding::BindingView;
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
+use crate::mbus;
 use crate::modbus;
 use crate::report::Chain;
 use log::LogCommand;
@@ -22,7 +23,7 @@ use log::LogCommand;
 const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
 
 /// The exit codes, after sysexits.h where that has one.
-const FAILURE: u8 = 1;
+pub(crate) const FAILURE: u8 = 1;
 const UNAVAILABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
 
@@ -31,7 +32,7 @@ const CONFIGURATION: u8 = 78;
 #[command(
     name = "smgw",
     version,
-    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 a log is damaged, 69 no daemon answers, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 78 wrong configuration."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -59,6 +60,11 @@ enum Command {
     Log {
         #[command(subcommand)]
         command: LogCommand,
+    },
+    /// Speaks to M-Bus meters, and reads what they have said.
+    Mbus {
+        #[command(subcommand)]
+        command: mbus::MbusCommand,
     },
     /// Looks after the configuration.
     Config {
@@ -119,6 +125,7 @@ impl Cli {
                 answer(view, json)
             }),
             Command::Log { command } => command.run(),
+            Command::Mbus { command } => command.run(),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
@@ -158,7 +165,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// Says on standard error what failed. If even that fails, the exit code still tells.
-fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+pub(crate) fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     drop(writeln!(io::stderr(), "smgw: {}", Chain(error)));
     ExitCode::from(code)
 }

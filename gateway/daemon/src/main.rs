@@ -9,6 +9,7 @@ mod journal;
 mod life;
 mod local;
 mod losses;
+mod mbus;
 mod metering;
 mod modbus;
 mod mounts;
