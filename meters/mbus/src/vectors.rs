@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::application::{Record, Telegram, Value};
-use crate::link::{Frame, LongFrame};
+use crate::link::{Control, Frame, LongFrame};
 use crate::obis;
 use crate::readout::{Readout, meter_id};
 
@@ -95,4 +95,29 @@ fn golden_telegrams_say_what_their_files_say() {
         let readout = Readout::from_frames(&frames).unwrap();
         assert!(!readout.samples.is_empty(), "{}", path.display());
     }
+}
+
+/// What pyMeterBus makes of one record of each VIF and coding; `make_foreign.py` says what is left out, and why.
+#[test]
+fn foreign_decoder_agrees_on_each_vif_and_coding() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/mbus/foreign.lines");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut compared = 0;
+    for line in text.lines() {
+        let (record, expected) = line.split_once(' ').unwrap();
+        let bytes = hex::decode(record).unwrap();
+        let frame = LongFrame::new(Control::RSP_UD, 1, 0x78, bytes).unwrap();
+        let telegram = Telegram::parse(&frame).unwrap();
+        let records: Vec<_> = telegram.records().collect();
+        assert_eq!(records.len(), 1, "{line}");
+        match records[0].value {
+            Ok(Value::Number { value, .. }) => {
+                let expected: model::Decimal = expected.parse().unwrap();
+                assert!(value.same_value(expected), "{line}: {value}");
+            }
+            _ => assert_eq!(describe_value(&records[0]), expected, "{line}"),
+        }
+        compared += 1;
+    }
+    assert!(compared > 180, "{compared}");
 }
