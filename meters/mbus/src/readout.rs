@@ -89,7 +89,7 @@ struct Gathering {
 
 impl Gathering {
     fn add(&mut self, telegram: &Telegram<'_>) {
-        let status = telegram.header().status.of_values();
+        let status = telegram.header().status_of_values();
         for record in telegram.records() {
             let Some(unit) = record.vib.unit().and_then(Unit::of_model) else {
                 continue;

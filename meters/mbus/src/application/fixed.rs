@@ -57,8 +57,7 @@ impl<'f> FixedData<'f> {
             version: 0,
             device_type: device_type(first >> 6 | second >> 6 << 2),
             access_number,
-            // Bits 0 and 1 describe the counters; the others are those of the variable structure.
-            status: MeterStatus::from_bits(status & !(BINARY | STORED)),
+            status: MeterStatus::from_bits(status),
             configuration: 0,
         };
         let (one, two) = counters.split_at_checked(4)?;
@@ -205,7 +204,8 @@ mod tests {
         data[8..12].copy_from_slice(&[0x00, 0x01, 0x00, 0x00]);
         let (header, _) = FixedData::parse(&data, ByteOrder::MostFirst).unwrap();
         assert_eq!(header.identification.to_string(), "12345678");
-        assert_eq!(header.status.bits(), 0x04);
+        assert_eq!(header.status.bits(), 0x07);
+        assert_eq!(header.status_of_values(), model::Status::LOW_POWER);
         assert_eq!(
             texts(&data, ByteOrder::MostFirst),
             ["energy 1 655360000 Wh", "energy 1 8892579840000 Wh"]

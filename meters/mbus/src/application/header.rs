@@ -144,6 +144,18 @@ impl Header {
         }
     }
 
+    /// Returns what the values of the telegram are marked with.
+    ///
+    /// Bits 0 and 1 of the fixed data structure describe its counters, and not the meter's state.
+    #[must_use]
+    pub const fn status_of_values(&self) -> model::Status {
+        const COUNTERS: u8 = 0x03;
+        match self.kind {
+            HeaderKind::Fixed => MeterStatus(self.status.0 & !COUNTERS).of_values(),
+            HeaderKind::Long | HeaderKind::Short | HeaderKind::None => self.status.of_values(),
+        }
+    }
+
     /// Returns whether both headers come from the same meter.
     #[must_use]
     pub fn same_meter(&self, other: &Self) -> bool {

@@ -1,6 +1,8 @@
 //! A table for people.
 
-use super::words::{Known, fault, function, push_obis, push_quantity, push_unit, push_value, with_codes};
+use super::words::{
+    Known, fault, function, push_hex, push_obis, push_quantity, push_unit, push_value, with_codes,
+};
 use crate::application::Telegram;
 
 /// The columns; the last one is not filled up.
@@ -49,6 +51,11 @@ pub fn table(address: Option<u8>, telegram: &Telegram<'_>) -> String {
             line.push_str(&format!(" {cell:<width$} "));
         }
         out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    if let Some(data) = telegram.manufacturer_data().filter(|data| !data.is_empty()) {
+        out.push_str("  the maker's own data: ");
+        push_hex(&mut out, data);
         out.push('\n');
     }
     out
@@ -101,7 +108,7 @@ mod tests {
     fn table_has_a_line_for_the_meter_and_one_for_each_record() {
         let data = [
             0x78, 0x03, 0x49, 0x11, 0x77, 0x04, 0x0E, 0x16, 0x0A, 0x00, 0x00, 0x00, 0x0C, 0x13, 0x21, 0x43,
-            0x05, 0x00, 0x0A, 0x3B, 0xBB, 0x00, 0x1F,
+            0x05, 0x00, 0x0A, 0x3B, 0xBB, 0x00, 0x1F, 0xAB,
         ];
         let frame = LongFrame::new(Control::RSP_UD, 1, 0x72, data.to_vec()).unwrap();
         let text = table(Some(1), &Telegram::parse(&frame).unwrap());
@@ -113,7 +120,8 @@ mod tests {
         assert!(lines[1].starts_with("  function       storage"), "{text}");
         assert!(lines[2].contains("54.321 m3"), "{text}");
         assert!(lines[3].contains("faulty with the digit B"), "{text}");
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[4], "  the maker's own data: ab");
+        assert_eq!(lines.len(), 5);
     }
 
     #[test]
