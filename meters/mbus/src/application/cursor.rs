@@ -12,11 +12,12 @@ pub(super) const EXTENSION: u8 = 0x80;
 /// Spec: EN 13757-3:2018, section 6.
 pub(super) const MAX_EXTENSIONS: u32 = 10;
 /// VIF of a plain text unit, whose length and letters follow.
-const PLAIN_TEXT: u8 = 0x7C;
+pub(super) const PLAIN_TEXT: u8 = 0x7C;
 /// The longest unit that is believed to be one; `%RH` and the like are far shorter.
 const MAX_PLAIN_TEXT: usize = 32;
 
 /// Returns the coding and the length of the data; variable data has its length in front.
+#[inline(always)]
 pub(super) fn coding_of(dif: u8, cursor: &mut Cursor<'_>) -> Result<(Coding, usize), RecordError> {
     match Coding::of(dif) {
         Some(fixed) => Ok(fixed),
@@ -25,6 +26,7 @@ pub(super) fn coding_of(dif: u8, cursor: &mut Cursor<'_>) -> Result<(Coding, usi
 }
 
 /// Splits off the VIF, its VIFEs and the plain text of the unit, if it is one.
+#[inline(always)]
 pub(super) fn split_vib<'f>(
     cursor: &mut Cursor<'f>,
     dif: u8,
@@ -33,7 +35,9 @@ pub(super) fn split_vib<'f>(
     let start = cursor.rest;
     let vif = cursor.byte()?;
     let (vifes, text) = if vif & !EXTENSION == PLAIN_TEXT {
-        plain_text(vif, cursor, dif, order)?
+        let (found, rest) = plain_text(vif, Cursor { rest: cursor.rest }, dif, order)?;
+        cursor.rest = rest;
+        found
     } else if vif & EXTENSION != 0 {
         (cursor.vifes()?, None)
     } else {
@@ -51,16 +55,16 @@ pub(super) fn split_vib<'f>(
 /// What stands behind the VIF of a plain text unit: VIFEs and the text.
 type PlainText<'f> = (&'f [u8], Option<Text<'f>>);
 
-/// Reads a plain text unit, whose VIFEs stand behind the text or in front of it.
+/// Reads a plain text unit and returns what stands behind it; its VIFEs stand behind the text or in front of it.
 ///
 /// Meters disagree on the place. The text comes first unless only the other order gives letters
 /// and leaves room for the data.
 fn plain_text<'f>(
     vif: u8,
-    cursor: &mut Cursor<'f>,
+    mut cursor: Cursor<'f>,
     dif: u8,
     order: ByteOrder,
-) -> Result<PlainText<'f>, RecordError> {
+) -> Result<(PlainText<'f>, &'f [u8]), RecordError> {
     let text = |cursor: &mut Cursor<'f>| {
         let length = cursor.byte()?;
         let letters = cursor.take(length.into())?;
@@ -72,15 +76,15 @@ fn plain_text<'f>(
         text.is_printable() && text.wire().len() <= MAX_PLAIN_TEXT && room.is_ok()
     };
     if vif & EXTENSION == 0 {
-        return text(cursor).map(|text| (&[][..], Some(text)));
+        let text = text(&mut cursor)?;
+        return Ok(((&[], Some(text)), cursor.rest));
     }
     let mut text_first = Cursor { rest: cursor.rest };
     let first = text(&mut text_first).and_then(|text| Ok((text_first.vifes()?, text)));
     if let Ok((vifes, text)) = first
         && fits(&text, &text_first)
     {
-        cursor.rest = text_first.rest;
-        return Ok((vifes, Some(text)));
+        return Ok(((vifes, Some(text)), text_first.rest));
     }
     let mut vifes_first = Cursor { rest: cursor.rest };
     let second = vifes_first
@@ -89,8 +93,7 @@ fn plain_text<'f>(
     if let Ok((vifes, text)) = second
         && fits(&text, &vifes_first)
     {
-        cursor.rest = vifes_first.rest;
-        return Ok((vifes, Some(text)));
+        return Ok(((vifes, Some(text)), vifes_first.rest));
     }
     Err(RecordError::PlainTextPlace)
 }
@@ -101,6 +104,7 @@ pub(super) struct Cursor<'f> {
 }
 
 impl<'f> Cursor<'f> {
+    #[inline(always)]
     pub(super) fn byte(&mut self) -> Result<u8, RecordError> {
         let (first, rest) = self
             .rest
@@ -110,6 +114,7 @@ impl<'f> Cursor<'f> {
         Ok(*first)
     }
 
+    #[inline(always)]
     pub(super) fn take(&mut self, length: usize) -> Result<&'f [u8], RecordError> {
         let (taken, rest) = self
             .rest
@@ -122,6 +127,7 @@ impl<'f> Cursor<'f> {
     }
 
     /// Takes the VIFEs, at most ten.
+    #[inline(always)]
     fn vifes(&mut self) -> Result<&'f [u8], RecordError> {
         let start = self.rest;
         for _ in 0..MAX_EXTENSIONS {

@@ -1,6 +1,6 @@
 //! Records: the data and value information blocks, and the walk over them.
 
-use super::cursor::{Cursor, EXTENSION, MAX_EXTENSIONS, coding_of, split_vib};
+use super::cursor::{Cursor, EXTENSION, MAX_EXTENSIONS, PLAIN_TEXT, coding_of, split_vib};
 use super::fault::RecordError;
 use super::fixed::FixedData;
 use super::value::{ByteOrder, Coding, Value};
@@ -164,7 +164,7 @@ pub(super) fn scan(bytes: &[u8], order: ByteOrder) -> End<'_> {
                 };
             }
             // Each pass takes at least the DIF, so that the loop is bounded by the bytes.
-            [_, ..] => match Blocks::new().read(rest, order) {
+            [_, ..] => match skim(rest).map_or_else(|| Blocks::new().read(rest, order), Ok) {
                 Ok(behind) => rest = behind,
                 Err(_) => {
                     sound = false;
@@ -180,6 +180,30 @@ pub(super) fn scan(bytes: &[u8], order: ByteOrder) -> End<'_> {
         more_follows: false,
         sound,
     }
+}
+
+/// Returns what stands behind the first record, if its end is found at a glance.
+///
+/// It is a short cut: of a record with a text, or without end, it says nothing.
+fn skim(bytes: &[u8]) -> Option<&[u8]> {
+    let behind_chain = |bytes: &'_ [u8]| {
+        let most = usize::try_from(MAX_EXTENSIONS).ok()?;
+        let last = bytes.iter().take(most).position(|byte| byte & EXTENSION == 0)?;
+        last.checked_add(1)
+    };
+    let (dif, mut rest) = bytes.split_first()?;
+    let (_, length) = Coding::of(*dif)?;
+    if dif & EXTENSION != 0 {
+        rest = rest.get(behind_chain(rest)?..)?;
+    }
+    let (vif, mut rest) = rest.split_first()?;
+    if vif & !EXTENSION == PLAIN_TEXT {
+        return None;
+    }
+    if vif & EXTENSION != 0 {
+        rest = rest.get(behind_chain(rest)?..)?;
+    }
+    rest.get(length..)
 }
 
 /// Splits the first record into its format (DIF to the last VIFE) and its data (with its length
@@ -239,6 +263,7 @@ pub(super) fn formats(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+#[inline(always)]
 fn skip_fillers(mut bytes: &[u8]) -> &[u8] {
     while let [IDLE_FILLER, rest @ ..] = bytes {
         bytes = rest;
@@ -277,6 +302,7 @@ impl<'f> Blocks<'f> {
     }
 
     /// Reads the first record; returns what stands behind it.
+    #[inline(always)]
     fn read(&mut self, bytes: &'f [u8], order: ByteOrder) -> Result<&'f [u8], RecordError> {
         let mut cursor = Cursor { rest: bytes };
         let dif = cursor.byte()?;
@@ -291,6 +317,7 @@ impl<'f> Blocks<'f> {
     }
 
     /// Reads what stands between the DIF and the data.
+    #[inline(always)]
     fn read_information(
         &mut self,
         dif: u8,
@@ -308,32 +335,19 @@ impl<'f> Blocks<'f> {
         };
         self.storage = u64::from(dif >> 6 & 1);
         if dif & EXTENSION != 0 {
-            self.read_difes(cursor)?;
+            let (difes, rest) = Difes::read(cursor.rest)?;
+            cursor.rest = rest;
+            self.storage |= difes.storage;
+            self.tariff = difes.tariff;
+            self.subunit = difes.subunit;
         }
         self.vib = split_vib(cursor, dif, order)?;
         Ok(())
     }
 
-    fn read_difes(&mut self, cursor: &mut Cursor<'f>) -> Result<(), RecordError> {
-        for place in 0..MAX_EXTENSIONS {
-            let dife = cursor.byte()?;
-            let shifted = |bits: u8, width: u32, before: u32| {
-                let shift = width.saturating_mul(place).saturating_add(before);
-                u64::from(bits).checked_shl(shift).unwrap_or(0)
-            };
-            self.storage |= shifted(dife & 0x0F, 4, 1);
-            // Ten fields of two bits and of one bit fit their types.
-            self.tariff |= u32::try_from(shifted(dife >> 4 & 0x03, 2, 0)).unwrap_or(0);
-            self.subunit |= u16::try_from(shifted(dife >> 6 & 0x01, 1, 0)).unwrap_or(0);
-            if dife & EXTENSION == 0 {
-                return Ok(());
-            }
-        }
-        Err(RecordError::DifeChain)
-    }
-
+    #[inline(always)]
     fn record(&self, raw: &'f [u8], order: ByteOrder) -> Record<'f> {
-        if raw == [GLOBAL_READOUT] {
+        if matches!(raw, [GLOBAL_READOUT]) {
             return Record {
                 value: Err(RecordError::GlobalReadout),
                 raw,
@@ -350,6 +364,40 @@ impl<'f> Blocks<'f> {
             vib,
             raw,
         }
+    }
+}
+
+/// What the DIFEs of a record say.
+struct Difes {
+    storage: u64,
+    tariff: u32,
+    subunit: u16,
+}
+
+impl Difes {
+    /// Reads at most ten DIFEs; returns what stands behind them too.
+    fn read(bytes: &[u8]) -> Result<(Self, &[u8]), RecordError> {
+        let mut cursor = Cursor { rest: bytes };
+        let mut difes = Self {
+            storage: 0,
+            tariff: 0,
+            subunit: 0,
+        };
+        for place in 0..MAX_EXTENSIONS {
+            let dife = cursor.byte()?;
+            let shifted = |bits: u8, width: u32, before: u32| {
+                let shift = width.saturating_mul(place).saturating_add(before);
+                u64::from(bits).checked_shl(shift).unwrap_or(0)
+            };
+            difes.storage |= shifted(dife & 0x0F, 4, 1);
+            // Ten fields of two bits and of one bit fit their types.
+            difes.tariff |= u32::try_from(shifted(dife >> 4 & 0x03, 2, 0)).unwrap_or(0);
+            difes.subunit |= u16::try_from(shifted(dife >> 6 & 0x01, 1, 0)).unwrap_or(0);
+            if dife & EXTENSION == 0 {
+                return Ok((difes, cursor.rest));
+            }
+        }
+        Err(RecordError::DifeChain)
     }
 }
 

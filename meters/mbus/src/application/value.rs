@@ -108,6 +108,7 @@ impl Coding {
 }
 
 impl<'f> Value<'f> {
+    #[inline(always)]
     pub(super) fn decode(
         coding: Coding,
         data: &'f [u8],
@@ -124,10 +125,11 @@ impl<'f> Value<'f> {
             _ if data.len() > MAX_NUMBER => return Ok(Self::Raw(data)),
             _ => {}
         }
-        let mut turned = [0; MAX_NUMBER];
+        let mut turned;
         let bytes = match order {
             ByteOrder::LeastFirst => data,
             ByteOrder::MostFirst => {
+                turned = [0; MAX_NUMBER];
                 for (place, byte) in turned.iter_mut().zip(data.iter().rev()) {
                     *place = *byte;
                 }
@@ -155,6 +157,14 @@ impl<'f> Value<'f> {
         } else {
             Sign::Signed
         };
+        if let (Coding::Integer, 1, None) = (coding, scale.factor, offset) {
+            let mantissa = integer(bytes, sign)?;
+            return Ok(Self::Number {
+                value: Decimal::new(mantissa, scale.power_of_ten).ok_or(RecordError::Range)?,
+                unit: Some(scale.unit),
+                from_real: false,
+            });
+        }
         let digits = number(coding, bytes, sign)?;
         let mantissa = match scale.factor {
             1 => digits.mantissa(),
@@ -202,6 +212,7 @@ enum Sign {
     Plain,
 }
 
+#[inline(always)]
 fn number(coding: Coding, bytes: &[u8], sign: Sign) -> Result<Decimal, RecordError> {
     Ok(match coding {
         Coding::Integer | Coding::Binary => Decimal::whole(integer(bytes, sign)?),
@@ -217,14 +228,22 @@ fn number(coding: Coding, bytes: &[u8], sign: Sign) -> Result<Decimal, RecordErr
 /// Reads an integer of up to 15 bytes, least significant first: type B, or type C if unsigned.
 ///
 /// Spec: EN 13757-3:2018, annex A.
+#[inline(always)]
 fn integer(data: &[u8], sign: Sign) -> Result<i128, RecordError> {
-    if let Ok(bytes) = <[u8; 4]>::try_from(data) {
-        let number = i32::from_le_bytes(bytes);
-        return match sign {
-            Sign::Unsigned => Ok(u32::from_le_bytes(bytes).into()),
-            Sign::Signed if number == i32::MIN => Err(RecordError::NotAvailable),
-            Sign::Signed | Sign::Plain => Ok(number.into()),
-        };
+    // The usual lengths first, in the arithmetic of the machine.
+    match *data {
+        [a] => return small(a.cast_signed().into(), i8::MIN.into(), a.into(), sign),
+        [a, b] => {
+            let bytes = [a, b];
+            let number = i16::from_le_bytes(bytes).into();
+            return small(number, i16::MIN.into(), u16::from_le_bytes(bytes).into(), sign);
+        }
+        [a, b, c, d] => {
+            let bytes = [a, b, c, d];
+            let number = i32::from_le_bytes(bytes);
+            return small(number, i32::MIN, u32::from_le_bytes(bytes), sign);
+        }
+        _ => {}
     }
     let mut magnitude = 0i128;
     for byte in data.iter().rev() {
@@ -239,6 +258,15 @@ fn integer(data: &[u8], sign: Sign) -> Result<i128, RecordError> {
         return Err(RecordError::NotAvailable);
     }
     Ok(magnitude.saturating_sub(highest).saturating_sub(highest))
+}
+
+#[inline(always)]
+fn small(number: i32, least: i32, unsigned: u32, sign: Sign) -> Result<i128, RecordError> {
+    match sign {
+        Sign::Unsigned => Ok(unsigned.into()),
+        Sign::Signed if number == least => Err(RecordError::NotAvailable),
+        Sign::Signed | Sign::Plain => Ok(number.into()),
+    }
 }
 
 #[cfg(test)]

@@ -97,6 +97,7 @@ impl<'f> Vib<'f> {
     }
 
     /// Gives the blocks their meaning; what is not in the tables is [`Measurand::Unknown`].
+    #[inline(always)]
     pub(super) fn of(blocks: &VibBlocks<'f>) -> Self {
         if let (vif, []) = (blocks.vif, blocks.vifes) {
             let (measurand, form) = match vif {
@@ -108,6 +109,11 @@ impl<'f> Vib<'f> {
                 ..Self::known(blocks.bytes, measurand, form)
             };
         }
+        Self::of_chain(blocks)
+    }
+
+    /// Gives blocks with VIFEs their meaning.
+    fn of_chain(blocks: &VibBlocks<'f>) -> Self {
         let ((measurand, form), chain) = meaning(blocks);
         let mut vib = Self {
             text: blocks.text,

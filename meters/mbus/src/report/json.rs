@@ -6,8 +6,8 @@ use super::words::{
 };
 use crate::application::{Record, Telegram};
 
-/// What a record takes in the line, as a rule.
-const TYPICAL_RECORD: usize = 220;
+/// What a telegram of 20 records takes, so that the line seldom moves while it grows.
+const TYPICAL_LINE: usize = 6 * 1024;
 
 /// Writes the telegram as one JSON object, without the end of the line.
 ///
@@ -15,7 +15,7 @@ const TYPICAL_RECORD: usize = 220;
 /// order are part of the format `smgw mbus decode --json`.
 #[must_use]
 pub fn json_line(address: Option<u8>, telegram: &Telegram<'_>) -> String {
-    let mut out = String::with_capacity(TYPICAL_RECORD.saturating_mul(16));
+    let mut out = String::with_capacity(TYPICAL_LINE);
     let header = telegram.header();
     let known = Known::of(header);
     out.push_str("{\"ok\":true,\"address\":");

@@ -126,6 +126,11 @@ pub(super) fn fault(record: &Record<'_>) -> Option<(&'static str, String)> {
 
 /// Writes a number in plain digits.
 pub(super) fn push_number(out: &mut String, number: u64) {
+    if number < 10 {
+        let digit = u8::try_from(number).unwrap_or(0);
+        out.push(char::from(b'0'.saturating_add(digit)));
+        return;
+    }
     let mut digits = [0u8; 20];
     let mut start = digits.len();
     let mut rest = number;
@@ -139,8 +144,12 @@ pub(super) fn push_number(out: &mut String, number: u64) {
             break;
         }
     }
-    let written = digits.get(start..).unwrap_or(&[]);
-    out.extend(written.iter().map(|digit| char::from(*digit)));
+    push_ascii(out, digits.get(start..).unwrap_or(&[]));
+}
+
+/// Writes characters that are known to be of ASCII.
+fn push_ascii(out: &mut String, characters: &[u8]) {
+    out.push_str(std::str::from_utf8(characters).unwrap_or_default());
 }
 
 /// Writes a decimal as its text form is, without an exponent.
@@ -169,18 +178,43 @@ pub(super) fn push_decimal(out: &mut String, value: Decimal) {
 }
 
 pub(super) fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0x0F] {
-            out.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    const BYTES_AT_ONCE: usize = 32;
+    let mut characters = [0; 2 * BYTES_AT_ONCE];
+    for part in bytes.chunks(BYTES_AT_ONCE) {
+        for (place, byte) in characters.as_chunks_mut::<2>().0.iter_mut().zip(part) {
+            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            *place = [digit(byte >> 4), digit(byte & 0x0F)];
         }
+        push_ascii(out, characters.get(..part.len().saturating_mul(2)).unwrap_or(&[]));
     }
 }
 
 pub(super) fn push_obis(out: &mut String, code: Obis) {
-    for (group, behind) in code.groups().into_iter().zip(["-", ":", ".", ".", "*", ""]) {
-        push_number(out, group.into());
-        out.push_str(behind);
+    /// Six groups of three digits, and the five signs between them.
+    const LONGEST: usize = 23;
+    let mut characters = [0u8; LONGEST];
+    let mut length = 0usize;
+    let mut put = |character: u8| {
+        if let Some(place) = characters.get_mut(length) {
+            *place = character;
+            length = length.saturating_add(1);
+        }
+    };
+    for (group, behind) in code.groups().into_iter().zip(*b"-:..*\0") {
+        let digit = |number: u8| b'0'.saturating_add(number % 10);
+        if group >= 100 {
+            put(digit(group / 100));
+        }
+        if group >= 10 {
+            put(digit(group / 10));
+        }
+        put(digit(group));
+        if behind != 0 {
+            put(behind);
+        }
     }
+    push_ascii(out, characters.get(..length).unwrap_or(&[]));
 }
 
 /// Writes two digits, as in dates.
