@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use mbus::link::{LongFrame, PrimaryAddress};
-use mbus::master::{Output, Read, Station, Timing};
+use mbus::master::{Line as Wire, Machine, Output, Read, Station, Timing};
 use mbus::readout::Readout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +26,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct MbusLine {
     connector: Connector,
-    timing: Timing,
+    wire: Wire,
     /// The start of the time that the machines count.
     start: Instant,
     port: Option<TcpStream>,
@@ -36,7 +36,7 @@ impl MbusLine {
     pub(crate) fn new(endpoint: String, timing: Timing) -> Self {
         Self {
             connector: Connector::new(endpoint),
-            timing,
+            wire: Wire::new(timing),
             start: Instant::now(),
             port: None,
         }
@@ -64,7 +64,7 @@ impl MbusLine {
                 port
             }
         };
-        let read = Read::new(station, self.timing, self.start.elapsed());
+        let read = Read::new(&mut self.wire, station);
         let frames = drive(&mut port, read, self.start, statistics).await;
         if frames != Err(PollError::ConnectionLost) {
             self.port = Some(port);
@@ -130,6 +130,8 @@ async fn drive(
                     }
                 }
             }
+            // No meter is configured with a speed of its own.
+            Output::Rate(_) => return Err(PollError::ConnectionLost),
             Output::Done(result) => return result.map_err(PollError::from),
         }
     }

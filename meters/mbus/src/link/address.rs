@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+/// The A field that addresses the meters which a selection has matched.
+pub const SELECTED: u8 = 253;
+/// The A field that every meter takes for its own and answers: for a single meter on the line.
+pub const TEST: u8 = 254;
+/// The A field that every meter takes for its own and none answers.
+pub const BROADCAST: u8 = 255;
+
 /// The primary address of a meter, 0 to 250; 0 is that of a meter which was given none yet.
 ///
 /// The addresses above are no meter's own: 253 selects by secondary address, 254 and 255 are

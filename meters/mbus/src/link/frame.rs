@@ -57,9 +57,15 @@ impl Frame {
         match bytes {
             [SHORT_START, control, address, checksum, stop] => {
                 check_end([control, address], *checksum, *stop)?;
+                let control = Control::from_byte(*control);
+                if !control.fits_short() {
+                    return Err(FrameError::Control {
+                        found: control.byte(),
+                    });
+                }
                 Ok(Self::Short {
-                    control: Control::from_byte(*control),
-                    address: *address,
+                    control,
+                    address: check_address(*address)?,
                 })
             }
             [
@@ -75,9 +81,15 @@ impl Frame {
                 stop,
             ] => {
                 check_end([control, address, ci].into_iter().chain(data), *checksum, *stop)?;
+                let control = Control::from_byte(*control);
+                if !control.fits_long() {
+                    return Err(FrameError::Control {
+                        found: control.byte(),
+                    });
+                }
                 Ok(Self::Long(LongFrame {
-                    control: Control::from_byte(*control),
-                    address: *address,
+                    control,
+                    address: check_address(*address)?,
                     control_information: *ci,
                     data: data.to_vec(),
                 }))
@@ -189,6 +201,16 @@ pub(super) const fn is_start(byte: u8) -> bool {
     matches!(byte, SINGLE_CHARACTER | SHORT_START | LONG_START)
 }
 
+/// Takes an A field; 251 and 252 are nobody's.
+///
+/// Spec: EN 13757-2:2018, section 5.
+const fn check_address(address: u8) -> Result<u8, FrameError> {
+    match address {
+        251 | 252 => Err(FrameError::Address { found: address }),
+        _ => Ok(address),
+    }
+}
+
 fn check_end<'a>(body: impl IntoIterator<Item = &'a u8>, found: u8, stop: u8) -> Result<(), FrameError> {
     let expected = checksum(body);
     if found != expected {
@@ -245,6 +267,18 @@ pub enum FrameError {
     #[error("the sender's frame stops with {found:#04x} instead of 0x16")]
     Stop {
         /// The byte in its place.
+        found: u8,
+    },
+    /// No frame of this kind has such a C field.
+    #[error("the sender's frame has the C field {found:#04x}, which frames of its kind never have")]
+    Control {
+        /// The C field.
+        found: u8,
+    },
+    /// The A field is one of those that are reserved.
+    #[error("the sender's frame has the A field {found}, which is nobody's address")]
+    Address {
+        /// The A field.
         found: u8,
     },
     /// The sender fell silent before the frame was complete.
@@ -324,6 +358,10 @@ mod tests {
                 },
             ),
             ("10 7B 05 80 17", FrameError::Stop { found: 0x17 }),
+            ("10 08 05 0D 16", FrameError::Control { found: 0x08 }),
+            ("68 03 03 68 40 FE BD FB 16", FrameError::Control { found: 0x40 }),
+            ("10 7B FB 76 16", FrameError::Address { found: 251 }),
+            ("68 03 03 68 08 FC 72 76 16", FrameError::Address { found: 252 }),
             (
                 "68 03 03 68 53 FE BD 0E",
                 FrameError::Truncated {
@@ -358,13 +396,16 @@ mod tests {
 
     fn any_frame() -> impl Strategy<Value = Frame> {
         let data = proptest::collection::vec(any::<u8>(), 0..=LongFrame::MAX_DATA);
+        let short = proptest::sample::select(vec![0x40, 0x5A, 0x5B, 0x7A, 0x7B]);
+        let long = proptest::sample::select(vec![0x08, 0x18, 0x28, 0x38, 0x53, 0x73]);
+        let address = || prop_oneof![0..=250u8, 253..=255u8];
         prop_oneof![
             Just(Frame::Acknowledgement),
-            (any::<u8>(), any::<u8>()).prop_map(|(control, address)| Frame::Short {
+            (short, address()).prop_map(|(control, address)| Frame::Short {
                 control: Control::from_byte(control),
                 address
             }),
-            (any::<u8>(), any::<u8>(), any::<u8>(), data).prop_map(|(control, address, ci, data)| {
+            (long, address(), any::<u8>(), data).prop_map(|(control, address, ci, data)| {
                 Frame::Long(LongFrame::new(Control::from_byte(control), address, ci, data).unwrap())
             }),
         ]

@@ -15,8 +15,10 @@ mod address;
 mod control;
 mod decoder;
 mod frame;
+mod secondary;
 
-pub use address::{AddressError, PrimaryAddress};
+pub use address::{AddressError, BROADCAST, PrimaryAddress, SELECTED, TEST};
 pub use control::Control;
 pub use decoder::Decoder;
 pub use frame::{Frame, FrameError, LongFrame};
+pub use secondary::{ParseSecondaryError, SecondaryAddress};

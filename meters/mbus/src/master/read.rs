@@ -2,72 +2,31 @@
 
 use core::time::Duration;
 
-use super::station::{Link, Station};
-use super::timing::Timing;
-use crate::application::Telegram;
-use crate::link::{Control, Decoder, Frame, FrameError, LongFrame};
+use super::exchange::{Awaited, Exchange, Expected, Fault, Manner, Outcome};
+use super::frames;
+use super::line::Line;
+use super::script::{Player, Script, Step};
+use super::station::{Link, MeterAddress, Station};
+use super::timing::BaudRate;
+use super::{Machine, Output, telegram};
+use crate::link::{FrameError, LongFrame, SELECTED, SecondaryAddress};
 
-/// What the driver is to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output<T> {
-    /// Discard what the port holds unread, write all of these bytes, then poll again.
-    Send(Vec<u8>),
-    /// Wait for input until that time, then hand in the input or the timeout.
-    ///
-    /// `Duration::MAX` stands for nothing left to wait for.
-    Wait {
-        /// The time, on the caller's clock.
-        until: Duration,
-    },
-    /// It is over, with this result.
-    Done(T),
-}
-
-/// The reading of one meter: SND_NKE if it is due, then REQ_UD2 until no telegram follows.
+/// The reading of one meter: selection or SND_NKE if they are due, then REQ_UD2 until no telegram
+/// follows.
 ///
-/// [`Read::poll_output`] gives the long frames of the answer, in order, or a [`ReadError`], once;
+/// [`Machine::poll_output`] gives the long frames of the answer, in order, or a [`ReadError`], once;
 /// after that it waits for ever. Dropped before, it leaves the station to begin with SND_NKE.
 ///
-/// Spec: EN 13757-2:2018, section 5.
+/// A meter that is selected gets the frame count bit set in the first request, since the selection
+/// clears what the meter remembers. If the telegram is the one of the last read, byte by byte, it may
+/// be an old one of a meter that remembers all the same: then the meter is initialised, selected and
+/// asked again.
+///
+/// Spec: EN 13757-2:2018, section 5; EN 13757-7:2018 (secondary addressing).
 #[derive(Debug)]
-pub struct Read<'s> {
-    station: &'s mut Station,
-    timing: Timing,
-    phase: Phase,
-    /// The link as the station gets it back once the read has succeeded.
-    link: Link,
-    decoder: Decoder,
-    /// Times that the present request was sent.
-    tries: u8,
-    /// What came instead of the answer to the present request.
-    fault: Option<Fault>,
-    frames: Vec<LongFrame>,
-}
+pub struct Read<'l>(Player<'l, ReadScript<'l>>);
 
-#[derive(Debug)]
-enum Phase {
-    /// The answer to an earlier request may still come, and must not be taken for this one's.
-    Settling { until: Duration },
-    /// The next request is to be sent.
-    Sending,
-    /// The request is sent; the silence ends the try at `until`, anything else at `limit`.
-    Awaiting { until: Duration, limit: Duration },
-    /// The result is to be fetched.
-    Finished(Result<Vec<LongFrame>, ReadError>),
-    /// The result was fetched.
-    Over,
-}
-
-/// What came instead of an answer.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Frame(FrameError),
-    WrongAddress { found: u8 },
-    Unexpected,
-    Repeated,
-}
-
-impl<'s> Read<'s> {
+impl<'l> Read<'l> {
     /// The number of times that a request is sent before the meter counts as dead.
     ///
     /// Spec: EN 13757-2:2018, section 5 (one transmission and two repetitions).
@@ -78,178 +37,247 @@ impl<'s> Read<'s> {
 
     /// Begins to read the meter; nothing is sent before the first poll.
     #[must_use]
-    pub fn new(station: &'s mut Station, timing: Timing, now: Duration) -> Self {
+    pub const fn new(line: &'l mut Line, station: &'l mut Station) -> Self {
         let link = station.link;
         station.link = Link::Unknown;
-        let phase = if now < station.late_until {
-            Phase::Settling {
-                until: station.late_until,
-            }
-        } else {
-            Phase::Sending
-        };
-        Self {
-            station,
-            timing,
-            phase,
-            link,
-            decoder: Decoder::new(),
-            tries: 0,
-            fault: None,
-            frames: Vec::new(),
-        }
-    }
-
-    /// Says what is to be done next.
-    #[must_use = "the output is what the driver has to do"]
-    pub fn poll_output(&mut self, now: Duration) -> Output<Result<Vec<LongFrame>, ReadError>> {
-        match core::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Sending => Output::Send(self.send(now)),
-            Phase::Finished(result) => Output::Done(result),
-            Phase::Over => Output::Wait { until: Duration::MAX },
-            waiting @ (Phase::Settling { until } | Phase::Awaiting { until, .. }) => {
-                self.phase = waiting;
-                Output::Wait { until }
-            }
-        }
-    }
-
-    /// Takes what the port received, in any pieces.
-    ///
-    /// What comes while nothing is awaited, and what comes after its time, is discarded.
-    pub fn handle_input(&mut self, bytes: &[u8], now: Duration) {
-        self.handle_timeout(now);
-        let Phase::Awaiting { until, limit } = &mut self.phase else {
-            return;
-        };
-        if !bytes.is_empty() {
-            let silence = now.saturating_add(self.timing.silence());
-            *until = silence.max(*until).min(*limit);
-        }
-        let mut input = bytes;
-        while let Phase::Awaiting { .. } = self.phase {
-            let Some(received) = self.decoder.next_frame(&mut input) else {
-                return;
-            };
-            self.receive(received);
-        }
-    }
-
-    /// Takes notice that it is `now`; harmless before the time that [`Output::Wait`] gave.
-    pub fn handle_timeout(&mut self, now: Duration) {
-        match self.phase {
-            Phase::Settling { until } if now >= until => self.phase = Phase::Sending,
-            Phase::Awaiting { until, .. } if now >= until => {
-                while let Phase::Awaiting { .. } = self.phase {
-                    match self.decoder.end_of_transmission() {
-                        Some(received) => self.receive(received),
-                        None => self.give_up_try(now),
-                    }
-                }
-            }
-            Phase::Settling { .. }
-            | Phase::Awaiting { .. }
-            | Phase::Sending
-            | Phase::Finished(_)
-            | Phase::Over => {}
-        }
-    }
-
-    fn send(&mut self, now: Duration) -> Vec<u8> {
-        let control = match self.link {
-            Link::Unknown => Control::SND_NKE,
-            Link::Initialised { frame_count_bit } => Control::req_ud2(frame_count_bit),
-        };
-        let request = Frame::Short {
-            control,
-            address: self.station.address().byte(),
-        }
-        .encode();
-        self.decoder.clear();
-        self.tries = self.tries.saturating_add(1);
-        let until = now
-            .saturating_add(self.timing.transmission(request.len()))
-            .saturating_add(self.timing.answer());
-        let limit = until
-            .saturating_add(self.timing.transmission(Frame::MAX_LENGTH))
-            .saturating_add(self.timing.silence());
-        self.phase = Phase::Awaiting { until, limit };
-        request
-    }
-
-    /// Weighs one frame or fault while an answer is awaited.
-    fn receive(&mut self, received: Result<Frame, FrameError>) {
-        match (received, self.link) {
-            (Ok(Frame::Acknowledgement), Link::Unknown) => {
-                // The first request behind SND_NKE has the frame count bit set.
-                self.proceed(true);
-            }
-            (Ok(Frame::Long(frame)), Link::Initialised { frame_count_bit })
-                if frame.control().is_rsp_ud() =>
-            {
-                self.receive_telegram(frame, frame_count_bit);
-            }
-            (Ok(_), _) => self.fault = Some(Fault::Unexpected),
-            (Err(error), _) => self.fault = Some(Fault::Frame(error)),
-        }
-    }
-
-    fn receive_telegram(&mut self, frame: LongFrame, frame_count_bit: bool) {
-        if frame.address() != self.station.address().byte() {
-            self.fault = Some(Fault::WrongAddress {
-                found: frame.address(),
-            });
-            return;
-        }
-        if self.frames.last() == Some(&frame) {
-            // The late answer to an earlier try, or a meter that ignores the frame count bit.
-            self.fault = Some(Fault::Repeated);
-            return;
-        }
-        let more_follows = Telegram::parse(&frame).is_ok_and(|telegram| telegram.more_follows());
-        self.frames.push(frame);
-        self.proceed(!frame_count_bit);
-        if !more_follows {
-            let frames = core::mem::take(&mut self.frames);
-            self.finish(Ok(frames));
-        } else if self.frames.len() >= Self::MAX_TELEGRAMS {
-            self.finish(Err(ReadError::TooManyTelegrams));
-        }
-    }
-
-    /// Goes on to the next request.
-    fn proceed(&mut self, frame_count_bit: bool) {
-        self.link = Link::Initialised { frame_count_bit };
-        self.tries = 0;
-        self.fault = None;
-        self.phase = Phase::Sending;
-    }
-
-    /// The answer did not come in time; the same request is sent again, or the read has failed.
-    fn give_up_try(&mut self, now: Duration) {
-        self.station.late_until = now.saturating_add(self.timing.answer());
-        if self.tries < Self::MAX_TRIES {
-            self.phase = Phase::Sending;
-            return;
-        }
-        let tries = self.tries;
-        self.finish(Err(match self.fault {
-            None => ReadError::NoAnswer { tries },
-            Some(Fault::Frame(source)) => ReadError::Frame { tries, source },
-            Some(Fault::WrongAddress { found }) => ReadError::WrongAddress {
-                expected: self.station.address().byte(),
-                found,
+        Self(Player::new(
+            line,
+            ReadScript {
+                station,
+                link,
+                stage: Stage::Select,
+                second_selection: false,
+                frames: Vec::new(),
             },
-            Some(Fault::Unexpected) => ReadError::Unexpected { tries },
-            Some(Fault::Repeated) => ReadError::Repeated { tries },
-        }));
+        ))
+    }
+}
+
+impl Machine for Read<'_> {
+    type Result = Result<Vec<LongFrame>, ReadError>;
+
+    fn poll_output(&mut self, now: Duration) -> Output<Self::Result> {
+        self.0.poll_output(now)
     }
 
-    fn finish(&mut self, result: Result<Vec<LongFrame>, ReadError>) {
-        if result.is_ok() {
-            self.station.link = self.link;
+    fn handle_input(&mut self, bytes: &[u8], now: Duration) {
+        self.0.handle_input(bytes, now);
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.0.handle_timeout(now);
+    }
+}
+
+#[derive(Debug)]
+struct ReadScript<'s> {
+    station: &'s mut Station,
+    /// The link as the station gets it back once the read has succeeded.
+    link: Link,
+    /// The exchange that is running.
+    stage: Stage,
+    /// The selection is repeated once if the selected meter then says nothing.
+    second_selection: bool,
+    frames: Vec<LongFrame>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Select,
+    Initialise,
+    Reset,
+    Request { frame_count_bit: bool },
+}
+
+type ReadStep = Step<Result<Vec<LongFrame>, ReadError>>;
+
+impl Script for ReadScript<'_> {
+    type Result = Result<Vec<LongFrame>, ReadError>;
+
+    fn begin(&mut self, line: &Line) -> ReadStep {
+        let rate = self.station.baud_rate().unwrap_or_else(|| line.home());
+        if rate == line.timing().baud_rate {
+            self.switched(line)
+        } else {
+            Step::Rate(rate)
         }
-        self.phase = Phase::Finished(result);
+    }
+
+    fn switched(&mut self, line: &Line) -> ReadStep {
+        match (self.station.address(), self.link) {
+            (MeterAddress::Secondary(_), _) => self.enter(Stage::Select, line),
+            (MeterAddress::Primary(_), Link::Unknown) => self.enter(Stage::Initialise, line),
+            (MeterAddress::Primary(_), Link::Initialised { frame_count_bit }) => {
+                self.ask(frame_count_bit, line)
+            }
+        }
+    }
+
+    fn proceed(&mut self, line: &Line, outcome: Outcome, answer_time: Option<Duration>) -> ReadStep {
+        if let (Some(time), Outcome::Acknowledged | Outcome::Telegram(_)) = (answer_time, &outcome) {
+            self.station.learn(time);
+            self.station.lost = false;
+        }
+        match (self.stage, outcome) {
+            (Stage::Select, Outcome::Acknowledged) => match self.link {
+                Link::Unknown => self.enter(Stage::Initialise, line),
+                // The selection has cleared what the meter remembers.
+                Link::Initialised { .. } => self.ask(true, line),
+            },
+            (Stage::Initialise, Outcome::Acknowledged) => self.initialised(line),
+            // Some meters do not acknowledge what deselects them.
+            (Stage::Initialise, Outcome::Failed { .. })
+                if matches!(self.station.address(), MeterAddress::Secondary(_)) =>
+            {
+                self.initialised(line)
+            }
+            (Stage::Reset, Outcome::Acknowledged) => {
+                let frame_count_bit = self.bit();
+                self.enter(Stage::Request { frame_count_bit }, line)
+            }
+            (Stage::Request { frame_count_bit }, Outcome::Telegram(frame)) => {
+                self.receive(frame, frame_count_bit, line)
+            }
+            (Stage::Request { .. }, Outcome::Failed { fault: None, .. })
+                if self.frames.is_empty()
+                    && !self.second_selection
+                    && matches!(self.station.address(), MeterAddress::Secondary(_)) =>
+            {
+                // The acknowledgement may have been somebody else's.
+                self.second_selection = true;
+                self.enter(Stage::Select, line)
+            }
+            (_, Outcome::Failed { tries, fault }) => {
+                self.station.lost = fault.is_none();
+                Step::Done(Err(ReadError::from_fault(tries, fault, self.station.address())))
+            }
+            (_, Outcome::Sent | Outcome::Acknowledged | Outcome::Telegram(_) | Outcome::Collision) => {
+                Step::Done(Err(ReadError::Unexpected { tries: 1 }))
+            }
+        }
+    }
+}
+
+impl ReadScript<'_> {
+    /// The meter has forgotten its frame count bit: the next request has it set.
+    fn initialised(&mut self, line: &Line) -> ReadStep {
+        self.link = Link::Initialised {
+            frame_count_bit: true,
+        };
+        match self.station.address() {
+            MeterAddress::Primary(_) => self.ask(true, line),
+            MeterAddress::Secondary(_) => self.enter(Stage::Select, line),
+        }
+    }
+
+    /// Goes on to the data, by way of the application reset if the meter is to have one.
+    fn ask(&mut self, frame_count_bit: bool, line: &Line) -> ReadStep {
+        self.link = Link::Initialised { frame_count_bit };
+        if self.station.application_reset().is_some() {
+            self.enter(Stage::Reset, line)
+        } else {
+            self.enter(Stage::Request { frame_count_bit }, line)
+        }
+    }
+
+    fn enter(&mut self, stage: Stage, line: &Line) -> ReadStep {
+        self.stage = stage;
+        let address = self.station.address();
+        let field = address.field();
+        let usual = self.station.manner(line.timing(), Read::MAX_TRIES);
+        let (frame, awaited, manner) = match stage {
+            Stage::Select => {
+                let meter = match address {
+                    MeterAddress::Secondary(meter) => meter,
+                    MeterAddress::Primary(_) => SecondaryAddress::ALL,
+                };
+                let frame = frames::select(meter, self.station.byte_order());
+                (frame, Awaited::Acknowledgement, usual)
+            }
+            Stage::Initialise => {
+                let deselects = field == SELECTED;
+                let manner = if deselects {
+                    Manner { tries: 1, ..usual }
+                } else {
+                    usual
+                };
+                (frames::initialise(field), Awaited::Acknowledgement, manner)
+            }
+            Stage::Reset => {
+                let bit = self.bit();
+                let subcode = self.station.application_reset();
+                let frame = frames::application_reset(field, bit, subcode);
+                self.link = Link::Initialised {
+                    frame_count_bit: !bit,
+                };
+                (frame, Awaited::Acknowledgement, usual)
+            }
+            Stage::Request { frame_count_bit } => (
+                frames::request_data(field, frame_count_bit),
+                Awaited::Telegram(self.expected()),
+                usual,
+            ),
+        };
+        Step::Exchange(Box::new(Exchange::new(&frame, awaited, manner)))
+    }
+
+    /// Returns the next frame count bit; the first one behind an initialisation is set.
+    const fn bit(&self) -> bool {
+        match self.link {
+            Link::Unknown => true,
+            Link::Initialised { frame_count_bit } => frame_count_bit,
+        }
+    }
+
+    fn expected(&self) -> Expected {
+        let (from, identity) = match self.station.address() {
+            MeterAddress::Primary(address) => (Some(address.byte()), SecondaryAddress::ALL),
+            MeterAddress::Secondary(meter) => (None, meter),
+        };
+        Expected {
+            from,
+            identity,
+            previous: self.frames.last().cloned(),
+        }
+    }
+
+    fn receive(&mut self, frame: LongFrame, frame_count_bit: bool, line: &Line) -> ReadStep {
+        if self.frames.is_empty() && self.is_suspect(&frame) {
+            return self.enter(Stage::Initialise, line);
+        }
+        let more_follows = telegram::more_follows(&frame);
+        self.frames.push(frame);
+        self.link = Link::Initialised {
+            frame_count_bit: !frame_count_bit,
+        };
+        if !more_follows {
+            self.station.link = self.link;
+            return Step::Done(Ok(core::mem::take(&mut self.frames)));
+        }
+        if self.frames.len() >= Read::MAX_TELEGRAMS {
+            return Step::Done(Err(ReadError::TooManyTelegrams));
+        }
+        self.enter(
+            Stage::Request {
+                frame_count_bit: !frame_count_bit,
+            },
+            line,
+        )
+    }
+
+    /// Returns whether the first telegram may be an old one, and remembers it for the next time.
+    fn is_suspect(&mut self, frame: &LongFrame) -> bool {
+        if let MeterAddress::Primary(_) = self.station.address() {
+            return false;
+        }
+        let repeated = self.station.last_telegram.as_ref() == Some(frame);
+        if !repeated {
+            self.station.last_telegram = Some(frame.clone());
+            self.station.stands_still = false;
+            return false;
+        }
+        // What comes again behind SND_NKE is no old telegram; the meter need not be asked twice again.
+        !core::mem::replace(&mut self.station.stands_still, true)
     }
 }
 
@@ -279,6 +307,14 @@ pub enum ReadError {
         /// The address that answered.
         found: u8,
     },
+    /// Another meter than the selected one answered.
+    #[error("the meter {found} answered to the selection of {expected}")]
+    WrongMeter {
+        /// The secondary address that was selected.
+        expected: SecondaryAddress,
+        /// The secondary address that answered.
+        found: SecondaryAddress,
+    },
     /// Sound frames were heard, but none that answers the request.
     #[error("the meter sent frames that answer nothing, {tries} tries were made")]
     Unexpected {
@@ -294,4 +330,35 @@ pub enum ReadError {
     /// The meter announced more telegrams than are fetched.
     #[error("the meter announces more than {} telegrams", Read::MAX_TELEGRAMS)]
     TooManyTelegrams,
+    /// The meter acknowledged another speed, but is heard at the old one only.
+    #[error("the meter acknowledged {} bits per second, but stayed at its speed", rate.bits_per_second())]
+    RateRefused {
+        /// The speed that it was told to take.
+        rate: BaudRate,
+    },
+    /// The meter acknowledged another speed, and is heard neither there nor at the old one.
+    #[error(
+        "the meter was told to take {} bits per second and is heard at no speed; it falls back by itself in some minutes",
+        rate.bits_per_second()
+    )]
+    RateLost {
+        /// The speed that it was told to take.
+        rate: BaudRate,
+    },
+}
+
+impl ReadError {
+    pub(super) const fn from_fault(tries: u8, fault: Option<Fault>, asked: MeterAddress) -> Self {
+        match fault {
+            None => Self::NoAnswer { tries },
+            Some(Fault::Frame(source)) => Self::Frame { tries, source },
+            Some(Fault::WrongAddress { expected, found }) => Self::WrongAddress { expected, found },
+            Some(Fault::WrongMeter { found }) => match asked {
+                MeterAddress::Secondary(expected) => Self::WrongMeter { expected, found },
+                MeterAddress::Primary(_) => Self::Unexpected { tries },
+            },
+            Some(Fault::Unexpected) => Self::Unexpected { tries },
+            Some(Fault::Repeated) => Self::Repeated { tries },
+        }
+    }
 }

@@ -8,6 +8,10 @@ const BITS_PER_BYTE: u32 = 11;
 ///
 /// Spec: EN 13757-2:2018, section 5.
 const ANSWER_BITS: u32 = 330;
+/// Bit times that a meter waits at least before it answers.
+///
+/// Spec: EN 13757-2:2018, section 5.
+const LEAST_ANSWER_BITS: u32 = 11;
 /// What a meter may take for an answer besides its bit times.
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Bit times of silence that end a transmission; within a telegram there are no pauses.
@@ -116,6 +120,12 @@ impl Timing {
             .saturating_add(self.allowance)
     }
 
+    /// Returns how long after the end of a request its answer begins at the earliest.
+    #[must_use]
+    pub fn least_answer(self) -> Duration {
+        self.bits(LEAST_ANSWER_BITS)
+    }
+
     /// Returns the silence after which a transmission has ended.
     #[must_use]
     pub fn silence(self) -> Duration {
@@ -139,6 +149,7 @@ mod tests {
         assert_eq!(timing.answer(), Duration::from_micros(187_500));
         assert_eq!(timing.transmission(5).as_micros(), 22_916);
         assert_eq!(timing.silence(), Duration::from_micros(13_750));
+        assert_eq!(timing.least_answer().as_micros(), 4583);
         let slow = Timing::new(BaudRate::B300, Timing::CONVERTER_ALLOWANCE);
         assert_eq!(slow.answer(), Duration::from_millis(1250));
     }
