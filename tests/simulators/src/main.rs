@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use simulators::mbus::{Bus, household};
+use mbus::master::{BaudRate, UnknownBaudRate};
+use simulators::mbus::{Bus, Numbering, Terminal, fleet, household};
 use simulators::modbus::Sdm630;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,8 @@ struct Arguments {
 enum Simulators {
     /// The meters of a household: gas, water and heat on an M-Bus, electricity on Modbus TCP.
     Meters(Listen),
+    /// Water meters on an M-Bus, on which bits take their time.
+    Mbus(Fleet),
 }
 
 #[derive(Debug, Args)]
@@ -43,29 +46,98 @@ struct Listen {
     modbus: SocketAddr,
 }
 
+#[derive(Debug, Args)]
+struct Fleet {
+    /// Address of the level converter; port 0 takes any free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Opens a pseudo-terminal besides, which a master uses as a serial port.
+    #[arg(long)]
+    terminal: bool,
+    /// How many meters there are, at the primary addresses from 1 on.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u8).range(..=250))]
+    meters: u8,
+    /// Bits per second; without it, bits take next to no time.
+    #[arg(long, value_parser = baud_rate)]
+    baud: Option<BaudRate>,
+    /// Spreads the identifications from this number on, instead of one after the other.
+    #[arg(long, value_name = "SEED")]
+    scattered: Option<u32>,
+}
+
+fn baud_rate(text: &str) -> Result<BaudRate, UnknownBaudRate> {
+    BaudRate::try_from(text.parse::<u32>().unwrap_or(0))
+}
+
 #[tokio::main]
 async fn main() -> io::Result<()> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     match Arguments::parse().simulators {
         Simulators::Meters(listen) => run_meters(listen).await,
+        Simulators::Mbus(options) => run_fleet(options).await,
     }
 }
 
 async fn run_meters(listen: Listen) -> io::Result<()> {
     // Before the line is printed: whoever has read it may end the program at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let end = Ending::new()?;
     let converter = TcpListener::bind(listen.mbus).await?;
     let modbus = Sdm630::start(listen.modbus, UNIT, SERIAL_NUMBER).await?;
-    print_addresses(converter.local_addr()?, modbus.address())?;
-
+    let addresses = serde_json::json!({ "mbus": converter.local_addr()?, "modbus": modbus.address() });
+    print_addresses(&addresses)?;
     let (mbus, _handle) = Bus::new(household());
+    serve(mbus, converter, end).await
+}
+
+async fn run_fleet(options: Fleet) -> io::Result<()> {
+    let end = Ending::new()?;
+    let converter = TcpListener::bind(options.listen).await?;
+    let numbering = options
+        .scattered
+        .map_or(Numbering::Consecutive, |seed| Numbering::Scattered { seed });
+    let slaves = fleet(options.meters, numbering);
+    let (mut mbus, _handle) = match options.baud {
+        Some(rate) => Bus::timed(slaves, rate),
+        None => Bus::new(slaves),
+    };
+    let mut path = None;
+    if options.terminal {
+        let terminal = Terminal::open().map_err(io::Error::other)?;
+        path = Some(terminal.path().to_owned());
+        mbus = mbus.with_terminal(terminal);
+    }
+    print_addresses(&serde_json::json!({ "mbus": converter.local_addr()?, "terminal": path }))?;
+    serve(mbus, converter, end).await
+}
+
+/// The signals that end the program.
+struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn serve(mbus: Bus, converter: TcpListener, mut end: Ending) -> io::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(mbus.serve(converter, stop.clone()));
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = end.wait() => {}
         Some(ended) = tasks.join_next() => ended?.map_err(io::Error::other)?,
     }
     stop.cancel();
@@ -73,8 +145,7 @@ async fn run_meters(listen: Listen) -> io::Result<()> {
     Ok(())
 }
 
-fn print_addresses(mbus: SocketAddr, modbus: SocketAddr) -> io::Result<()> {
-    let addresses = serde_json::json!({ "mbus": mbus, "modbus": modbus });
+fn print_addresses(addresses: &serde_json::Value) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{addresses}")?;
     stdout.flush()

@@ -159,7 +159,7 @@ impl Exchange {
             Phase::Awaiting { until, limit } => *until = silence.max(*until).min(*limit),
             Phase::Listening { .. } => {
                 let limit = self.limit(line);
-                let until = silence.max(self.sent.saturating_add(self.manner.longest));
+                let until = silence.max(self.everybody(line));
                 self.fault = Some(Fault::Unexpected);
                 let until = until.min(limit);
                 self.phase = Phase::Awaiting { until, limit };
@@ -234,16 +234,25 @@ impl Exchange {
             self.manner.usual
         };
         self.phase = Phase::Awaiting {
-            until: self.sent.saturating_add(patience),
+            until: self
+                .sent
+                .saturating_add(patience)
+                .saturating_add(first_byte(line)),
             limit: self.limit(line),
         };
         self.request.clone()
     }
 
-    /// Returns when the present try ends, whatever is still coming.
-    fn limit(&self, line: &Line) -> Duration {
+    /// Returns when the first byte of every meter's answer is there at the latest.
+    fn everybody(&self, line: &Line) -> Duration {
         self.sent
             .saturating_add(self.manner.longest)
+            .saturating_add(first_byte(line))
+    }
+
+    /// Returns when the present try ends, whatever is still coming.
+    fn limit(&self, line: &Line) -> Duration {
+        self.everybody(line)
             .saturating_add(line.timing.transmission(Frame::MAX_LENGTH))
             .saturating_add(line.timing.silence())
     }
@@ -295,7 +304,7 @@ impl Exchange {
             return;
         }
         count(&mut line.counters.received);
-        let everybody = self.sent.saturating_add(self.manner.longest);
+        let everybody = self.everybody(line);
         self.phase = match outcome {
             Outcome::Telegram(telegram) if self.manner.shared && now < everybody => Phase::Listening {
                 until: everybody,
@@ -309,8 +318,8 @@ impl Exchange {
     fn collide(&mut self, line: &Line, now: Duration) {
         self.fault = Some(Fault::Unexpected);
         let limit = self.limit(line);
-        let everybody = self.sent.saturating_add(self.manner.longest);
-        let until = now.saturating_add(line.timing.silence()).max(everybody);
+        let until = now.saturating_add(line.timing.silence());
+        let until = until.max(self.everybody(line));
         self.phase = Phase::Awaiting {
             until: until.min(limit),
             limit,
@@ -339,6 +348,11 @@ impl Exchange {
             Phase::Finished(Outcome::Failed { tries, fault })
         };
     }
+}
+
+/// A meter may begin at the last moment, and its first byte is only there when it is complete.
+fn first_byte(line: &Line) -> Duration {
+    line.timing.transmission(1)
 }
 
 impl Expected {

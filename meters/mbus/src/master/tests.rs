@@ -135,7 +135,7 @@ fn dead_meter_costs_three_timeouts() {
     let mut scene = Scene::new(&mut station, Duration::ZERO);
     for _ in 0..Read::MAX_TRIES {
         scene.expect_send(&REQUEST_CLEAR);
-        assert!(scene.wait() <= timing().transmission(5) + timing().answer());
+        assert!(scene.wait() <= timing().transmission(6) + timing().answer());
     }
     assert_eq!(scene.result(), Err(ReadError::NoAnswer { tries: 3 }));
 }

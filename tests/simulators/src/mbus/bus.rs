@@ -1,36 +1,37 @@
-//! The bus: a TCP level converter with slaves behind it.
+//! The bus: level converters on TCP and on a pseudo-terminal, with slaves behind them.
 
 use std::io;
 use std::time::Duration;
 
-use mbus::link::{Decoder, Frame, PrimaryAddress};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use mbus::link::{PrimaryAddress, SecondaryAddress};
+use mbus::master::BaudRate;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Answer, Fault};
+use super::client::{Heard, converse, converse_serial};
+use super::fault::Fault;
+use super::segment::{CHUNK, Segment};
 use super::slave::Slave;
+use super::terminal::Terminal;
 
-/// Frames and injections that wait for the bus at most; a master has one request open.
+/// Requests that wait for the bus at most; a master has one open.
 const QUEUE: usize = 64;
+/// Pieces of answers that wait for a client at most; one that does not take them loses them.
+const ANSWERS: usize = 256;
 /// Clients at one time at most: a master, a technician, and room for a test's strays.
 const MAX_CLIENTS: usize = 16;
-/// Answers that one client is owed at most; only late ones wait.
-const MAX_OWED: usize = 16;
-/// Bytes taken from a client at once; a request has 5.
-const CHUNK: usize = 512;
-/// How long a client may take to accept an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A TCP level converter and the slaves behind it.
+/// Level converters and the slaves behind them.
 #[derive(Debug)]
 pub struct Bus {
-    slaves: Vec<Slave>,
+    segment: Segment,
+    terminal: Option<Terminal>,
     requests: mpsc::Receiver<Request>,
     handle: BusHandle,
+    clients: Vec<mpsc::Sender<Vec<u8>>>,
 }
 
 /// Makes the answers of a [`Bus`] go wrong.
@@ -40,34 +41,58 @@ pub struct BusHandle {
 }
 
 #[derive(Debug)]
-enum Request {
-    Frame {
-        frame: Frame,
-        answer: oneshot::Sender<Option<Answer>>,
-    },
+pub(super) enum Request {
+    Heard(Heard),
     Inject {
-        address: PrimaryAddress,
+        meter: Meters,
         fault: Fault,
         answers: u32,
         found: oneshot::Sender<bool>,
     },
+    Babble(Vec<u8>),
+}
+
+/// Whose answers go wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meters {
+    Primary(PrimaryAddress),
+    Secondary(SecondaryAddress),
 }
 
 impl Bus {
-    /// Builds a bus and its handle.
+    /// Builds a bus on which bits take next to no time, and its handle.
     #[must_use]
     pub fn new(slaves: Vec<Slave>) -> (Self, BusHandle) {
+        Self::of(Segment::fast(slaves).in_chunks(CHUNK))
+    }
+
+    /// Builds a bus on which bits take as long as the rate says, and its handle.
+    #[must_use]
+    pub fn timed(slaves: Vec<Slave>, rate: BaudRate) -> (Self, BusHandle) {
+        Self::of(Segment::timed(slaves, rate).in_chunks(CHUNK))
+    }
+
+    fn of(segment: Segment) -> (Self, BusHandle) {
         let (sender, requests) = mpsc::channel(QUEUE);
         let handle = BusHandle { requests: sender };
         let bus = Self {
-            slaves,
+            segment,
+            terminal: None,
             requests,
             handle: handle.clone(),
+            clients: Vec::new(),
         };
         (bus, handle)
     }
 
-    /// Serves clients until it is told to stop.
+    /// Serves a serial port besides, whose speed is that of the bus.
+    #[must_use]
+    pub fn with_terminal(mut self, terminal: Terminal) -> Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
+    /// Serves clients until it is told to stop. What the slaves send goes to all of them.
     ///
     /// # Errors
     ///
@@ -75,44 +100,78 @@ impl Bus {
     pub async fn serve(mut self, listener: TcpListener, stop: CancellationToken) -> Result<(), BusError> {
         let started = Instant::now();
         let mut clients = JoinSet::new();
+        if let Some(terminal) = self.terminal.take() {
+            let (sender, answers) = mpsc::channel(ANSWERS);
+            self.clients.push(sender);
+            let requests = self.handle.requests.clone();
+            clients.spawn(converse_serial(terminal, requests, answers, stop.clone()));
+        }
         loop {
+            let event = self.segment.next_event();
+            let due = event.and_then(|event| started.checked_add(event));
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = sleep_until(due.unwrap_or(started)), if due.is_some() => {
+                    self.deliver(started.elapsed());
+                }
+                Some(request) = self.requests.recv() => self.handle_request(request, started.elapsed()),
                 accepted = listener.accept(), if clients.len() < MAX_CLIENTS => {
                     let (stream, peer) = accepted.map_err(BusError::Accept)?;
                     tracing::debug!(%peer, "client of the M-Bus converter connected");
-                    let client = Client::new(stream, self.handle.requests.clone());
-                    clients.spawn(client.run(stop.clone()));
+                    let (sender, answers) = mpsc::channel(ANSWERS);
+                    self.clients.push(sender);
+                    let requests = self.handle.requests.clone();
+                    clients.spawn(converse(stream, requests, answers, stop.clone()));
                 }
                 Some(ended) = clients.join_next() => {
                     if let Ok(Err(error)) = ended {
                         tracing::debug!(%error, "client of the M-Bus converter lost");
                     }
                 }
-                Some(request) = self.requests.recv() => self.handle_request(request, started.elapsed()),
             }
         }
         clients.shutdown().await;
         Ok(())
     }
 
+    /// Passes on what the slaves have sent until now.
+    fn deliver(&mut self, now: Duration) {
+        let bytes = self.segment.receive(now);
+        if !bytes.is_empty() {
+            // A client that is slow loses bytes, as on a real line; one that is gone is forgotten.
+            self.clients
+                .retain(|client| match client.try_send(bytes.clone()) {
+                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+                    Err(mpsc::error::TrySendError::Closed(_)) => false,
+                });
+        }
+    }
+
     fn handle_request(&mut self, request: Request, now: Duration) {
         match request {
-            Request::Frame { frame, answer } => {
-                let heard = self.slaves.iter_mut().find_map(|slave| slave.hear(&frame, now));
-                // A client that has gone away needs no answer.
-                answer.send(heard).unwrap_or_default();
+            Request::Heard(Heard { bytes, rate }) => {
+                if let Some(rate) = rate {
+                    self.segment.set_rate(rate);
+                }
+                self.segment.send(&bytes, now);
             }
             Request::Inject {
-                address,
+                meter,
                 fault,
                 answers,
                 found,
             } => {
-                let slave = self.slaves.iter_mut().find(|slave| slave.address() == address);
-                let known = slave.map(|slave| slave.inject(fault, answers)).is_some();
+                let known = match meter {
+                    Meters::Primary(address) => {
+                        let mut slaves = self.segment.slaves_mut().iter_mut();
+                        let slave = slaves.find(|slave| slave.address() == address);
+                        slave.map(|slave| slave.inject(fault, answers)).is_some()
+                    }
+                    Meters::Secondary(meters) => self.segment.inject(meters, fault, answers),
+                };
                 found.send(known).unwrap_or_default();
             }
+            Request::Babble(bytes) => self.segment.babble(bytes, now),
         }
     }
 }
@@ -129,9 +188,45 @@ impl BusHandle {
         fault: Fault,
         answers: u32,
     ) -> Result<(), InjectError> {
+        let meter = Meters::Primary(address);
+        if self.inject_into(meter, fault, answers).await? {
+            return Ok(());
+        }
+        Err(InjectError::NoSlave { address })
+    }
+
+    /// Makes the next answers of each slave go wrong whose secondary address matches.
+    ///
+    /// # Errors
+    ///
+    /// [`InjectError`] if none matches, or there is no bus any more.
+    pub async fn inject_selected(
+        &self,
+        meters: SecondaryAddress,
+        fault: Fault,
+        answers: u32,
+    ) -> Result<(), InjectError> {
+        let meter = Meters::Secondary(meters);
+        if self.inject_into(meter, fault, answers).await? {
+            return Ok(());
+        }
+        Err(InjectError::NoMeter { meters })
+    }
+
+    /// Puts bytes on the wire that nobody has asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`InjectError::Stopped`] if there is no bus any more.
+    pub async fn babble(&self, bytes: Vec<u8>) -> Result<(), InjectError> {
+        let sent = self.requests.send(Request::Babble(bytes)).await;
+        sent.map_err(|_| InjectError::Stopped)
+    }
+
+    async fn inject_into(&self, meter: Meters, fault: Fault, answers: u32) -> Result<bool, InjectError> {
         let (found, known) = oneshot::channel();
         let request = Request::Inject {
-            address,
+            meter,
             fault,
             answers,
             found,
@@ -140,78 +235,7 @@ impl BusHandle {
             .send(request)
             .await
             .map_err(|_| InjectError::Stopped)?;
-        match known.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(InjectError::NoSlave { address }),
-            Err(_) => Err(InjectError::Stopped),
-        }
-    }
-}
-
-/// One connection of the converter.
-struct Client {
-    stream: TcpStream,
-    bus: mpsc::Sender<Request>,
-    decoder: Decoder,
-    /// Answers and when they are due.
-    owed: Vec<(Instant, Vec<u8>)>,
-}
-
-impl Client {
-    fn new(stream: TcpStream, bus: mpsc::Sender<Request>) -> Self {
-        Self {
-            stream,
-            bus,
-            decoder: Decoder::new(),
-            owed: Vec::new(),
-        }
-    }
-
-    async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
-        let mut chunk = [0; CHUNK];
-        loop {
-            let due = self.owed.iter().map(|(due, _)| *due).min();
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.pay().await?,
-                read = self.stream.read(&mut chunk) => match read? {
-                    0 => return Ok(()),
-                    length => self.hear(chunk.get(..length).unwrap_or_default()).await,
-                },
-            }
-        }
-    }
-
-    /// Puts what the master sent onto the bus.
-    async fn hear(&mut self, mut input: &[u8]) {
-        while let Some(decoded) = self.decoder.next_frame(&mut input) {
-            let Ok(frame) = decoded else {
-                continue;
-            };
-            let (answer, answered) = oneshot::channel();
-            if self.bus.send(Request::Frame { frame, answer }).await.is_err() {
-                return;
-            }
-            if let Ok(Some(Answer { delay, bytes })) = answered.await
-                && self.owed.len() < MAX_OWED
-            {
-                self.owed.push((Instant::now() + delay, bytes));
-            }
-        }
-    }
-
-    /// Sends the answers that are due.
-    async fn pay(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        let (due, owed) = std::mem::take(&mut self.owed)
-            .into_iter()
-            .partition(|(due, _)| *due <= now);
-        self.owed = owed;
-        let due: Vec<(Instant, Vec<u8>)> = due;
-        for (_, bytes) in due {
-            timeout(WRITE_TIMEOUT, self.stream.write_all(&bytes)).await??;
-        }
-        Ok(())
+        known.await.map_err(|_| InjectError::Stopped)
     }
 }
 
@@ -231,6 +255,12 @@ pub enum InjectError {
     NoSlave {
         /// The address that was given.
         address: PrimaryAddress,
+    },
+    /// No slave has a secondary address that matches.
+    #[error("the simulated bus has no slave with secondary address {meters}")]
+    NoMeter {
+        /// The address that was given.
+        meters: SecondaryAddress,
     },
     /// The bus has stopped.
     #[error("the simulated bus has stopped")]

@@ -18,6 +18,8 @@ pub enum Fault {
     HalfFrame,
     /// Other bytes come in front of the answer.
     Noise,
+    /// So many other bytes follow the answer without a pause.
+    Babble(u16),
 }
 
 /// An answer as it goes onto the wire.
@@ -53,6 +55,10 @@ impl Fault {
                 (!bytes.is_empty()).then(|| Answer::prompt(bytes))
             }
             Self::Noise => Some(Answer::prompt([&NOISE[..], &bytes].concat())),
+            Self::Babble(length) => {
+                bytes.extend(NOISE.iter().cycle().take(length.into()));
+                Some(Answer::prompt(bytes))
+            }
         }
     }
 }
@@ -72,6 +78,9 @@ mod tests {
         assert_eq!(spoiled(Fault::Silence), None);
         assert_eq!(spoiled(Fault::HalfFrame), Some(vec![0x10, 0x08]));
         assert!(spoiled(Fault::Noise).unwrap().ends_with(&good));
+        let babble = spoiled(Fault::Babble(300)).unwrap();
+        assert!(babble.starts_with(&good));
+        assert_eq!(babble.len(), good.len() + 300);
         let late = Fault::Late(Duration::from_secs(1)).spoil(good.clone()).unwrap();
         assert_eq!((late.delay, late.bytes), (Duration::from_secs(1), good));
     }

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use mbus::link::SecondaryAddress;
+
 use super::profile::Profile;
 
 /// CI of variable data with a long header, least significant byte first.
 pub(super) const VARIABLE_DATA: u8 = 0x72;
+
+/// DIF that announces another telegram.
+const MORE_FOLLOWS: u8 = 0x1F;
 
 /// The last due date of the gas and the water meter, 2025-12-31 as type G.
 const DUE_DATE: [u8; 2] = [0x3F, 0x3C];
@@ -21,6 +26,30 @@ pub struct Identity {
     pub version: u8,
     /// Device type: 03 gas, 04 heat, 16 cold water.
     pub device_type: u8,
+}
+
+impl Identity {
+    /// Returns it as the address of a selection.
+    #[must_use]
+    pub const fn secondary(self) -> SecondaryAddress {
+        SecondaryAddress::new(
+            self.identification,
+            self.manufacturer,
+            self.version,
+            self.device_type,
+        )
+    }
+}
+
+impl From<SecondaryAddress> for Identity {
+    fn from(address: SecondaryAddress) -> Self {
+        Self {
+            identification: address.identification(),
+            manufacturer: address.manufacturer(),
+            version: address.version(),
+            device_type: address.device_type(),
+        }
+    }
 }
 
 /// A meter and how its values run.
@@ -44,17 +73,31 @@ pub(super) enum Kind {
         power: Profile,
         flow: Profile,
     },
+    /// Volume as 32-bit integer, and so many values of earlier months, up to 15.
+    Months { volume: u64, months: u8 },
 }
 
 impl Meter {
+    /// Builds a water meter that stands still and sends its volume in litres with so many values of
+    /// earlier months, up to 15; 11 make a telegram of about 100 bytes.
+    #[must_use]
+    pub const fn with_months(identity: Identity, volume: u64, months: u8) -> Self {
+        let kind = Kind::Months { volume, months };
+        Self { identity, kind }
+    }
+
     /// Returns who the meter is.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.identity
     }
 
+    pub(super) const fn identity_mut(&mut self) -> &mut Identity {
+        &mut self.identity
+    }
+
     /// Returns the records of each telegram at a time, in their order.
-    pub(super) fn telegrams(&self, at: Duration) -> Vec<Vec<u8>> {
+    pub(super) fn telegrams(&self, at: Duration, only_counters: bool) -> Vec<Vec<u8>> {
         match self.kind {
             Kind::Gas { volume, due, flow } => vec![gas(volume + flow.total(at), due, flow.rate(at))],
             Kind::Water { volume, due, flow } => vec![water(volume + flow.total(at), due, flow.rate(at))],
@@ -63,10 +106,15 @@ impl Meter {
                 volume,
                 power,
                 flow,
-            } => vec![
-                heat_counters(energy + power.total(at), volume + flow.total(at)),
-                heat_now(power.rate(at), flow.rate(at), at),
-            ],
+            } => {
+                let mut counters = heat_counters(energy + power.total(at), volume + flow.total(at));
+                if only_counters {
+                    return vec![counters];
+                }
+                counters.push(MORE_FOLLOWS);
+                vec![counters, heat_now(power.rate(at), flow.rate(at), at)]
+            }
+            Kind::Months { volume, months } => vec![monthly(volume, months)],
         }
     }
 
@@ -105,13 +153,23 @@ fn water(volume: u64, due: u64, flow: u32) -> Vec<u8> {
     records
 }
 
-/// The first telegram of the heat meter, which announces a second one.
+/// The counter, and its values at the end of earlier months in every second storage.
+fn monthly(volume: u64, months: u8) -> Vec<u8> {
+    let mut records = vec![0x04, 0x13];
+    records.extend(integer(volume, 4));
+    for month in 1..=months.min(15) {
+        records.extend([0x84, month, 0x13]);
+        records.extend(integer(volume.saturating_sub(u64::from(month) * 1000), 4));
+    }
+    records
+}
+
+/// The first telegram of the heat meter.
 fn heat_counters(energy: u64, volume: u64) -> Vec<u8> {
     let mut records = vec![0x04, 0x03];
     records.extend(integer(energy, 4));
     records.extend([0x04, 0x13]);
     records.extend(integer(volume, 4));
-    records.push(0x1F);
     records
 }
 
