@@ -200,14 +200,14 @@ impl fmt::Display for Config {
         writeln!(formatter, "WAN, direct          {}", address(self.wan))?;
         for bus in &self.buses {
             let (protocol, endpoint, meters): (_, _, Vec<&str>) = match &bus.port {
-                Port::MbusTcp { endpoint, meters, .. } => (
+                Port::Mbus { endpoint, meters, .. } => (
                     "M-Bus",
-                    endpoint,
+                    endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
                 Port::ModbusTcp { endpoint, meters, .. } => (
                     "Modbus",
-                    endpoint,
+                    endpoint.clone(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
             };
@@ -263,7 +263,21 @@ pub(crate) enum Fault {
     DuplicateAddress { at: usize },
     #[error("registration_period: {period} does not divide a day, so its grid would shift from day to day")]
     Period { period: Span, at: usize },
-    #[error("meter: an M-Bus meter needs primary, 0 to 250, and no other address")]
+    #[error("bus: the endpoint is none")]
+    MbusEndpoint {
+        at: usize,
+        #[source]
+        source: bus::ParseEndpointError,
+    },
+    #[error("bus: baud is the speed behind an M-Bus converter on TCP; a serial port has it in its endpoint")]
+    Baud {
+        at: usize,
+        #[source]
+        source: Option<mbus::master::UnknownBaudRate>,
+    },
+    #[error(
+        "meter: an M-Bus meter needs primary, 0 to 250, or secondary, such as ACW-12345678-14-07, and no other address"
+    )]
     MbusMeter { at: usize },
     #[error("meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address")]
     ModbusMeter { at: usize },
@@ -295,6 +309,8 @@ impl Fault {
             | Self::EmptyName { at }
             | Self::Protocol { at }
             | Self::Endpoint { at }
+            | Self::MbusEndpoint { at, .. }
+            | Self::Baud { at, .. }
             | Self::DuplicateEndpoint { at }
             | Self::NoMeters { at }
             | Self::DuplicateAddress { at }

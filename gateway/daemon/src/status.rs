@@ -1,5 +1,6 @@
 //! The status of the gateway, as the local page, the command line and its JSON show it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::card::{SOFT_CARD, Standing};
 use crate::journal::Journal;
 use crate::losses;
-use crate::metering::MeterView;
+use crate::metering::{MeterView, StatisticsView};
 use crate::mounts::Finding;
 
 /// Everything that a status says. The schema is additive within its version.
@@ -40,6 +41,9 @@ pub(crate) struct Status {
     /// The memory that the daemon has in use, in KiB.
     pub(crate) rss_kb: Option<u64>,
     pub(crate) meters: Vec<MeterView>,
+    /// What has been counted on each bus.
+    #[serde(default)]
+    pub(crate) buses: BTreeMap<String, StatisticsView>,
 }
 
 /// The name of the schema and its version.
@@ -68,6 +72,7 @@ impl StatusSource {
         let bundle = identity.and_then(|identity| identity.bundle.as_ref());
         let findings = self.findings();
         let state = reported(standing.state, &findings);
+        let meters = self.meters.borrow().clone();
         Status {
             schema: SCHEMA.to_owned(),
             state,
@@ -83,7 +88,8 @@ impl StatusSource {
             registration_period: self.registration_period,
             findings,
             rss_kb: resident_memory_kib(),
-            meters: self.meters.borrow().clone(),
+            buses: by_bus(&meters),
+            meters,
         }
     }
 
@@ -103,6 +109,16 @@ const fn reported(state: GatewayState, findings: &[Finding]) -> GatewayState {
         GatewayState::Operational if !findings.is_empty() => GatewayState::Degraded,
         state => state,
     }
+}
+
+/// Adds up what was counted for the meters of each bus.
+fn by_bus(meters: &[MeterView]) -> BTreeMap<String, StatisticsView> {
+    let mut buses: BTreeMap<String, StatisticsView> = BTreeMap::new();
+    for meter in meters {
+        let sum = buses.entry(meter.bus.clone()).or_default();
+        *sum = sum.plus(meter.statistics);
+    }
+    buses
 }
 
 /// Reads from the kernel how much memory this process has in use, in KiB.

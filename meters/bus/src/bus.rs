@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
-use crate::mbus_line::MbusLine;
+use crate::mbus_line::MbusMaster;
 use crate::modbus_line::ModbusLine;
 use crate::{BusConfig, MeterAnswer, MeterConfig, PollError, Port, Report, Statistics};
 
@@ -77,14 +77,13 @@ pub fn spawn(
     };
     let name = config.name;
     match config.port {
-        Port::MbusTcp {
+        Port::Mbus {
             endpoint,
             timing,
             meters,
         } => {
-            let line = MbusLine::new(endpoint, timing);
-            let stations = meters.into_iter().map(MbusLine::station).collect();
-            let task = Task::new(name, line, stations, reports);
+            let line = MbusMaster::new(endpoint, timing);
+            let task = Task::new(name, line, meters, reports);
             tasks.spawn(task.run(rounds, stop));
         }
         Port::ModbusTcp {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mbus::link::PrimaryAddress;
-use mbus::master::Timing;
+use mbus::master::{Station, Timing};
 use modbus::Profile;
+
+use crate::MbusEndpoint;
 
 /// The usual time for which a Modbus answer is waited: behind a gateway to a slow serial line,
 /// 300 ms are known to be too short.
@@ -23,14 +24,14 @@ pub struct BusConfig {
 /// How a bus is reached, and the meters on it, in the order in which they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Port {
-    /// M-Bus behind a converter that passes the bytes of a TCP connection on.
-    MbusTcp {
-        /// The converter, `host:port`.
-        endpoint: String,
+    /// M-Bus behind a level converter, on TCP or on a serial port.
+    Mbus {
+        /// Where the converter is.
+        endpoint: MbusEndpoint,
         /// What the waits are computed from.
         timing: Timing,
-        /// The meters, by primary address.
-        meters: Vec<MeterConfig<PrimaryAddress>>,
+        /// The meters, and how each is asked.
+        meters: Vec<MeterConfig<Station>>,
     },
     /// Modbus TCP: a meter, or a gateway to a serial line.
     ModbusTcp {

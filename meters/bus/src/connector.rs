@@ -1,5 +1,6 @@
 //! Opening the connection to a bus, with a timeout and with pauses between failures.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -34,21 +35,32 @@ impl Connector {
 
     /// Opens a connection, unless an attempt has failed a short time ago.
     pub(crate) async fn connect(&mut self) -> Result<TcpStream, PollError> {
+        let endpoint = self.endpoint.clone();
+        self.open(async {
+            let connection = TcpStream::connect(endpoint).await?;
+            connection.set_nodelay(true)?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Opens a port of any kind in the same way.
+    pub(crate) async fn open<T>(
+        &mut self,
+        opening: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, PollError> {
         let wait = self
             .not_before
             .map_or(Duration::ZERO, |time| time.duration_since(Instant::now()));
         if !wait.is_zero() {
             return Err(PollError::ConnectPostponed { wait });
         }
-        let error = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.endpoint)).await {
-            Ok(Ok(connection)) => match connection.set_nodelay(true) {
-                Ok(()) => {
-                    self.pause = Duration::ZERO;
-                    self.not_before = None;
-                    return Ok(connection);
-                }
-                Err(error) => PollError::Connect { kind: error.kind() },
-            },
+        let error = match timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(Ok(connection)) => {
+                self.pause = Duration::ZERO;
+                self.not_before = None;
+                return Ok(connection);
+            }
             Ok(Err(error)) => PollError::Connect { kind: error.kind() },
             Err(_) => PollError::ConnectTimeout,
         };
@@ -60,8 +72,6 @@ impl Connector {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use tokio::net::TcpListener;
 
     use super::*;

@@ -31,6 +31,9 @@ pub enum PollError {
     /// The connection broke while the meter was asked.
     #[error("the connection to the bus was lost")]
     ConnectionLost,
+    /// A meter needs another speed, and the converter has one that cannot be changed from here.
+    #[error("the speed of the converter cannot be changed from here")]
+    RateFixed,
     /// The meter did not answer.
     #[error("the meter did not answer, {tries} tries were made")]
     NoAnswer {
@@ -74,7 +77,8 @@ impl PollError {
             Self::Connect { .. }
             | Self::ConnectTimeout
             | Self::ConnectPostponed { .. }
-            | Self::ConnectionLost => GapReason::BusDown,
+            | Self::ConnectionLost
+            | Self::RateFixed => GapReason::BusDown,
             Self::NoAnswer { .. } | Self::Skipped { .. } => GapReason::NoAnswer,
             Self::Exception(exception) => exception.gap_reason(),
             Self::Mbus(_)

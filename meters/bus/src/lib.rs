@@ -6,6 +6,8 @@
 //! timeouts and the retries, and nowhere else. The wall clock is not read: the time of a round is
 //! the daemon's word, and waiting follows the monotonic clock of tokio.
 //!
+//! An [`MbusMaster`] by itself is for what has no rounds: [`discovery`], commands, a single read.
+//!
 //! What is bounded: a connection attempt by a timeout, attempts by a growing pause, a meter by three
 //! tries for each request and then by a circuit breaker, rounds by the refusal to start one while
 //! another is running, reports by the receiver's channel.
@@ -14,14 +16,19 @@ mod breaker;
 mod bus;
 mod config;
 mod connector;
+pub mod discovery;
+mod endpoint;
 mod error;
 mod exception;
 mod mbus_line;
+mod mbus_port;
 mod modbus_line;
 mod report;
 
 pub use bus::{Bus, StartRoundError, spawn};
 pub use config::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MeterConfig, ModbusUnit, Port};
+pub use endpoint::{MbusEndpoint, ParseEndpointError};
 pub use error::PollError;
 pub use exception::ModbusException;
+pub use mbus_line::MbusMaster;
 pub use report::{MeterAnswer, Report, Statistics};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mbus::master::Counters;
 use model::{Medium, MeterId, Sample, Timestamp};
 
 use crate::PollError;
@@ -49,6 +50,8 @@ pub struct Statistics {
     pub retries: u64,
     /// Connections that were opened in order to ask it.
     pub connections: u64,
+    /// What went to and fro on the M-Bus; all zero for a Modbus meter.
+    pub link: Counters,
     /// How long the last poll took that gave values.
     pub answer_time: Option<Duration>,
 }

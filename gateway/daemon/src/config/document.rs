@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MeterConfig, ModbusUnit, Port};
-use mbus::link::PrimaryAddress;
-use mbus::master::{BaudRate, Timing};
+use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
+use mbus::link::{PrimaryAddress, SecondaryAddress};
+use mbus::master::{BaudRate, Station, Timing, UnknownBaudRate};
 use modbus::Profile;
 use model::Span;
 use serde::Deserialize;
@@ -122,6 +122,7 @@ pub(super) struct BusSection {
     pub(super) name: Spanned<String>,
     mbus: Option<Spanned<String>>,
     modbus: Option<Spanned<String>>,
+    baud: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) meter: Vec<MeterSection>,
 }
@@ -131,6 +132,7 @@ pub(super) struct BusSection {
 pub(super) struct MeterSection {
     pub(super) name: Spanned<String>,
     primary: Option<u8>,
+    secondary: Option<String>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
 }
@@ -192,11 +194,15 @@ impl BusSection {
             });
         }
         let port = match (&self.mbus, &self.modbus) {
-            (Some(endpoint), None) => Port::MbusTcp {
-                endpoint: host_and_port(endpoint)?,
-                timing: Timing::new(BaudRate::B2400, Timing::CONVERTER_ALLOWANCE),
-                meters: self.meters(MeterSection::primary_address)?,
-            },
+            (Some(endpoint), None) => {
+                let endpoint = mbus_endpoint(endpoint)?;
+                Port::Mbus {
+                    timing: Timing::new(self.baud_rate(&endpoint)?, Timing::CONVERTER_ALLOWANCE),
+                    endpoint,
+                    meters: self.meters(MeterSection::station)?,
+                }
+            }
+            (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
             (None, Some(endpoint)) => Port::ModbusTcp {
                 endpoint: host_and_port(endpoint)?,
                 answer_timeout: DEFAULT_ANSWER_TIMEOUT,
@@ -214,13 +220,29 @@ impl BusSection {
         })
     }
 
+    /// Returns the speed of the bus: a serial port names it itself.
+    fn baud_rate(&self, endpoint: &MbusEndpoint) -> Result<BaudRate, Fault> {
+        match (&self.baud, endpoint) {
+            (None, endpoint) => Ok(endpoint.baud_rate()),
+            (Some(baud), MbusEndpoint::Tcp { .. }) => {
+                BaudRate::try_from(*baud.get_ref()).map_err(|source| self.baud_fault(Some(source)))
+            }
+            (Some(_), MbusEndpoint::Serial { .. }) => Err(self.baud_fault(None)),
+        }
+    }
+
+    fn baud_fault(&self, source: Option<UnknownBaudRate>) -> Fault {
+        let at = self.baud.as_ref().map_or(0, |baud| baud.span().start);
+        Fault::Baud { at, source }
+    }
+
     fn meters<A>(
         &self,
         address: impl Fn(&MeterSection) -> Result<A, Fault>,
     ) -> Result<Vec<MeterConfig<A>>, Fault> {
         let mut addresses = BTreeSet::new();
         let mut configure = |meter: &MeterSection| {
-            if !addresses.insert((meter.primary, meter.unit)) {
+            if !addresses.insert((meter.primary, meter.unit, meter.secondary.clone())) {
                 return Err(Fault::DuplicateAddress {
                     at: meter.name.span().start,
                 });
@@ -232,6 +254,18 @@ impl BusSection {
         };
         self.meter.iter().map(&mut configure).collect()
     }
+}
+
+/// Takes `tcp:HOST:PORT` or `serial:DEVICE:BAUD`; `HOST:PORT` alone is a converter on TCP.
+fn mbus_endpoint(endpoint: &Spanned<String>) -> Result<MbusEndpoint, Fault> {
+    let text = endpoint.get_ref();
+    if text.starts_with("tcp:") || text.starts_with("serial:") {
+        return text.parse().map_err(|source| Fault::MbusEndpoint {
+            at: endpoint.span().start,
+            source,
+        });
+    }
+    host_and_port(endpoint).map(|address| MbusEndpoint::Tcp { address })
 }
 
 fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
@@ -249,12 +283,19 @@ fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
 }
 
 impl MeterSection {
-    fn primary_address(&self) -> Result<PrimaryAddress, Fault> {
+    fn station(&self) -> Result<Station, Fault> {
         let fault = Fault::MbusMeter {
             at: self.name.span().start,
         };
-        match (self.primary, self.unit, &self.profile) {
-            (Some(address), None, None) => PrimaryAddress::try_from(address).map_err(|_| fault),
+        match (self.primary, &self.secondary, self.unit, &self.profile) {
+            (Some(address), None, None, None) => {
+                let address = PrimaryAddress::try_from(address).map_err(|_| fault)?;
+                Ok(Station::new(address))
+            }
+            (None, Some(address), None, None) => {
+                let address: SecondaryAddress = address.parse().map_err(|_| fault)?;
+                Ok(Station::new(address))
+            }
             _ => Err(fault),
         }
     }
@@ -263,7 +304,8 @@ impl MeterSection {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
-        let (None, Some(unit @ (1..=247 | 255)), Some(profile)) = (self.primary, self.unit, &self.profile)
+        let (None, None, Some(unit @ (1..=247 | 255)), Some(profile)) =
+            (self.primary, &self.secondary, self.unit, &self.profile)
         else {
             return Err(fault);
         };

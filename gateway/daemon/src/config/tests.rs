@@ -32,7 +32,7 @@ fn the_sample_is_a_valid_configuration() {
 fn a_configuration_is_shown_as_it_is_in_force() {
     let shown = Config::parse(GOOD).unwrap().to_string();
     assert!(shown.contains("registration period  PT5S"), "{shown}");
-    assert!(shown.contains("M-Bus at 127.0.0.1:10001: gas"), "{shown}");
+    assert!(shown.contains("M-Bus at tcp:127.0.0.1:10001: gas"), "{shown}");
 }
 
 #[test]
@@ -186,4 +186,35 @@ fn history_is_24_months_unless_the_file_says_otherwise() {
     let (line, message) = fault(&with("730"));
     assert_eq!(line, 6);
     assert!(message.contains("invalid type"), "{message}");
+}
+
+#[test]
+fn an_mbus_is_reached_over_tcp_or_a_serial_port_at_its_speed() {
+    for (endpoint, shown) in [
+        ("\"tcp:127.0.0.1:10001\"\nbaud = 9600", "tcp:127.0.0.1:10001"),
+        ("\"serial:/dev/ttyUSB0:2400\"", "serial:/dev/ttyUSB0:2400"),
+    ] {
+        let config = Config::parse(&GOOD.replace("\"127.0.0.1:10001\"", endpoint)).unwrap();
+        assert!(config.to_string().contains(shown), "{config}");
+    }
+    for (endpoint, expected) in [
+        ("\"serial:/dev/ttyUSB0\"", "the endpoint is none"),
+        (
+            "\"serial:/dev/ttyUSB0:2400\"\nbaud = 2400",
+            "has it in its endpoint",
+        ),
+        ("\"127.0.0.1:1\"\nbaud = 1", "has it in its endpoint"),
+    ] {
+        let (_, message) = fault(&GOOD.replace("\"127.0.0.1:10001\"", endpoint));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn an_mbus_meter_may_have_a_secondary_address() {
+    let secondary = |text: &str| GOOD.replace("primary = 1", &format!("secondary = \"{text}\""));
+    assert!(Config::parse(&secondary("ACW-12345678-14-07")).is_ok());
+    assert!(Config::parse(&secondary("12345678")).is_ok());
+    let (_, message) = fault(&secondary("1234"));
+    assert!(message.contains("or secondary"), "{message}");
 }

@@ -143,7 +143,7 @@ mod tests {
     use model::{GatewayState, Medium, Span, Unit};
 
     use super::*;
-    use crate::metering::ValueView;
+    use crate::metering::{StatisticsView, ValueView};
     use crate::mounts::Finding;
 
     fn page_at(now: &str) -> Page {
@@ -161,6 +161,7 @@ mod tests {
                 unit: Unit::CubicMetre,
                 time,
             }],
+            statistics: StatisticsView::default(),
         };
         let state = GatewayState::Operational;
         Page {
@@ -184,6 +185,7 @@ mod tests {
                 }],
                 rss_kb: None,
                 meters: vec![meter],
+                buses: std::collections::BTreeMap::new(),
             },
             now: now.parse().unwrap(),
         }

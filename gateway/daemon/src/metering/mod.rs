@@ -13,9 +13,9 @@ mod view;
 pub(crate) use grid::keep_the_grid;
 pub(crate) use history::{HistoryFailed, keep_the_history};
 pub(crate) use registrar::{Registrar, RegistrationFailed};
-pub(crate) use view::MeterView;
 #[cfg(test)]
 pub(crate) use view::ValueView;
+pub(crate) use view::{MeterView, StatisticsView};
 
 /// How many reports of meters can wait to be registered; the buses wait when they are more.
 pub(crate) const REPORTS: usize = 256;

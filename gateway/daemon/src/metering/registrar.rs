@@ -160,6 +160,7 @@ impl Registrar {
             let Some(view) = views.iter_mut().find(|view| view.name == report.meter) else {
                 return;
             };
+            view.statistics = report.statistics.into();
             match &report.outcome {
                 Ok(answer) => {
                     if view.error.take().is_some() {

@@ -1,6 +1,6 @@
 //! What is shown of the meters: the last values, and whether they answer.
 
-use bus::{BusConfig, Port};
+use bus::{BusConfig, Port, Statistics};
 use model::{Decimal, Medium, MeterId, Obis, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,79 @@ pub(crate) struct MeterView {
     pub(crate) error: Option<String>,
     /// The last values.
     pub(crate) values: Vec<ValueView>,
+    /// What has been counted since the daemon was started.
+    #[serde(default)]
+    pub(crate) statistics: StatisticsView,
+}
+
+/// What has been counted for a meter or a bus since the daemon was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct StatisticsView {
+    /// Rounds in which it was asked.
+    pub(crate) polls: u64,
+    /// Rounds in which it gave its values.
+    pub(crate) answers: u64,
+    /// Rounds in which it was left out.
+    pub(crate) skipped: u64,
+    /// Requests that were sent, repetitions included.
+    pub(crate) requests: u64,
+    /// Requests among them that repeated an earlier one.
+    pub(crate) retries: u64,
+    /// Connections that were opened.
+    pub(crate) connections: u64,
+    /// M-Bus frames that answered a request.
+    pub(crate) frames: u64,
+    /// M-Bus tries that nothing answered.
+    pub(crate) timeouts: u64,
+    /// M-Bus tries in which damaged frames came, such as those with a wrong checksum.
+    pub(crate) checksum_errors: u64,
+    /// M-Bus tries in which several meters answered at once.
+    pub(crate) collisions: u64,
+    /// M-Bus frames that answered nothing.
+    pub(crate) strays: u64,
+    /// How long the last poll took that gave values, in milliseconds; of a bus, the longest.
+    pub(crate) answer_ms: Option<u64>,
+}
+
+impl StatisticsView {
+    /// Adds what was counted for another meter of the same bus.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            polls: self.polls.saturating_add(other.polls),
+            answers: self.answers.saturating_add(other.answers),
+            skipped: self.skipped.saturating_add(other.skipped),
+            requests: self.requests.saturating_add(other.requests),
+            retries: self.retries.saturating_add(other.retries),
+            connections: self.connections.saturating_add(other.connections),
+            frames: self.frames.saturating_add(other.frames),
+            timeouts: self.timeouts.saturating_add(other.timeouts),
+            checksum_errors: self.checksum_errors.saturating_add(other.checksum_errors),
+            collisions: self.collisions.saturating_add(other.collisions),
+            strays: self.strays.saturating_add(other.strays),
+            answer_ms: self.answer_ms.max(other.answer_ms),
+        }
+    }
+}
+
+impl From<Statistics> for StatisticsView {
+    fn from(counted: Statistics) -> Self {
+        Self {
+            polls: counted.polls,
+            answers: counted.answers,
+            skipped: counted.skipped,
+            requests: counted.requests,
+            retries: counted.retries,
+            connections: counted.connections,
+            frames: counted.link.received,
+            timeouts: counted.link.timeouts,
+            checksum_errors: counted.link.damaged,
+            collisions: counted.link.collisions,
+            strays: counted.link.strays,
+            answer_ms: counted
+                .answer_time
+                .and_then(|time| u64::try_from(time.as_millis()).ok()),
+        }
+    }
 }
 
 /// The last value of an element.
@@ -40,7 +113,7 @@ pub(crate) struct ValueView {
 pub(super) fn unread(buses: &[BusConfig]) -> Vec<MeterView> {
     let meters = buses.iter().flat_map(|bus| {
         let names: Vec<&String> = match &bus.port {
-            Port::MbusTcp { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
+            Port::Mbus { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
             Port::ModbusTcp { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
         };
         names.into_iter().map(|name| (bus.name.clone(), name.clone()))
@@ -54,6 +127,7 @@ pub(super) fn unread(buses: &[BusConfig]) -> Vec<MeterView> {
             last_success: None,
             error: None,
             values: Vec::new(),
+            statistics: StatisticsView::default(),
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! The bus over real sockets, against the simulated meters.
 
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod mbus;
 #[cfg(test)]
 mod modbus;

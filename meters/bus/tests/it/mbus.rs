@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bus::{MeterConfig, PollError, Port};
-use mbus::link::{Control, LongFrame};
-use mbus::master::{BaudRate, ReadError, Timing};
+use mbus::link::{Control, LongFrame, PrimaryAddress};
+use mbus::master::{BaudRate, ReadError, Station, Timing};
 use mbus::readout::ReadoutError;
 use model::{GapReason, Medium};
 use simulators::mbus::{Bus, BusHandle, Fault, household};
@@ -61,10 +61,10 @@ impl Converter {
     fn port(&self, addresses: &[u8]) -> Port {
         let meter = |address: &u8| MeterConfig {
             name: format!("meter {address}"),
-            address: (*address).try_into().unwrap(),
+            address: Station::new(PrimaryAddress::try_from(*address).unwrap()),
         };
-        Port::MbusTcp {
-            endpoint: self.address.to_string(),
+        Port::Mbus {
+            endpoint: format!("tcp:{}", self.address).parse().unwrap(),
             timing: Timing::new(BaudRate::B9600, Timing::CONVERTER_ALLOWANCE),
             meters: addresses.iter().map(meter).collect(),
         }
@@ -188,12 +188,12 @@ async fn a_bus_that_was_down_is_read_when_it_is_back() {
 #[tokio::test]
 async fn a_telegram_that_cannot_be_read_gives_no_values() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let mut rig = Rig::new(Port::MbusTcp {
-        endpoint: listener.local_addr().unwrap().to_string(),
+    let mut rig = Rig::new(Port::Mbus {
+        endpoint: format!("tcp:{}", listener.local_addr().unwrap()).parse().unwrap(),
         timing: Timing::new(BaudRate::B9600, Timing::CONVERTER_ALLOWANCE),
         meters: vec![MeterConfig {
             name: "stranger".to_owned(),
-            address: 1.try_into().unwrap(),
+            address: Station::new(PrimaryAddress::try_from(1).unwrap()),
         }],
     });
     let meter = tokio::spawn(async move {
