@@ -10,6 +10,8 @@ mod degraded;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod mbus_tools;
+#[cfg(test)]
 mod openssl;
 #[cfg(test)]
 mod second_card;

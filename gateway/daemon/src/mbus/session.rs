@@ -1,0 +1,183 @@
+//! What the commands on an M-Bus have in common: the bus, the way out, what is printed.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use bus::{MbusEndpoint, MbusMaster, PollError};
+use clap::Args;
+use mbus::link::{PrimaryAddress, SecondaryAddress};
+use mbus::master::{BaudRate, MeterAddress, Timing, UnknownBaudRate};
+use model::GapReason;
+use serde::Serialize;
+
+use crate::report::Chain;
+
+/// A meter did not answer, or not well; or the line did not do what it was told.
+pub(super) const BAD_ANSWER: u8 = 3;
+/// The bus cannot be reached.
+pub(super) const UNAVAILABLE: u8 = 69;
+/// Ctrl-C: 128 and the number of SIGINT. What was found until then is shown.
+pub(super) const CANCELLED: u8 = 130;
+const FAILURE: u8 = 1;
+
+/// The bus that a command is for.
+#[derive(Debug, Args)]
+pub(super) struct BusOptions {
+    /// The bus: tcp:HOST:PORT, or serial:DEVICE:BAUD such as serial:/dev/ttyUSB0:2400.
+    #[arg(value_name = "BUS")]
+    bus: MbusEndpoint,
+    /// The speed behind a converter on TCP, 300 to 38400.
+    #[arg(long, value_parser = baud_rate)]
+    baud: Option<BaudRate>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn baud_rate(text: &str) -> Result<BaudRate, UnknownBaudRate> {
+    BaudRate::try_from(text.parse::<u32>().unwrap_or(0))
+}
+
+/// Takes a primary address, 0 to 250, or a secondary one.
+pub(super) fn meter_address(text: &str) -> Result<MeterAddress, String> {
+    if let Some(primary) = primary(text) {
+        return Ok(primary.into());
+    }
+    let address: SecondaryAddress = text
+        .parse()
+        .map_err(|error| format!("{error}; a primary address lies between 0 and 250"))?;
+    Ok(address.into())
+}
+
+/// Takes up to three decimal digits for a primary address: eight are a secondary one.
+fn primary(text: &str) -> Option<PrimaryAddress> {
+    let address: u8 = text.parse().ok()?;
+    PrimaryAddress::try_from(address).ok().filter(|_| text.len() <= 3)
+}
+
+impl BusOptions {
+    /// Builds the master of the bus; the port is not opened yet.
+    pub(super) fn master(&self) -> MbusMaster {
+        let baud_rate = match (&self.bus, self.baud) {
+            (MbusEndpoint::Tcp { .. }, Some(baud)) => baud,
+            (endpoint, _) => endpoint.baud_rate(),
+        };
+        let timing = Timing::new(baud_rate, Timing::CONVERTER_ALLOWANCE);
+        MbusMaster::new(self.bus.clone(), timing)
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.bus.to_string()
+    }
+}
+
+/// How a command came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    Done,
+    Cancelled,
+    Failed(PollError),
+}
+
+/// Runs what is to be done on the bus until it is done or Ctrl-C is pressed.
+pub(super) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>) -> Result<End, io::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            cancelled = tokio::signal::ctrl_c() => cancelled.map(|()| End::Cancelled),
+            done = work => Ok(match done {
+                Ok(()) => End::Done,
+                Err(error) => End::Failed(error),
+            }),
+        }
+    })
+}
+
+impl End {
+    /// Says on standard error what is to be said, and returns the exit code.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Done => ExitCode::SUCCESS,
+            Self::Cancelled => {
+                say("smgw: cancelled");
+                ExitCode::from(CANCELLED)
+            }
+            Self::Failed(error) => {
+                say(&format!("smgw: {}", Chain(error)));
+                match error.gap_reason() {
+                    GapReason::BusDown => ExitCode::from(UNAVAILABLE),
+                    GapReason::NoAnswer | GapReason::BadAnswer | GapReason::NotAvailable => {
+                        ExitCode::from(BAD_ANSWER)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Says something on standard error; if even that fails, the exit code still tells.
+pub(super) fn say(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// Shows how far it has come, if somebody is watching.
+pub(super) fn show_progress(text: &str) {
+    if io::stderr().is_terminal() {
+        drop(write!(io::stderr(), "\r\x1b[K{text}"));
+    }
+}
+
+/// Wipes what the progress has left.
+pub(super) fn end_progress() {
+    show_progress("");
+}
+
+/// Prints the result as JSON, or as `text` says it.
+pub(super) fn print<T: Serialize>(
+    result: &T,
+    json: bool,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), io::Error> {
+    let text = if json {
+        format!("{}\n", serde_json::to_string(result)?)
+    } else {
+        text(result)
+    };
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// The exit code when the machine itself fails: no runtime, no output.
+pub(super) fn failure(error: &io::Error) -> ExitCode {
+    say(&format!("smgw: {}", Chain(error)));
+    ExitCode::from(FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meters_are_named_by_either_address() {
+        assert_eq!(meter_address("17").unwrap().to_string(), "17");
+        assert_eq!(meter_address("00000017").unwrap().to_string(), "*-00000017-*-*");
+        assert_eq!(
+            meter_address("ACW-12345678-14-07").unwrap().to_string(),
+            "ACW-12345678-14-07"
+        );
+        for text in ["251", "-1", "1234", ""] {
+            assert!(meter_address(text).unwrap_err().contains("0 and 250"), "{text}");
+        }
+    }
+
+    #[test]
+    fn work_that_fails_says_who_is_at_fault() {
+        let end = until_cancelled(async { Err(PollError::ConnectTimeout) }).unwrap();
+        assert_eq!(end, End::Failed(PollError::ConnectTimeout));
+        assert_eq!(end.exit_code(), ExitCode::from(UNAVAILABLE));
+        let end = End::Failed(PollError::NoAnswer { tries: 3 });
+        assert_eq!(end.exit_code(), ExitCode::from(BAD_ANSWER));
+        assert_eq!(End::Cancelled.exit_code(), ExitCode::from(CANCELLED));
+    }
+}
