@@ -40,6 +40,15 @@ pub(crate) enum BenchError {
         #[source]
         source: serde_json::Error,
     },
+    /// valgrind did not say how many instructions it counted.
+    #[error("valgrind named no number of instructions: {said}")]
+    Instructions {
+        /// What it said.
+        said: String,
+    },
+    /// The frame of the bench is not read as it should be.
+    #[error("the frame of the bench is not decoded")]
+    Frame,
     /// The store could not be opened or read.
     #[error("the store failed")]
     Store(#[from] store::DatabaseError),

@@ -1,9 +1,10 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store` builds and runs this. It is a program of its own, outside the default
+//! `cargo xtask bench store` and `cargo xtask bench mbus` build and run this. It is a program of its own, outside the default
 //! members, because it may name the database's engine for comparison and nothing else may.
 
 mod error;
+mod mbus;
 mod store;
 
 use std::error::Error;
@@ -23,15 +24,22 @@ struct Arguments {
 enum Bench {
     /// Disk, flash, time and memory of the readings, beside SQLite with one row for each reading.
     Store(store::Options),
+    /// Instructions and time of the M-Bus decoder, under valgrind.
+    Mbus(mbus::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
+    /// A step of the bench of the M-Bus decoder.
+    #[command(hide = true)]
+    MbusStep(mbus::StepOptions),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
         Bench::Store(options) => store::run(&options),
+        Bench::Mbus(options) => mbus::run(&options),
         Bench::Step(options) => store::run_step(&options),
+        Bench::MbusStep(options) => mbus::run_step(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

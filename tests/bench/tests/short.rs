@@ -1,4 +1,4 @@
-//! The short form of the bench of the store runs, and its engines agree about the content.
+//! The short forms of the benches run, and what they compare agrees.
 
 use std::process::Command;
 
@@ -20,6 +20,23 @@ fn short_bench_of_the_store_prints_its_table() {
         "open after a kill",
         "peak memory",
     ] {
+        assert!(table.contains(line), "{table}");
+    }
+}
+
+#[test]
+fn short_bench_of_the_decoder_prints_its_table() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["mbus", "--short", "--no-limits"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{table}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for line in ["to values", "to JSON", "within"] {
         assert!(table.contains(line), "{table}");
     }
 }

@@ -27,8 +27,8 @@ pub(crate) const FOR_DEMO: [Package; 4] = [
     package("strip", "binutils"),
 ];
 
-/// What the checks need besides: foreign programs that prove our formats.
-pub(crate) const FOR_VERIFY: [Package; 10] = [
+/// What the checks need besides: foreign programs that prove our formats, and one that counts instructions.
+pub(crate) const FOR_VERIFY: [Package; 11] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("setpriv", "util-linux"),
@@ -39,6 +39,7 @@ pub(crate) const FOR_VERIFY: [Package; 10] = [
     package("strace", "strace"),
     package("mkfs.ext4", "e2fsprogs"),
     package("mount", "mount"),
+    package("valgrind", "valgrind"),
 ];
 
 /// What the torture needs: kills and errors at one call, a file system to cut off, mounts, and what builds
