@@ -12,6 +12,7 @@ const MAX_BYTES: usize = 9;
 /// Any other digit above 9 marks an error of the meter and is never a number.
 ///
 /// Spec: EN 13757-3:2018, annex A (type A) and annex B (error digits).
+#[inline]
 pub(super) fn number_of_bcd<'b>(bytes: impl ExactSizeIterator<Item = &'b u8>) -> Result<i64, RecordError> {
     if bytes.len() > MAX_BYTES {
         return Err(RecordError::Range);

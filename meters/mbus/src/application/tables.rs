@@ -32,10 +32,30 @@ pub(super) type Meaning = (Measurand, Form);
 
 const UNKNOWN: Meaning = (Measurand::Unknown, Form::Plain);
 
+/// The rows of the primary table, made while the program is built.
+static PRIMARY: [Meaning; 128] = {
+    let mut rows = [UNKNOWN; 128];
+    let mut rest: &mut [Meaning] = &mut rows;
+    let mut vif = 0u8;
+    while let [row, behind @ ..] = rest {
+        *row = primary_row(vif);
+        rest = behind;
+        vif = vif.saturating_add(1);
+    }
+    rows
+};
+
+/// Returns the row of a primary VIF, whatever its extension bit.
+#[inline]
+pub(super) fn primary(vif: u8) -> Meaning {
+    let place = usize::from(vif & 0x7F);
+    PRIMARY.get(place).copied().unwrap_or(UNKNOWN)
+}
+
 /// Primary VIFs, `E000 0000` to `E111 1111`.
 ///
 /// Spec: EN 13757-3:2018, table 10.
-pub(super) fn primary(vif: u8) -> Meaning {
+const fn primary_row(vif: u8) -> Meaning {
     use Measurand as M;
     let eighth = vif & 0x07;
     let quarter = vif & 0x03;

@@ -157,8 +157,11 @@ impl<'f> Value<'f> {
         } else {
             Sign::Signed
         };
-        if let (Coding::Integer, 1, None) = (coding, scale.factor, offset) {
-            let mantissa = integer(bytes, sign)?;
+        if let (Coding::Integer | Coding::Bcd, 1, None) = (coding, scale.factor, offset) {
+            let mantissa = match coding {
+                Coding::Integer => integer(bytes, sign)?,
+                _ => number_of_bcd(bytes.iter().rev())?.into(),
+            };
             return Ok(Self::Number {
                 value: Decimal::new(mantissa, scale.power_of_ten).ok_or(RecordError::Range)?,
                 unit: Some(scale.unit),
