@@ -88,6 +88,7 @@ impl<'f> Records<'f> {
 impl<'f> Iterator for Records<'f> {
     type Item = Record<'f>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
             Source::Variable { rest, order } => next_variable(rest, *order),
@@ -101,6 +102,7 @@ impl<'f> Iterator for Records<'f> {
     }
 }
 
+#[inline]
 fn next_variable<'f>(rest: &mut &'f [u8], order: ByteOrder) -> Option<Record<'f>> {
     let start = skip_fillers(rest);
     if matches!(start, [] | [MANUFACTURER_DATA | MORE_FOLLOWS, ..]) {

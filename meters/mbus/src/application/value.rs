@@ -67,25 +67,37 @@ pub enum ByteOrder {
 /// The longest number in bytes, so that a decimal can hold it; longer ones are raw.
 const MAX_NUMBER: usize = 15;
 
+/// The codings by the data field of the DIF, and the lengths of their data.
+///
+/// Spec: EN 13757-3:2018, section 6 (data field).
+static CODINGS: [Option<(Coding, u8)>; 16] = [
+    Some((Coding::Nothing, 0)),
+    Some((Coding::Integer, 1)),
+    Some((Coding::Integer, 2)),
+    Some((Coding::Integer, 3)),
+    Some((Coding::Integer, 4)),
+    Some((Coding::Real, 4)),
+    Some((Coding::Integer, 6)),
+    Some((Coding::Integer, 8)),
+    // Selection for readout.
+    Some((Coding::Nothing, 0)),
+    Some((Coding::Bcd, 1)),
+    Some((Coding::Bcd, 2)),
+    Some((Coding::Bcd, 3)),
+    Some((Coding::Bcd, 4)),
+    // Variable length.
+    None,
+    Some((Coding::Bcd, 6)),
+    // Special functions.
+    None,
+];
+
 impl Coding {
     /// Returns the coding and the length of the data; `None` for variable data and the special DIFs.
-    pub(super) const fn of(data_field: u8) -> Option<(Self, usize)> {
-        Some(match data_field & 0x0F {
-            0x0 | 0x8 => (Self::Nothing, 0),
-            0x1 => (Self::Integer, 1),
-            0x2 => (Self::Integer, 2),
-            0x3 => (Self::Integer, 3),
-            0x4 => (Self::Integer, 4),
-            0x5 => (Self::Real, 4),
-            0x6 => (Self::Integer, 6),
-            0x7 => (Self::Integer, 8),
-            0x9 => (Self::Bcd, 1),
-            0xA => (Self::Bcd, 2),
-            0xB => (Self::Bcd, 3),
-            0xC => (Self::Bcd, 4),
-            0xE => (Self::Bcd, 6),
-            _ => return None,
-        })
+    #[inline]
+    pub(super) fn of(dif: u8) -> Option<(Self, usize)> {
+        let (coding, length) = (*CODINGS.get(usize::from(dif & 0x0F))?)?;
+        Some((coding, length.into()))
     }
 
     /// Returns the coding and the length of variable data, by its length byte.
