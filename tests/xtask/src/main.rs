@@ -10,6 +10,7 @@ mod demo;
 mod error;
 mod kept;
 mod packages;
+mod python;
 mod received;
 mod table;
 mod torture;
@@ -35,7 +36,7 @@ struct Arguments {
 enum Chore {
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
-    /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`.
+    /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`.
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,

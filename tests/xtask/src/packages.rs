@@ -28,7 +28,7 @@ pub(crate) const FOR_DEMO: [Package; 4] = [
 ];
 
 /// What the checks need besides: foreign programs that prove our formats, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 11] = [
+pub(crate) const FOR_VERIFY: [Package; 12] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("setpriv", "util-linux"),
@@ -40,6 +40,7 @@ pub(crate) const FOR_VERIFY: [Package; 11] = [
     package("mkfs.ext4", "e2fsprogs"),
     package("mount", "mount"),
     package("valgrind", "valgrind"),
+    package("virtualenv", "virtualenv"),
 ];
 
 /// What the torture needs: kills and errors at one call, a file system to cut off, mounts, and what builds

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::{FEATURES, cargo, run_step};
 use crate::error::XtaskError;
-use crate::packages;
-use crate::torture;
+use crate::{packages, python, torture};
 
 /// The version of the test runner, so that a new one cannot break an old commit.
 const NEXTEST: &str = "0.9.143";
@@ -31,6 +30,7 @@ pub(crate) fn run() -> Result<(), XtaskError> {
         component("fmt", "rustfmt")?;
         component("clippy", "clippy")
     })?;
+    timed("foreign programs in Python", &mut durations, python::ensure)?;
     timed("test runner", &mut durations, nextest)?;
     for Step { name, mut command } in steps() {
         timed(name, &mut durations, || run_step(name, &mut command))?;
