@@ -5,6 +5,7 @@
 
 mod error;
 mod mbus;
+mod mbus_bus;
 mod store;
 
 use std::error::Error;
@@ -26,6 +27,8 @@ enum Bench {
     Store(store::Options),
     /// Instructions and time of the M-Bus decoder, under valgrind.
     Mbus(mbus::Options),
+    /// The time of a round on a simulated M-Bus, beside what the bit times take.
+    MbusBus(mbus_bus::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
         Bench::Store(options) => store::run(&options),
         Bench::Mbus(options) => mbus::run(&options),
+        Bench::MbusBus(options) => mbus_bus::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
     };

@@ -40,3 +40,19 @@ fn short_bench_of_the_decoder_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_the_bus_stays_within_its_limits() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["mbus-bus", "--short"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&output.stdout);
+    for line in [
+        "60 meters at 2400, virtual time",
+        "60 selected meters",
+        "dead meter",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}

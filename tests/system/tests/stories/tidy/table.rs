@@ -56,7 +56,7 @@ pub(super) const HOUSE: [Room; 17] = [
         knows: &["mbus", "modbus", "model"],
         tests_know: &["simulators"],
     },
-    effect("tests/bench", &["mbus", "model", "store"]),
+    effect("tests/bench", &["bus", "mbus", "model", "simulators", "store"]),
     effect("tests/simulators", &["card", "mbus", "modbus", "model"]),
     effect("tests/system", &[]),
     effect("tests/xtask", &["system"]),
