@@ -17,6 +17,9 @@ const FRAME_GAP: Duration = Duration::from_millis(100);
 /// Bytes that a converter passes on together while more are coming, so that it does not wake its client
 /// for each.
 pub(super) const CHUNK: usize = 16;
+/// The longest time for which bytes are held back to be passed on together: well below the silence that
+/// ends a transmission behind a converter.
+const LONGEST_HOLD: Duration = Duration::from_millis(20);
 /// Answers that are on the wire at most; what is more is lost.
 const MAX_TRANSMISSIONS: usize = 1024;
 
@@ -144,10 +147,11 @@ impl Segment {
     #[must_use]
     pub fn next_event(&self) -> Option<Duration> {
         let mut times = self.stream.iter().take(self.chunk).map(|(time, _)| *time);
-        let mut last = times.next()?;
+        let first = times.next()?;
+        let mut last = first;
         // A pause between bytes ends what is passed on together.
         for time in times {
-            if time > last + self.bit() * BITS * 2 {
+            if time > last + self.bit() * BITS * 2 || time > first + LONGEST_HOLD {
                 break;
             }
             last = time;
