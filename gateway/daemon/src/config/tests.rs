@@ -80,10 +80,8 @@ fn a_meter_has_the_address_of_its_protocol() {
     assert!(message.contains("needs unit"), "{message}");
     let (line, message) = fault(&modbus.replace("primary = 1", "unit = 1\nprofile = \"acme-1\""));
     assert_eq!(line, 15);
-    assert!(
-        message.contains("no profile \"acme-1\"; there are eastron-sdm630"),
-        "{message}"
-    );
+    assert!(message.contains("no profile \"acme-1\"; there are "), "{message}");
+    assert!(message.contains(" eastron-sdm630, "), "{message}");
 }
 
 #[test]
