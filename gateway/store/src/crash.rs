@@ -17,6 +17,16 @@ pub(crate) const FOLDER: &str = "SMGW_STORE_CRASH_FOLDER";
 pub(crate) const KILLS: u64 = 20;
 const ELEMENTS: i64 = 5;
 
+/// A folder in memory, where the machine has some: a disk would have to sync some 10,000 times.
+pub(crate) fn folder_in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// Copies a folder with its sub-folders, as it stands, over another.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::*;
+use crate::crash::folder_in_memory;
 use crate::files::faults;
 
 /// What the life has acknowledged so far, in order.
@@ -58,16 +59,6 @@ fn check(folder: &Path, acknowledged: usize, what: &str) {
         ),
     }
     bindings.burn(&binding("fd00::2")).unwrap_err();
-}
-
-/// A folder in memory, where the machine has some: a disk would have to sync some 10,000 times.
-pub(super) fn folder_in_memory() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    }
 }
 
 /// Runs something in a folder and keeps a copy of it as it stands before every change of the disk, each

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::cuts::folder_in_memory;
 use super::*;
+use crate::crash::folder_in_memory;
 
 /// What was made of a damaged folder, counted.
 #[derive(Debug, Default)]
