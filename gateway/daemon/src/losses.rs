@@ -41,12 +41,13 @@ const fn kind(lost: Lost) -> (&'static str, &'static str) {
         Lost::Head => ("SMGW-F-0404", ""),
         Lost::Witness => ("SMGW-F-0405", ""),
         Lost::Database => ("SMGW-F-0406", ""),
+        Lost::Salvaged => ("SMGW-F-0407", ""),
     }
 }
 
 const fn remedy(lost: Lost) -> &'static str {
     match lost {
-        Lost::Rows { .. } | Lost::Head => WORN,
+        Lost::Rows { .. } | Lost::Head | Lost::Salvaged => WORN,
         Lost::Commits { .. } | Lost::Replaced | Lost::Witness | Lost::Database => HANDLED,
     }
 }
@@ -87,6 +88,11 @@ fn text(loss: &Loss, count: usize) -> String {
         }
         Lost::Database => {
             "The database was missing, and a new one has been made: all readings are lost".to_owned()
+        }
+        Lost::Salvaged => {
+            "The database was damaged; what could be read is in a new one, and the damaged one is kept \
+                           as gateway.db.damaged"
+                .to_owned()
         }
     };
     let behind = loss.behind.map_or_else(
@@ -154,6 +160,7 @@ mod tests {
             Lost::Head,
             Lost::Witness,
             Lost::Database,
+            Lost::Salvaged,
         ];
         let findings = findings(&losses.map(|lost| loss(1, lost)));
         let codes: BTreeSet<_> = findings.iter().map(|finding| &finding.code).collect();

@@ -1,9 +1,9 @@
 //! The bundle that the TSM has installed: one blob with a version that only grows.
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
-use super::head::tally_of;
+use super::head::{Tally, tally_of};
 use super::{Database, DatabaseError, Inner};
 
 /// The bundle that is installed; its content is opaque here.
@@ -103,7 +103,7 @@ impl Inner {
             ],
         )?;
         let mut head = self.head.next();
-        head.bundle = tally_of(&transaction, b'u', "SELECT version, digest, seal FROM bundle", [])?;
+        head.bundle = tally(&transaction)?;
         head.store(&transaction)?;
         transaction.commit()?;
         Ok(self.confirm(head)?)
@@ -131,6 +131,17 @@ impl Inner {
             content,
         }))
     }
+}
+
+/// Returns what the head says about the bundle that is there.
+pub(super) fn tally(connection: &Connection) -> rusqlite::Result<Tally> {
+    tally_of(connection, b'u', "SELECT version, digest, seal FROM bundle", [])
+}
+
+/// Returns whether a seal is that of a bundle.
+pub(super) fn is_sound(version: i64, digest: &[u8], content: &[u8], found: &[u8]) -> bool {
+    let digest = digest.try_into();
+    digest.is_ok_and(|digest| found == seal(version.cast_unsigned(), digest, content))
 }
 
 /// Returns the SHA-256 digest of `B1`, version (8, big-endian), digest (32) and content.

@@ -209,14 +209,25 @@ fn read_count(row: &Row<'_>) -> rusqlite::Result<Option<u32>> {
     let (ValueRef::Integer(greatest), ValueRef::Integer(crc)) = (row.get_ref(0)?, row.get_ref(1)?) else {
         return Ok(None);
     };
+    Ok(count_of(greatest, crc))
+}
+
+/// Returns the greatest number that was given; `None` if it is damaged.
+pub(super) fn count_of(greatest: i64, crc: i64) -> Option<u32> {
     let is_sound = crc == i64::from(count_checksum(greatest));
-    Ok(u32::try_from(greatest).ok().filter(|_| is_sound))
+    u32::try_from(greatest).ok().filter(|_| is_sound)
 }
 
 /// Reads columns `id, meter, obis, crc`; `None` if the row is damaged.
 pub(super) fn read_element(row: &Row<'_>) -> rusqlite::Result<Option<(u32, Element)>> {
-    let id: i64 = row.get(0)?;
-    let (meter, obis, crc) = (row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?);
+    Ok(element_of(
+        row.get(0)?,
+        [row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?],
+    ))
+}
+
+/// Reads the columns behind an element's number; `None` if the row is damaged.
+pub(super) fn element_of(id: i64, [meter, obis, crc]: [ValueRef<'_>; 3]) -> Option<(u32, Element)> {
     let parse = || {
         Some(Element {
             meter: meter.as_str().ok()?.parse().ok()?,
@@ -227,7 +238,7 @@ pub(super) fn read_element(row: &Row<'_>) -> rusqlite::Result<Option<(u32, Eleme
     let number = u32::try_from(id)
         .ok()
         .filter(|id| (1..=LAST_ELEMENT).contains(id));
-    Ok(number.zip(parse().filter(is_sound)))
+    number.zip(parse().filter(is_sound))
 }
 
 fn element_checksum(id: i64, element: &Element) -> u32 {

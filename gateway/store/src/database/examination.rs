@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::head::{Before, Head, RowKind, Tally, digest_of_row, tally_of};
 use super::keys::{Day, time_of_round};
-use super::loss::{Losses, Lost};
+use super::loss::{Loss, Losses, Lost};
 use super::witness::{Statement, Witness};
 use super::{DatabaseError, day, loss, part, points};
 
@@ -95,6 +95,40 @@ pub(super) fn examine(
     if lost.is_empty() {
         return Ok(head);
     }
+    let (adopted, found) = adopt(connection, head, present, witness, lost)?;
+    found.into_iter().for_each(|loss| losses.add(loss));
+    Ok(adopted)
+}
+
+/// Compares what a salvage has found, under the head that it has found, with what was confirmed; stores that it was
+/// made, and what is lost.
+pub(super) fn examine_salvaged(
+    connection: &mut Connection,
+    witness: &Witness,
+    found: Option<Head>,
+) -> Result<Vec<Loss>, DatabaseError> {
+    let present = count(connection)?;
+    let mut head = found.unwrap_or_default();
+    if let Some((before, row)) = present.newest {
+        head.complete(before, row);
+    }
+    let mut all = vec![Lost::Salvaged];
+    match found {
+        Some(_) => all.extend(lost(&head, &present, witness.statement(), false)),
+        None => all.push(Lost::Head),
+    }
+    let (_, losses) = adopt(connection, head, present, witness, all)?;
+    Ok(losses)
+}
+
+/// Takes what is there for the new head, and stores it with what is lost.
+fn adopt(
+    connection: &mut Connection,
+    head: Head,
+    present: Present,
+    witness: &Witness,
+    lost: Vec<Lost>,
+) -> Result<(Head, Vec<Loss>), DatabaseError> {
     let known = witness.statement().map_or(0, |statement| statement.generation);
     let mut adopted = Head {
         generation: head.generation.max(known).saturating_add(1),
@@ -110,15 +144,19 @@ pub(super) fn examine(
     }
     adopted.store(&transaction)?;
     transaction.commit()?;
-    found.into_iter().for_each(|loss| losses.add(loss));
-    Ok(adopted)
+    Ok((adopted, found))
 }
 
 /// Returns whether a request that was accepted may be missing with it.
 const fn is_doubt(lost: Lost) -> bool {
     match lost {
         Lost::Rows { kind, .. } => matches!(kind, RowKind::Request),
-        Lost::Commits { .. } | Lost::Replaced | Lost::Head | Lost::Witness | Lost::Database => true,
+        Lost::Commits { .. }
+        | Lost::Replaced
+        | Lost::Head
+        | Lost::Witness
+        | Lost::Database
+        | Lost::Salvaged => true,
     }
 }
 
@@ -176,7 +214,7 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Present> {
     let tally = |letter, sql| tally_of(connection, letter, sql, []);
     let mut present = Present::default();
     let rows = &mut present.rows;
-    rows.schema = tally(b's', "SELECT type, name, sql FROM sqlite_schema")?;
+    rows.schema = tables(connection)?;
     rows.elements = tally(b'e', "SELECT id, meter, obis, crc FROM element")?;
     rows.elements
         .add_all(tally(b'g', "SELECT greatest, crc FROM element_count")?);
@@ -192,6 +230,11 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Present> {
     count_days(connection, &mut present)?;
     count_rounds(connection, &mut present)?;
     Ok(present)
+}
+
+/// Counts the descriptions of the tables.
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Tally> {
+    tally_of(connection, b's', "SELECT type, name, sql FROM sqlite_schema", [])
 }
 
 fn count_days(connection: &Connection, present: &mut Present) -> rusqlite::Result<()> {

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | version of the format, 1 |
-//! | 1 | what is lost: 1 rows, 2 commits, 3 other content, 4 the head, 5 the witness, 6 the database |
+//! | 1 | what is lost: 1 rows, 2 commits, 3 other content, 4 the head, 5 the witness, 6 the database; 7 if it was salvaged |
 //! | 1 | the kind of rows, by its place in [`RowKind`], from 1 on; 0 if it is not rows |
 //! | 3 × 8 | rows that are missing, damaged and unexpected; missing commits stand in the first |
 //! | 1 + 8 | 1 and the time behind which it was found, in seconds since 1970-01-01T00:00:00Z; 0 if there is none |
@@ -66,6 +66,9 @@ pub enum Lost {
     Witness,
     /// The database is missing; a new one has been made.
     Database,
+    /// The database was damaged so that it could not be opened: what could be read is in a new one, and the losses
+    /// behind this one say what could not.
+    Salvaged,
 }
 
 impl Database {
@@ -106,6 +109,11 @@ impl Losses {
             }
         }
         Ok(losses)
+    }
+
+    /// Takes losses from a number on for new ones: they were found just now.
+    pub(super) const fn are_new_from(&mut self, first: u64) {
+        self.first_new = Some(first);
     }
 
     /// Takes up a loss that was found just now, and is committed.
@@ -166,6 +174,7 @@ fn encode(number: i64, loss: &Loss) -> Vec<u8> {
         Lost::Head => (4, 0, [0; 3]),
         Lost::Witness => (5, 0, [0; 3]),
         Lost::Database => (6, 0, [0; 3]),
+        Lost::Salvaged => (7, 0, [0; 3]),
     };
     let mut bytes = vec![VERSION, what, kind];
     for count in counts {
@@ -177,6 +186,11 @@ fn encode(number: i64, loss: &Loss) -> Vec<u8> {
     let sum = checksum_of(number, &bytes);
     bytes.extend_from_slice(&sum.to_be_bytes());
     bytes
+}
+
+/// Returns whether the bytes are a loss.
+pub(super) fn is_sound(number: i64, bytes: &[u8]) -> bool {
+    decode(number, bytes).is_some()
 }
 
 fn decode(number: i64, bytes: &[u8]) -> Option<Loss> {
@@ -206,6 +220,7 @@ fn decode(number: i64, bytes: &[u8]) -> Option<Loss> {
         4 => Lost::Head,
         5 => Lost::Witness,
         6 => Lost::Database,
+        7 => Lost::Salvaged,
         _ => return None,
     };
     Some(Loss {
@@ -265,6 +280,7 @@ mod tests {
             Lost::Head,
             Lost::Witness,
             Lost::Database,
+            Lost::Salvaged,
         ];
         for lost in rows.into_iter().chain(others) {
             for behind in [None, Timestamp::from_unix_seconds(-5).ok()] {

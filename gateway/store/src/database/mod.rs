@@ -32,6 +32,7 @@ mod point;
 mod points;
 mod readings;
 mod requests;
+mod salvage;
 #[cfg(test)]
 mod tests;
 mod witness;
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::{Element, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::files;
@@ -104,11 +106,15 @@ impl Database {
     /// and [`Database::losses`] at later starts, too. Which chunks of the history are lost is found when they are
     /// read, or by [`Database::check`].
     ///
+    /// If it is damaged in such a way that nothing could be relied on, its sound rows are brought into a new one, which
+    /// is opened in its place ([`crate::Lost::Salvaged`]); the damaged one stays beside it with `.damaged` behind its
+    /// name.
+    ///
     /// # Errors
     ///
     /// [`DatabaseError::Locked`] if another process has it open, [`DatabaseError::TooNew`] if a newer gateway
-    /// wrote it, [`DatabaseError::NotOurs`] if the file is another database, [`DatabaseError::Damaged`] and
-    /// [`DatabaseError::Inconsistent`] if it is damaged in such a way that nothing could be relied on, else what
+    /// wrote it, [`DatabaseError::NotOurs`] if the file is another database, [`DatabaseError::Damaged`] if nothing says
+    /// that it is or was a database of ours, [`DatabaseError::Full`] if there is no room for a new one, else what
     /// failed.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         Opening::begin(path)?.finish(false)
@@ -142,6 +148,8 @@ impl Database {
 pub(crate) struct Opening {
     connection: Connection,
     path: PathBuf,
+    /// The number of the first loss that was found by a salvage just now.
+    salvaged: Option<u64>,
 }
 
 impl Opening {
@@ -151,12 +159,31 @@ impl Opening {
     ///
     /// As [`Database::open`] has.
     pub(crate) fn begin(path: &Path) -> Result<Self, DatabaseError> {
+        salvage::resume(path)?;
+        match Self::lock(path) {
+            Err(error) if salvage::is_called_for(&error, path) => Self::begin_salvaged(path),
+            opening => opening,
+        }
+    }
+
+    /// Salvages the database and locks the new one.
+    fn begin_salvaged(path: &Path) -> Result<Self, DatabaseError> {
+        let first = salvage::salvage(path)?;
+        Ok(Self {
+            salvaged: Some(first),
+            ..Self::lock(path)?
+        })
+    }
+
+    fn lock(path: &Path) -> Result<Self, DatabaseError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let folder = path.parent().unwrap_or(path);
         files::sync(folder)?;
         let mut connection = Connection::open_with_flags(path, flags)?;
+        // A database that turns out to be damaged stays as it is, and so does its log.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         configure(&connection)?;
         migration::migrate(&mut connection)?;
         // The log has a name behind the database's, whatever that ends in.
@@ -170,6 +197,7 @@ impl Opening {
         Ok(Self {
             connection,
             path: path.to_owned(),
+            salvaged: None,
         })
     }
 
@@ -180,16 +208,35 @@ impl Opening {
     ///
     /// As [`Database::open`] has.
     pub(crate) fn finish(self, is_provisioned: bool) -> Result<Database, DatabaseError> {
-        let Self { mut connection, path } = self;
+        let (path, is_salvaged) = (self.path.clone(), self.salvaged.is_some());
+        match self.examine(is_provisioned) {
+            // Once is enough: what was made just now is whole.
+            Err(error) if !is_salvaged && salvage::is_called_for(&error, &path) => {
+                Self::begin_salvaged(&path)?.examine(is_provisioned)
+            }
+            database => database,
+        }
+    }
+
+    fn examine(self, is_provisioned: bool) -> Result<Database, DatabaseError> {
+        let Self {
+            mut connection,
+            path,
+            salvaged,
+        } = self;
         let mut witness = Witness::read(&path)?;
         examination::check_trees(&connection)?;
         let mut losses = Losses::load(&connection)?;
+        if let Some(first) = salvaged {
+            losses.are_new_from(first);
+        }
         let head = examination::examine(&mut connection, &witness, is_provisioned, &mut losses)?;
         witness.settle(&head)?;
         let elements = Elements::load(&connection)?;
         let latest = points::load_latest(&connection, &elements)?;
         let requests = requests::count(&connection)?;
         let outbox = outbox::occupancy(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok(Database {
             inner: Mutex::new(Inner {
                 connection,

@@ -288,8 +288,15 @@ fn insert(connection: &Connection, number: i64, message: &OutboxMessage) -> rusq
 
 /// Reads columns `id, recipient, crc, content` from the second one on; `None` if the row is damaged.
 fn read_message(row: &Row<'_>, number: i64) -> rusqlite::Result<Option<OutboxMessage>> {
-    let (id, recipient) = (row.get_ref(1)?, row.get_ref(2)?);
-    let (crc, content) = (row.get_ref(3)?, row.get_ref(4)?);
+    let columns = [row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?, row.get_ref(4)?];
+    Ok(message_of(number, columns))
+}
+
+/// Reads the columns behind a message's number; `None` if the row is damaged.
+pub(super) fn message_of(
+    number: i64,
+    [id, recipient, crc, content]: [ValueRef<'_>; 4],
+) -> Option<OutboxMessage> {
     let parse = || {
         let recipient: [u8; 32] = recipient.as_blob().ok()?.try_into().ok()?;
         Some(OutboxMessage {
@@ -300,7 +307,7 @@ fn read_message(row: &Row<'_>, number: i64) -> rusqlite::Result<Option<OutboxMes
     };
     let is_sound =
         |message: &OutboxMessage| crc == ValueRef::Integer(i64::from(message_checksum(number, message)));
-    Ok(parse().filter(is_sound))
+    parse().filter(is_sound)
 }
 
 fn message_checksum(number: i64, message: &OutboxMessage) -> u32 {

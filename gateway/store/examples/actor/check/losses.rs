@@ -32,7 +32,12 @@ impl Told {
     pub(super) fn tell_of(&self, kinds: &[RowKind]) -> bool {
         self.0.iter().any(|lost| match lost {
             Lost::Rows { kind, .. } => kinds.contains(kind),
-            Lost::Commits { .. } | Lost::Replaced | Lost::Head | Lost::Witness | Lost::Database => true,
+            Lost::Commits { .. }
+            | Lost::Replaced
+            | Lost::Head
+            | Lost::Witness
+            | Lost::Database
+            | Lost::Salvaged => true,
         })
     }
 }

@@ -5,10 +5,10 @@ mod v2;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::DatabaseError;
+use super::{DatabaseError, examination};
 
 /// `SMGW` in ASCII: what SQLite's header names the database's owner by.
-const APPLICATION_ID: i64 = 0x534d_4757;
+pub(super) const APPLICATION_ID: i64 = 0x534d_4757;
 
 /// A step from one version to the next. Never edited once it was in the field.
 struct Step {
@@ -53,10 +53,16 @@ fn step(connection: &mut Connection) -> Result<usize, DatabaseError> {
     let owner = number("PRAGMA application_id")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     let is_empty = (version, owner, tables) == (0, 0, 0);
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if (owner, version) != (APPLICATION_ID, known) && !is_empty && has_newest_tables(&transaction)? {
+        return Err(DatabaseError::Inconsistent {
+            table: "sqlite_schema",
+            found: format!("the header names version {version} of application {owner}"),
+        });
+    }
     if owner != APPLICATION_ID && !is_empty {
         return Err(DatabaseError::NotOurs);
     }
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if version > known {
         return Err(DatabaseError::TooNew {
             found: version,
@@ -73,4 +79,16 @@ fn step(connection: &mut Connection) -> Result<usize, DatabaseError> {
     transaction.pragma_update(None, "user_version", version.saturating_add(1))?;
     transaction.commit()?;
     Ok(1)
+}
+
+/// Returns whether the tables are those of the newest version that is known, to the letter: then the database has that
+/// version, whatever its header says. Each step changes a table, so that this can be told.
+fn has_newest_tables(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
+    let mut newest = Connection::open_in_memory()?;
+    let made = newest.transaction()?;
+    for step in STEPS {
+        made.execute_batch(step.script)?;
+        (step.carry_over)(&made)?;
+    }
+    Ok(examination::tables(&made)? == examination::tables(transaction)?)
 }

@@ -10,6 +10,7 @@ mod losses;
 mod outbox;
 mod random_steps;
 mod readings;
+mod salvage;
 mod versions;
 
 use std::fs;
