@@ -12,6 +12,9 @@
 //! | 32 | base: hash of the entry before that |
 //! | 4 | CRC-32C of the above, big-endian |
 //! | … | entries, then zeros |
+//!
+//! A newer version has another digit at the end of its magic number, and a header of the same length with its checksum
+//! in the same place: so a flipped bit is damage and no newer version.
 
 use std::path::{Path, PathBuf};
 
@@ -150,24 +153,29 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
 }
 
 fn read_header(kind: LogKind, bytes: &[u8]) -> Option<Header> {
-    let (covered, rest) = bytes.split_at_checked(HEADER_BYTES.checked_sub(4)?)?;
-    let (crc, _) = rest.split_first_chunk()?;
+    let covered = sound_header(bytes)?;
     let (magic, rest) = covered.split_first_chunk::<8>()?;
     let (number, rest) = rest.split_first()?;
     let (first, base) = rest.split_first_chunk()?;
-    let sound = magic == MAGIC
-        && *number == record::number(kind)
-        && record::checksum(covered) == u32::from_be_bytes(*crc);
+    let is_ours = magic == MAGIC && *number == record::number(kind);
     let header = Header {
         first: u64::from_be_bytes(*first),
         base: LogHash::new(base.try_into().ok()?),
     };
-    (sound && header.first > 0).then_some(header)
+    (is_ours && header.first > 0).then_some(header)
 }
 
-/// Returns the version in a segment's magic number if it is ours and from a newer gateway.
+/// Returns what the checksum of a header covers, if it is the checksum of it.
+fn sound_header(bytes: &[u8]) -> Option<&[u8]> {
+    let (covered, rest) = bytes.split_at_checked(HEADER_BYTES.checked_sub(4)?)?;
+    let (crc, _) = rest.split_first_chunk()?;
+    (record::checksum(covered) == u32::from_be_bytes(*crc)).then_some(covered)
+}
+
+/// Returns the version in a segment's magic number if it is ours and from a newer gateway, and the header is sound.
 pub(super) fn newer_version(bytes: &[u8]) -> Option<char> {
-    let (magic, _) = bytes.split_first_chunk::<8>()?;
+    let covered = sound_header(bytes)?;
+    let (magic, _) = covered.split_first_chunk::<8>()?;
     let (version, name) = magic.split_last()?;
     let known = MAGIC.last()?;
     (name == b"SMGWLOG" && version.is_ascii_alphanumeric() && version > known).then_some(char::from(*version))
@@ -297,9 +305,18 @@ mod tests {
 
     #[test]
     fn newer_versions_are_told_from_damage() {
-        assert_eq!(newer_version(b"SMGWLOG2..."), Some('2'));
-        for bytes in [&b"SMGWLOG1"[..], b"SMGWLOG", b"SMGWLOH2", b"SMGWLOG0"] {
-            assert_eq!(newer_version(bytes), None);
+        let header = |magic: &[u8]| {
+            let mut bytes = [magic, &[0; HEADER_BYTES - 12]].concat();
+            bytes.extend(record::checksum(&bytes).to_be_bytes());
+            bytes
+        };
+        assert_eq!(newer_version(&header(b"SMGWLOG2")), Some('2'));
+        for magic in [b"SMGWLOG1", b"SMGWLOH2", b"SMGWLOG0"] {
+            assert_eq!(newer_version(&header(magic)), None);
         }
+        let (mut bytes, _) = filled(&[]);
+        bytes[7] = b'3';
+        assert_eq!(newer_version(&bytes), None, "a flipped bit");
+        assert_eq!(newer_version(b"SMGWLOG2"), None);
     }
 }

@@ -92,6 +92,9 @@ fn logs_of_a_newer_gateway_are_left_alone() {
     let path = place.segment(LogKind::System);
     let mut bytes = fs::read(&path).unwrap();
     bytes[7] = b'2';
+    // The checksum of the header, in the place that every version has it in.
+    let sum = record::checksum(&bytes[..49]);
+    bytes[49..53].copy_from_slice(&sum.to_be_bytes());
     fs::write(&path, &bytes).unwrap();
     let outcome = Logs::open(&place.path(), LogLimits::default(), false, at(1));
     let newer = matches!(
@@ -103,6 +106,22 @@ fn logs_of_a_newer_gateway_are_left_alone() {
     );
     assert!(newer, "{outcome:?}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn flipped_version_of_a_segment_is_damage_and_keeps_no_log_shut() {
+    let place = Place::new();
+    let logs = place.open();
+    logs.append(at(1), &[started("a"), started("b")]).unwrap();
+    drop(logs);
+    let path = place.segment(LogKind::System);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] ^= 2;
+    fs::write(&path, &bytes).unwrap();
+    let logs = place.open();
+    assert_eq!(entries(&logs, LogKind::System).len(), 2);
+    assert!(!logs.verify(&TestCard).unwrap().is_sound());
+    logs.append(at(2), &[started("c")]).unwrap();
 }
 
 #[test]
