@@ -13,6 +13,7 @@
 //! | `gateway.db`, `gateway.db-wal` | the database |
 //! | `gateway.db.damaged`, `gateway.db.damaged-wal` | the latest database that was damaged so that it was salvaged |
 //! | `gateway.db.new` | what takes its place, while it is made |
+//! | `gateway.db.suspect` | empty: the next start looks at the whole database |
 //! | `gateway.head` | which commit of the database was the last one |
 //! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |

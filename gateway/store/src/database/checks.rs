@@ -22,13 +22,17 @@ impl Database {
     /// Reads every chunk of one sealed day and reports those that are missing or damaged, each once.
     ///
     /// Steps with numbers that follow each other check days that follow each other, again and again: after as many
-    /// steps as there are sealed days, every chunk has been read.
+    /// steps as there are sealed days, every chunk has been read. A chunk that is missing may only be out of reach: then
+    /// the next start looks at the whole tree, and brings it back by a salvage.
     ///
     /// # Errors
     ///
     /// [`DatabaseError`] if the database cannot be read, or a loss cannot be stored.
     pub fn check(&self, step: u64) -> Result<Checked, DatabaseError> {
-        let checked = self.lock().check(step)?;
+        let checked = self.watch(self.lock().check(step), DatabaseError::is_damage)?;
+        if checked.losses.iter().any(|loss| is_missing_chunk(loss.lost)) {
+            self.suspect();
+        }
         for loss in &checked.losses {
             self.losses_in_memory().add(*loss);
         }
@@ -131,6 +135,17 @@ impl Inner {
         self.confirm(head)?;
         Ok(losses)
     }
+}
+
+const fn is_missing_chunk(lost: Lost) -> bool {
+    matches!(
+        lost,
+        Lost::Rows {
+            kind: RowKind::Chunk,
+            missing: 1..,
+            ..
+        }
+    )
 }
 
 const fn rows(kind: RowKind, missing: u64, damaged: u64) -> Lost {

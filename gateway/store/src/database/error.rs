@@ -49,6 +49,13 @@ pub enum DatabaseError {
     Engine(#[source] rusqlite::Error),
 }
 
+impl DatabaseError {
+    /// Returns whether SQLite met damage.
+    pub(super) const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+}
+
 impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {

@@ -60,7 +60,10 @@ impl Database {
     ///
     /// [`DatabaseError`] if that cannot be stored; nothing has changed then.
     pub fn seal_days(&self, before: Timestamp) -> Result<Sealed, DatabaseError> {
-        self.lock().seal_days(before, SEAL_POINTS)
+        self.watch(
+            self.lock().seal_days(before, SEAL_POINTS),
+            DatabaseError::is_damage,
+        )
     }
 
     /// Deletes readings and gaps of days that ended longer ago than `history`, the oldest first, a
@@ -74,7 +77,10 @@ impl Database {
     ///
     /// [`DatabaseError`] if they cannot be deleted.
     pub fn forget(&self, history: Span, now: Timestamp) -> Result<Forgotten, DatabaseError> {
-        self.lock().forget(history, now, FORGET_ROWS)
+        self.watch(
+            self.lock().forget(history, now, FORGET_ROWS),
+            DatabaseError::is_damage,
+        )
     }
 }
 

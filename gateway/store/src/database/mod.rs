@@ -76,6 +76,7 @@ const CACHE_KIB: i64 = 1_024;
 /// The database of one gateway.
 #[derive(Debug)]
 pub struct Database {
+    path: PathBuf,
     inner: Mutex<Inner>,
     /// Apart from the connection, so that nobody who asks for them waits for the disk.
     losses: Mutex<Losses>,
@@ -136,6 +137,19 @@ impl Database {
     /// beside it changes only behind a commit.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the next start look at every tree if the call has met damage.
+    fn watch<T, E>(&self, result: Result<T, E>, is_damage: impl FnOnce(&E) -> bool) -> Result<T, E> {
+        if result.as_ref().is_err_and(is_damage) {
+            self.suspect();
+        }
+        result
+    }
+
+    /// Has the next start look at every tree. If that cannot be stored, damage is met again.
+    fn suspect(&self) {
+        salvage::suspect(&self.path).ok();
     }
 
     fn losses_in_memory(&self) -> MutexGuard<'_, Losses> {
@@ -225,7 +239,7 @@ impl Opening {
             salvaged,
         } = self;
         let mut witness = Witness::read(&path)?;
-        examination::check_trees(&connection)?;
+        examination::check_trees(&connection, salvage::is_suspected(&path)?)?;
         let mut losses = Losses::load(&connection)?;
         if let Some(first) = salvaged {
             losses.are_new_from(first);
@@ -236,8 +250,10 @@ impl Opening {
         let latest = points::load_latest(&connection, &elements)?;
         let requests = requests::count(&connection)?;
         let outbox = outbox::occupancy(&connection)?;
+        salvage::trust(&path)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok(Database {
+            path,
             inner: Mutex::new(Inner {
                 connection,
                 head,

@@ -129,7 +129,13 @@ impl Database {
                 limit: MAX_ROUND,
             });
         }
-        self.lock().register(round, messages, Occupancy::LIMIT)
+        let is_damage = |error: &RegisterError| match error {
+            RegisterError::Database(error) | RegisterError::Outbox(OutboxError::Database(error)) => {
+                error.is_damage()
+            }
+            RegisterError::Outbox(_) | RegisterError::TooLarge { .. } => false,
+        };
+        self.watch(self.lock().register(round, messages, Occupancy::LIMIT), is_damage)
     }
 
     /// Returns the readings and gaps of the elements that match, as many as fit a page.
@@ -138,7 +144,10 @@ impl Database {
     ///
     /// [`DatabaseError`] if the database cannot be read.
     pub fn readings(&self, elements: &ElementPattern, period: Period) -> Result<Page, DatabaseError> {
-        self.lock().page(elements, period, PageSize::USUAL)
+        self.watch(
+            self.lock().page(elements, period, PageSize::USUAL),
+            DatabaseError::is_damage,
+        )
     }
 
     /// Returns the latest reading of each element. One that was silent for very long may be absent
@@ -148,7 +157,7 @@ impl Database {
     ///
     /// [`DatabaseError`] if the database cannot be read.
     pub fn latest(&self) -> Result<Latest, DatabaseError> {
-        self.lock().latest()
+        self.watch(self.lock().latest(), DatabaseError::is_damage)
     }
 }
 

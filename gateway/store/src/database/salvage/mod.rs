@@ -9,6 +9,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `gateway.db.new` | the new database while it is made, or while it takes the other's place |
+//! | `gateway.db.suspect` | empty; a call met damage, so that the next start looks at every tree |
 //! | `gateway.db.damaged`, `gateway.db.damaged-wal` | the latest database that was salvaged, and its log, as they were |
 //!
 //! The new database is on the disk before the damaged one is renamed, and the damaged one's log is renamed before the
@@ -110,6 +111,37 @@ fn first_bytes(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(files::read(path, HEADER)?.unwrap_or_default())
 }
 
+/// Has the next start look at every tree: that of the chunks is long, and is not looked at otherwise.
+///
+/// # Errors
+///
+/// [`FileError`] if that cannot be stored.
+pub(super) fn suspect(path: &Path) -> Result<(), FileError> {
+    let files = Files::of(path);
+    let name = files.suspicion();
+    let name = name.file_name().unwrap_or_default().to_string_lossy();
+    files::replace(&files.folder, &name, &[])
+}
+
+/// Returns whether a call met damage since the last start.
+///
+/// # Errors
+///
+/// [`FileError`] if that cannot be told.
+pub(super) fn is_suspected(path: &Path) -> Result<bool, FileError> {
+    exists(&Files::of(path).suspicion())
+}
+
+/// Drops the suspicion: every tree was looked at.
+///
+/// # Errors
+///
+/// [`FileError`] if that cannot be stored.
+pub(super) fn trust(path: &Path) -> Result<(), FileError> {
+    let files = Files::of(path);
+    files.remove(&files.suspicion()).map(|_| ())
+}
+
 /// Goes on with a salvage that a power cut has ended.
 ///
 /// # Errors
@@ -192,6 +224,10 @@ impl Files {
 
     fn replacement(&self) -> PathBuf {
         self.with_ending(".new")
+    }
+
+    fn suspicion(&self) -> PathBuf {
+        self.with_ending(".suspect")
     }
 
     fn damaged(&self) -> PathBuf {

@@ -64,10 +64,29 @@ fn rows_by_page(place: &Place) -> Vec<(String, i64)> {
     found
 }
 
+/// Opens a database with a wrecked page; `None` if it was not salvaged.
+fn opened_by_salvage(place: &Place, owner: &str) -> Option<Database> {
+    let mut database = place.open();
+    if owner == "chunk" && found(&database).is_empty() {
+        // The chunks are not looked at until they are read or checked; the next start knows that.
+        let is_met = (0..8).any(|step| match database.check(step) {
+            Ok(checked) => !checked.losses.is_empty(),
+            Err(error) => matches!(error, DatabaseError::Damaged(_)),
+        });
+        assert!(is_met);
+        drop(database);
+        database = place.open();
+    }
+    let is_salvaged = found(&database).first() == Some(&Lost::Salvaged);
+    // Else it is a page of the freelist, or of the bundle, which its own seal covers.
+    assert!(is_salvaged || ["", "bundle"].contains(&owner));
+    is_salvaged.then_some(database)
+}
+
 #[test]
 fn wrecked_page_costs_the_rows_that_stood_in_it_and_no_others() {
     let place = filled();
-    let tables = ["round", "chunk", "day", "element", "outbox", "bundle", "loss"];
+    let tables = ["round", "chunk", "day", "element", "outbox", "bundle"];
     let (before, right) = {
         let database = place.open();
         let before = tables.map(|table| rows(&database, table));
@@ -79,46 +98,24 @@ fn wrecked_page_costs_the_rows_that_stood_in_it_and_no_others() {
         let copy = Place(folder_in_memory());
         copy_folder(place.0.path(), copy.0.path());
         wreck(&copy, page);
-        let database = copy.open();
-        let lost = found(&database);
-        if lost.first() != Some(&Lost::Salvaged) {
-            // A page that nothing is read from at the start, such as one of the bundle.
-            assert!(
-                ["", "bundle", "chunk"].contains(&owner.as_str()),
-                "{page} {owner}: {lost:?}"
-            );
+        let Some(database) = opened_by_salvage(&copy, owner) else {
             continue;
-        }
+        };
         salvaged += 1;
+        let lost = found(&database);
         for (table, before) in tables.iter().zip(before) {
-            let lost_here = if owner == table { *held } else { 0 };
+            let mut least = before - if owner == table { *held } else { 0 };
             // The bundle is taken only under the head that accounts for it.
-            let has_no_head = *table == "bundle" && owner == "head";
-            let new = if *table == "loss" {
-                rows(&database, table)
-            } else {
-                0
-            };
-            let after = rows(&database, table) - new;
-            let before = if has_no_head || *table == "loss" {
-                0
-            } else {
-                before
-            };
-            assert!(
-                after >= before - lost_here,
-                "{page} {owner}: {table} {before} {after}"
-            );
+            if (*table, owner.as_str()) == ("bundle", "head") {
+                least = 0;
+            }
+            let after = rows(&database, table);
+            assert!(after >= least, "{page} {owner}: {after} of {before} in {table}");
         }
-        let page_now = all(&database);
-        assert!(
-            page_now
-                .readings
-                .iter()
-                .all(|reading| right.readings.contains(reading))
-        );
+        let now = all(&database).readings;
+        assert!(now.iter().all(|reading| right.readings.contains(reading)));
         if !["round", "chunk", "element"].contains(&owner.as_str()) {
-            assert_eq!(page_now.readings, right.readings, "{page} {owner}");
+            assert_eq!(now, right.readings, "{page} {owner}");
         }
         let replay = remember(&database, [3; 16], 100_010);
         assert!(!matches!(replay, Ok(Remembered::Fresh)), "{page} {owner}");
@@ -127,7 +124,7 @@ fn wrecked_page_costs_the_rows_that_stood_in_it_and_no_others() {
         // It is whole from then on.
         let database = copy.open();
         assert_eq!(database.new_losses(), [], "{page} {owner}");
-        assert_eq!(found_kept(&database), lost);
+        assert_eq!(found_kept(&database), lost, "{page} {owner}");
     }
     assert!(salvaged > 20, "{salvaged} of {}", pages.len());
 }
