@@ -1,7 +1,7 @@
 //! Flipped bits, in every byte of the database, of its log and of its witness: each is harmless or reported and costs
 //! what it hit, none is a wrong number, none lets a request repeat, and none keeps the database shut.
 //!
-//! All of them: `cargo test --release -p store --lib flips -- --ignored` (some 20 minutes on a disk).
+//! All of them: `cargo test --release -p store --lib flips -- --ignored`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -218,7 +218,7 @@ fn flipped_bit_in_the_witness_is_harmless() {
 }
 
 #[test]
-#[ignore = "takes 20 minutes; the command stands above"]
+#[ignore = "takes many minutes; the command stands above"]
 fn no_byte_of_any_file_is_lost_in_silence() {
     let (closed, open) = (right(true), right(false));
     for (right, name) in [

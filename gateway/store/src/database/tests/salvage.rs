@@ -311,3 +311,17 @@ fn database_of_a_newer_gateway_is_never_salvaged() {
     );
     assert!(!place.0.path().join("gateway.db.damaged").exists());
 }
+
+#[test]
+fn foreign_database_in_the_place_of_ours_is_set_aside() {
+    let place = populated();
+    fs::remove_file(place.path()).unwrap();
+    place.tamper("CREATE TABLE other (a)");
+    let foreign = fs::read(place.path()).unwrap();
+    let database = place.open();
+    assert_eq!(found(&database)[0], Lost::Salvaged);
+    assert_eq!(all(&database), Page::default());
+    let kept = fs::read(place.0.path().join("gateway.db.damaged")).unwrap();
+    // SQLite notes in the header that it was opened with a log.
+    assert_eq!(kept[100..], foreign[100..]);
+}

@@ -94,6 +94,20 @@ fn empty_database_of_version_1_is_opened() {
     assert_eq!(all(&place.open()).readings, [reading("M1", 900, "1")]);
 }
 
+#[test]
+fn damaged_database_of_version_1_is_not_salvaged() {
+    let place = golden("v1-rows.db");
+    let mut content = fs::read(place.path()).unwrap();
+    // The headers of all pages but the first: no table is in order.
+    for page in content.chunks_mut(4_096).skip(1) {
+        page[0] ^= 1;
+    }
+    fs::write(place.path(), &content).unwrap();
+    let error = Database::open(&place.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::Damaged(_)), "{error:?}");
+    assert!(!place.0.path().join("gateway.db.damaged").exists());
+}
+
 fn gas() -> Element {
     Element {
         meter: "ELS-12345678-3C-03".parse().unwrap(),
