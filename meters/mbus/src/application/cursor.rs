@@ -1,7 +1,7 @@
 //! The bytes of a record, taken off one block after the other.
 
 use super::fault::RecordError;
-use super::text::Text;
+use super::text::{Letters, Text};
 use super::value::{ByteOrder, Coding};
 use super::vib::VibBlocks;
 
@@ -34,7 +34,7 @@ pub(super) fn split_vib<'f>(
 ) -> Result<VibBlocks<'f>, RecordError> {
     let start = cursor.rest;
     let vif = cursor.byte()?;
-    let (vifes, text) = if vif & !EXTENSION == PLAIN_TEXT {
+    let (vifes, letters) = if vif & !EXTENSION == PLAIN_TEXT {
         let (found, rest) = plain_text(vif, Cursor { rest: cursor.rest }, dif, order)?;
         cursor.rest = rest;
         found
@@ -48,12 +48,12 @@ pub(super) fn split_vib<'f>(
         bytes: start.get(..length).unwrap_or(start),
         vif,
         vifes,
-        text,
+        letters,
     })
 }
 
-/// What stands behind the VIF of a plain text unit: VIFEs and the text.
-type PlainText<'f> = (&'f [u8], Option<Text<'f>>);
+/// What stands behind the VIF of a plain text unit: VIFEs and the place of the letters.
+type PlainText<'f> = (&'f [u8], Option<Letters>);
 
 /// Reads a plain text unit and returns what stands behind it; its VIFEs stand behind the text or in front of it.
 ///
@@ -75,16 +75,25 @@ fn plain_text<'f>(
         let room = coding_of(dif, &mut behind).and_then(|(_, length)| behind.take(length));
         text.is_printable() && text.wire().len() <= MAX_PLAIN_TEXT && room.is_ok()
     };
+    let place = |vifes_before: &[u8], text: Text<'_>| {
+        // Behind the VIF, the VIFEs and the length byte; a chain has ten bytes and a text 255 at most.
+        let start = vifes_before.len().saturating_add(2);
+        Some(Letters {
+            start: u8::try_from(start).unwrap_or(u8::MAX),
+            length: u8::try_from(text.wire().len()).unwrap_or(u8::MAX),
+            last_first: order == ByteOrder::LeastFirst,
+        })
+    };
     if vif & EXTENSION == 0 {
         let text = text(&mut cursor)?;
-        return Ok(((&[], Some(text)), cursor.rest));
+        return Ok(((&[], place(&[], text)), cursor.rest));
     }
     let mut text_first = Cursor { rest: cursor.rest };
     let first = text(&mut text_first).and_then(|text| Ok((text_first.vifes()?, text)));
     if let Ok((vifes, text)) = first
         && fits(&text, &text_first)
     {
-        return Ok(((vifes, Some(text)), text_first.rest));
+        return Ok(((vifes, place(&[], text)), text_first.rest));
     }
     let mut vifes_first = Cursor { rest: cursor.rest };
     let second = vifes_first
@@ -93,7 +102,7 @@ fn plain_text<'f>(
     if let Ok((vifes, text)) = second
         && fits(&text, &vifes_first)
     {
-        return Ok(((vifes, Some(text)), vifes_first.rest));
+        return Ok(((vifes, place(vifes, text)), vifes_first.rest));
     }
     Err(RecordError::PlainTextPlace)
 }

@@ -7,7 +7,7 @@ use super::fault::RecordError;
 use super::header::{DeviceType, Header, HeaderKind, Identification, Manufacturer, MeterStatus};
 use super::measurand::Measurand;
 use super::record::{Function, Record};
-use super::tables::{Form, Scale};
+use super::tables::{Factor, Form, Scale};
 use super::unit::{Base, Unit};
 use super::value::{ByteOrder, Value};
 use super::vib::Vib;
@@ -135,7 +135,7 @@ fn vib_of(code: u8) -> Vib<'static> {
         let form = Form::Scaled(Scale {
             unit: Unit::new(Base::Model(unit)),
             power_of_ten,
-            factor: 1,
+            factor: Factor::One,
             unsigned: true,
         });
         Vib::known(vif, measurand, form)

@@ -28,7 +28,7 @@ pub fn decimal_of_real(real: f32) -> Result<Decimal, RecordError> {
 #[derive(Default)]
 struct Scientific {
     negative: bool,
-    mantissa: i128,
+    mantissa: i64,
     places: i8,
     exponent: i8,
     exponent_negative: bool,
@@ -44,18 +44,18 @@ enum Part {
 }
 
 impl Scientific {
-    fn take(&mut self, character: char) -> Option<()> {
+    fn take(&mut self, character: u8) -> Option<()> {
         match (character, self.part) {
-            ('-', Part::Exponent) => self.exponent_negative = true,
-            ('-', _) => self.negative = true,
-            ('.', _) => self.part = Part::Fraction,
-            ('e', _) => self.part = Part::Exponent,
+            (b'-', Part::Exponent) => self.exponent_negative = true,
+            (b'-', _) => self.negative = true,
+            (b'.', _) => self.part = Part::Fraction,
+            (b'e', _) => self.part = Part::Exponent,
             (digit, Part::Exponent) => {
-                let digit = i8::try_from(digit.to_digit(10)?).ok()?;
+                let digit = digit_of(digit)?.cast_signed();
                 self.exponent = self.exponent.checked_mul(10)?.checked_add(digit)?;
             }
             (digit, part) => {
-                let digit = digit.to_digit(10)?.into();
+                let digit = digit_of(digit)?.into();
                 self.mantissa = self.mantissa.checked_mul(10)?.checked_add(digit)?;
                 if part == Part::Fraction {
                     self.places = self.places.checked_add(1)?;
@@ -79,13 +79,17 @@ impl Scientific {
             self.mantissa
         };
         let exponent = signed(self.exponent_negative, self.exponent)?;
-        Decimal::new(mantissa, exponent.checked_sub(self.places)?)
+        Decimal::new(mantissa.into(), exponent.checked_sub(self.places)?)
     }
+}
+
+fn digit_of(character: u8) -> Option<u8> {
+    character.checked_sub(b'0').filter(|digit| *digit <= 9)
 }
 
 impl fmt::Write for Scientific {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars()
+        text.bytes()
             .try_for_each(|character| self.take(character).ok_or(fmt::Error))
     }
 }

@@ -102,7 +102,7 @@ impl<'f> Iterator for Records<'f> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn next_variable<'f>(rest: &mut &'f [u8], order: ByteOrder) -> Option<Record<'f>> {
     let start = skip_fillers(rest);
     if matches!(start, [] | [MANUFACTURER_DATA | MORE_FOLLOWS, ..]) {
@@ -110,19 +110,39 @@ fn next_variable<'f>(rest: &mut &'f [u8], order: ByteOrder) -> Option<Record<'f>
         return None;
     }
     let mut blocks = Blocks::new();
-    match blocks.read(start, order) {
-        Ok(behind) => {
-            *rest = behind;
-            let length = start.len().saturating_sub(behind.len());
-            Some(blocks.record(start.get(..length).unwrap_or(start), order))
-        }
+    let behind = match blocks.read(start, order) {
+        Ok(behind) => behind,
         Err(error) => {
             *rest = &[];
-            Some(Record {
-                value: Err(error),
-                raw: start,
-                ..Record::EMPTY
-            })
+            return Some(Record::faulty(start, error));
+        }
+    };
+    *rest = behind;
+    let length = start.len().saturating_sub(behind.len());
+    let raw = start.get(..length).unwrap_or(start);
+    if matches!(raw, [GLOBAL_READOUT]) {
+        return Some(Record::faulty(raw, RecordError::GlobalReadout));
+    }
+    let vib = Vib::of(&blocks.vib);
+    Some(Record {
+        function: blocks.function,
+        storage: blocks.storage,
+        tariff: blocks.tariff,
+        subunit: blocks.subunit,
+        value: Value::decode(blocks.coding, blocks.data, order, &vib),
+        vib,
+        raw,
+    })
+}
+
+impl<'f> Record<'f> {
+    /// A record of which nothing is known but its bytes.
+    #[cold]
+    const fn faulty(raw: &'f [u8], error: RecordError) -> Self {
+        Self {
+            value: Err(error),
+            raw,
+            ..Self::EMPTY
         }
     }
 }
@@ -188,24 +208,26 @@ pub(super) fn scan(bytes: &[u8], order: ByteOrder) -> End<'_> {
 ///
 /// It is a short cut: of a record with a text, or without end, it says nothing.
 fn skim(bytes: &[u8]) -> Option<&[u8]> {
-    let behind_chain = |bytes: &'_ [u8]| {
-        let most = usize::try_from(MAX_EXTENSIONS).ok()?;
-        let last = bytes.iter().take(most).position(|byte| byte & EXTENSION == 0)?;
-        last.checked_add(1)
-    };
-    let (dif, mut rest) = bytes.split_first()?;
+    let (dif, rest) = bytes.split_first()?;
     let (_, length) = Coding::of(*dif)?;
-    if dif & EXTENSION != 0 {
-        rest = rest.get(behind_chain(rest)?..)?;
-    }
-    let (vif, mut rest) = rest.split_first()?;
+    let (vif, rest) = behind_chain(*dif, rest)?.split_first()?;
     if vif & !EXTENSION == PLAIN_TEXT {
         return None;
     }
-    if vif & EXTENSION != 0 {
-        rest = rest.get(behind_chain(rest)?..)?;
+    behind_chain(*vif, rest)?.get(length..)
+}
+
+/// Returns what stands behind the extensions of a DIF or VIF, if there are no more than may be.
+#[inline(always)]
+fn behind_chain(first: u8, mut rest: &[u8]) -> Option<&[u8]> {
+    let mut last = first;
+    let mut left = MAX_EXTENSIONS;
+    while last & EXTENSION != 0 {
+        left = left.checked_sub(1)?;
+        let (next, behind) = rest.split_first()?;
+        (last, rest) = (*next, behind);
     }
-    rest.get(length..)
+    Some(rest)
 }
 
 /// Splits the first record into its format (DIF to the last VIFE) and its data (with its length
@@ -296,7 +318,7 @@ impl<'f> Blocks<'f> {
                 bytes: &[],
                 vif: 0,
                 vifes: &[],
-                text: None,
+                letters: None,
             },
             coding: Coding::Nothing,
             data: &[],
@@ -345,27 +367,6 @@ impl<'f> Blocks<'f> {
         }
         self.vib = split_vib(cursor, dif, order)?;
         Ok(())
-    }
-
-    #[inline(always)]
-    fn record(&self, raw: &'f [u8], order: ByteOrder) -> Record<'f> {
-        if matches!(raw, [GLOBAL_READOUT]) {
-            return Record {
-                value: Err(RecordError::GlobalReadout),
-                raw,
-                ..Record::EMPTY
-            };
-        }
-        let vib = Vib::of(&self.vib);
-        Record {
-            function: self.function,
-            storage: self.storage,
-            tariff: self.tariff,
-            subunit: self.subunit,
-            value: Value::decode(self.coding, self.data, order, &vib),
-            vib,
-            raw,
-        }
     }
 }
 

@@ -10,10 +10,44 @@ use super::unit::{Base, Unit};
 pub(super) struct Scale {
     pub(super) unit: Unit,
     pub(super) power_of_ten: i8,
-    /// 1, unless the meter counts in minutes, hours, days, feet or gallons.
-    pub(super) factor: i64,
+    pub(super) factor: Factor,
     /// The integer is of type C (unsigned) or D (bits): there is no sign and no invalid value.
     pub(super) unsigned: bool,
+}
+
+/// What digits are multiplied by if the meter counts in minutes, hours, days, feet or gallons.
+///
+/// It is a byte and no number because a scale is copied with each record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Factor {
+    /// The meter counts in the normal unit, or in a power of ten of it.
+    One,
+    /// The seconds of a minute, and the minutes of an hour.
+    Sixty,
+    /// The seconds of an hour.
+    Hour,
+    /// The seconds of a day.
+    Day,
+    /// Cubic feet in units of 10^-12 m3: the international foot is 0.3048 m.
+    CubicFoot,
+    /// Gallons of the United States in units of 10^-12 m3: one is 231 cubic inches.
+    Gallon,
+    /// Gallons a minute in units of 10^-12 m3 an hour.
+    GallonPerMinute,
+}
+
+impl Factor {
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::One => 1,
+            Self::Sixty => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+            Self::CubicFoot => 28_316_846_592,
+            Self::Gallon => 3_785_411_784,
+            Self::GallonPerMinute => 227_124_707_040,
+        }
+    }
 }
 
 /// How the data of a record is to be understood.
@@ -69,10 +103,13 @@ const fn primary_row(vif: u8) -> Meaning {
         0x28..=0x2F => (M::Power, scaled(Model::Watt, eighth, -3)),
         0x30..=0x37 => (M::Power, scaled(Model::JoulePerHour, eighth, 0)),
         0x38..=0x3F => (M::VolumeFlow, scaled(Model::CubicMetrePerHour, eighth, -6)),
-        0x40..=0x47 => (M::VolumeFlow, converted(Model::CubicMetrePerHour, eighth, -7, 60)),
+        0x40..=0x47 => (
+            M::VolumeFlow,
+            converted(Model::CubicMetrePerHour, eighth, -7, Factor::Sixty),
+        ),
         0x48..=0x4F => (
             M::VolumeFlow,
-            converted(Model::CubicMetrePerHour, eighth, -9, 3600),
+            converted(Model::CubicMetrePerHour, eighth, -9, Factor::Hour),
         ),
         0x50..=0x57 => (M::MassFlow, scaled(Model::KilogramPerHour, eighth, -3)),
         0x58..=0x5B => (M::FlowTemperature, scaled(Model::DegreeCelsius, quarter, -3)),
@@ -93,11 +130,6 @@ const fn primary_row(vif: u8) -> Meaning {
         _ => UNKNOWN,
     }
 }
-
-/// Cubic feet in units of 10^-12 m3: the international foot is 0.3048 m.
-const CUBIC_FOOT: i64 = 28_316_846_592;
-/// Gallons of the United States in units of 10^-12 m3: one is 231 cubic inches.
-const GALLON: i64 = 3_785_411_784;
 
 /// VIFs behind `FB`.
 ///
@@ -120,13 +152,16 @@ pub(super) fn extension_fb(vif: u8) -> Meaning {
         0x14..=0x17 => (M::ReactivePower, scaled(Model::Var, quarter, 0)),
         0x18..=0x19 => (M::Mass, scaled(Model::Kilogram, half, 5)),
         0x1A..=0x1B => (M::RelativeHumidity, other(Base::Percent, half, -1)),
-        0x20 => (M::Volume, converted(Model::CubicMetre, 0, -12, CUBIC_FOOT)),
-        0x21 => (M::Volume, converted(Model::CubicMetre, 0, -13, CUBIC_FOOT)),
-        0x22 => (M::Volume, converted(Model::CubicMetre, 0, -13, GALLON)),
-        0x23 => (M::Volume, converted(Model::CubicMetre, 0, -12, GALLON)),
+        0x20 => (M::Volume, converted(Model::CubicMetre, 0, -12, Factor::CubicFoot)),
+        0x21 => (M::Volume, converted(Model::CubicMetre, 0, -13, Factor::CubicFoot)),
+        0x22 => (M::Volume, converted(Model::CubicMetre, 0, -13, Factor::Gallon)),
+        0x23 => (M::Volume, converted(Model::CubicMetre, 0, -12, Factor::Gallon)),
         0x24 => (M::VolumeFlow, gallons_per_minute(-15)),
         0x25 => (M::VolumeFlow, gallons_per_minute(-12)),
-        0x26 => (M::VolumeFlow, converted(Model::CubicMetrePerHour, 0, -12, GALLON)),
+        0x26 => (
+            M::VolumeFlow,
+            converted(Model::CubicMetrePerHour, 0, -12, Factor::Gallon),
+        ),
         0x28..=0x29 => (M::Power, scaled(Model::Watt, half, 5)),
         0x2A => (M::PhaseVoltageToVoltage, scaled(Model::Degree, 0, -1)),
         0x2B => (M::PhaseVoltageToCurrent, scaled(Model::Degree, 0, -1)),
@@ -250,7 +285,7 @@ pub(super) fn extension_fd_fd(vif: u8) -> Meaning {
     }
 }
 
-const fn form(base: Base, step: u8, least_power: i8, factor: i64) -> Form {
+const fn form(base: Base, step: u8, least_power: i8, factor: Factor) -> Form {
     Form::Scaled(Scale {
         unit: Unit::new(base),
         power_of_ten: least_power.saturating_add_unsigned(step),
@@ -260,15 +295,15 @@ const fn form(base: Base, step: u8, least_power: i8, factor: i64) -> Form {
 }
 
 const fn scaled(unit: Model, step: u8, least_power: i8) -> Form {
-    form(Base::Model(unit), step, least_power, 1)
+    form(Base::Model(unit), step, least_power, Factor::One)
 }
 
-const fn converted(unit: Model, step: u8, least_power: i8, factor: i64) -> Form {
+const fn converted(unit: Model, step: u8, least_power: i8, factor: Factor) -> Form {
     form(Base::Model(unit), step, least_power, factor)
 }
 
 const fn other(base: Base, step: u8, least_power: i8) -> Form {
-    form(base, step, least_power, 1)
+    form(base, step, least_power, Factor::One)
 }
 
 const fn gallons_per_minute(power: i8) -> Form {
@@ -276,7 +311,7 @@ const fn gallons_per_minute(power: i8) -> Form {
         Base::Model(Model::CubicMetrePerHour),
         0,
         power,
-        GALLON.saturating_mul(60),
+        Factor::GallonPerMinute,
     )
 }
 
@@ -285,23 +320,23 @@ pub(super) const fn unsigned() -> Form {
     Form::Scaled(Scale {
         unit: Unit::new(Base::Model(Model::One)),
         power_of_ten: 0,
-        factor: 1,
+        factor: Factor::One,
         unsigned: true,
     })
 }
 
 /// A number in a unit that the meter writes out.
 pub(super) const fn written_out() -> Form {
-    form(Base::WrittenOut, 0, 0, 1)
+    form(Base::WrittenOut, 0, 0, Factor::One)
 }
 
 /// Seconds, minutes, hours, days.
 pub(super) const fn duration(step: u8) -> Form {
     let factor = match step {
-        0 => 1,
-        1 => 60,
-        2 => 3600,
-        _ => 86_400,
+        0 => Factor::One,
+        1 => Factor::Sixty,
+        2 => Factor::Hour,
+        _ => Factor::Day,
     };
     form(Base::Model(Model::Second), 0, 0, factor)
 }
@@ -311,8 +346,8 @@ const fn long_duration(step: u8) -> Form {
     match step {
         0 => duration(2),
         1 => duration(3),
-        2 => form(Base::Month, 0, 0, 1),
-        _ => form(Base::Year, 0, 0, 1),
+        2 => form(Base::Month, 0, 0, Factor::One),
+        _ => form(Base::Year, 0, 0, Factor::One),
     }
 }
 
@@ -327,7 +362,7 @@ mod tests {
                 power_of_ten,
                 factor,
                 ..
-            }) => format!("{} {factor}e{power_of_ten} {unit}", measurand.words()),
+            }) => format!("{} {}e{power_of_ten} {unit}", measurand.words(), factor.number()),
             Form::Date => format!("{} date", measurand.words()),
             Form::Plain => format!("{} plain", measurand.words()),
         }

@@ -14,6 +14,24 @@ pub struct Text<'f> {
     last_first: bool,
 }
 
+/// Where the letters of a plain text unit stand within its value information block.
+///
+/// It is small because it is copied with each record, and few records have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Letters {
+    pub(super) start: u8,
+    pub(super) length: u8,
+    pub(super) last_first: bool,
+}
+
+impl Letters {
+    /// Returns the text, of the block that the place was found in.
+    pub(super) fn of(self, block: &[u8]) -> Option<Text<'_>> {
+        let letters = block.get(self.start.into()..)?.get(..self.length.into())?;
+        Some(Text::new(letters, self.last_first))
+    }
+}
+
 /// A text is at most this long: 191 bytes by its LVAR, and 255 as a unit.
 const MAX_LENGTH: usize = 255;
 

@@ -6,7 +6,7 @@ use super::bcd::number_of_bcd;
 use super::date::{CivilDate, CivilTime, TimeOfDay};
 use super::fault::RecordError;
 use super::real::decimal_of_real;
-use super::tables::{Form, Scale};
+use super::tables::{Factor, Form, Scale};
 use super::text::Text;
 use super::unit::Unit;
 use super::vib::Vib;
@@ -169,7 +169,7 @@ impl<'f> Value<'f> {
         } else {
             Sign::Signed
         };
-        if let (Coding::Integer | Coding::Bcd, 1, None) = (coding, scale.factor, offset) {
+        if let (Coding::Integer | Coding::Bcd, Factor::One, None) = (coding, scale.factor, offset) {
             let mantissa = match coding {
                 Coding::Integer => integer(bytes, sign)?,
                 _ => number_of_bcd(bytes.iter().rev())?.into(),
@@ -182,10 +182,10 @@ impl<'f> Value<'f> {
         }
         let digits = number(coding, bytes, sign)?;
         let mantissa = match scale.factor {
-            1 => digits.mantissa(),
+            Factor::One => digits.mantissa(),
             factor => digits
                 .mantissa()
-                .checked_mul(factor.into())
+                .checked_mul(factor.number().into())
                 .ok_or(RecordError::Range)?,
         };
         let scaler = digits.scaler().saturating_add(scale.power_of_ten);

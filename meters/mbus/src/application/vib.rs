@@ -5,7 +5,7 @@ use super::modifier::{MAKERS, Modifiers, SECOND_TABLE};
 use super::tables::{
     Form, Meaning, duration, extension_fb, extension_fd, extension_fd_fd, primary, unsigned, written_out,
 };
-use super::text::Text;
+use super::text::{Letters, Text};
 use super::unit::{Ratio, Unit};
 
 /// Set in each byte of a block that another byte of it follows.
@@ -34,7 +34,7 @@ pub struct Vib<'f> {
     form: Form,
     /// The orthogonal VIFEs.
     chain: &'f [u8],
-    text: Option<Text<'f>>,
+    letters: Option<Letters>,
     /// The power of ten of the constant that is to be added to the value.
     offset: Option<i8>,
     /// An error code that the meter put in the place of a VIFE; 0 is none.
@@ -50,7 +50,7 @@ pub(super) struct VibBlocks<'f> {
     pub(super) vif: u8,
     pub(super) vifes: &'f [u8],
     /// The letters of a plain text unit.
-    pub(super) text: Option<Text<'f>>,
+    pub(super) letters: Option<Letters>,
 }
 
 /// The line of an electricity meter, or pair of lines, that a value belongs to.
@@ -80,7 +80,7 @@ impl<'f> Vib<'f> {
         measurand: Measurand::Unknown,
         form: Form::Plain,
         chain: &[],
-        text: None,
+        letters: None,
         offset: None,
         reported: 0,
         line: Line::All,
@@ -105,7 +105,7 @@ impl<'f> Vib<'f> {
                 vif => primary(vif),
             };
             return Self {
-                text: blocks.text,
+                letters: blocks.letters,
                 ..Self::known(blocks.bytes, measurand, form)
             };
         }
@@ -116,10 +116,13 @@ impl<'f> Vib<'f> {
     fn of_chain(blocks: &VibBlocks<'f>) -> Self {
         let ((measurand, form), chain) = meaning(blocks);
         let mut vib = Self {
-            text: blocks.text,
+            letters: blocks.letters,
             chain,
             ..Self::known(blocks.bytes, measurand, form)
         };
+        if chain.is_empty() {
+            return vib;
+        }
         if vib.is_makers() {
             vib.maker(chain);
         } else {
@@ -151,8 +154,8 @@ impl<'f> Vib<'f> {
 
     /// Returns the unit as the meter wrote it out, if it did.
     #[must_use]
-    pub const fn plain_text(&self) -> Option<Text<'f>> {
-        self.text
+    pub fn plain_text(&self) -> Option<Text<'f>> {
+        self.letters?.of(self.bytes)
     }
 
     /// Returns the orthogonal VIFEs.
@@ -283,7 +286,7 @@ mod tests {
             bytes,
             vif: bytes[0],
             vifes: &bytes[1..],
-            text: None,
+            letters: None,
         })
     }
 
