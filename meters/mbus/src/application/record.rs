@@ -536,6 +536,7 @@ mod tests {
             (&[0x02, 0x6C, 0xFF, 0xFF], RecordError::InvalidDate),
             (&[0x0A, 0x6C, 0x23, 0x11], RecordError::DateCoding),
             (&[0x0D, 0x6D, 0xE4, 0, 0, 0, 0], RecordError::DateCoding),
+            (&[0x0D, 0x6D, 0x04, 5, 12, 23, 11], RecordError::DateCoding),
             (&[0x01, 0x93, 0x15, 0x05], RecordError::Reported { code: 0x15 }),
             (&[0x7F], RecordError::GlobalReadout),
             (&[0x0A, 0x5A, 0xE3, 0x11], RecordError::BcdDigit { found: 0xE }),

@@ -133,7 +133,7 @@ impl<'f> Value<'f> {
         }
         match coding {
             Coding::Nothing => return Ok(Self::Nothing),
-            Coding::Text => return Ok(Self::Text(Text::new(data, order == ByteOrder::LeastFirst))),
+            Coding::Text => return Self::text(data, order, vib.form()),
             _ if data.len() > MAX_NUMBER => return Ok(Self::Raw(data)),
             _ => {}
         }
@@ -161,6 +161,15 @@ impl<'f> Value<'f> {
             }
             Form::Scaled(scale) => Self::scaled(coding, bytes, scale, vib.offset()),
         }
+    }
+
+    /// Reads a text; what is no text in the place of a date is one of type M, which is not read.
+    fn text(data: &'f [u8], order: ByteOrder, form: Form) -> Result<Self, RecordError> {
+        let text = Text::new(data, order == ByteOrder::LeastFirst);
+        if form == Form::Date && !text.is_printable() {
+            return Err(RecordError::DateCoding);
+        }
+        Ok(Self::Text(text))
     }
 
     fn scaled(coding: Coding, bytes: &[u8], scale: Scale, offset: Option<i8>) -> Result<Self, RecordError> {

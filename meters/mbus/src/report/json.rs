@@ -244,6 +244,10 @@ mod tests {
                 "\"quantity\":\"plain text\",\"unit\":\"%RH\",\"value\":\"33.96\"",
             ),
             (
+                b"\x0d\x7c\x08DI .tsuc\x044321",
+                "\"quantity\":\"plain text\",\"unit\":\"cust. ID\",\"value\":\"1234\"",
+            ),
+            (
                 &[0x01, 0xAB, 0xBC, 0xFC, 0x02, 0x05],
                 "\"quantity\":\"power, negative contributions only, phase L2\",\"unit\":\"W\"",
             ),

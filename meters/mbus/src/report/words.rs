@@ -262,15 +262,21 @@ fn push_time(out: &mut String, time: crate::application::TimeOfDay) {
 }
 
 /// Writes the unit, if the record has one.
+///
+/// What the meter wrote out is shown beside texts too, since it is all that says what they are.
 pub(super) fn push_unit(out: &mut String, record: &Record<'_>) -> Option<()> {
-    let unit = match record.value {
-        Ok(Value::Number { unit, .. }) => unit?,
-        Err(_) | Ok(Value::Nothing) => record.vib.unit()?,
-        Ok(_) => return None,
-    };
-    if let Some(text) = record.vib.plain_text() {
+    let written_out = record.vib.plain_text();
+    if let Some(text) = written_out {
         out.push_str(&text.to_string());
     }
+    let unit = match record.value {
+        Ok(Value::Number { unit, .. }) => unit,
+        Err(_) | Ok(Value::Nothing) => record.vib.unit(),
+        Ok(_) => None,
+    };
+    let Some(unit) = unit else {
+        return written_out.map(|_| ());
+    };
     out.push_str(unit.base().symbol());
     if let Some(ratio) = unit.ratio() {
         out.push_str(ratio.symbol());
