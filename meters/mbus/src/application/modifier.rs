@@ -62,6 +62,7 @@ const fn first_words(code: u8) -> &'static str {
         0x3E => "at base conditions",
         0x3F => "OBIS declaration",
         0x7E => "future value",
+        MAKERS => "manufacturer specific",
         // Corrections and ratios are in the number and its unit; error codes are the record's error.
         _ => "",
     }
@@ -150,6 +151,8 @@ impl Iterator for Modifiers<'_> {
             return Some(Modifier::Maker(code));
         }
         match (code, rest) {
+            // Nothing but that the maker changes the meaning.
+            (MAKERS, []) => Some(Modifier::First(MAKERS)),
             (MAKERS, _) => {
                 self.makers = true;
                 self.next()
@@ -184,7 +187,7 @@ mod tests {
         );
         assert_eq!(walk(&[0xFC], true), [Modifier::Maker(0x7C)]);
         assert_eq!(walk(&[0x7C], false), [Modifier::First(0x7C)]);
-        assert_eq!(walk(&[0x7F], false), []);
+        assert_eq!(walk(&[0x7F], false), [Modifier::First(0x7F)]);
     }
 
     #[test]
@@ -197,6 +200,7 @@ mod tests {
             (Modifier::First(0x6F), "end of last"),
             (Modifier::First(0x74), ""),
             (Modifier::First(0x7E), "future value"),
+            (Modifier::First(0x7F), "manufacturer specific"),
             (Modifier::Second(0x03), "phase L3"),
             (Modifier::Second(0x10), "absolute contributions"),
             (Modifier::Maker(0x01), "manufacturer specific"),

@@ -255,6 +255,10 @@ mod tests {
                 &[0x02, 0xFD, 0xC9, 0xFF, 0x01, 0xE4, 0x08],
                 "\"quantity\":\"voltage, phase L1\",\"unit\":\"V\",\"value\":\"2276\"",
             ),
+            (
+                &[0x01, 0x93, 0x7F, 0x05],
+                "\"quantity\":\"volume, manufacturer specific\"",
+            ),
             (&[0x01, 0x93, 0x23, 0x05], "\"unit\":\"m3/d\",\"value\":\"0.005\""),
             (&[0x31, 0x13, 0x05], "\"function\":\"error\""),
         ] {
