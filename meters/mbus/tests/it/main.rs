@@ -5,4 +5,6 @@ mod allocation;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod mutation;

@@ -9,7 +9,7 @@ use mbus::report::json_line;
 use super::corpus;
 
 /// Mutated frames; an unoptimised program gets a tenth, so that it takes seconds too.
-const FRAMES: u32 = if cfg!(debug_assertions) {
+pub(crate) const FRAMES: u32 = if cfg!(debug_assertions) {
     100_000
 } else {
     1_000_000
@@ -18,17 +18,17 @@ const FRAMES: u32 = if cfg!(debug_assertions) {
 const WRITTEN: u32 = 16;
 
 /// Random numbers that are the same in each run (xorshift, G. Marsaglia 2003).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() >> 16).unwrap() % bound.max(1)
     }
 
@@ -45,7 +45,7 @@ impl Random {
     }
 }
 
-fn mutate(frame: &mut Vec<u8>, random: &mut Random) {
+pub(crate) fn mutate(frame: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
         let place = random.below(frame.len());
         match random.below(8) {
