@@ -56,7 +56,8 @@ pub(super) struct VibBlocks<'f> {
 /// The line of an electricity meter, or pair of lines, that a value belongs to.
 ///
 /// Spec: EN 13757-3:2018, table 16. The maker's VIFEs `FF 01` to `FF 03` are taken for the phases
-/// too: EMU, Finder, Saia-Burgess and ABB (`FF 81` to `FF 83`) send them so.
+/// too, behind what is measured of electricity: EMU, Finder, Saia-Burgess and ABB (`FF 81` to
+/// `FF 83`) send them so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Line {
     /// All of them together, or there are none.
@@ -120,12 +121,8 @@ impl<'f> Vib<'f> {
             chain,
             ..Self::known(blocks.bytes, measurand, form)
         };
-        if chain.is_empty() {
-            return vib;
-        }
-        if vib.is_makers() {
-            vib.maker(chain);
-        } else {
+        // Behind a VIF of the maker, the VIFEs are the maker's too.
+        if !chain.is_empty() && !vib.is_makers() {
             vib.apply_all(chain);
         }
         vib
@@ -246,11 +243,28 @@ impl<'f> Vib<'f> {
         }
     }
 
+    /// Takes the maker's VIFEs for phases, of what an electricity meter measures.
     fn maker(&mut self, chain: &[u8]) {
+        use Measurand as M;
+        let has_lines = matches!(
+            self.measurand,
+            M::Energy
+                | M::ReactiveEnergy
+                | M::ApparentEnergy
+                | M::Power
+                | M::ReactivePower
+                | M::ApparentPower
+                | M::Voltage
+                | M::Current
+                | M::Frequency
+                | M::PhaseVoltageToVoltage
+                | M::PhaseVoltageToCurrent
+                | M::Dimensionless
+        );
         self.line = match chain.first().map(|first| first & CODE) {
-            Some(0x01) => Line::L1,
-            Some(0x02) => Line::L2,
-            Some(0x03) => Line::L3,
+            Some(0x01) if has_lines => Line::L1,
+            Some(0x02) if has_lines => Line::L2,
+            Some(0x03) if has_lines => Line::L3,
             _ => self.line,
         };
     }
@@ -360,6 +374,8 @@ mod tests {
             (&[0xFD, 0xC9, 0xFF, 0x01], Line::L1),
             (&[0xA9, 0xFF, 0x83, 0x00], Line::L3),
             (&[0xAB, 0xFF, 0x09], Line::All),
+            (&[0x93, 0xFF, 0x01], Line::All),
+            (&[0xDA, 0xFF, 0x02], Line::All),
             (&[0x2B], Line::All),
         ] {
             assert_eq!(vib(bytes).line(), line, "{bytes:02x?}");
