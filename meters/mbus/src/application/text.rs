@@ -47,6 +47,14 @@ impl<'f> Text<'f> {
         self.bytes
     }
 
+    /// Returns whether there are bytes that no text has: other control characters than zeros, which fill
+    /// up, and those that part words and lines.
+    pub(super) fn is_binary(&self) -> bool {
+        self.bytes
+            .iter()
+            .any(|byte| matches!(byte, 0x01..=0x08 | 0x0B | 0x0C | 0x0E..=0x1F | 0x7F))
+    }
+
     /// Returns whether every byte is one that can be seen or is a blank.
     pub(super) fn is_printable(&self) -> bool {
         self.bytes
@@ -109,5 +117,7 @@ mod tests {
     fn control_characters_are_not_printable() {
         assert!(Text::new(b"HR%", true).is_printable());
         assert!(!Text::new(&[0x03, 0x41], true).is_printable());
+        assert!(Text::new(&[0x03, 0x41], true).is_binary());
+        assert!(!Text::new(&[0x00, 0x0D, 0x0A, 0x41, 0xE4], true).is_binary());
     }
 }

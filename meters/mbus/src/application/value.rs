@@ -33,7 +33,7 @@ pub enum Value<'f> {
     Time(TimeOfDay),
     /// A text.
     Text(Text<'f>),
-    /// A container or a binary number of more than 15 bytes, as it was received.
+    /// A container, a binary number of more than 15 bytes or a text that is none, as it was received.
     Raw(&'f [u8]),
 }
 
@@ -163,13 +163,19 @@ impl<'f> Value<'f> {
         }
     }
 
-    /// Reads a text; what is no text in the place of a date is one of type M, which is not read.
+    /// Reads a text; makers send bytes of their own in this coding too, which are left as they are.
+    ///
+    /// What is no text in the place of a date is one of type M, which is not read.
     fn text(data: &'f [u8], order: ByteOrder, form: Form) -> Result<Self, RecordError> {
         let text = Text::new(data, order == ByteOrder::LeastFirst);
         if form == Form::Date && !text.is_printable() {
             return Err(RecordError::DateCoding);
         }
-        Ok(Self::Text(text))
+        Ok(if text.is_binary() {
+            Self::Raw(data)
+        } else {
+            Self::Text(text)
+        })
     }
 
     fn scaled(coding: Coding, bytes: &[u8], scale: Scale, offset: Option<i8>) -> Result<Self, RecordError> {

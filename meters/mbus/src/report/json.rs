@@ -259,6 +259,10 @@ mod tests {
                 &[0x01, 0x93, 0x7F, 0x05],
                 "\"quantity\":\"volume, manufacturer specific\"",
             ),
+            (
+                &[0x0D, 0xFF, 0x5F, 0x03, 0x01, 0x42, 0x43],
+                "\"unit\":null,\"value\":\"014243\"",
+            ),
             (&[0x01, 0x93, 0x23, 0x05], "\"unit\":\"m3/d\",\"value\":\"0.005\""),
             (&[0x31, 0x13, 0x05], "\"function\":\"error\""),
         ] {
