@@ -128,7 +128,8 @@ impl<'o> Decoder<'o> {
 
     /// Takes each argument for a frame, unless all are single bytes, which are one frame together.
     fn arguments(&mut self, frames: &[String], out: &mut impl Write) -> io::Result<()> {
-        let together = frames.len() > 1 && frames.iter().all(|frame| frame.len() <= 2);
+        let is_byte = |frame: &String| frame.trim_start_matches("0x").len() <= 2;
+        let together = frames.len() > 1 && frames.iter().all(is_byte);
         if together {
             return self.show(bytes(frames.join(" ").as_bytes()), out);
         }
@@ -314,6 +315,11 @@ mod tests {
         let spread: Vec<_> = std::iter::once("--json").chain(WATER.split(' ')).collect();
         let (one, _) = decoded(&["--json", WATER], "");
         assert_eq!(decoded(&spread, "").0, one);
+        let prefixed: Vec<_> = WATER.split(' ').map(|byte| format!("0x{byte}")).collect();
+        let prefixed: Vec<_> = std::iter::once("--json")
+            .chain(prefixed.iter().map(String::as_str))
+            .collect();
+        assert_eq!(decoded(&prefixed, "").0, one);
         assert_eq!(fields(&decoded(&["--json", WATER, WATER], "").0).len(), 2);
     }
 

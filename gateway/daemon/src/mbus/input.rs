@@ -75,7 +75,7 @@ pub(super) fn read_line(
 
 /// Returns the bytes of a line; `None` if it is blank or a comment, which begins with `#`.
 ///
-/// Blanks, tabs and colons may stand between the digits.
+/// Blanks, tabs and colons may stand between the digits, and `0x` in front of a word of them.
 ///
 /// # Errors
 ///
@@ -90,10 +90,17 @@ pub(super) fn bytes(line: &[u8]) -> Result<Option<Vec<u8>>, LineError> {
     }
     let mut bytes = Vec::with_capacity(line.len().div_ceil(2));
     let mut high = None;
+    let mut digits_of_word = 0u8;
     for (place, byte) in line.iter().enumerate() {
         if is_separator(byte) {
+            digits_of_word = 0;
             continue;
         }
+        if byte.eq_ignore_ascii_case(&b'x') && digits_of_word == 1 && high == Some(0) {
+            high = None;
+            continue;
+        }
+        digits_of_word = digits_of_word.saturating_add(1);
         let character = char::from(*byte);
         let digit = character
             .to_digit(16)
@@ -119,7 +126,7 @@ mod tests {
 
     #[test]
     fn digits_may_be_parted_and_comments_are_none() {
-        for line in ["e5", " E 5 ", "E5\r", "\tE5", "E:5"] {
+        for line in ["e5", " E 5 ", "E5\r", "\tE5", "E:5", "0xE5", " 0XE 5"] {
             assert_eq!(bytes(line.as_bytes()), Ok(Some(vec![0xE5])), "{line:?}");
         }
         for line in ["", "  ", "# 68", "  # 68", "\r"] {
@@ -136,6 +143,12 @@ mod tests {
                 place: 4
             })
         );
+        for line in [&b"00x"[..], b"1x", b"0xx", b"60x6"] {
+            assert!(
+                matches!(bytes(line), Err(LineError::Digit { character: 'x', .. })),
+                "{line:?}"
+            );
+        }
         assert!(matches!(
             bytes(&[0xFF, 0xFE]),
             Err(LineError::Digit { place: 1, .. })
