@@ -68,6 +68,11 @@ impl CommandApdu {
         self
     }
 
+    /// Returns the command under another header.
+    pub(crate) fn under(self, header: Header) -> Self {
+        Self { header, ..self }
+    }
+
     /// Returns class, instruction and parameters.
     #[must_use]
     pub const fn header(&self) -> Header {
@@ -196,6 +201,14 @@ impl ResponseApdu {
         Self {
             data: Zeroizing::new(data),
             status: StatusWord::OK,
+        }
+    }
+
+    /// Builds an answer with data and a status word.
+    pub(crate) fn with_status(data: Vec<u8>, status: StatusWord) -> Self {
+        Self {
+            data: Zeroizing::new(data),
+            status,
         }
     }
 

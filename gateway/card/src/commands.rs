@@ -64,11 +64,13 @@ impl fmt::Display for LifeCycle {
     }
 }
 
-/// Over which channel a command may come.
+/// Over which channel a command comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// From whoever holds the card: the gateway, the personaliser, a reader.
+    /// In clear, from whoever holds the card: the gateway, the personaliser, a reader.
     Anyone,
+    /// Under the secure messaging of a pairing: the gateway that the card is bound to.
+    Gateway,
     /// Only inside ENVELOPE, under the secure messaging that the TSM has set up.
     Tsm,
 }
@@ -77,6 +79,7 @@ impl fmt::Display for Reach {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Anyone => "anyone",
+            Self::Gateway => "gateway",
             Self::Tsm => "TSM channel",
         })
     }
@@ -97,16 +100,21 @@ pub enum Command {
     Activate,
     Bind,
     ConfirmBinding,
+    ChoosePairing,
+    Pair,
     ChooseSignatureKey,
     ChooseAgreementKey,
     ComputeSignature,
-    GeneralAuthenticate,
+    AgreeKey,
     InternalAuthenticate,
     GetChallenge,
     VerifyCertificate,
     ExternalAuthenticate,
+    AgreeWithTsm,
     Envelope,
+    ResetRetryCounter,
     Terminate,
+    GetResponse,
 }
 
 /// One row of the table.
@@ -122,8 +130,8 @@ pub struct CommandRule {
     pub parameters: Option<[u8; 2]>,
     /// The states in which it works.
     pub states: &'static [LifeCycle],
-    /// The channel over which it may come.
-    pub reach: Reach,
+    /// The channels over which it may come.
+    pub reach: &'static [Reach],
     /// Data objects of command and answer.
     pub data: &'static str,
 }
@@ -132,14 +140,25 @@ use Command as C;
 use LifeCycle::{Blank, Bound, Operational, Personalized};
 
 const ALIVE: &[LifeCycle] = &[Blank, Personalized, Bound, Operational];
-const BOUND: &[LifeCycle] = &[Bound, Operational];
+const COMPLETED: &[LifeCycle] = &[Personalized, Bound, Operational];
+pub(crate) const BOUND: &[LifeCycle] = &[Bound, Operational];
+pub(crate) const BLANK: &[LifeCycle] = &[Blank];
+
+pub(crate) const EVERYBODY: &[Reach] = &[Reach::Anyone, Reach::Gateway, Reach::Tsm];
+/// Whoever sends these commands, they are worth nothing without the TSM's signature or keys; so they
+/// work in clear as well, for a card whose pairing is blocked.
+const ON_THE_WAY: &[Reach] = &[Reach::Anyone, Reach::Gateway];
+const ANYONE: &[Reach] = &[Reach::Anyone];
+const GATEWAY: &[Reach] = &[Reach::Gateway];
+const TSM: &[Reach] = &[Reach::Tsm];
+pub(crate) const GATEWAY_AND_TSM: &[Reach] = &[Reach::Gateway, Reach::Tsm];
 
 const fn rule(
     command: Command,
     name: &'static str,
     cla_ins: [u8; 2],
     parameters: Option<[u8; 2]>,
-    (states, reach): (&'static [LifeCycle], Reach),
+    (states, reach): (&'static [LifeCycle], &'static [Reach]),
     data: &'static str,
 ) -> CommandRule {
     CommandRule {
@@ -153,49 +172,57 @@ const fn rule(
     }
 }
 
-const ANYONE_ALIVE: (&[LifeCycle], Reach) = (ALIVE, Reach::Anyone);
-const ANYONE_BOUND: (&[LifeCycle], Reach) = (BOUND, Reach::Anyone);
-const TSM_BOUND: (&[LifeCycle], Reach) = (BOUND, Reach::Tsm);
-const PERSONALIZER: (&[LifeCycle], Reach) = (&[Blank], Reach::Anyone);
-const GATEWAY: (&[LifeCycle], Reach) = (&[Personalized, Bound, Operational], Reach::Anyone);
-
 /// Every command that the card understands. What is not in this table is refused.
 ///
-/// Spec: ISO/IEC 7816-4, -8 and -9; BSI TR-03110-3 for the TSM's authentication (terminal
-/// authentication and chip authentication version 2); BIND and CONFIRM are the card's own.
+/// Spec: ISO/IEC 7816-4, -8 and -9; BSI TR-03110-3 for the pairing (PACE) and for the TSM's
+/// authentication (terminal authentication and chip authentication version 2); BIND and CONFIRM are
+/// the card's own.
 #[rustfmt::skip]
 pub const COMMANDS: &[CommandRule] = &[
-    rule(C::SelectApplication, "SELECT (application)", [0x00, 0xA4], Some([0x04, 0x0C]), ANYONE_ALIVE, "F0534D475701"),
-    rule(C::SelectFile, "SELECT (file)", [0x00, 0xA4], Some([0x02, 0x0C]), ANYONE_ALIVE, "file identifier (2)"),
-    rule(C::SelectFile, "SELECT (file)", [0x00, 0xA4], Some([0x02, 0x0C]), TSM_BOUND, "file identifier (2)"),
-    rule(C::ReadBinary, "READ BINARY", [0x00, 0xB0], None, ANYONE_ALIVE, "→ content from the offset"),
-    rule(C::ReadBinary, "READ BINARY", [0x00, 0xB0], None, TSM_BOUND, "→ content from the offset"),
-    rule(C::UpdateBinary, "UPDATE BINARY", [0x00, 0xD6], None, PERSONALIZER, "whole content, offset 0: GUID, certificates, contact"),
-    rule(C::UpdateBinary, "UPDATE BINARY", [0x00, 0xD6], None, TSM_BOUND, "whole content, offset 0: suppliers, anchor"),
-    rule(C::GenerateKeyPair, "GENERATE ASYMMETRIC KEY PAIR", [0x00, 0x47], Some([0x80, 0x00]), PERSONALIZER, "B6/A6/A4 {84 key} → 7F49 {86 point}"),
-    rule(C::Activate, "ACTIVATE", [0x00, 0x44], Some([0x00, 0x00]), PERSONALIZER, "–"),
-    rule(C::Bind, "BIND", [0x80, 0x10], Some([0x00, 0x00]), GATEWAY, "80 gateway (16), 81 pairing secret (16), 82 nonce (16) → 9E signature"),
-    rule(C::ConfirmBinding, "CONFIRM", [0x80, 0x12], Some([0x00, 0x00]), ANYONE_BOUND, "80 gateway (16), 81 pairing secret (16)"),
-    rule(C::ChooseSignatureKey, "MANAGE SECURITY ENVIRONMENT: SET DST", [0x00, 0x22], Some([0x41, 0xB6]), ANYONE_BOUND, "84 key [, 83 supplier's fingerprint (32)]"),
-    rule(C::ChooseAgreementKey, "MANAGE SECURITY ENVIRONMENT: SET KAT", [0x00, 0x22], Some([0x41, 0xA6]), ANYONE_BOUND, "84 key (00: ephemeral) [, 83 supplier's fingerprint (32)]"),
-    rule(C::ComputeSignature, "PSO: COMPUTE DIGITAL SIGNATURE", [0x00, 0x2A], Some([0x9E, 0x9A]), ANYONE_BOUND, "SHA-256 digest (32) → r ‖ s (64)"),
-    rule(C::GeneralAuthenticate, "GENERAL AUTHENTICATE", [0x00, 0x86], Some([0x00, 0x00]), ANYONE_BOUND, "7C {85 point} → 7C {82 Z} or 7C {85 point, 82 Z}; 7C {80 TSM's ephemeral point} → 7C {81 nonce (8), 82 token (8)}"),
-    rule(C::InternalAuthenticate, "INTERNAL AUTHENTICATE", [0x00, 0x88], Some([0x00, 0x00]), ANYONE_BOUND, "nonce (16) → r ‖ s (64)"),
-    rule(C::GetChallenge, "GET CHALLENGE", [0x00, 0x84], Some([0x00, 0x00]), ANYONE_BOUND, "→ challenge (16)"),
-    rule(C::VerifyCertificate, "PSO: VERIFY CERTIFICATE", [0x00, 0x2A], Some([0x00, 0xBE]), ANYONE_BOUND, "X.509 certificate of the TSM, DER"),
-    rule(C::ExternalAuthenticate, "EXTERNAL AUTHENTICATE", [0x00, 0x82], Some([0x00, 0x00]), ANYONE_BOUND, "86 TSM's ephemeral point (65), 9E signature (64)"),
-    rule(C::Envelope, "ENVELOPE", [0x00, 0xC3], Some([0x00, 0x00]), ANYONE_BOUND, "protected command → protected answer"),
-    rule(C::Terminate, "TERMINATE CARD USAGE", [0x00, 0xFE], Some([0x00, 0x00]), TSM_BOUND, "–"),
+    rule(C::SelectApplication, "SELECT (application)", [0x00, 0xA4], Some([0x04, 0x0C]), (ALIVE, ON_THE_WAY), "F0534D475701"),
+    rule(C::SelectFile, "SELECT (file)", [0x00, 0xA4], Some([0x02, 0x0C]), (ALIVE, EVERYBODY), "file identifier (2)"),
+    rule(C::ReadBinary, "READ BINARY", [0x00, 0xB0], None, (ALIVE, EVERYBODY), "→ content from the offset"),
+    rule(C::UpdateBinary, "UPDATE BINARY", [0x00, 0xD6], None, (BLANK, ANYONE), "whole content, offset 0"),
+    rule(C::UpdateBinary, "UPDATE BINARY", [0x00, 0xD6], None, (BOUND, GATEWAY_AND_TSM), "whole content, offset 0"),
+    rule(C::GenerateKeyPair, "GENERATE ASYMMETRIC KEY PAIR", [0x00, 0x47], Some([0x80, 0x00]), (BLANK, ANYONE), "B6/A6/A4 {84 key} → 7F49 {86 point}"),
+    rule(C::Activate, "ACTIVATE", [0x00, 0x44], Some([0x00, 0x00]), (BLANK, ANYONE), "–"),
+    rule(C::Bind, "BIND", [0x80, 0x10], Some([0x00, 0x00]), (COMPLETED, ANYONE), "80 gateway (16), 81 pairing secret (16), 82 nonce (16) → 9E signature"),
+    rule(C::ChoosePairing, "MANAGE SECURITY ENVIRONMENT: SET AT", [0x00, 0x22], Some([0xC1, 0xA4]), (BOUND, ANYONE), "80 protocol, 83 03"),
+    rule(C::Pair, "GENERAL AUTHENTICATE (PACE)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, ANYONE), "7C {} → 7C {80 nonce}; 7C {81 point} → 7C {82 point}; 7C {83 point} → 7C {84 point}; 7C {85 token} → 7C {86 token}"),
+    rule(C::ConfirmBinding, "CONFIRM", [0x80, 0x12], Some([0x00, 0x00]), (BOUND, GATEWAY), "80 gateway (16)"),
+    rule(C::ChooseSignatureKey, "MANAGE SECURITY ENVIRONMENT: SET DST", [0x00, 0x22], Some([0x41, 0xB6]), (BOUND, GATEWAY), "84 key [, 83 supplier's fingerprint (32)]"),
+    rule(C::ChooseAgreementKey, "MANAGE SECURITY ENVIRONMENT: SET KAT", [0x00, 0x22], Some([0x41, 0xA6]), (BOUND, GATEWAY), "84 key (00: ephemeral) [, 83 supplier's fingerprint (32)]"),
+    rule(C::ComputeSignature, "PSO: COMPUTE DIGITAL SIGNATURE", [0x00, 0x2A], Some([0x9E, 0x9A]), (BOUND, GATEWAY), "SHA-256 digest (32) → r ‖ s (64)"),
+    rule(C::AgreeKey, "GENERAL AUTHENTICATE (key agreement)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, GATEWAY), "7C {85 point} → 7C {82 Z} or 7C {85 point, 82 Z}"),
+    rule(C::InternalAuthenticate, "INTERNAL AUTHENTICATE", [0x00, 0x88], Some([0x00, 0x00]), (BOUND, GATEWAY_AND_TSM), "nonce (16) → r ‖ s (64)"),
+    rule(C::GetChallenge, "GET CHALLENGE", [0x00, 0x84], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "→ challenge (16)"),
+    rule(C::VerifyCertificate, "PSO: VERIFY CERTIFICATE", [0x00, 0x2A], Some([0x00, 0xBE]), (BOUND, ON_THE_WAY), "X.509 certificate of the TSM, DER"),
+    rule(C::ExternalAuthenticate, "EXTERNAL AUTHENTICATE", [0x00, 0x82], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "86 TSM's ephemeral point (65), 9E signature (64)"),
+    rule(C::AgreeWithTsm, "GENERAL AUTHENTICATE (TSM)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "7C {80 TSM's ephemeral point} → 7C {81 nonce (8), 82 token (8)}"),
+    rule(C::Envelope, "ENVELOPE", [0x00, 0xC2], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "protected command → protected answer"),
+    rule(C::ResetRetryCounter, "RESET RETRY COUNTER", [0x00, 0x2C], Some([0x03, 0x03]), (BOUND, TSM), "–"),
+    rule(C::Terminate, "TERMINATE CARD USAGE", [0x00, 0xFE], Some([0x00, 0x00]), (BOUND, TSM), "–"),
+    rule(C::GetResponse, "GET RESPONSE", [0x00, 0xC0], Some([0x00, 0x00]), (ALIVE, ANYONE), "→ the rest of a long answer"),
 ];
 
 /// Finds the row for a command that came over the given channel in the given state.
 ///
+/// GENERAL AUTHENTICATE has one header and three meanings; `meant` says which one it is.
+///
 /// # Errors
 ///
 /// The status word that says what does not fit: class, instruction, parameters, channel or state.
-pub(crate) fn find(header: Header, reach: Reach, state: LifeCycle) -> Result<Command, StatusWord> {
+pub(crate) fn find(
+    header: Header,
+    meant: Option<Command>,
+    reach: Reach,
+    state: LifeCycle,
+) -> Result<Command, StatusWord> {
     let mut best = StatusWord::UNKNOWN_CLASS;
-    for rule in COMMANDS {
+    let rows = COMMANDS
+        .iter()
+        .filter(|rule| meant.is_none_or(|meant| meant == rule.command));
+    for rule in rows {
         let [cla, ins] = rule.cla_ins;
         let reached = if header.cla != cla {
             StatusWord::UNKNOWN_CLASS
@@ -206,7 +233,7 @@ pub(crate) fn find(header: Header, reach: Reach, state: LifeCycle) -> Result<Com
             .is_some_and(|parameters| parameters != [header.p1, header.p2])
         {
             StatusWord::WRONG_PARAMETERS
-        } else if rule.reach != reach {
+        } else if !rule.reach.contains(&reach) {
             StatusWord::SECURITY_STATUS
         } else if !rule.states.contains(&state) {
             StatusWord::CONDITIONS
@@ -239,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let find = |bytes, reach, state| find(Header::new(bytes), reach, state);
+        let find = |bytes, reach, state| find(Header::new(bytes), None, reach, state);
         let anyone = Reach::Anyone;
         assert_eq!(
             find([0x90, 0xA4, 4, 0x0C], anyone, Blank),
@@ -274,6 +301,14 @@ mod tests {
         }
     }
 
+    fn list(words: &[impl ToString]) -> String {
+        words
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
     #[test]
     fn readme_has_the_same_table() {
         let mut table = String::from(
@@ -285,14 +320,13 @@ mod tests {
                 Some([p1, p2]) => format!("{p1:02X} {p2:02X}"),
                 None => "offset".to_owned(),
             };
-            let states: Vec<_> = rule.states.iter().map(ToString::to_string).collect();
             writeln!(
                 table,
                 "| {} | {cla:02X} {ins:02X} {parameters} | {} | {} | {} |",
                 rule.name,
                 rule.data,
-                states.join(", "),
-                rule.reach
+                list(rule.states),
+                list(rule.reach)
             )
             .unwrap();
         }

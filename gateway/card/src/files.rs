@@ -4,8 +4,9 @@ use model::{CardId, Fingerprint, GatewayId};
 use serde::{Deserialize, Serialize};
 use x509_cert::der::Decode;
 
+use crate::commands::{BLANK, BOUND, EVERYBODY, GATEWAY_AND_TSM};
 use crate::tlv;
-use crate::{LifeCycle, Point};
+use crate::{LifeCycle, Point, Reach};
 
 /// The application identifier: a proprietary one (F0), "SMGW", version 1.
 pub(crate) const AID: [u8; 6] = [0xF0, b'S', b'M', b'G', b'W', 1];
@@ -21,29 +22,38 @@ pub enum FileId {
     CertificateEnc,
     /// The certificate of the TLS key, DER.
     CertificateTls,
+    /// The certificate of the attestation key, DER.
+    CertificateAttestation,
     /// The trust centre's contact: see [`Contact`].
     Contact,
     /// Whom the card is bound to, and whether that gateway has confirmed. Never holds the pairing secret.
     Binding,
+    /// How often the card has been paired, and how many tries are left: see [`Pairing`].
+    Pairing,
     /// The suppliers that the TSM has unlocked: see [`Suppliers`].
     Suppliers,
     /// Version and digest of the bundle that is in force: see [`Anchor`].
     Anchor,
+    /// Counter and hash of the head of the gateway's store: see [`StoreHead`](crate::StoreHead).
+    StoreHead,
     /// The life cycle: one byte, see [`LifeCycle`].
     State,
 }
 
 impl FileId {
     /// Every file, in the order of the enum.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Guid,
         Self::CertificateSig,
         Self::CertificateEnc,
         Self::CertificateTls,
+        Self::CertificateAttestation,
         Self::Contact,
         Self::Binding,
+        Self::Pairing,
         Self::Suppliers,
         Self::Anchor,
+        Self::StoreHead,
         Self::State,
     ];
 
@@ -55,10 +65,13 @@ impl FileId {
             Self::CertificateSig => 0x0201,
             Self::CertificateEnc => 0x0202,
             Self::CertificateTls => 0x0203,
+            Self::CertificateAttestation => 0x0204,
             Self::Contact => 0x0301,
             Self::Binding => 0x0401,
+            Self::Pairing => 0x0402,
             Self::Suppliers => 0x0501,
             Self::Anchor => 0x0601,
+            Self::StoreHead => 0x0602,
             Self::State => 0x0701,
         }
     }
@@ -67,6 +80,74 @@ impl FileId {
         let identifier = u16::from_be_bytes(identifier.try_into().ok()?);
         Self::ALL.into_iter().find(|file| file.identifier() == identifier)
     }
+}
+
+/// One row of the table of files: who may do what with one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRule {
+    /// The file.
+    pub file: FileId,
+    /// Its name.
+    pub name: &'static str,
+    /// Over which channels it is read, once it has a content.
+    pub read: &'static [Reach],
+    /// In which states and over which channel it is written; nobody writes the others.
+    pub written: Option<(&'static [LifeCycle], Reach)>,
+    /// What is in it.
+    pub content: &'static str,
+}
+
+const fn rule(
+    file: FileId,
+    name: &'static str,
+    read: &'static [Reach],
+    written: Option<(&'static [LifeCycle], Reach)>,
+    content: &'static str,
+) -> FileRule {
+    FileRule {
+        file,
+        name,
+        read,
+        written,
+        content,
+    }
+}
+
+const PERSONALIZER: Option<(&[LifeCycle], Reach)> = Some((BLANK, Reach::Anyone));
+const TSM: Option<(&[LifeCycle], Reach)> = Some((BOUND, Reach::Tsm));
+const GATEWAY: Option<(&[LifeCycle], Reach)> = Some((BOUND, Reach::Gateway));
+
+/// Every file of the card. In which states READ and UPDATE BINARY work at all stands in the table of
+/// commands.
+#[rustfmt::skip]
+pub const FILES: &[FileRule] = &[
+    rule(FileId::Guid, "EF.GUID", EVERYBODY, PERSONALIZER, "16 bytes, the IPv6 address in network byte order"),
+    rule(FileId::CertificateSig, "EF.CERT.SIG", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
+    rule(FileId::CertificateEnc, "EF.CERT.ENC", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
+    rule(FileId::CertificateTls, "EF.CERT.TLS", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
+    rule(FileId::CertificateAttestation, "EF.CERT.ATT", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
+    rule(FileId::Contact, "EF.CONTACT", EVERYBODY, PERSONALIZER, "`0C` name, `7F21` certificate of the trust centre"),
+    rule(FileId::Binding, "EF.BINDING", EVERYBODY, None, "`80` gateway identity (16), `81` confirmed (1)"),
+    rule(FileId::Pairing, "EF.PAIRING", EVERYBODY, None, "`80` number of pairings so far (8, big-endian), `81` tries left (1)"),
+    rule(FileId::Suppliers, "EF.SUPPLIERS", GATEWAY_AND_TSM, TSM, "for each supplier `A0` { `80` fingerprint of its SIG certificate (32), `86` its ENC key (65) }"),
+    rule(FileId::Anchor, "EF.ANCHOR", GATEWAY_AND_TSM, TSM, "`80` version of the bundle (8, big-endian), `81` its SHA-256 digest (32); the version only grows"),
+    rule(FileId::StoreHead, "EF.HEAD", GATEWAY_AND_TSM, GATEWAY, "`80` counter of the gateway's store (8, big-endian), `81` hash of its head (32); the counter grows by one"),
+    rule(FileId::State, "EF.STATE", EVERYBODY, None, "the life cycle byte"),
+];
+
+/// Returns whether the file may be read over the channel.
+pub(crate) fn may_read(file: FileId, reach: Reach) -> bool {
+    FILES
+        .iter()
+        .any(|rule| rule.file == file && rule.read.contains(&reach))
+}
+
+/// Returns whether the file may be written over the channel in the state.
+pub(crate) fn may_write(file: FileId, reach: Reach, state: LifeCycle) -> bool {
+    let permits = |(states, by): (&[LifeCycle], Reach)| by == reach && states.contains(&state);
+    FILES
+        .iter()
+        .any(|rule| rule.file == file && rule.written.is_some_and(permits))
 }
 
 /// The content of a file is not what belongs there.
@@ -159,6 +240,40 @@ impl BindingFile {
                 _ => return Err(error),
             },
         })
+    }
+}
+
+/// How often a card has been paired, and how many wrong secrets it still takes.
+///
+/// File content: `80` number of pairings so far (8 bytes, big-endian), `81` tries left (1 byte).
+/// Everybody may read it: a gateway has to know the number before it pairs, so that it can write down
+/// the next one first. What it reads in clear it confirms under secure messaging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pairing {
+    /// The number of pairings so far.
+    pub sessions: u64,
+    /// How many wrong secrets the card still takes before it is blocked.
+    pub tries: u8,
+}
+
+impl Pairing {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let sessions = self.sessions.to_be_bytes();
+        tlv::encode([(0x80, &sessions[..]), (0x81, &[self.tries])]).unwrap_or_default()
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileContentError> {
+        let error = FileContentError {
+            file: FileId::Pairing,
+        };
+        let [sessions, tries] = tlv::exactly(bytes, [0x80, 0x81]).map_err(|_| error)?;
+        match tries {
+            [tries] => Ok(Self {
+                sessions: u64::from_be_bytes(sessions.try_into().map_err(|_| error)?),
+                tries: *tries,
+            }),
+            _ => Err(error),
+        }
     }
 }
 
@@ -313,6 +428,44 @@ mod tests {
     }
 
     #[test]
+    fn readme_has_the_same_table() {
+        let list = |words: &[Reach]| {
+            words
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let mut table =
+            String::from("| file | identifier | content | read by | written by |\n|---|---|---|---|---|\n");
+        for rule in FILES {
+            let written = rule.written.map_or_else(
+                || "nobody".to_owned(),
+                |(states, by)| {
+                    let states: Vec<_> = states.iter().map(ToString::to_string).collect();
+                    format!("{by} ({})", states.join(", "))
+                },
+            );
+            let (name, content, read) = (rule.name, rule.content, list(rule.read));
+            let identifier = rule.file.identifier();
+            table.push_str(&format!(
+                "| {name} | {identifier:04X} | {content} | {read} | {written} |\n"
+            ));
+        }
+        let readme = include_str!("../README.md");
+        assert!(
+            readme.contains(&table),
+            "put this table into gateway/card/README.md:\n{table}"
+        );
+    }
+
+    #[test]
+    fn every_file_has_its_row() {
+        let listed: Vec<FileId> = FILES.iter().map(|rule| rule.file).collect();
+        assert_eq!(listed, FileId::ALL);
+    }
+
+    #[test]
     fn contents_read_back() {
         let point = PrivateKey::generate(&mut TestRandom::new(1)).point();
         let entry = SupplierEntry {
@@ -331,6 +484,11 @@ mod tests {
             confirmed: true,
         };
         assert_eq!(BindingFile::parse(&binding.to_bytes()), Ok(binding));
+        let pairing = Pairing {
+            sessions: 7,
+            tries: 9,
+        };
+        assert_eq!(Pairing::parse(&pairing.to_bytes()), Ok(pairing));
     }
 
     #[test]
@@ -373,7 +531,10 @@ mod tests {
                 prop_assert_eq!(contact.to_bytes(), Ok(bytes.clone()));
             }
             if let Ok(binding) = BindingFile::parse(&bytes) {
-                prop_assert_eq!(binding.to_bytes(), bytes);
+                prop_assert_eq!(binding.to_bytes(), bytes.clone());
+            }
+            if let Ok(pairing) = Pairing::parse(&bytes) {
+                prop_assert_eq!(pairing.to_bytes(), bytes);
             }
         }
     }

@@ -20,19 +20,24 @@ pub mod applet;
 mod commands;
 mod crypto;
 mod files;
+mod pace;
 pub mod personalization;
-mod secure_messaging;
+pub mod secure_messaging;
 pub mod session;
 mod status_word;
-mod tlv;
+mod store_head;
+pub mod tlv;
 mod transport;
 pub mod tsm;
 
 pub use apdu::{ApduError, CommandApdu, Header, ResponseApdu};
-pub use applet::Partner;
+pub use applet::{CardKey, Partner};
 pub use commands::{COMMANDS, Command, CommandRule, LifeCycle, Reach};
 pub use crypto::{Point, PointError, SharedSecret, Signature};
-pub use files::{Anchor, Contact, FileContentError, FileId, SupplierEntry, Suppliers};
+pub use files::{
+    Anchor, Contact, FILES, FileContentError, FileId, FileRule, Pairing, SupplierEntry, Suppliers,
+};
 pub use session::CardSession;
 pub use status_word::StatusWord;
+pub use store_head::{HeadVerdict, StoreHead};
 pub use transport::{CardError, Transport};

@@ -11,7 +11,7 @@ use crate::files::Contact;
 use crate::session::{CardIdentity, CardSession, Certificates};
 use crate::tlv;
 use crate::transport::execute;
-use crate::{CardError, CommandApdu, FileId, Header, LifeCycle, Point, Transport};
+use crate::{CardError, CardKey, CommandApdu, FileId, Header, LifeCycle, Point, Transport};
 
 /// The reason why a card was not personalised. The card is blank still, unless the variant says
 /// otherwise.
@@ -27,10 +27,10 @@ pub enum PersonalizationError<T: std::error::Error + 'static, C: std::error::Err
         found: LifeCycle,
     },
     /// The authority did not certify a key of the card.
-    #[error("the authority does not certify the card's {slot} key")]
+    #[error("the authority does not certify the card's {key} key")]
     Certification {
         /// The key.
-        slot: KeySlot,
+        key: CardKey,
         /// Why not.
         #[source]
         source: C,
@@ -51,7 +51,7 @@ pub fn personalize<T, C>(
     mut transport: T,
     guid: CardId,
     contact: &Contact,
-    mut certify: impl FnMut(KeySlot, &Point) -> Result<Vec<u8>, C>,
+    mut certify: impl FnMut(CardKey, &Point) -> Result<Vec<u8>, C>,
 ) -> Result<CardIdentity, PersonalizationError<T::Error, C>>
 where
     T: Transport,
@@ -63,19 +63,20 @@ where
     }
     let mut card = BlankCard { transport };
     card.write(FileId::Guid, guid.to_bytes().to_vec())?;
-    let mut make = |slot, file| {
-        let key = card.generate(slot)?;
+    let mut make = |key, file| {
+        let point = card.generate(key)?;
         let certificate =
-            certify(slot, &key).map_err(|source| PersonalizationError::Certification { slot, source })?;
+            certify(key, &point).map_err(|source| PersonalizationError::Certification { key, source })?;
         card.write(file, certificate.clone())?;
         Ok::<_, PersonalizationError<T::Error, C>>(certificate)
     };
     let written = CardIdentity {
         guid,
         certificates: Certificates {
-            sig: make(KeySlot::Sig, FileId::CertificateSig)?,
-            enc: make(KeySlot::Enc, FileId::CertificateEnc)?,
-            tls: make(KeySlot::Tls, FileId::CertificateTls)?,
+            sig: make(CardKey::Slot(KeySlot::Sig), FileId::CertificateSig)?,
+            enc: make(CardKey::Slot(KeySlot::Enc), FileId::CertificateEnc)?,
+            tls: make(CardKey::Slot(KeySlot::Tls), FileId::CertificateTls)?,
+            attestation: make(CardKey::Attestation, FileId::CertificateAttestation)?,
         },
         contact: contact.clone(),
     };
@@ -96,10 +97,10 @@ struct BlankCard<T> {
 }
 
 impl<T: Transport> BlankCard<T> {
-    fn generate(&mut self, slot: KeySlot) -> Result<Point, CardError<T::Error>> {
+    fn generate(&mut self, key: CardKey) -> Result<Point, CardError<T::Error>> {
         const COMMAND: &str = "GENERATE ASYMMETRIC KEY PAIR";
         let malformed = || CardError::Answer { command: COMMAND };
-        let template = key_template(slot).map_err(|_| malformed())?;
+        let template = key_template(key).map_err(|_| malformed())?;
         let command = CommandApdu::new(Header::new([0x00, 0x47, 0x80, 0x00]), template).expecting(256);
         let response = execute(&mut self.transport, COMMAND, &command)?;
         let [key] = tlv::exactly(response.data(), [0x7F49]).map_err(|_| malformed())?;

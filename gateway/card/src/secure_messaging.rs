@@ -6,6 +6,8 @@
 //!
 //! Spec: ISO/IEC 7816-4:2020, section 10; BSI TR-03110-3, annex F (AES).
 
+use std::fmt;
+
 use aes::Aes128;
 use aes::cipher::block_padding::Iso7816;
 use aes::cipher::{Block, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, KeyInit, KeyIvInit};
@@ -15,7 +17,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::tlv::{self, Tlv};
-use crate::{CommandApdu, Header, ResponseApdu, SharedSecret, StatusWord};
+use crate::{CommandApdu, Header, ResponseApdu, StatusWord};
 
 /// The bits of CLA that say "secure messaging, header authenticated".
 const PROTECTED: u8 = 0x0C;
@@ -32,20 +34,27 @@ const MAC: u16 = 0x8E;
 
 /// One end of a protected channel. Its keys are wiped when it is dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Channel {
+pub struct Channel {
     encryption: [u8; 16],
     authentication: [u8; 16],
     counter: u128,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Channel")
+    }
 }
 
 impl Channel {
     /// Derives the channel's keys from a shared secret and the nonce of the card.
     ///
     /// Spec: BSI TR-03110-3, section A.2.3 (key derivation function, AES-128 with SHA-1).
-    pub(crate) fn new(secret: &SharedSecret, nonce: &[u8]) -> Self {
+    #[must_use]
+    pub fn new(secret: &[u8], nonce: &[u8]) -> Self {
         Self {
-            encryption: derive(secret.as_bytes(), nonce, 1),
-            authentication: derive(secret.as_bytes(), nonce, 2),
+            encryption: derive(secret, nonce, 1),
+            authentication: derive(secret, nonce, 2),
             counter: 0,
         }
     }
@@ -54,12 +63,17 @@ impl Channel {
     /// the peer's ephemeral key.
     ///
     /// Spec: BSI TR-03110-3, section A.2.4 (authentication token).
-    pub(crate) fn token(&self, data: &[u8]) -> [u8; CHECKSUM] {
+    #[must_use]
+    pub fn token(&self, data: &[u8]) -> [u8; CHECKSUM] {
         self.mac(data)
     }
 
     /// Protects a command.
-    pub(crate) fn wrap_command(mut self, command: &CommandApdu) -> Result<(Self, CommandApdu), SmError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SmError::Length`] if the protected command does not fit an APDU.
+    pub fn wrap_command(mut self, command: &CommandApdu) -> Result<(Self, CommandApdu), SmError> {
         self.advance()?;
         let mut header = command.header();
         header.cla |= PROTECTED;
@@ -77,7 +91,11 @@ impl Channel {
     }
 
     /// Checks and opens a protected command.
-    pub(crate) fn unwrap_command(mut self, command: &CommandApdu) -> Result<(Self, CommandApdu), SmError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SmError`] says which data object is missing or wrong.
+    pub fn unwrap_command(mut self, command: &CommandApdu) -> Result<(Self, CommandApdu), SmError> {
         self.advance()?;
         let header = command.header();
         if header.cla & PROTECTED != PROTECTED {
@@ -100,8 +118,12 @@ impl Channel {
         Ok((self, plain))
     }
 
-    /// Protects an answer.
-    pub(crate) fn wrap_response(mut self, response: &ResponseApdu) -> Result<(Self, Vec<u8>), SmError> {
+    /// Protects an answer and returns the data of the protected one.
+    ///
+    /// # Errors
+    ///
+    /// [`SmError::Length`] if the protected answer does not fit an APDU.
+    pub fn wrap_response(mut self, response: &ResponseApdu) -> Result<(Self, Vec<u8>), SmError> {
         self.advance()?;
         let mut objects = Vec::new();
         if !response.data().is_empty() {
@@ -114,8 +136,12 @@ impl Channel {
         Ok((self, objects))
     }
 
-    /// Checks and opens a protected answer.
-    pub(crate) fn unwrap_response(mut self, bytes: &[u8]) -> Result<(Self, ResponseApdu), SmError> {
+    /// Checks and opens the data of a protected answer.
+    ///
+    /// # Errors
+    ///
+    /// [`SmError`] says which data object is missing or wrong.
+    pub fn unwrap_response(mut self, bytes: &[u8]) -> Result<(Self, ResponseApdu), SmError> {
         self.advance()?;
         let objects = Objects::parse(bytes)?;
         if objects.expected.is_some() {
@@ -135,7 +161,11 @@ impl Channel {
 
     /// Counts past a message of the other direction, for an end that sends several commands
     /// before it reads the first answer.
-    pub(crate) fn skip(mut self) -> Result<Self, SmError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SmError::Length`] if the counter is used up.
+    pub fn skip(mut self) -> Result<Self, SmError> {
         self.advance()?;
         Ok(self)
     }
@@ -206,8 +236,16 @@ impl Channel {
     }
 }
 
-/// Derives a key of 16 bytes.
-fn derive(secret: &[u8], nonce: &[u8], purpose: u32) -> [u8; 16] {
+/// Returns whether a command says that it is protected.
+pub(crate) const fn is_protected(header: Header) -> bool {
+    header.cla & PROTECTED == PROTECTED
+}
+
+/// Derives a key of 16 bytes; the purpose is 1 for encryption, 2 for authentication, 3 for the nonce
+/// of PACE.
+///
+/// Spec: BSI TR-03110-3, section A.2.3; ICAO Doc 9303-11, section 9.7.1.
+pub(crate) fn derive(secret: &[u8], nonce: &[u8], purpose: u32) -> [u8; 16] {
     let mut hash = Sha1::new();
     hash.update(secret);
     hash.update(nonce);
@@ -294,7 +332,7 @@ impl<'a> Objects<'a> {
 
 /// The reason why a protected message is refused; the channel is gone with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SmError {
+pub enum SmError {
     /// A data object is missing.
     #[error("a data object of secure messaging is missing")]
     ObjectMissing,
@@ -325,8 +363,7 @@ mod tests {
     const HEADER: Header = Header::new([0x00, 0xD6, 0x00, 0x00]);
 
     fn channel() -> Channel {
-        let secret = SharedSecret::try_from([0x42; 32].as_slice()).unwrap();
-        Channel::new(&secret, &[1, 2, 3, 4, 5, 6, 7, 8])
+        Channel::new(&[0x42; 32], &[1, 2, 3, 4, 5, 6, 7, 8])
     }
 
     /// ICAO Doc 9303-11, appendix G.1: the shared secret of the PACE example and its keys.

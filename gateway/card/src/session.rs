@@ -1,20 +1,29 @@
 //! The gateway's side: a session with the card that is inserted.
 //!
 //! Every method is one step of what the gateway needs from its card, in the gateway's words; which
-//! APDUs that takes is known here alone. All calls block for as long as the card takes.
+//! APDUs that takes is known here alone. All calls block for as long as the card takes. Behind
+//! [`CardSession::pair`] every command goes under secure messaging; what ends that is an error, and
+//! nothing that needs it works until the pairing is repeated.
+
+use std::fmt;
 
 use model::{CardId, GatewayId, KeySlot};
+use p256::NistP256;
+use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::applet::binding::BIND_DOMAIN;
+use crate::applet::binding::receipt_digest;
 use crate::applet::keys::{EPHEMERAL, NONCE, PROOF_DOMAIN, reference};
+use crate::applet::pairing::PAIRING_SECRET;
 use crate::crypto::sha256;
-use crate::files::{self, AID, Anchor, BindingFile, Contact, Suppliers};
+use crate::files::{self, AID, Anchor, BindingFile, Contact, Pairing, Suppliers};
+use crate::pace::{Mapping, NonceKey, PROTOCOL, PaceError};
+use crate::secure_messaging::Channel;
 use crate::tlv;
-use crate::transport::execute;
+use crate::transport::{exchange, good};
 use crate::{
-    CardError, CommandApdu, FileId, Header, LifeCycle, Partner, Point, ResponseApdu, SharedSecret, Signature,
-    StatusWord, Transport,
+    CardError, CardKey, CommandApdu, FileId, Header, LifeCycle, Partner, Point, ResponseApdu, SharedSecret,
+    Signature, StatusWord, StoreHead, Transport,
 };
 
 /// What a card says of itself: GUID, certificates, the trust centre's contact.
@@ -28,7 +37,7 @@ pub struct CardIdentity {
     pub contact: Contact,
 }
 
-/// The three certificates of a card, DER.
+/// The certificates of a card, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificates {
     /// Of the SIG key.
@@ -37,6 +46,8 @@ pub struct Certificates {
     pub enc: Vec<u8>,
     /// Of the TLS key.
     pub tls: Vec<u8>,
+    /// Of the attestation key.
+    pub attestation: Vec<u8>,
 }
 
 /// What the gateway hands to the card when it binds itself.
@@ -51,9 +62,19 @@ pub struct BindOrder {
 }
 
 /// A session with a card. Dropping it leaves the card as it is.
-#[derive(Debug)]
 pub struct CardSession<T> {
     transport: T,
+    /// Secure messaging, once the card is paired.
+    channel: Option<Channel>,
+}
+
+impl<T> fmt::Debug for CardSession<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CardSession")
+            .field("paired", &self.channel.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Transport> CardSession<T> {
@@ -63,7 +84,10 @@ impl<T: Transport> CardSession<T> {
     ///
     /// [`CardError::Refused`] if the card is terminated or is no card of this kind.
     pub fn open(transport: T) -> Result<Self, CardError<T::Error>> {
-        let mut session = Self { transport };
+        let mut session = Self {
+            transport,
+            channel: None,
+        };
         session.run("SELECT", [0x00, 0xA4, 0x04, 0x0C], AID.to_vec())?;
         Ok(session)
     }
@@ -80,6 +104,7 @@ impl<T: Transport> CardSession<T> {
                 sig: self.read(FileId::CertificateSig)?,
                 enc: self.read(FileId::CertificateEnc)?,
                 tls: self.read(FileId::CertificateTls)?,
+                attestation: self.read(FileId::CertificateAttestation)?,
             },
             contact: Contact::parse(&self.read(FileId::Contact)?)?,
         })
@@ -107,11 +132,92 @@ impl<T: Transport> CardSession<T> {
         Ok(Some((binding.gateway, binding.confirmed)))
     }
 
+    /// Reads how often the card has been paired and how many tries are left.
+    ///
+    /// # Errors
+    ///
+    /// [`CardError::Refused`] if the card is not bound.
+    pub fn pairing(&mut self) -> Result<Pairing, CardError<T::Error>> {
+        Ok(Pairing::parse(&self.read(FileId::Pairing)?)?)
+    }
+
+    /// Returns whether commands go under secure messaging.
+    #[must_use]
+    pub const fn is_paired(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// Pairs with the card: both prove that they know the secret, and what follows goes under secure
+    /// messaging until either end has lost its power or anything was wrong with a message.
+    ///
+    /// # Errors
+    ///
+    /// [`CardError::Refused`] with [`StatusWord::tries`] if the card does not take the secret, and with
+    /// [`StatusWord::BLOCKED`] if it takes none any more; [`CardError::Pairing`] if the card does not
+    /// know it.
+    ///
+    /// Spec: BSI TR-03110-3, sections A.3 and B.1.
+    pub fn pair(&mut self, secret: &[u8; 16], random: &mut dyn CryptoRng) -> Result<(), CardError<T::Error>> {
+        self.channel = None;
+        let choice = encode([(0x80, &PROTOCOL[..]), (0x83, &[PAIRING_SECRET])])?;
+        self.run("MANAGE SECURITY ENVIRONMENT", [0x00, 0x22, 0xC1, 0xA4], choice)?;
+        let nonce = self.pairing_step(CHAINED, None, 0x80)?;
+        let nonce = nonce
+            .as_slice()
+            .try_into()
+            .map_err(|_| CardError::Answer { command: PACE })?;
+        let mapping = Mapping::<NistP256>::begin(NonceKey::new(secret).decrypt(nonce), random);
+        let peer = self.pairing_step(CHAINED, Some((0x81, &mapping.public())), 0x82)?;
+        let agreement = mapping.map(&peer, random).map_err(pairing_error)?;
+        let peer = self.pairing_step(CHAINED, Some((0x83, &agreement.public())), 0x84)?;
+        let agreed = agreement.agree(&peer).map_err(pairing_error)?;
+        let token = self.pairing_step(LAST, Some((0x85, &agreed.token())), 0x86)?;
+        self.channel = Some(agreed.verify(&token).map_err(pairing_error)?);
+        Ok(())
+    }
+
+    /// Sends one object of the pairing and returns the one that answers it.
+    fn pairing_step(
+        &mut self,
+        class: u8,
+        object: Option<(u16, &[u8])>,
+        answer: u16,
+    ) -> Result<Vec<u8>, CardError<T::Error>> {
+        let template = match object {
+            Some(object) => encode([object])?,
+            None => Vec::new(),
+        };
+        let data = encode([(0x7C, &template[..])])?;
+        let response = self.ask(PACE, [class, 0x86, 0x00, 0x00], data)?;
+        let [template] = tlv::exactly(response.data(), [0x7C]).map_err(|_| malformed(PACE))?;
+        let [value] = tlv::exactly(template, [answer]).map_err(|_| malformed(PACE))?;
+        Ok(value.to_vec())
+    }
+
+    /// Reads the head of the gateway's store as the card keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`CardError::Refused`] if the card is not paired.
+    pub fn store_head(&mut self) -> Result<StoreHead, CardError<T::Error>> {
+        Ok(StoreHead::parse(&self.read(FileId::StoreHead)?)?)
+    }
+
+    /// Tells the card the next head of the gateway's store. The one that it keeps already is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`CardError::Refused`] if its counter is not one more than that of the card.
+    pub fn advance_store_head(&mut self, head: &StoreHead) -> Result<(), CardError<T::Error>> {
+        self.select(FileId::StoreHead)?;
+        self.run("UPDATE BINARY", [0x00, 0xD6, 0x00, 0x00], head.to_bytes())
+    }
+
     /// Reads version and digest of the bundle that the TSM has put in force.
     ///
     /// # Errors
     ///
-    /// [`CardError`] if the card cannot be reached or refuses.
+    /// [`CardError::Refused`] if the card is not paired.
     pub fn anchor(&mut self) -> Result<Anchor, CardError<T::Error>> {
         Ok(Anchor::parse(&self.read(FileId::Anchor)?)?)
     }
@@ -120,17 +226,18 @@ impl<T: Transport> CardSession<T> {
     ///
     /// # Errors
     ///
-    /// [`CardError`] if the card cannot be reached or refuses.
+    /// [`CardError::Refused`] if the card is not paired.
     pub fn suppliers(&mut self) -> Result<Suppliers, CardError<T::Error>> {
         Ok(Suppliers::parse(&self.read(FileId::Suppliers)?)?)
     }
 
-    /// Binds the card to the gateway, irreversibly, and checks the card's receipt.
+    /// Binds the card to the gateway, irreversibly, and checks the card's receipt, which proves that the
+    /// card has the secret.
     ///
     /// # Errors
     ///
     /// [`CardError::Refused`] if the card is bound to another gateway (it is terminated then), and
-    /// [`CardError::Signature`] if the receipt is not by the key of the SIG certificate.
+    /// [`CardError::Signature`] if the receipt is not by the card's attestation key.
     pub fn bind(&mut self, order: &BindOrder, identity: &CardIdentity) -> Result<(), CardError<T::Error>> {
         const COMMAND: &str = "BIND";
         let gateway = order.gateway.as_bytes();
@@ -140,7 +247,12 @@ impl<T: Transport> CardSession<T> {
         let malformed = || CardError::Answer { command: COMMAND };
         let [receipt] = tlv::exactly(response.data(), [0x9E]).map_err(|_| malformed())?;
         let receipt = Signature::try_from(receipt).map_err(|_| malformed())?;
-        let digest = sha256(&[BIND_DOMAIN, &identity.guid.to_bytes(), gateway, &order.nonce]);
+        let digest = receipt_digest(
+            &identity.guid,
+            &order.gateway,
+            &order.pairing_secret,
+            &order.nonce,
+        );
         verify(COMMAND, identity, &digest, &receipt)
     }
 
@@ -148,14 +260,13 @@ impl<T: Transport> CardSession<T> {
     ///
     /// # Errors
     ///
-    /// [`CardError::Refused`] if identity or secret are not those of the binding.
+    /// [`CardError::Refused`] if the card is not paired, or bound to another gateway.
     pub fn confirm(&mut self, order: &BindOrder) -> Result<(), CardError<T::Error>> {
-        let secret: &[u8] = order.pairing_secret.as_slice();
-        let data = encode([(0x80, order.gateway.as_bytes()), (0x81, secret)])?;
+        let data = encode([(0x80, &order.gateway.as_bytes()[..])])?;
         self.run("CONFIRM", [0x80, 0x12, 0x00, 0x00], data)
     }
 
-    /// Has the card prove that it holds the private key of its SIG certificate.
+    /// Has the card prove that it holds the private key of its attestation certificate.
     ///
     /// # Errors
     ///
@@ -193,7 +304,7 @@ impl<T: Transport> CardSession<T> {
     ///
     /// [`CardError::Refused`] if the point is not on the curve or the card is not bound.
     pub fn agree(&mut self, peer: &Point) -> Result<SharedSecret, CardError<T::Error>> {
-        let data = key_data(reference(KeySlot::Enc), Partner::Tsm)?;
+        let data = key_data(reference(CardKey::Slot(KeySlot::Enc)), Partner::Tsm)?;
         self.run("MANAGE SECURITY ENVIRONMENT", SET_KAT, data)?;
         let response = self.agreement(peer)?;
         let malformed = || CardError::Answer { command: AGREEMENT };
@@ -252,11 +363,11 @@ impl<T: Transport> CardSession<T> {
     /// [`CardError::Transport`] if the card cannot be reached, [`CardError::Apdu`] if the bytes are
     /// no command.
     pub fn pass(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardError<T::Error>> {
-        let header = CommandApdu::parse(command)?.header();
-        if !TSM_COMMANDS.contains(&header.to_bytes()) {
+        let command = CommandApdu::parse(command)?;
+        if !TSM_COMMANDS.contains(&command.header().to_bytes()) {
             return Ok(Zeroizing::new(StatusWord::SECURITY_STATUS.to_bytes().to_vec()));
         }
-        self.transport.transmit(command).map_err(CardError::Transport)
+        Ok(self.exchange("ENVELOPE", &command)?.to_bytes())
     }
 
     fn sign_with(
@@ -266,7 +377,7 @@ impl<T: Transport> CardSession<T> {
         digest: &[u8; 32],
     ) -> Result<Signature, CardError<T::Error>> {
         const COMMAND: &str = "PSO: COMPUTE DIGITAL SIGNATURE";
-        let data = key_data(reference(slot), partner)?;
+        let data = key_data(reference(CardKey::Slot(slot)), partner)?;
         self.run("MANAGE SECURITY ENVIRONMENT", [0x00, 0x22, 0x41, 0xB6], data)?;
         let response = self.ask(COMMAND, [0x00, 0x2A, 0x9E, 0x9A], digest.to_vec())?;
         Signature::try_from(response.data()).map_err(|_| CardError::Answer { command: COMMAND })
@@ -283,18 +394,23 @@ impl<T: Transport> CardSession<T> {
 
     /// Selects a file and reads all of it.
     fn read(&mut self, file: FileId) -> Result<Vec<u8>, CardError<T::Error>> {
-        let identifier = file.identifier().to_be_bytes().to_vec();
-        self.run("SELECT", [0x00, 0xA4, 0x02, 0x0C], identifier)?;
+        const COMMAND: &str = "READ BINARY";
+        self.select(file)?;
         let command = CommandApdu::new(Header::new([0x00, 0xB0, 0x00, 0x00]), Vec::new()).expecting(65_536);
-        Ok(execute(&mut self.transport, "READ BINARY", &command)?
-            .data()
-            .to_vec())
+        let response = self.exchange(COMMAND, &command)?;
+        Ok(good(COMMAND, response)?.data().to_vec())
+    }
+
+    fn select(&mut self, file: FileId) -> Result<(), CardError<T::Error>> {
+        let identifier = file.identifier().to_be_bytes().to_vec();
+        self.run("SELECT", [0x00, 0xA4, 0x02, 0x0C], identifier)
     }
 
     /// Sends a command that expects no data.
     fn run(&mut self, name: &'static str, header: [u8; 4], data: Vec<u8>) -> Result<(), CardError<T::Error>> {
         let command = CommandApdu::new(Header::new(header), data);
-        execute(&mut self.transport, name, &command).map(|_| ())
+        let response = self.exchange(name, &command)?;
+        good(name, response).map(|_| ())
     }
 
     /// Sends a command that expects data.
@@ -305,10 +421,51 @@ impl<T: Transport> CardSession<T> {
         data: Vec<u8>,
     ) -> Result<ResponseApdu, CardError<T::Error>> {
         let command = CommandApdu::new(Header::new(header), data).expecting(256);
-        execute(&mut self.transport, name, &command)
+        let response = self.exchange(name, &command)?;
+        good(name, response)
+    }
+
+    /// Sends any command and returns the answer, whatever it says.
+    #[cfg(test)]
+    pub(crate) fn send_for_test(
+        &mut self,
+        header: [u8; 4],
+        data: Vec<u8>,
+    ) -> Result<ResponseApdu, CardError<T::Error>> {
+        let command = CommandApdu::new(Header::new(header), data).expecting(256);
+        self.exchange("test", &command)
+    }
+
+    /// Sends a command, under secure messaging if there is any, and returns the answer whatever it
+    /// says. Any error ends secure messaging.
+    fn exchange(
+        &mut self,
+        name: &'static str,
+        command: &CommandApdu,
+    ) -> Result<ResponseApdu, CardError<T::Error>> {
+        let Some(channel) = self.channel.take() else {
+            return exchange(&mut self.transport, command);
+        };
+        let altered = |_| CardError::Channel { command: name };
+        let (channel, protected) = channel.wrap_command(command).map_err(altered)?;
+        let answer = exchange(&mut self.transport, &protected)?;
+        let status = answer.status();
+        if !status.is_ok() {
+            return Err(CardError::SessionEnded {
+                command: name,
+                status,
+            });
+        }
+        let (channel, response) = channel.unwrap_response(answer.data()).map_err(altered)?;
+        self.channel = Some(channel);
+        Ok(response)
     }
 }
 
+/// The class of a command that goes on in the next one, and of the last.
+const CHAINED: u8 = 0x10;
+const LAST: u8 = 0x00;
+const PACE: &str = "GENERAL AUTHENTICATE";
 const AGREEMENT: &str = "GENERAL AUTHENTICATE";
 const SET_KAT: [u8; 4] = [0x00, 0x22, 0x41, 0xA6];
 const VERIFY_CERTIFICATE: [u8; 4] = [0x00, 0x2A, 0x00, 0xBE];
@@ -321,8 +478,17 @@ const TSM_COMMANDS: [[u8; 4]; 5] = [
     VERIFY_CERTIFICATE,
     [0x00, 0x82, 0x00, 0x00],
     [0x00, 0x86, 0x00, 0x00],
-    [0x00, 0xC3, 0x00, 0x00],
+    [0x00, 0xC2, 0x00, 0x00],
 ];
+
+const fn malformed<E: std::error::Error>(command: &'static str) -> CardError<E> {
+    CardError::Answer { command }
+}
+
+/// Whatever goes wrong at this end of the pairing, the card is not who it should be.
+const fn pairing_error<E: std::error::Error>(_: PaceError) -> CardError<E> {
+    CardError::Pairing
+}
 
 /// Returns `84 key [, 83 fingerprint]`.
 fn key_data<E: std::error::Error>(key: u8, partner: Partner) -> Result<Vec<u8>, CardError<E>> {
@@ -336,14 +502,14 @@ fn encode<const N: usize, E: std::error::Error>(objects: [(u16, &[u8]); N]) -> R
     tlv::encode(objects).map_err(|_| CardError::Apdu(crate::ApduError::Length))
 }
 
-/// Checks a signature of the card with the key of its SIG certificate.
+/// Checks a signature of the card with the key of its attestation certificate.
 fn verify<E: std::error::Error>(
     command: &'static str,
     identity: &CardIdentity,
     digest: &[u8; 32],
     signature: &Signature,
 ) -> Result<(), CardError<E>> {
-    let key = crate::applet::access::certificate_key(&identity.certificates.sig);
+    let key = crate::applet::access::certificate_key(&identity.certificates.attestation);
     if key.is_some_and(|key| key.verifies(digest, signature)) {
         Ok(())
     } else {

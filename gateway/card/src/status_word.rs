@@ -13,12 +13,14 @@ impl StatusWord {
     pub const OK: Self = Self(0x9000);
     /// The card is in termination state; nothing works any more.
     pub const TERMINATED: Self = Self(0x6285);
+    /// Another command came in the middle of a chain.
+    pub const CHAIN_BROKEN: Self = Self(0x6883);
     /// Wrong length of the command.
     pub const WRONG_LENGTH: Self = Self(0x6700);
-    /// Command chaining is not supported for this command.
-    pub const CHAINING_NOT_SUPPORTED: Self = Self(0x6884);
     /// The security status is not satisfied.
     pub const SECURITY_STATUS: Self = Self(0x6982);
+    /// The authentication method is blocked: no try is left.
+    pub const BLOCKED: Self = Self(0x6983);
     /// The conditions of use (the life cycle) are not satisfied.
     pub const CONDITIONS: Self = Self(0x6985);
     /// A data object of secure messaging is missing.
@@ -39,6 +41,44 @@ impl StatusWord {
     pub const UNKNOWN_INSTRUCTION: Self = Self(0x6D00);
     /// The class is not supported.
     pub const UNKNOWN_CLASS: Self = Self(0x6E00);
+
+    /// The answer has more bytes than were expected; GET RESPONSE fetches that many (00: 256 or more).
+    pub(crate) fn more(bytes: usize) -> Self {
+        Self::counting(0x6100, bytes)
+    }
+
+    /// The number of expected bytes is wrong; that many are there (00: 256 or more).
+    pub(crate) fn exactly(bytes: usize) -> Self {
+        Self::counting(0x6C00, bytes)
+    }
+
+    /// The authentication failed; that many tries are left, 15 at most in one digit.
+    pub(crate) fn tries_left(tries: u8) -> Self {
+        Self(0x63C0 | u16::from(tries.min(0x0F)))
+    }
+
+    fn counting(base: u16, bytes: usize) -> Self {
+        Self(base | u8::try_from(bytes).map_or(0, u16::from))
+    }
+
+    /// Returns how many tries are left after an authentication that failed, if that is what this says.
+    #[must_use]
+    pub const fn tries(self) -> Option<u8> {
+        match self.to_bytes() {
+            [0x63, tries @ 0xC0..=0xCF] => Some(tries & 0x0F),
+            _ => None,
+        }
+    }
+
+    /// Returns whether GET RESPONSE fetches more, and how many bytes at most.
+    pub(crate) const fn remaining(self) -> Option<usize> {
+        counted(self, 0x61)
+    }
+
+    /// Returns how many bytes the same command must expect.
+    pub(crate) const fn exact(self) -> Option<usize> {
+        counted(self, 0x6C)
+    }
 
     /// Wraps the value SW1 × 256 + SW2.
     #[must_use]
@@ -68,9 +108,10 @@ impl StatusWord {
         match self {
             Self::OK => "done",
             Self::TERMINATED => "the card is terminated",
+            Self::CHAIN_BROKEN => "last command of the chain expected",
             Self::WRONG_LENGTH => "wrong length",
-            Self::CHAINING_NOT_SUPPORTED => "command chaining not supported",
             Self::SECURITY_STATUS => "security status not satisfied",
+            Self::BLOCKED => "authentication blocked, no try left",
             Self::CONDITIONS => "not permitted in this state of the card",
             Self::SM_OBJECT_MISSING => "secure messaging object missing",
             Self::SM_OBJECT_WRONG => "secure messaging object wrong",
@@ -81,8 +122,20 @@ impl StatusWord {
             Self::WRONG_OFFSET => "offset outside the file",
             Self::UNKNOWN_INSTRUCTION => "instruction not supported",
             Self::UNKNOWN_CLASS => "class not supported",
+            status if status.tries().is_some() => "authentication failed, the last digit is what is left",
+            status if status.remaining().is_some() => "more data are there",
+            status if status.exact().is_some() => "wrong number of expected bytes",
             _ => "other status",
         }
+    }
+}
+
+/// Reads the second byte as a number of bytes, if the first one is the given one.
+const fn counted(status: StatusWord, first: u8) -> Option<usize> {
+    match status.to_bytes() {
+        [found, 0] if found == first => Some(256),
+        [found, bytes] if found == first => Some(bytes as usize),
+        _ => None,
     }
 }
 

@@ -4,19 +4,23 @@
 
 /// A data object: its tag and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tlv<'a> {
-    pub(crate) tag: u16,
-    pub(crate) value: &'a [u8],
+pub struct Tlv<'a> {
+    /// The tag, of one byte or two.
+    pub tag: u16,
+    /// The value.
+    pub value: &'a [u8],
 }
 
 /// Reads data objects one after the other.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at the first byte.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -59,7 +63,11 @@ impl<'a> Iterator for Reader<'a> {
 }
 
 /// Returns the values of exactly the given tags, in this order and with nothing else around them.
-pub(crate) fn exactly<const N: usize>(bytes: &[u8], tags: [u16; N]) -> Result<[&[u8]; N], TlvError> {
+///
+/// # Errors
+///
+/// [`TlvError`] if anything else is there.
+pub fn exactly<const N: usize>(bytes: &[u8], tags: [u16; N]) -> Result<[&[u8]; N], TlvError> {
     let mut reader = Reader::new(bytes);
     let mut values: [&[u8]; N] = [&[]; N];
     for (value, tag) in values.iter_mut().zip(tags) {
@@ -75,8 +83,12 @@ pub(crate) fn exactly<const N: usize>(bytes: &[u8], tags: [u16; N]) -> Result<[&
     }
 }
 
-/// Appends a data object; values over 65 535 bytes, which no APDU holds, are refused.
-pub(crate) fn push(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) -> Result<(), TlvError> {
+/// Appends a data object.
+///
+/// # Errors
+///
+/// [`TlvError`] if the value has more than 65 535 bytes, which no APDU holds.
+pub fn push(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) -> Result<(), TlvError> {
     let length = u16::try_from(value.len()).map_err(|_| TlvError)?;
     match tag.to_be_bytes() {
         [0, tag] => bytes.push(tag),
@@ -92,7 +104,11 @@ pub(crate) fn push(bytes: &mut Vec<u8>, tag: u16, value: &[u8]) -> Result<(), Tl
 }
 
 /// Returns the given data objects one after the other.
-pub(crate) fn encode<const N: usize>(objects: [(u16, &[u8]); N]) -> Result<Vec<u8>, TlvError> {
+///
+/// # Errors
+///
+/// As for [`push`].
+pub fn encode<const N: usize>(objects: [(u16, &[u8]); N]) -> Result<Vec<u8>, TlvError> {
     // Tag and length of each object take at most five bytes; the buffer never grows, so that a
     // secret is not left behind where it stood before.
     let length = objects
@@ -109,7 +125,7 @@ pub(crate) fn encode<const N: usize>(objects: [(u16, &[u8]); N]) -> Result<Vec<u
 /// The bytes are not the expected data objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the data objects are malformed or not the expected ones")]
-pub(crate) struct TlvError;
+pub struct TlvError;
 
 #[cfg(test)]
 mod tests {

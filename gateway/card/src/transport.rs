@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::{ApduError, CommandApdu, FileContentError, ResponseApdu, StatusWord};
+use crate::{ApduError, CommandApdu, FileContentError, Header, ResponseApdu, StatusWord};
 
 /// A way to a card that is inserted: a PC/SC reader, or the applet in process.
 pub trait Transport {
@@ -60,6 +60,23 @@ pub enum CardError<E: std::error::Error + 'static> {
         /// What the card was to do.
         command: &'static str,
     },
+    /// The card does not know the pairing secret, or somebody stands between.
+    #[error("the card does not prove that it knows the pairing secret")]
+    Pairing,
+    /// A protected answer was altered on the way; the session with the card has ended.
+    #[error("the card's protected answer to {command} was altered on the way")]
+    Channel {
+        /// What the card was to do.
+        command: &'static str,
+    },
+    /// The card, or somebody in its place, has ended the session with it.
+    #[error("the card has ended its session at {command}: {status}")]
+    SessionEnded {
+        /// What the card was to do.
+        command: &'static str,
+        /// What it answered, in clear.
+        status: StatusWord,
+    },
     /// The card signed something else, or with another key than it should.
     #[error("the card's signature for {command} does not verify")]
     Signature {
@@ -68,22 +85,62 @@ pub enum CardError<E: std::error::Error + 'static> {
     },
 }
 
+/// How many parts an answer can have: 65 536 bytes in parts of 256, and the first one.
+const MAX_PARTS: usize = 257;
+
 /// Sends a command and returns the answer's data, if the card carried it out.
 pub(crate) fn execute<T: Transport>(
     transport: &mut T,
     name: &'static str,
     command: &CommandApdu,
 ) -> Result<ResponseApdu, CardError<T::Error>> {
+    good(name, exchange(transport, command)?)
+}
+
+/// Returns the answer if the card carried the command out.
+pub(crate) fn good<E: std::error::Error>(
+    command: &'static str,
+    response: ResponseApdu,
+) -> Result<ResponseApdu, CardError<E>> {
+    let status = response.status();
+    if status.is_ok() {
+        Ok(response)
+    } else {
+        Err(CardError::Refused { command, status })
+    }
+}
+
+/// Sends a command and returns the whole answer, whatever it says: an answer in parts is put together,
+/// and a card that wants another number of expected bytes is asked again.
+pub(crate) fn exchange<T: Transport>(
+    transport: &mut T,
+    command: &CommandApdu,
+) -> Result<ResponseApdu, CardError<T::Error>> {
+    let mut response = transmit(transport, command)?;
+    if let Some(bytes) = response.status().exact() {
+        response = transmit(transport, &command.clone().expecting(bytes))?;
+    }
+    if response.status().remaining().is_none() {
+        return Ok(response);
+    }
+    let mut data = Zeroizing::new(response.data().to_vec());
+    for _ in 0..MAX_PARTS {
+        let Some(bytes) = response.status().remaining() else {
+            return Ok(ResponseApdu::with_status(data.to_vec(), response.status()));
+        };
+        let get = CommandApdu::new(Header::new([0x00, 0xC0, 0x00, 0x00]), Vec::new());
+        response = transmit(transport, &get.expecting(bytes))?;
+        data.extend_from_slice(response.data());
+    }
+    Err(CardError::Apdu(ApduError::TooLong { found: data.len() }))
+}
+
+fn transmit<T: Transport>(
+    transport: &mut T,
+    command: &CommandApdu,
+) -> Result<ResponseApdu, CardError<T::Error>> {
     let bytes = transport
         .transmit(&command.to_bytes()?)
         .map_err(CardError::Transport)?;
-    let response = ResponseApdu::parse(&bytes)?;
-    if response.status().is_ok() {
-        Ok(response)
-    } else {
-        Err(CardError::Refused {
-            command: name,
-            status: response.status(),
-        })
-    }
+    Ok(ResponseApdu::parse(&bytes)?)
 }

@@ -100,7 +100,9 @@ impl AwaitingChallenge {
         let ephemeral = PrivateKey::generate(random);
         let point = ephemeral.point().to_bytes();
         let guid = self.guid.to_bytes();
-        let signature = sign(&sha256(&[AUTHENTICATION_DOMAIN, challenge, &guid, &point]))?;
+        let card_key = self.card_key.to_bytes();
+        let digest = sha256(&[AUTHENTICATION_DOMAIN, challenge, &guid, &point, &card_key]);
+        let signature = sign(&digest)?;
         let authentication = encode([(0x86, &point), (0x9E, signature.as_bytes())])?;
         let agreement = encode([(0x7C, &encode([(0x80, &point)])?)])?;
         let command = |header, data| CommandApdu::new(Header::new(header), data);
@@ -130,7 +132,7 @@ impl AwaitingToken {
         let malformed = |_| TsmError::Malformed { command: AGREEMENT };
         let [template] = tlv::exactly(agreement, [0x7C]).map_err(malformed)?;
         let [nonce, token] = tlv::exactly(template, [0x81, 0x82]).map_err(malformed)?;
-        let channel = Channel::new(&self.ephemeral.agree(&self.card_key), nonce);
+        let channel = Channel::new(self.ephemeral.agree(&self.card_key).as_bytes(), nonce);
         if channel.token(&self.ephemeral.point().to_bytes()) != token {
             return Err(TsmError::Token);
         }
@@ -178,11 +180,59 @@ impl TsmChannel {
             "SELECT",
             "UPDATE BINARY (suppliers)",
         ];
+        self.carried_out(answers, names)
+    }
+
+    /// Protects the command that gives all tries of the pairing back, for a card that somebody has
+    /// tried out.
+    ///
+    /// # Errors
+    ///
+    /// [`TsmError::Channel`] if the channel is worn out.
+    pub fn unlock_pairing(self) -> Result<(Self, Vec<CommandApdu>), TsmError> {
+        let header = Header::new([0x00, 0x2C, 0x03, 0x03]);
+        self.protect(&[CommandApdu::new(header, Vec::new())])
+    }
+
+    /// Checks that the card has carried out what [`TsmChannel::unlock_pairing`] told it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TsmChannel::installed`].
+    pub fn pairing_unlocked(self, answers: &[ResponseApdu]) -> Result<Self, TsmError> {
+        self.carried_out(answers, ["RESET RETRY COUNTER"])
+    }
+
+    /// Protects the command that ends the card's life for good.
+    ///
+    /// # Errors
+    ///
+    /// [`TsmError::Channel`] if the channel is worn out.
+    pub fn terminate(self) -> Result<(Self, Vec<CommandApdu>), TsmError> {
+        let header = Header::new([0x00, 0xFE, 0x00, 0x00]);
+        self.protect(&[CommandApdu::new(header, Vec::new())])
+    }
+
+    /// Checks that the card has carried out what [`TsmChannel::terminate`] told it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TsmChannel::installed`].
+    pub fn terminated(self, answers: &[ResponseApdu]) -> Result<(), TsmError> {
+        self.carried_out(answers, ["TERMINATE CARD USAGE"]).map(|_| ())
+    }
+
+    /// Opens the protected answers and checks that each of them is good.
+    fn carried_out<const N: usize>(
+        self,
+        answers: &[ResponseApdu],
+        names: [&'static str; N],
+    ) -> Result<Self, TsmError> {
         let Self {
             sending,
             mut receiving,
         } = self;
-        for (bytes, command) in good(answers, ["ENVELOPE"; 4])?.into_iter().zip(names) {
+        for (bytes, command) in good(answers, ["ENVELOPE"; N])?.into_iter().zip(names) {
             let (next, response) = receiving.skip()?.unwrap_response(bytes)?;
             if !response.status().is_ok() {
                 let status = response.status();
@@ -202,7 +252,7 @@ impl TsmChannel {
         for command in commands {
             let (next, protected) = sending.wrap_command(command)?;
             let bytes = protected.to_bytes().map_err(|_| TsmError::Channel)?;
-            let header = Header::new([0x00, 0xC3, 0x00, 0x00]);
+            let header = Header::new([0x00, 0xC2, 0x00, 0x00]);
             envelopes.push(CommandApdu::new(header, bytes.to_vec()).expecting(65_536));
             sending = next.skip()?;
         }

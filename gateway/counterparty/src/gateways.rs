@@ -136,6 +136,19 @@ impl CardFolder {
         Ok(files::replace(&self.file(slot), pem.as_bytes(), Access::Public)?)
     }
 
+    /// Writes the certificate of the card's attestation key, or replaces it, and makes the folder if need
+    /// be. Nobody reads it from here: the card shows it itself.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] if it cannot be written.
+    pub fn write_attestation(&self, certificate: &Certificate) -> Result<(), PublishError> {
+        files::make_folder(&self.path)?;
+        let pem = certificate.to_pem().map_err(PublishError::Pem)?;
+        let path = self.path.join("attestation.pem");
+        Ok(files::replace(&path, pem.as_bytes(), Access::Public)?)
+    }
+
     fn read_one(&self, slot: KeySlot) -> Result<Certificate, GatewayError> {
         let (guid, path) = (self.guid, self.file(slot));
         let text = files::read_text(&path, Certificate::MAX_PEM).map_err(|source| match source {

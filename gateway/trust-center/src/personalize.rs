@@ -6,7 +6,7 @@
 
 use card::personalization::PersonalizationError;
 use card::session::{CardIdentity, CardSession};
-use card::{CardError, LifeCycle, Point, Transport};
+use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::gateways::{CardFolder, GatewayError, PublishError};
 use messages::certificate::{CertificateError, Subject, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
@@ -102,7 +102,7 @@ pub(crate) fn personalize<T: Transport>(
         return Err(PersonalizeError::NotBlank { found });
     }
     let guid = books.give_guid(prefix, now)?;
-    let certify = |slot, key: &Point| certify_key(authority, guid, slot, key, now);
+    let certify = |name, key: &Point| certify_key(authority, guid, name, key, now);
     let identity = card::personalization::personalize(&mut transport, guid, &authority.contact(), certify)?;
     let party = card_of(authority, guid, now)?;
     let personalized = Act::Personalized {
@@ -116,16 +116,27 @@ pub(crate) fn personalize<T: Transport>(
 }
 
 /// Certifies one key of the card and keeps the certificate before anybody gets it.
+///
+/// The attestation key is certified as a SIG key is. That is no danger: it signs the card's own texts
+/// alone, and whoever checks it checks that it is not the SIG key.
 fn certify_key(
     authority: &Authority,
     guid: CardId,
-    slot: KeySlot,
+    name: CardKey,
     key: &Point,
     now: Timestamp,
 ) -> Result<Vec<u8>, CertifyKeyError> {
     let key = PublicPoint::from_sec1(&key.to_bytes())?;
+    let slot = match name {
+        CardKey::Slot(slot) => slot,
+        CardKey::Attestation => KeySlot::Sig,
+    };
     let certificate = authority.certify(&Subject::card(guid), slot, &key, now)?;
-    card_folder(authority, guid).write_one(slot, &certificate)?;
+    let folder = card_folder(authority, guid);
+    match name {
+        CardKey::Slot(slot) => folder.write_one(slot, &certificate)?,
+        CardKey::Attestation => folder.write_attestation(&certificate)?,
+    }
     Ok(certificate.as_der().to_vec())
 }
 

@@ -1,8 +1,8 @@
 //! The trust centre's access: its certificate, its answer to the card's challenge, its channel.
 //!
 //! The gateway's software carries these commands and can neither forge nor read what goes through
-//! the channel: the TSM signs over the challenge, the GUID and its ephemeral key, and the channel's
-//! keys come from that ephemeral key and the card's certified ENC key.
+//! the channel: the TSM signs over the challenge, the GUID and both keys from which the channel comes,
+//! its own ephemeral key and the card's certified ENC key.
 //!
 //! Spec: BSI TR-03110-3, sections 3.3 and 3.4 (terminal and chip authentication, version 2).
 
@@ -15,21 +15,26 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
 
 use super::keys::dynamic_authentication;
-use super::{Applet, CHALLENGE, Outcome};
+use super::{Applet, CHALLENGE, Outcome, response};
 use crate::crypto::sha256;
 use crate::files::public_key;
 use crate::secure_messaging::Channel;
 use crate::tlv;
-use crate::{CommandApdu, FileId, Point, Reach, ResponseApdu, Signature, StatusWord};
+use crate::{CardKey, CommandApdu, FileId, Point, Reach, Signature, StatusWord};
 
 /// The domain of the TSM's signature.
-pub(crate) const AUTHENTICATION_DOMAIN: &[u8] = b"smgw/tsm-authentication/1";
+pub(crate) const AUTHENTICATION_DOMAIN: &[u8] = b"smgw/tsm-authentication/2";
+
+const ENC: CardKey = CardKey::Slot(KeySlot::Enc);
 
 /// The organisational unit that marks a certificate of the TSM.
 const TSM_UNIT: &str = "TSM";
 
 /// The length of the card's nonce in the key agreement.
 const AGREEMENT_NONCE: usize = 8;
+
+/// From this number of expected bytes on a command takes whatever there is (Le = 00).
+const ALL_THERE_IS: usize = 256;
 
 /// How far the TSM has come in this session.
 #[derive(Default)]
@@ -73,7 +78,11 @@ impl Applet {
         Ok(Vec::new())
     }
 
-    pub(super) fn challenge(&mut self, random: &mut dyn CryptoRng) -> Outcome {
+    /// Gives a challenge of one length; whoever expects another number of bytes is told which.
+    pub(super) fn challenge(&mut self, expected: Option<usize>, random: &mut dyn CryptoRng) -> Outcome {
+        if expected.is_some_and(|expected| expected < ALL_THERE_IS && expected != CHALLENGE) {
+            return Err(StatusWord::exactly(CHALLENGE));
+        }
         let mut challenge = [0; CHALLENGE];
         random.fill_bytes(&mut challenge);
         self.session.challenge = Some(challenge);
@@ -90,7 +99,14 @@ impl Applet {
         let signature = Signature::try_from(signature).map_err(|_| StatusWord::WRONG_DATA)?;
         let point = Point::try_from(ephemeral).map_err(|_| StatusWord::WRONG_DATA)?;
         let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
-        let digest = sha256(&[AUTHENTICATION_DOMAIN, &challenge, &guid.to_bytes(), ephemeral]);
+        let own = self.encryption_point()?.to_bytes();
+        let digest = sha256(&[
+            AUTHENTICATION_DOMAIN,
+            &challenge,
+            &guid.to_bytes(),
+            ephemeral,
+            &own,
+        ]);
         if !key.verifies(&digest, &signature) {
             return Err(StatusWord::SECURITY_STATUS);
         }
@@ -99,7 +115,9 @@ impl Applet {
     }
 
     /// Agrees the channel's keys with the ephemeral key that the TSM has signed.
-    pub(super) fn open_tsm_channel(&mut self, ephemeral: &[u8], random: &mut dyn CryptoRng) -> Outcome {
+    pub(super) fn open_tsm_channel(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
+        let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
+        let [ephemeral] = tlv::exactly(template, [0x80]).map_err(|_| StatusWord::WRONG_DATA)?;
         let authenticated = self
             .session
             .tsm
@@ -109,14 +127,25 @@ impl Applet {
         if authenticated.to_bytes() != ephemeral {
             return Err(StatusWord::SECURITY_STATUS);
         }
-        let key = self.state.key(KeySlot::Enc).ok_or(StatusWord::CONDITIONS)?;
+        let key = self.state.key(ENC).ok_or(StatusWord::CONDITIONS)?;
         let mut nonce = [0; AGREEMENT_NONCE];
         random.fill_bytes(&mut nonce);
-        let channel = Channel::new(&key.agree(&authenticated), &nonce);
+        let channel = Channel::new(key.agree(&authenticated).as_bytes(), &nonce);
         let token = channel.token(ephemeral);
         self.session.tsm.channel = Some(channel);
         self.session.tsm.selected_file = None;
         dynamic_authentication(&[(0x81, &nonce), (0x82, &token)])
+    }
+
+    fn encryption_point(&self) -> Result<Point, StatusWord> {
+        let key = self.state.key(ENC).ok_or(StatusWord::CONDITIONS)?;
+        Ok(key.point())
+    }
+
+    /// Gives all tries of the pairing back: the TSM unlocks a card that somebody has tried out.
+    pub(super) fn reset_retry_counter(&mut self) -> Outcome {
+        self.state.restore_tries();
+        Ok(Vec::new())
     }
 
     /// Carries out a command that comes under the TSM's secure messaging. Any error in the
@@ -132,10 +161,7 @@ impl Applet {
         let (channel, command) = channel
             .unwrap_command(&protected)
             .map_err(|error| error.status())?;
-        let response = match self.dispatch(&command, Reach::Tsm, random) {
-            Ok(data) => ResponseApdu::ok(data),
-            Err(status) => ResponseApdu::status_only(status),
-        };
+        let response = response(self.dispatch(&command, Reach::Tsm, random));
         let (channel, bytes) = channel.wrap_response(&response).map_err(|error| error.status())?;
         self.session.tsm.channel = Some(channel);
         Ok(bytes)

@@ -1,23 +1,35 @@
 //! Binding: the card takes one gateway, once.
 
-use model::{GatewayId, KeySlot};
+use model::{CardId, GatewayId};
 use subtle::ConstantTimeEq;
 
 use super::state::{BoundTo, PairingSecret};
 use super::{Applet, Outcome};
 use crate::crypto::sha256;
 use crate::tlv;
-use crate::{LifeCycle, StatusWord};
+use crate::{CardKey, LifeCycle, StatusWord};
 
 /// The domain of the receipt that the card signs when it is bound.
-pub(crate) const BIND_DOMAIN: &[u8] = b"smgw/bind/1";
+pub(crate) const BIND_DOMAIN: &[u8] = b"smgw/bind/2";
+
+/// Returns what the receipt signs. It covers the secret, so that it proves that the card has the right
+/// one; whoever does not know its 128 bits learns nothing from that.
+pub(crate) fn receipt_digest(
+    card: &CardId,
+    gateway: &GatewayId,
+    secret: &[u8; 16],
+    nonce: &[u8],
+) -> [u8; 32] {
+    sha256(&[BIND_DOMAIN, &card.to_bytes(), gateway.as_bytes(), secret, nonce])
+}
 
 impl Applet {
     /// Takes the gateway's identity and the pairing secret for good.
     ///
     /// Until the gateway has confirmed, the same gateway may repeat the command with the same
-    /// secret, so that a power cut between the two phases costs nothing. A bound card that another
-    /// gateway tries to bind terminates itself.
+    /// secret, so that a power cut between the two phases costs nothing; a wrong secret uses up a try.
+    /// A bound card that another gateway tries to bind terminates itself: a well-formed BIND with
+    /// another gateway's identity is the proof, and no reader that selects and reads ever sends one.
     pub(super) fn bind(&mut self, data: &[u8]) -> Outcome {
         let [gateway, secret, nonce] =
             tlv::exactly(data, [0x80, 0x81, 0x82]).map_err(|_| StatusWord::WRONG_DATA)?;
@@ -39,23 +51,24 @@ impl Applet {
                 self.state.die();
                 return Err(StatusWord::TERMINATED);
             }
-            Some(bound) if bound.confirmed || !same(&bound.pairing_secret.0, &secret) => {
-                return Err(StatusWord::CONDITIONS);
+            Some(bound) if bound.confirmed => return Err(StatusWord::CONDITIONS),
+            Some(bound) => {
+                let known = bound.pairing_secret.clone();
+                self.compare_secret(&known.0, &secret)?;
             }
-            Some(_) => {}
         }
         let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
-        let digest = sha256(&[BIND_DOMAIN, &guid.to_bytes(), gateway.as_bytes(), nonce]);
-        let receipt = self.sign(KeySlot::Sig, &digest)?;
+        let digest = receipt_digest(&guid, &gateway, &secret, nonce);
+        let receipt = self.sign(CardKey::Attestation, &digest)?;
         tlv::encode([(0x9E, &receipt.as_bytes()[..])]).map_err(|_| StatusWord::WRONG_LENGTH)
     }
 
-    /// Learns that the gateway has burned the binding. May be repeated.
+    /// Learns that the gateway has burned the binding. May be repeated. That it comes under the secure
+    /// messaging of a pairing proves that the gateway has the secret.
     pub(super) fn confirm_binding(&mut self, data: &[u8]) -> Outcome {
-        let [gateway, secret] = tlv::exactly(data, [0x80, 0x81]).map_err(|_| StatusWord::WRONG_DATA)?;
+        let [gateway] = tlv::exactly(data, [0x80]).map_err(|_| StatusWord::WRONG_DATA)?;
         let bound = self.state.binding().ok_or(StatusWord::CONDITIONS)?;
-        let known = same(bound.gateway.as_bytes(), gateway) & same(&bound.pairing_secret.0, secret);
-        if !known {
+        if bound.gateway.as_bytes() != gateway {
             return Err(StatusWord::SECURITY_STATUS);
         }
         if !bound.confirmed {
@@ -67,9 +80,16 @@ impl Applet {
         }
         Ok(Vec::new())
     }
-}
 
-/// Compares in a time that does not depend on where the first difference lies.
-fn same(one: &[u8], two: &[u8]) -> bool {
-    one.ct_eq(two).into()
+    /// Compares a secret in constant time, after a try was used up for it.
+    fn compare_secret(&mut self, known: &[u8], offered: &[u8]) -> Result<(), StatusWord> {
+        if !self.state.use_try() {
+            return Err(StatusWord::BLOCKED);
+        }
+        if !bool::from(known.ct_eq(offered)) {
+            return Err(StatusWord::tries_left(self.state.pairing().tries));
+        }
+        self.state.restore_tries();
+        Ok(())
+    }
 }

@@ -1,5 +1,7 @@
 //! The keys in use: which key for whom, signatures and key agreement.
 
+use std::fmt;
+
 use model::{Fingerprint, KeySlot};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -7,10 +9,10 @@ use zeroize::Zeroizing;
 use super::{Applet, Outcome};
 use crate::crypto::{PrivateKey, sha256};
 use crate::tlv;
-use crate::{LifeCycle, Point, Signature, StatusWord};
+use crate::{Command, LifeCycle, Point, Signature, StatusWord};
 
 /// The domain of INTERNAL AUTHENTICATE, so that its signatures can stand for nothing else.
-pub(crate) const PROOF_DOMAIN: &[u8] = b"smgw/card-proof/1";
+pub(crate) const PROOF_DOMAIN: &[u8] = b"smgw/card-proof/2";
 
 /// The length of the nonce that INTERNAL AUTHENTICATE takes.
 pub(crate) const NONCE: usize = 16;
@@ -37,21 +39,57 @@ pub enum Partner {
     Supplier(Fingerprint),
 }
 
+/// A key pair of the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CardKey {
+    /// SIG, ENC or TLS: in use for the gateway's partners.
+    Slot(KeySlot),
+    /// Signs the card's own texts and nothing that comes from outside, so that its signatures prove
+    /// that the card itself is there.
+    Attestation,
+}
+
+impl CardKey {
+    /// Every key pair, in the order of their references.
+    pub const ALL: [Self; 4] = [
+        Self::Slot(KeySlot::Sig),
+        Self::Slot(KeySlot::Enc),
+        Self::Slot(KeySlot::Tls),
+        Self::Attestation,
+    ];
+
+    /// Returns the name, in small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Slot(slot) => slot.name(),
+            Self::Attestation => "attestation",
+        }
+    }
+}
+
+impl fmt::Display for CardKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
 /// Returns the byte by which commands name a key.
-pub(crate) const fn reference(slot: KeySlot) -> u8 {
-    match slot {
-        KeySlot::Sig => 1,
-        KeySlot::Enc => 2,
-        KeySlot::Tls => 3,
+pub(crate) const fn reference(key: CardKey) -> u8 {
+    match key {
+        CardKey::Slot(KeySlot::Sig) => 1,
+        CardKey::Slot(KeySlot::Enc) => 2,
+        CardKey::Slot(KeySlot::Tls) => 3,
+        CardKey::Attestation => 4,
     }
 }
 
 /// The reference that stands for a key pair made for one message.
 pub(crate) const EPHEMERAL: u8 = 0;
 
-const SIG: u8 = reference(KeySlot::Sig);
-const ENC: u8 = reference(KeySlot::Enc);
-const TLS: u8 = reference(KeySlot::Tls);
+const SIG: u8 = reference(CardKey::Slot(KeySlot::Sig));
+const ENC: u8 = reference(CardKey::Slot(KeySlot::Enc));
+const TLS: u8 = reference(CardKey::Slot(KeySlot::Tls));
 
 impl Applet {
     pub(super) fn choose_signature_key(&mut self, data: &[u8]) -> Outcome {
@@ -108,7 +146,7 @@ impl Applet {
             Some(KeyUse::Authenticate) => KeySlot::Tls,
             Some(KeyUse::Receive | KeyUse::Send(_)) | None => return Err(StatusWord::CONDITIONS),
         };
-        self.sign(slot, &digest)
+        self.sign(CardKey::Slot(slot), &digest)
             .map(|signature| signature.as_bytes().to_vec())
     }
 
@@ -118,27 +156,39 @@ impl Applet {
         }
         let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
         let digest = sha256(&[PROOF_DOMAIN, &guid.to_bytes(), data]);
-        let signature = self.sign(KeySlot::Sig, &digest)?;
+        let signature = self.sign(CardKey::Attestation, &digest)?;
         Ok(signature.as_bytes().to_vec())
     }
 
-    pub(super) fn sign(&self, slot: KeySlot, digest: &[u8; 32]) -> Result<Signature, StatusWord> {
-        let key = self.state.key(slot).ok_or(StatusWord::CONDITIONS)?;
+    pub(super) fn sign(&self, key: CardKey, digest: &[u8; 32]) -> Result<Signature, StatusWord> {
+        let key = self.state.key(key).ok_or(StatusWord::CONDITIONS)?;
         key.sign(digest).ok_or(StatusWord::CONDITIONS)
     }
 
-    /// GENERAL AUTHENTICATE serves two purposes, told apart by the object in its template: 85 is
-    /// key agreement for a message, 80 is the second half of the TSM's authentication.
-    pub(super) fn general_authenticate(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
-        let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
-        if let Ok([ephemeral]) = tlv::exactly(template, [0x80]) {
-            return self.open_tsm_channel(ephemeral, random);
+    /// Tells the three meanings of GENERAL AUTHENTICATE apart: a pairing that has begun comes first,
+    /// then the object in the template decides: 80 belongs to the TSM's authentication.
+    pub(super) fn meaning_of_general_authenticate(&self, data: &[u8]) -> Command {
+        if self.session.pairing.is_some() {
+            return Command::Pair;
         }
+        let template = tlv::exactly(data, [0x7C]);
+        match template.and_then(|[template]| tlv::exactly(template, [0x80])) {
+            Ok(_) => Command::AgreeWithTsm,
+            Err(_) => Command::AgreeKey,
+        }
+    }
+
+    /// Agrees a key for a message; the peer's point has to lie on the curve.
+    pub(super) fn agree_key(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
+        let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
         let [peer] = tlv::exactly(template, [0x85]).map_err(|_| StatusWord::WRONG_DATA)?;
         let peer = Point::try_from(peer).map_err(|_| StatusWord::WRONG_DATA)?;
         match self.session.key.take() {
             Some(KeyUse::Receive) => {
-                let key = self.state.key(KeySlot::Enc).ok_or(StatusWord::CONDITIONS)?;
+                let key = self
+                    .state
+                    .key(CardKey::Slot(KeySlot::Enc))
+                    .ok_or(StatusWord::CONDITIONS)?;
                 let secret = key.agree(&peer);
                 dynamic_authentication(&[(0x82, secret.as_bytes())])
             }

@@ -7,7 +7,7 @@ use super::{Applet, Outcome};
 use crate::crypto::PrivateKey;
 use crate::files::{self, AID, Anchor, BindingFile, Contact, Suppliers};
 use crate::tlv;
-use crate::{CommandApdu, FileId, LifeCycle, Point, Reach, StatusWord};
+use crate::{CardKey, CommandApdu, FileId, LifeCycle, Point, Reach, StatusWord, StoreHead};
 
 /// The greatest length of a file; a certificate is below 1 KiB, sixteen suppliers below 2 KiB.
 const MAX_FILE: usize = 4096;
@@ -29,14 +29,16 @@ impl Applet {
 
     pub(super) fn read_binary(&mut self, command: &CommandApdu, reach: Reach) -> Outcome {
         let file = self.selection(reach).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        if !files::may_read(file, reach) {
+            return Err(StatusWord::SECURITY_STATUS);
+        }
         let content = self.content(file).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let expected = command.expected().ok_or(StatusWord::WRONG_LENGTH)?;
         let rest = content.get(offset(command)..).ok_or(StatusWord::WRONG_OFFSET)?;
         Ok(rest.iter().copied().take(expected).collect())
     }
 
-    /// Writes a whole file. Which file may be written over which channel is decided here; in which
-    /// state the command works at all stands in the table of commands.
+    /// Writes a whole file, if the table of files permits it and the content is what belongs there.
     pub(super) fn update_binary(&mut self, command: &CommandApdu, reach: Reach) -> Outcome {
         let file = self.selection(reach).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let content = command.data();
@@ -46,32 +48,37 @@ impl Applet {
         if content.len() > MAX_FILE {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        match (file, reach) {
-            (FileId::Guid, Reach::Anyone) => {
+        if !files::may_write(file, reach, self.state.life_cycle()) {
+            return Err(StatusWord::SECURITY_STATUS);
+        }
+        match file {
+            FileId::Guid => {
                 files::parse_guid(content).map_err(|_| StatusWord::WRONG_DATA)?;
             }
-            (FileId::CertificateSig, Reach::Anyone) => self.check_certificate(KeySlot::Sig, content)?,
-            (FileId::CertificateEnc, Reach::Anyone) => self.check_certificate(KeySlot::Enc, content)?,
-            (FileId::CertificateTls, Reach::Anyone) => self.check_certificate(KeySlot::Tls, content)?,
-            (FileId::Contact, Reach::Anyone) => {
+            FileId::CertificateSig => self.check_certificate(CardKey::Slot(KeySlot::Sig), content)?,
+            FileId::CertificateEnc => self.check_certificate(CardKey::Slot(KeySlot::Enc), content)?,
+            FileId::CertificateTls => self.check_certificate(CardKey::Slot(KeySlot::Tls), content)?,
+            FileId::CertificateAttestation => self.check_certificate(CardKey::Attestation, content)?,
+            FileId::Contact => {
                 Contact::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
             }
-            (FileId::Suppliers, Reach::Tsm) => return self.unlock_suppliers(content),
-            (FileId::Anchor, Reach::Tsm) => return self.set_anchor(content),
-            _ => return Err(StatusWord::SECURITY_STATUS),
+            FileId::Suppliers => return self.unlock_suppliers(content),
+            FileId::Anchor => return self.set_anchor(content),
+            FileId::StoreHead => return self.advance_store_head(content),
+            FileId::Binding | FileId::Pairing | FileId::State => return Err(StatusWord::SECURITY_STATUS),
         }
         self.state.write_file(file, content);
         Ok(Vec::new())
     }
 
     pub(super) fn generate_key_pair(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
-        let slot = KeySlot::ALL
+        let name = CardKey::ALL
             .into_iter()
-            .find(|slot| key_template(*slot).is_ok_and(|template| template == data))
+            .find(|name| key_template(*name).is_ok_and(|template| template == data))
             .ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
         let key = PrivateKey::generate(random);
         let point = key.point();
-        self.state.write_key(slot, key);
+        self.state.write_key(name, key);
         public_key_object(&point)
     }
 
@@ -82,12 +89,11 @@ impl Applet {
             FileId::CertificateSig,
             FileId::CertificateEnc,
             FileId::CertificateTls,
+            FileId::CertificateAttestation,
             FileId::Contact,
         ];
         let complete = identity.into_iter().all(|file| self.state.file(file).is_some())
-            && KeySlot::ALL
-                .into_iter()
-                .all(|slot| self.state.key(slot).is_some());
+            && CardKey::ALL.into_iter().all(|key| self.state.key(key).is_some());
         if !complete {
             return Err(StatusWord::CONDITIONS);
         }
@@ -121,9 +127,22 @@ impl Applet {
         Ok(Vec::new())
     }
 
+    /// Takes the next head of the gateway's store: counter + 1 and nothing else. The same may come
+    /// again, since the gateway cannot know whether its last word arrived.
+    fn advance_store_head(&mut self, content: &[u8]) -> Outcome {
+        let next = StoreHead::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+        let current = self.state.store_head();
+        if current.is_followed_by(&next) {
+            self.state.write_file(FileId::StoreHead, content);
+        } else if next != current {
+            return Err(StatusWord::CONDITIONS);
+        }
+        Ok(Vec::new())
+    }
+
     /// Takes a certificate only for the key that the card has made.
-    fn check_certificate(&self, slot: KeySlot, content: &[u8]) -> Result<(), StatusWord> {
-        let key = self.state.key(slot).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+    fn check_certificate(&self, key: CardKey, content: &[u8]) -> Result<(), StatusWord> {
+        let key = self.state.key(key).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
         let certified = super::access::certificate_key(content).ok_or(StatusWord::WRONG_DATA)?;
         if certified == key.point() {
             Ok(())
@@ -138,6 +157,8 @@ impl Applet {
             FileId::State => Some(vec![self.state.life_cycle().to_byte()]),
             FileId::Suppliers => Some(self.state.suppliers().to_bytes()),
             FileId::Anchor => Some(self.state.anchor().to_bytes()),
+            FileId::StoreHead => Some(self.state.store_head().to_bytes()),
+            FileId::Pairing => self.state.binding().map(|_| self.state.pairing().to_bytes()),
             FileId::Binding => self.state.binding().map(|binding| {
                 let file = BindingFile {
                     gateway: binding.gateway,
@@ -149,6 +170,7 @@ impl Applet {
             | FileId::CertificateSig
             | FileId::CertificateEnc
             | FileId::CertificateTls
+            | FileId::CertificateAttestation
             | FileId::Contact => self.state.file(file).map(<[u8]>::to_vec),
         }
     }
@@ -156,7 +178,7 @@ impl Applet {
     /// Each channel has a selection of its own, so that nobody can shift the file under the TSM.
     const fn selection(&mut self, reach: Reach) -> &mut Option<FileId> {
         match reach {
-            Reach::Anyone => &mut self.session.selected_file,
+            Reach::Anyone | Reach::Gateway => &mut self.session.selected_file,
             Reach::Tsm => &mut self.session.tsm.selected_file,
         }
     }
@@ -164,13 +186,13 @@ impl Applet {
 
 /// Returns the control reference template that names a key to GENERATE ASYMMETRIC KEY PAIR:
 /// B6 (signature), A6 (key agreement) or A4 (authentication) around 84 (key reference).
-pub(crate) fn key_template(slot: KeySlot) -> Result<Vec<u8>, tlv::TlvError> {
-    let template = match slot {
-        KeySlot::Sig => 0xB6,
-        KeySlot::Enc => 0xA6,
-        KeySlot::Tls => 0xA4,
+pub(crate) fn key_template(key: CardKey) -> Result<Vec<u8>, tlv::TlvError> {
+    let template = match key {
+        CardKey::Slot(KeySlot::Sig) => 0xB6,
+        CardKey::Slot(KeySlot::Enc) => 0xA6,
+        CardKey::Slot(KeySlot::Tls) | CardKey::Attestation => 0xA4,
     };
-    tlv::encode([(template, &tlv::encode([(0x84, &[super::keys::reference(slot)])])?)])
+    tlv::encode([(template, &tlv::encode([(0x84, &[super::keys::reference(key)])])?)])
 }
 
 /// Returns `7F49 { 86 point }`.

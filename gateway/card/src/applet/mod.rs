@@ -7,28 +7,36 @@ pub(crate) mod access;
 pub(crate) mod binding;
 pub(crate) mod keys;
 pub(crate) mod life;
+pub(crate) mod pairing;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transmission;
+
+use std::fmt;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::commands;
+use crate::secure_messaging::{Channel, is_protected};
 use crate::{Command, CommandApdu, FileId, LifeCycle, Point, Reach, ResponseApdu, StatusWord};
 
 use access::TsmAccess;
 use keys::KeyUse;
-pub use keys::Partner;
+pub use keys::{CardKey, Partner};
+use pairing::PairingStep;
 pub use state::{CardState, CardStateError};
+use transmission::{Received, Transmission};
 
 /// A card that has power: its persistent state and what it forgets at the next reset.
 #[derive(Debug)]
 pub struct Applet {
     state: CardState,
     session: Session,
+    transmission: Transmission,
 }
 
 /// What the card answers, and whether its state must be written down before the answer is given.
@@ -42,12 +50,27 @@ pub struct Answer {
 }
 
 /// What a card forgets at every reset.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Session {
+    /// The secure messaging with the gateway, once the pairing is done.
+    paired: Option<Channel>,
+    pairing: Option<PairingStep>,
     selected_file: Option<FileId>,
     key: Option<KeyUse>,
     challenge: Option<[u8; CHALLENGE]>,
     tsm: TsmAccess,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("paired", &self.paired.is_some())
+            .field("selected_file", &self.selected_file)
+            .field("key", &self.key)
+            .field("tsm", &self.tsm)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The length of a challenge in bytes: as many as make a repetition unthinkable.
@@ -63,6 +86,7 @@ impl Applet {
         Self {
             state,
             session: Session::default(),
+            transmission: Transmission::default(),
         }
     }
 
@@ -74,8 +98,9 @@ impl Applet {
 
     /// Carries out one command.
     ///
-    /// Whatever the bytes are, there is an answer, and a command that is refused changes nothing,
-    /// but for an attempt to bind a bound card to another gateway, which terminates it.
+    /// Whatever the bytes are, there is an answer. A command that is refused changes nothing that
+    /// survives a reset, with two exceptions: a wrong secret uses up a try, and the attempt to bind a
+    /// bound card to another gateway terminates it.
     pub fn process(&mut self, command: &[u8], random: &mut dyn CryptoRng) -> Answer {
         let before = self.state.revision();
         let response = self.respond(command, random);
@@ -86,12 +111,50 @@ impl Applet {
     }
 
     fn respond(&mut self, command: &[u8], random: &mut dyn CryptoRng) -> ResponseApdu {
-        let outcome = CommandApdu::parse(command)
-            .map_err(|_| StatusWord::WRONG_LENGTH)
-            .and_then(|command| self.dispatch(&command, Reach::Anyone, random));
-        match outcome {
-            Ok(data) => ResponseApdu::ok(data),
+        if self.state.life_cycle() == LifeCycle::Terminated {
+            return ResponseApdu::status_only(StatusWord::TERMINATED);
+        }
+        let Ok(command) = CommandApdu::parse(command) else {
+            return ResponseApdu::status_only(StatusWord::WRONG_LENGTH);
+        };
+        match self.transmission.receive(command) {
+            Ok(Received::Part) => ResponseApdu::ok(Vec::new()),
+            Ok(Received::Rest(rest)) => rest,
+            Ok(Received::Whole(command)) => {
+                let response = if is_protected(command.header()) {
+                    self.unprotect(&command, random)
+                } else {
+                    // Who speaks in clear is not the gateway: its session ends.
+                    if self.session.paired.is_some() {
+                        self.session = Session::default();
+                    }
+                    response(self.dispatch(&command, Reach::Anyone, random))
+                };
+                self.transmission.send(response, command.expected())
+            }
             Err(status) => ResponseApdu::status_only(status),
+        }
+    }
+
+    /// Carries out a command that comes under the gateway's secure messaging. Any error in the
+    /// protection ends the session.
+    fn unprotect(&mut self, command: &CommandApdu, random: &mut dyn CryptoRng) -> ResponseApdu {
+        let Some(channel) = self.session.paired.take() else {
+            return ResponseApdu::status_only(StatusWord::SECURITY_STATUS);
+        };
+        let answered = channel.unwrap_command(command).and_then(|(channel, command)| {
+            let response = response(self.dispatch(&command, Reach::Gateway, random));
+            channel.wrap_response(&response)
+        });
+        match answered {
+            Ok((channel, protected)) => {
+                self.session.paired = Some(channel);
+                ResponseApdu::ok(protected)
+            }
+            Err(error) => {
+                self.session = Session::default();
+                ResponseApdu::status_only(error.status())
+            }
         }
     }
 
@@ -100,12 +163,9 @@ impl Applet {
         if self.state.life_cycle() == LifeCycle::Terminated {
             return Err(StatusWord::TERMINATED);
         }
-        let header = command.header();
-        if header.cla == CHAINED {
-            return Err(StatusWord::CHAINING_NOT_SUPPORTED);
-        }
-        let data = command.data();
-        match commands::find(header, reach, self.state.life_cycle())? {
+        let (header, data) = (command.header(), command.data());
+        let meant = (header.ins == GENERAL_AUTHENTICATE).then(|| self.meaning_of_general_authenticate(data));
+        match commands::find(header, meant, reach, self.state.life_cycle())? {
             Command::SelectApplication => self.select_application(data),
             Command::SelectFile => self.select_file(data, reach),
             Command::ReadBinary => self.read_binary(command, reach),
@@ -113,17 +173,23 @@ impl Applet {
             Command::GenerateKeyPair => self.generate_key_pair(data, random),
             Command::Activate => self.activate(),
             Command::Bind => self.bind(data),
+            Command::ChoosePairing => self.choose_pairing(data),
+            Command::Pair => self.pair(data, random),
             Command::ConfirmBinding => self.confirm_binding(data),
             Command::ChooseSignatureKey => self.choose_signature_key(data),
             Command::ChooseAgreementKey => self.choose_agreement_key(data),
             Command::ComputeSignature => self.compute_signature(data),
-            Command::GeneralAuthenticate => self.general_authenticate(data, random),
+            Command::AgreeKey => self.agree_key(data, random),
             Command::InternalAuthenticate => self.internal_authenticate(data),
-            Command::GetChallenge => self.challenge(random),
+            Command::GetChallenge => self.challenge(command.expected(), random),
             Command::VerifyCertificate => self.verify_certificate(data),
             Command::ExternalAuthenticate => self.external_authenticate(data),
+            Command::AgreeWithTsm => self.open_tsm_channel(data, random),
             Command::Envelope => self.envelope(data, random),
+            Command::ResetRetryCounter => self.reset_retry_counter(),
             Command::Terminate => self.terminate(),
+            // It is answered where answers are cut; inside a channel there is nothing to fetch.
+            Command::GetResponse => Err(StatusWord::CONDITIONS),
         }
     }
 
@@ -134,5 +200,11 @@ impl Applet {
     }
 }
 
-/// The class byte of a command that continues in the next one.
-const CHAINED: u8 = 0x10;
+const GENERAL_AUTHENTICATE: u8 = 0x86;
+
+fn response(outcome: Outcome) -> ResponseApdu {
+    match outcome {
+        Ok(data) => ResponseApdu::ok(data),
+        Err(status) => ResponseApdu::status_only(status),
+    }
+}

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use model::{CardId, GatewayId, KeySlot};
+use model::{CardId, GatewayId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::PrivateKey;
-use crate::files::{Anchor, Contact, Suppliers};
-use crate::{FileId, LifeCycle};
+use crate::files::{Anchor, Contact, Pairing, Suppliers};
+use crate::{CardKey, FileId, LifeCycle, StoreHead};
 
 /// Everything that a card keeps: life cycle, keys, files, binding.
 ///
@@ -25,7 +25,31 @@ pub struct CardState {
     keys: BTreeMap<String, PrivateKey>,
     files: BTreeMap<u16, HexBytes>,
     binding: Option<BoundTo>,
+    #[serde(default)]
+    pairing: PairingCounters,
 }
+
+/// How often the card was paired, and how many tries are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairingCounters {
+    sessions: u64,
+    tries: u8,
+}
+
+impl Default for PairingCounters {
+    fn default() -> Self {
+        Self {
+            sessions: 0,
+            tries: MAX_TRIES,
+        }
+    }
+}
+
+/// How many wrong pairing secrets in a row block the card. The secret has 128 bits, so this keeps nobody
+/// from guessing who could guess it; it is the alarm of a card that is tried out. Ten leave room for a
+/// gateway whose power fails in the middle of a pairing.
+pub(super) const MAX_TRIES: u8 = 10;
 
 /// The format of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +98,7 @@ impl CardState {
             keys: BTreeMap::new(),
             files: BTreeMap::new(),
             binding: None,
+            pairing: PairingCounters::default(),
         }
     }
 
@@ -133,8 +158,21 @@ impl CardState {
         self.files.get(&file.identifier()).map(|bytes| bytes.0.as_slice())
     }
 
-    pub(super) fn key(&self, slot: KeySlot) -> Option<&PrivateKey> {
-        self.keys.get(slot.name())
+    pub(super) fn store_head(&self) -> StoreHead {
+        self.file(FileId::StoreHead)
+            .and_then(|bytes| StoreHead::parse(bytes).ok())
+            .unwrap_or(StoreHead::NONE)
+    }
+
+    pub(super) const fn pairing(&self) -> Pairing {
+        Pairing {
+            sessions: self.pairing.sessions,
+            tries: self.pairing.tries,
+        }
+    }
+
+    pub(super) fn key(&self, key: CardKey) -> Option<&PrivateKey> {
+        self.keys.get(key.name())
     }
 
     pub(super) const fn binding(&self) -> Option<&BoundTo> {
@@ -146,8 +184,32 @@ impl CardState {
         self.touch();
     }
 
-    pub(super) fn write_key(&mut self, slot: KeySlot, key: PrivateKey) {
-        self.keys.insert(slot.name().to_owned(), key);
+    pub(super) fn write_key(&mut self, name: CardKey, key: PrivateKey) {
+        self.keys.insert(name.name().to_owned(), key);
+        self.touch();
+    }
+
+    /// Uses up a try before a secret is compared. Returns whether there was one.
+    pub(super) const fn use_try(&mut self) -> bool {
+        match self.pairing.tries.checked_sub(1) {
+            Some(left) => {
+                self.pairing.tries = left;
+                self.touch();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives all tries back, after a good secret or by the TSM's order.
+    pub(super) const fn restore_tries(&mut self) {
+        self.pairing.tries = MAX_TRIES;
+        self.touch();
+    }
+
+    /// Counts a pairing. 2^64 of them never happen.
+    pub(super) const fn count_session(&mut self) {
+        self.pairing.sessions = self.pairing.sessions.saturating_add(1);
         self.touch();
     }
 

@@ -24,7 +24,7 @@ use super::{Applet, CardState};
 use crate::files::Contact;
 use crate::personalization::personalize;
 use crate::session::CardIdentity;
-use crate::{Point, Signature, Transport};
+use crate::{CardKey, Point, Signature, Transport};
 
 /// Random bytes that are the same in every run; fit for tests alone.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl TestCard {
     pub(crate) fn personalized(seed: u64, center: &TestCenter) -> (Self, CardIdentity) {
         let mut card = Self::blank(seed);
         let guid: CardId = format!("fd5a::{seed:x}").parse().unwrap();
-        let certify = |slot, key: &Point| Ok::<_, Infallible>(center.certify("Card", slot, key));
+        let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
         let identity = personalize(&mut card, guid, &center.contact(), certify).unwrap();
         (card, identity)
     }
@@ -144,6 +144,14 @@ impl TestCenter {
         use p256::ecdsa::signature::hazmat::PrehashSigner;
         let signature: p256::ecdsa::Signature = self.tsm.sign_prehash(digest).unwrap();
         Signature::try_from(signature.to_bytes().as_slice()).unwrap()
+    }
+
+    /// Certifies a key of a card; the attestation key signs as SIG does, but the card's texts only.
+    pub(crate) fn certify_card(&self, name: CardKey, key: &Point) -> Vec<u8> {
+        match name {
+            CardKey::Slot(slot) => self.certify("Card", slot, key),
+            CardKey::Attestation => self.certify("Card", KeySlot::Sig, key),
+        }
     }
 
     pub(crate) fn certify(&self, unit: &str, slot: KeySlot, key: &Point) -> Vec<u8> {

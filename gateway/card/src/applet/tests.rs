@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use model::{Fingerprint, GatewayId, KeySlot};
-use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::testing::{TestCard, TestCenter, TestRandom};
@@ -11,20 +10,26 @@ use super::{CardState, keys, life};
 use crate::crypto::{PrivateKey, sha256};
 use crate::personalization::{PersonalizationError, personalize};
 use crate::session::{BindOrder, CardIdentity, CardSession};
+use crate::tlv;
 use crate::tsm::{self, TsmChannel, TsmError};
 use crate::{
-    Anchor, CardError, CommandApdu, FileId, LifeCycle, Partner, Point, ResponseApdu, StatusWord,
-    SupplierEntry, Suppliers, Transport,
+    Anchor, CardError, CardKey, CommandApdu, FileId, LifeCycle, Pairing, Partner, Point, ResponseApdu,
+    StatusWord, StoreHead, SupplierEntry, Suppliers, Transport,
 };
+
+mod pairing;
+mod random;
+mod two_phases;
 
 const GATEWAY: GatewayId = GatewayId::new([0x11; 16]);
 const OTHER_GATEWAY: GatewayId = GatewayId::new([0x22; 16]);
+const SECRET: [u8; 16] = [0x44; 16];
 const SUPPLIER: Fingerprint = Fingerprint::new([0x33; 32]);
 
 fn order(gateway: GatewayId) -> BindOrder {
     BindOrder {
         gateway,
-        pairing_secret: Zeroizing::new([0x44; 16]),
+        pairing_secret: Zeroizing::new(SECRET),
         nonce: [0x55; 16],
     }
 }
@@ -33,8 +38,17 @@ fn bound_card(center: &TestCenter) -> (TestCard, CardIdentity) {
     let (mut card, identity) = TestCard::personalized(7, center);
     let mut session = CardSession::open(&mut card).unwrap();
     session.bind(&order(GATEWAY), &identity).unwrap();
+    session.pair(&SECRET, &mut TestRandom::new(40)).unwrap();
     session.confirm(&order(GATEWAY)).unwrap();
+    card.reset();
     (card, identity)
+}
+
+/// Opens a session and pairs, as the bound gateway does after every reset.
+fn paired(card: &mut TestCard) -> CardSession<&mut TestCard> {
+    let mut session = CardSession::open(card).unwrap();
+    session.pair(&SECRET, &mut TestRandom::new(41)).unwrap();
+    session
 }
 
 fn supplier_key() -> PrivateKey {
@@ -112,7 +126,7 @@ fn a_blank_card_becomes_a_personalised_one() {
 fn nothing_of_a_completed_card_can_be_written_again() {
     let center = TestCenter::new(1);
     let (mut card, identity) = TestCard::personalized(1, &center);
-    let certify = |slot, key: &Point| Ok::<_, Infallible>(center.certify("Card", slot, key));
+    let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
     let again = personalize(&mut card, identity.guid, &center.contact(), certify);
     assert!(matches!(
         again,
@@ -139,8 +153,7 @@ fn a_blank_card_is_completed_only_when_it_has_everything() {
 fn a_certificate_for_another_key_is_not_taken() {
     let center = TestCenter::new(1);
     let mut card = TestCard::blank(1);
-    let certify =
-        |slot, _: &Point| Ok::<_, Infallible>(center.certify("Card", slot, &supplier_key().point()));
+    let certify = |name, _: &Point| Ok::<_, Infallible>(center.certify_card(name, &supplier_key().point()));
     let outcome = personalize(&mut card, "fd5a::1".parse().unwrap(), &center.contact(), certify);
     let Err(PersonalizationError::Card(CardError::Refused { status, .. })) = outcome else {
         panic!("the card took a foreign key");
@@ -161,7 +174,7 @@ fn a_failing_authority_leaves_the_card_blank() {
     assert!(matches!(
         outcome,
         Err(PersonalizationError::Certification {
-            slot: KeySlot::Sig,
+            key: CardKey::Slot(KeySlot::Sig),
             ..
         })
     ));
@@ -192,10 +205,12 @@ fn binding_can_be_repeated_by_the_same_gateway_until_it_is_confirmed() {
         session.bind(&order(GATEWAY), &identity).unwrap();
         assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, false)));
     }
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     session.confirm(&order(GATEWAY)).unwrap();
     session.confirm(&order(GATEWAY)).unwrap();
     assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, true)));
+    card.reset();
+    let mut session = CardSession::open(&mut card).unwrap();
     assert_eq!(
         refused(session.bind(&order(GATEWAY), &identity)),
         StatusWord::CONDITIONS
@@ -217,31 +232,14 @@ fn a_bound_card_dies_when_another_gateway_binds_it() {
 }
 
 #[test]
-fn a_wrong_pairing_secret_confirms_nothing() {
-    let (mut card, _) = TestCard::personalized(1, &TestCenter::new(1));
-    let mut wrong = order(GATEWAY);
-    let mut session = CardSession::open(&mut card).unwrap();
-    assert_eq!(refused(session.confirm(&wrong)), StatusWord::CONDITIONS);
-    let identity = session.identity().unwrap();
-    session.bind(&order(GATEWAY), &identity).unwrap();
-    wrong.pairing_secret = Zeroizing::new([0; 16]);
-    assert_eq!(refused(session.confirm(&wrong)), StatusWord::SECURITY_STATUS);
-    assert_eq!(refused(session.bind(&wrong, &identity)), StatusWord::CONDITIONS);
-    assert_eq!(session.bound_to().unwrap(), Some((GATEWAY, false)));
-}
-
-#[test]
 fn the_card_proves_its_key_and_a_clone_does_not() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
-    CardSession::open(&mut card)
-        .unwrap()
-        .prove([1; 16], &identity)
-        .unwrap();
+    paired(&mut card).prove([1; 16], &identity).unwrap();
     let (mut clone, other) = TestCard::personalized(8, &center);
     let mut session = CardSession::open(&mut clone).unwrap();
     session.bind(&order(GATEWAY), &other).unwrap();
-    let cloned = session.prove([1; 16], &identity);
+    let cloned = paired(&mut clone).prove([1; 16], &identity);
     assert!(matches!(cloned, Err(CardError::Signature { .. })));
 }
 
@@ -251,7 +249,7 @@ fn the_tsm_reaches_the_card_and_unlocks_a_supplier() {
     let (mut card, _) = operational_card(&center);
     assert_eq!(card.applet.state().life_cycle(), LifeCycle::Operational);
     card.reset();
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     assert_eq!(session.anchor().unwrap(), anchor(1));
     assert_eq!(session.suppliers().unwrap(), one_supplier());
 }
@@ -359,7 +357,7 @@ fn an_older_bundle_is_not_taken() {
         let outcome = channel.installed(&transmit(&mut card, &commands));
         assert_eq!(outcome.is_ok(), taken, "version {version}");
     }
-    assert_eq!(CardSession::open(&mut card).unwrap().anchor().unwrap(), anchor(3));
+    assert_eq!(paired(&mut card).anchor().unwrap(), anchor(3));
 }
 
 #[test]
@@ -379,7 +377,7 @@ fn the_first_step_with_too_few_answers_is_refused() {
 }
 
 #[test]
-fn a_card_without_its_certified_key_fails_the_token() {
+fn a_card_with_another_key_than_the_certified_one_takes_nothing_of_the_tsm() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
     let (step, commands) = tsm::begin(identity.guid, supplier_key().point());
@@ -389,7 +387,27 @@ fn a_card_without_its_certified_key_fails_the_token() {
     let (step, commands) = step
         .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
         .unwrap();
+    let refused = step.open(&transmit(&mut card, &commands)).unwrap_err();
+    let status = StatusWord::SECURITY_STATUS;
+    let command = "EXTERNAL AUTHENTICATE";
+    assert_eq!(refused, TsmError::Refused { command, status });
+}
+
+#[test]
+fn a_token_that_is_not_the_cards_opens_no_channel() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let (step, commands) = tsm::begin(identity.guid, encryption_key(&identity));
     let answers = transmit(&mut card, &commands);
+    let certificate = center.tsm_certificate(KeySlot::Sig);
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let (step, commands) = step
+        .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
+        .unwrap();
+    let mut answers = transmit(&mut card, &commands);
+    let mut forged = answers[2].data().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    answers[2] = ResponseApdu::ok(forged);
     assert_eq!(step.open(&answers).unwrap_err(), TsmError::Token);
 }
 
@@ -398,10 +416,10 @@ fn keys_serve_a_supplier_only_once_the_tsm_has_unlocked_it() {
     let center = TestCenter::new(1);
     let partner = Partner::Supplier(SUPPLIER);
     let (mut card, _) = bound_card(&center);
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     assert_eq!(refused(session.sign(partner, &[1; 32])), StatusWord::CONDITIONS);
     let (mut card, identity) = operational_card(&center);
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     let signature = session.sign(partner, &[1; 32]).unwrap();
     let key = super::access::certificate_key(&identity.certificates.sig).unwrap();
     assert!(key.verifies(&[1; 32], &signature));
@@ -415,7 +433,7 @@ fn keys_serve_a_supplier_only_once_the_tsm_has_unlocked_it() {
 #[test]
 fn keys_are_agreed_with_the_suppliers_own_key_only() {
     let (mut card, _) = operational_card(&TestCenter::new(1));
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     let partner = Partner::Supplier(SUPPLIER);
     let (ephemeral, secret) = session.agree_ephemeral(partner, &supplier_key().point()).unwrap();
     assert_eq!(supplier_key().agree(&ephemeral).as_bytes(), secret.as_bytes());
@@ -430,7 +448,7 @@ fn keys_are_agreed_with_the_suppliers_own_key_only() {
 fn messages_go_to_the_tsm_only_after_its_certificate_was_verified() {
     let center = TestCenter::new(1);
     let (mut card, _) = bound_card(&center);
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     let certificate = center.tsm_certificate(KeySlot::Enc);
     let key = super::access::certificate_key(&certificate).unwrap();
     assert_eq!(
@@ -446,7 +464,7 @@ fn received_messages_are_agreed_with_the_encryption_key() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
     let sender = PrivateKey::generate(&mut TestRandom::new(4));
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     let secret = session.agree(&sender.point()).unwrap();
     assert_eq!(
         secret.as_bytes(),
@@ -457,20 +475,25 @@ fn received_messages_are_agreed_with_the_encryption_key() {
 #[test]
 fn a_point_off_the_curve_is_refused() {
     let (mut card, _) = bound_card(&TestCenter::new(1));
-    assert_eq!(card.status("002241a603840102"), "9000");
     let mut off = supplier_key().point().to_bytes();
     off[64] ^= 1;
-    let command = format!("00860000457c438541{}00", hex::encode(off));
-    assert_eq!(card.status(&command), "6a80");
+    let mut session = paired(&mut card);
+    let send = |session: &mut CardSession<_>, header, data| session.send_for_test(header, data);
+    send(&mut session, [0x00, 0x22, 0x41, 0xA6], vec![0x84, 1, 2]).unwrap();
+    let point = tlv::encode([(0x85, &off[..])]).unwrap();
+    let template = tlv::encode([(0x7C, &point[..])]).unwrap();
+    let answer = send(&mut session, [0x00, 0x86, 0x00, 0x00], template).unwrap();
+    assert_eq!(answer.status(), StatusWord::WRONG_DATA);
+    assert!(
+        session.is_paired(),
+        "a refusal under secure messaging does not end it"
+    );
 }
 
 #[test]
 fn handshakes_are_signed_with_the_tls_key() {
     let (mut card, identity) = bound_card(&TestCenter::new(1));
-    let signature = CardSession::open(&mut card)
-        .unwrap()
-        .sign_handshake(&[9; 32])
-        .unwrap();
+    let signature = paired(&mut card).sign_handshake(&[9; 32]).unwrap();
     let key = super::access::certificate_key(&identity.certificates.tls).unwrap();
     assert!(key.verifies(&[9; 32], &signature));
 }
@@ -478,7 +501,7 @@ fn handshakes_are_signed_with_the_tls_key() {
 #[test]
 fn commands_that_are_not_the_tsms_do_not_pass() {
     let (mut card, identity) = bound_card(&TestCenter::new(1));
-    let mut session = CardSession::open(&mut card).unwrap();
+    let mut session = paired(&mut card);
     let bind = [0x80, 0x10, 0, 0];
     assert_eq!(
         session.pass(&bind).unwrap(),
@@ -504,16 +527,47 @@ fn a_reset_closes_every_session() {
 }
 
 #[test]
-fn chained_commands_and_broken_apdus_get_their_status_words() {
+fn broken_apdus_and_wrong_files_get_their_status_words() {
     let mut card = TestCard::blank(1);
-    assert_eq!(card.status("10860000"), "6884");
     assert_eq!(card.status("00a4"), "6700");
     assert_eq!(card.status("00a4040c021234"), "6a82");
     assert_eq!(card.status("00a4020c020101"), "9000");
-    assert_eq!(card.status("00b00000"), "6a82");
+    assert_eq!(card.status("00b0000000"), "6a82");
     assert_eq!(card.status("00a4020c020701"), "9000");
     assert_eq!(card.status("00b00000"), "6700");
     assert_eq!(card.status("00b0000201"), "6b00");
+    assert_eq!(card.status("0ca4020c020701"), "6982");
+}
+
+#[test]
+fn long_commands_come_in_chains_and_long_answers_go_in_parts() {
+    let center = TestCenter::new(1);
+    let mut card = TestCard::blank(1);
+    assert_eq!(card.status("00a4020c020301"), "9000");
+    let contact = center.contact().to_bytes().unwrap();
+    let parts: Vec<_> = contact.chunks(200).collect();
+    for (index, part) in parts.iter().enumerate() {
+        let class = if index + 1 < parts.len() { "10" } else { "00" };
+        let command = format!("{class}d60000{:02x}{}", part.len(), hex::encode(part));
+        assert_eq!(card.status(&command), "9000");
+    }
+    let mut read = Vec::new();
+    let mut command = "00b0000000".to_owned();
+    for _ in 0..contact.len() {
+        let answer = card.transmit(&hex::decode(&command).unwrap()).unwrap();
+        let (data, status) = answer.split_last_chunk::<2>().unwrap();
+        read.extend_from_slice(data);
+        if read.len() >= contact.len() {
+            assert_eq!(status, &[0x90, 0x00]);
+            break;
+        }
+        command = format!("00b0{:04x}64", read.len());
+    }
+    assert_eq!(read, contact);
+    assert_eq!(card.status("0047800005b603840101"), "6146");
+    assert_eq!(card.status("00c0000047"), "6c46");
+    assert_eq!(card.status("00c0000000"), "9000");
+    assert_eq!(card.status("00c0000000"), "6985");
 }
 
 #[test]
@@ -536,59 +590,8 @@ fn state_changes_are_announced_to_the_holder() {
     assert!(changed(&format!(
         "00478000{:02x}{}",
         5,
-        hex::encode(life::key_template(KeySlot::Sig).unwrap())
+        hex::encode(life::key_template(CardKey::Slot(KeySlot::Sig)).unwrap())
     )));
-}
-
-fn any_command() -> impl Strategy<Value = Vec<u8>> {
-    let rules = crate::COMMANDS.len();
-    let known = (
-        0..rules,
-        any::<[u8; 2]>(),
-        prop::collection::vec(any::<u8>(), 0..40),
-    )
-        .prop_map(|(rule, [p1, p2], data)| {
-            let rule = crate::COMMANDS[rule];
-            let [p1, p2] = rule.parameters.unwrap_or([p1, p2]);
-            let header = crate::Header::new([rule.cla_ins[0], rule.cla_ins[1], p1, p2]);
-            CommandApdu::new(header, data)
-                .expecting(256)
-                .to_bytes()
-                .unwrap()
-                .to_vec()
-        });
-    prop_oneof![4 => known, 1 => prop::collection::vec(any::<u8>(), 0..60)]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn whatever_comes_the_life_never_goes_back_and_no_key_leaves(
-        stage in 0u8..4,
-        commands in prop::collection::vec(any_command(), 1..60),
-    ) {
-        let center = TestCenter::new(1);
-        let mut card = match stage {
-            0 => TestCard::blank(1),
-            1 => TestCard::personalized(1, &center).0,
-            2 => bound_card(&center).0,
-            _ => operational_card(&center).0,
-        };
-        let mut life_cycle = card.applet.state().life_cycle();
-        for command in commands {
-            let answer = card.transmit(&command).unwrap();
-            prop_assert!(answer.len() >= 2);
-            let stored = String::from_utf8(card.applet.state().to_bytes().unwrap().to_vec()).unwrap();
-            let keys: serde_json::Value = serde_json::from_str(&stored).unwrap();
-            for key in keys["keys"].as_object().unwrap().values() {
-                prop_assert!(!hex::encode(&answer).contains(key.as_str().unwrap()));
-            }
-            let next = card.applet.state().life_cycle();
-            prop_assert!(next >= life_cycle);
-            life_cycle = next;
-        }
-    }
 }
 
 #[test]

@@ -36,6 +36,9 @@ pub(crate) struct Custodian {
     /// Whether the system log has the binding.
     binding_noted: bool,
     standing: watch::Sender<Standing>,
+    /// How many tries the card has left that refused the pairing secret. It is not asked again before it
+    /// is inserted anew: every try runs down a counter, and a card without tries needs the trust centre.
+    refused: Option<u8>,
 }
 
 /// The running thread; it ends when the last handle is gone.
@@ -80,6 +83,7 @@ impl Custodian {
             alarm: None,
             binding_noted: false,
             standing,
+            refused: None,
         };
         let (end, ended) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -124,11 +128,19 @@ impl Custodian {
     /// Examines whatever is in the reader, from the start, and publishes what follows.
     fn examine(&mut self) {
         let store = Arc::clone(&self.store);
+        let refused = self.refused;
         let outcome = self.open().and_then(|mut session| {
+            if let Some(tries) = refused {
+                return Err(Obstacle::PairingRefused { tries });
+            }
             let identity = examination::examine(&mut session, &store)?;
             Ok((session, identity))
         });
         self.anchored = None;
+        self.refused = match &outcome {
+            Err(Obstacle::PairingRefused { tries }) => Some(*tries),
+            Ok(_) | Err(_) => None,
+        };
         let next = match outcome {
             Ok((session, identity)) => {
                 self.session = Some(session);

@@ -1,21 +1,29 @@
 //! The examination of a card: is it the bound one, and if none is bound yet, the binding.
 //!
 //! The binding has two phases, each safe to repeat after a power cut at any instant. First the
-//! gateway writes down what it is about to burn, the card is told to bind and its receipt is
-//! checked. Then the gateway burns the binding and confirms to the card. The card takes the same
-//! gateway with the same secret again until it is confirmed, and the store burns the same binding
-//! again without complaint, so the whole is simply done again from the start.
+//! gateway writes down what it is about to burn, the card is told to bind, and its receipt is checked,
+//! which proves that it has the secret. Then the gateway burns the binding, pairs and confirms to the
+//! card. The card takes the same gateway with the same secret again until it is confirmed, and the store
+//! burns the same binding again without complaint, so the whole is simply done again from the start.
+//!
+//! The card counts its pairings. The gateway writes down the number of the next one before it begins,
+//! so that the card's number is the one that is on record, or one less if a cut kept the pairing from
+//! happening. A card that is ahead was paired by somebody else who has the secret, or this store is an
+//! old one; a card that is further behind was set back.
 
 use card::session::{BindOrder, CardIdentity};
-use card::{Anchor, LifeCycle};
+use card::{Anchor, CardError, LifeCycle, StatusWord};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
 use messages::content::Content;
-use model::{Binding, Fingerprint, GatewayId, Status};
-use store::{Bindings, Intent, Store};
+use model::{Binding, Fingerprint, GatewayId, KeySlot, Status};
+use store::{Bindings, Counter, Intent, Store};
 use zeroize::Zeroizing;
 
 use super::handle::Session;
 use super::obstacle::Obstacle;
+use super::reader::ReaderError;
 use super::standing::{Bundle, Identity};
 use crate::clock;
 use crate::random;
@@ -25,6 +33,8 @@ use crate::report::Chain;
 const PAIRING_SECRET: usize = 16;
 
 /// Examines the card, binds it if none is bound yet, and returns the identity that it gives.
+///
+/// A session that is paired already stays so.
 pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, Obstacle> {
     let bindings = store.bindings()?;
     if let Some(tamper) = bindings.tampered()? {
@@ -44,7 +54,10 @@ pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, 
     }
     let (anchor, card) = verify(&shown)?;
     match &binding {
-        Some(binding) => confirm(session, bindings, binding)?,
+        Some(binding) => {
+            pair(session, bindings)?;
+            confirm(session, bindings, binding)?;
+        }
         None => bind(session, bindings, &shown, &card)?,
     }
     session.prove(random::bytes()?, &shown)?;
@@ -92,10 +105,65 @@ fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle
         tls: Certificate::from_der(&shown.certificates.tls)?,
     };
     let card = anchor.verify_party(&certificates, clock::now(), Role::Card)?;
-    if card.card_id != Some(shown.guid) {
+    // The attestation key is certified as a SIG key is, but it has to be another key: the SIG key signs
+    // whatever its gateway sends, and proves nothing.
+    let attestation = Certificate::from_der(&shown.certificates.attestation)?;
+    let attested = anchor.verify(&attestation, clock::now(), Role::Card, KeySlot::Sig)?;
+    if card.card_id != Some(shown.guid) || attested.card_id() != Some(shown.guid) {
         return Err(Obstacle::CertificateGuid { guid: shown.guid });
     }
+    if attestation.spki_digest() == card.sig.certificate().spki_digest() {
+        return Err(Obstacle::AttestationKey);
+    }
     Ok((anchor, card))
+}
+
+/// Pairs with the bound card, unless the session is paired already, and compares its session counter.
+fn pair(session: &mut Session, bindings: &Bindings) -> Result<(), Obstacle> {
+    if session.is_paired() {
+        return Ok(());
+    }
+    let intent = bindings.intent()?.ok_or(Obstacle::NoPairing)?;
+    let secret = secret_of(&intent)?;
+    let recorded = bindings.counter(Counter::CardSession)?;
+    let found = session.pairing()?.sessions;
+    compare_sessions(found, recorded)?;
+    let next = found.saturating_add(1);
+    bindings.advance(Counter::CardSession, next)?;
+    session
+        .pair(&secret, &mut UnwrapErr(SysRng))
+        .map_err(pairing_obstacle)?;
+    let found = session.pairing()?.sessions;
+    if found == next {
+        Ok(())
+    } else {
+        Err(Obstacle::SessionCounterBehind {
+            found,
+            recorded: next,
+        })
+    }
+}
+
+/// Compares the number of pairings that the card shows with the one that is on record.
+const fn compare_sessions(found: u64, recorded: u64) -> Result<(), Obstacle> {
+    if found > recorded {
+        return Err(Obstacle::SessionCounterAhead { found, recorded });
+    }
+    if found.saturating_add(1) < recorded {
+        return Err(Obstacle::SessionCounterBehind { found, recorded });
+    }
+    Ok(())
+}
+
+/// A secret that the card does not take is not tried again, since every try runs down a counter.
+fn pairing_obstacle(error: CardError<ReaderError>) -> Obstacle {
+    match error {
+        CardError::Refused { status, .. } if status == StatusWord::BLOCKED => Obstacle::PairingBlocked,
+        CardError::Refused { status, .. } if status.tries().is_some() => Obstacle::PairingRefused {
+            tries: status.tries().unwrap_or(0),
+        },
+        error => error.into(),
+    }
 }
 
 /// Tells the card that the binding is burned, if a power cut kept it from being told.
@@ -136,6 +204,7 @@ fn bind(
     tracing::info!(guid = %shown.guid, gateway = %intent.binding.gateway, "binding to the card in the reader");
     session.bind(&order, shown)?;
     bindings.burn(&intent.binding)?;
+    pair(session, bindings)?;
     session.confirm(&order)?;
     tracing::info!(guid = %shown.guid, "bound for good");
     Ok(())
@@ -162,15 +231,15 @@ fn new_intent(
     })
 }
 
+fn secret_of(intent: &Intent) -> Result<Zeroizing<[u8; PAIRING_SECRET]>, Obstacle> {
+    let secret = intent.pairing.as_slice().try_into();
+    secret.map(Zeroizing::new).map_err(|_| Obstacle::NoPairing)
+}
+
 fn order(intent: &Intent) -> Result<BindOrder, Obstacle> {
-    let secret: [u8; PAIRING_SECRET] = intent
-        .pairing
-        .as_slice()
-        .try_into()
-        .map_err(|_| Obstacle::NoPairing)?;
     Ok(BindOrder {
         gateway: intent.binding.gateway,
-        pairing_secret: Zeroizing::new(secret),
+        pairing_secret: secret_of(intent)?,
         nonce: random::bytes()?,
     })
 }

@@ -56,6 +56,44 @@ pub(super) enum Obstacle {
         /// The GUID in the card's file.
         guid: CardId,
     },
+    /// The card shows its SIG key as its attestation key, so that it could prove nothing.
+    #[error("the card has no attestation key of its own")]
+    AttestationKey,
+    /// The bound card does not take the pairing secret.
+    #[error(
+        "the bound card does not take the pairing secret, and has {tries} tries left; it is not tried again until \
+         the card is inserted anew or the gateway starts"
+    )]
+    PairingRefused {
+        /// How many tries are left.
+        tries: u8,
+    },
+    /// The bound card takes no pairing secret any more.
+    #[error(
+        "the bound card takes no pairing secret any more, since too many wrong ones were tried; the trust centre can unlock it"
+    )]
+    PairingBlocked,
+    /// The card was paired more often than this gateway has done it.
+    #[error(
+        "the card was paired {found} times, this gateway knows of {recorded}: the card was used elsewhere, or this store \
+         was set back"
+    )]
+    SessionCounterAhead {
+        /// How often the card was paired.
+        found: u64,
+        /// How often this gateway has paired it.
+        recorded: u64,
+    },
+    /// The card was paired less often than this gateway has done it.
+    #[error(
+        "the card was paired {found} times, this gateway has done it {recorded} times: the card was set back"
+    )]
+    SessionCounterBehind {
+        /// How often the card was paired.
+        found: u64,
+        /// How often this gateway has paired it.
+        recorded: u64,
+    },
     /// The tamper lock has been burned.
     #[error("the gateway was given up at {}: {}", .0.time, .0.reason)]
     GivenUp(Tamper),
@@ -131,6 +169,7 @@ impl Obstacle {
             | Self::BoundElsewhere { .. }
             | Self::Certificates(_)
             | Self::CertificateGuid { .. }
+            | Self::AttestationKey
                 if !bound =>
             {
                 GatewayState::Unbound
@@ -144,8 +183,15 @@ impl Obstacle {
             | Self::SetBack { .. }
             | Self::Certificates(_)
             | Self::CertificateGuid { .. }
+            | Self::AttestationKey
+            | Self::PairingRefused { .. }
+            | Self::PairingBlocked
+            | Self::SessionCounterBehind { .. }
             | Self::BundleSetBack { .. } => GatewayState::CardForeign,
-            Self::GivenUp(_) | Self::BindingsTampered(_) | Self::NoPairing => GatewayState::Tampered,
+            Self::GivenUp(_)
+            | Self::BindingsTampered(_)
+            | Self::NoPairing
+            | Self::SessionCounterAhead { .. } => GatewayState::Tampered,
             Self::BindingsNoSpace(_) => GatewayState::StorageFull,
             Self::ClockUnset => GatewayState::ClockUnknown,
             Self::Burn(_) | Self::Random(_) => GatewayState::Binding,

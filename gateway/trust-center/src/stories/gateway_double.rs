@@ -9,12 +9,14 @@ use card::session::{BindOrder, CardSession};
 use card::{CardError, Partner, Point};
 use counterparty::clock;
 use counterparty::random;
+use getrandom::SysRng;
 use hyper::StatusCode;
 use messages::certificate::{Certificate, Role, TrustAnchor};
 use messages::content::{Apdu, Bundle, CardAnswers, Content, MessageId, Refused, Report, bundle_digest};
 use messages::envelope::{EnvelopeRandom, MAX_MESSAGE, Opened, Sender, open, seal};
 use messages::keys::{EphemeralKeyAgreement, KeyAgreement, PublicPoint, SharedSecret, Signer};
 use model::{CardId, Fingerprint, GatewayId, GatewayState, KeySlot, Span, Timestamp};
+use rand_core::UnwrapErr;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
@@ -87,6 +89,8 @@ impl GatewayDouble {
             nonce: [3; 16],
         };
         session.bind(&order, &identity).unwrap();
+        let secret = &order.pairing_secret;
+        session.pair(secret, &mut UnwrapErr(SysRng)).unwrap();
         session.confirm(&order).unwrap();
         let session = Arc::new(Mutex::new(session));
         let tls = CertifiedKey::new(

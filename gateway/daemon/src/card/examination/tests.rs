@@ -1,10 +1,12 @@
 //! Cards of every kind meet a gateway of every kind.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use card::applet::{Applet, CardState};
 use card::personalization::personalize;
-use card::{CardSession, Contact, Point, Transport};
+use card::{CardKey, CardSession, Contact, Point, Transport};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use messages::certificate::Subject;
@@ -12,12 +14,14 @@ use messages::certificate::profile::{self, CertificateContent, SerialNumber};
 use messages::keys::PublicPoint;
 use messages::software::{SoftwareKey, SoftwareKeyError};
 use model::{CardId, GatewayState, Period, Span};
-use store::{DeviceKey, Protection};
+use store::{DeviceKey, LogLimits, Logs, Protection};
 use tempfile::TempDir;
 
 use super::*;
+use crate::card::custodian::Custodian;
 use crate::card::reader::{self, ReaderError};
 use crate::config::CardSlot;
+use crate::journal::{self, CardKeyVerifier, Journal};
 
 /// A trust centre that personalises cards.
 pub(crate) struct Center {
@@ -49,7 +53,11 @@ impl Center {
             name: "Test centre".to_owned(),
             certificate: self.anchor.certificate().as_der().to_vec(),
         };
-        let certify = |slot, point: &Point| {
+        let certify = |name, point: &Point| {
+            let slot = match name {
+                CardKey::Slot(slot) => slot,
+                CardKey::Attestation => KeySlot::Sig,
+            };
             let content = CertificateContent {
                 subject: Subject::card(guid),
                 slot,
@@ -87,6 +95,12 @@ impl Gateway {
         let key = DeviceKey::new([0x5a; DeviceKey::LENGTH]);
         let protection = Protection { key, otp: None };
         Store::open(&self.folder.path().join("data"), Ok(protection)).unwrap()
+    }
+
+    fn journal(&self) -> Journal {
+        let logs = self.folder.path().join("logs");
+        let logs = Logs::open(&logs, LogLimits::default(), false, journal::moment()).unwrap();
+        Journal::new(logs, CardKeyVerifier::new(None)).unwrap()
     }
 
     /// Starts, examines what is in the reader, and stops.
@@ -211,6 +225,127 @@ fn a_given_up_gateway_serves_no_more() {
     assert_eq!(refused.state(true), GatewayState::Tampered);
 }
 
+/// Changes the stored state of a card as nothing but its own memory could.
+fn alter(file: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut state = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    change(&mut state);
+    std::fs::write(file, serde_json::to_vec(&state).unwrap()).unwrap();
+}
+
+#[test]
+fn a_bound_card_is_paired_at_every_start_and_both_sides_count() {
+    let (_, gateway) = bound();
+    for sessions in 2..5 {
+        let mut session =
+            CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
+        let store = gateway.store();
+        examine(&mut session, &store).unwrap();
+        assert!(session.is_paired());
+        examine(&mut session, &store).unwrap();
+        assert_eq!(session.pairing().unwrap().sessions, sessions);
+        let recorded = store.bindings().unwrap().counter(Counter::CardSession).unwrap();
+        assert_eq!(recorded, sessions);
+    }
+}
+
+#[test]
+fn a_card_that_does_not_know_the_secret_is_refused() {
+    let (_, gateway) = bound();
+    alter(&gateway.card(), |card| {
+        card["binding"]["pairing_secret"][0] =
+            serde_json::json!(card["binding"]["pairing_secret"][0].as_u64().unwrap() ^ 1);
+    });
+    assert!(matches!(gateway.refusal(), Obstacle::PairingRefused { tries: 9 }));
+    alter(&gateway.card(), |card| {
+        card["pairing"]["tries"] = serde_json::json!(0);
+    });
+    assert!(matches!(gateway.refusal(), Obstacle::PairingBlocked));
+}
+
+#[test]
+fn a_refused_secret_is_tried_once_and_not_at_every_heartbeat() {
+    let (_, gateway) = bound();
+    alter(&gateway.card(), |card| {
+        card["binding"]["pairing_secret"] = serde_json::Value::from(vec![0_u8; 16]);
+    });
+    let slot = CardSlot::Soft(gateway.card());
+    let (handle, standing, thread) =
+        Custodian::start(slot, Arc::new(gateway.store()), gateway.journal()).unwrap();
+    for _ in 0..3 {
+        handle.examine().unwrap();
+        assert_eq!(standing.borrow().state, GatewayState::CardForeign);
+    }
+    drop(handle);
+    thread.join(Duration::from_secs(60));
+    alter(&gateway.card(), |card| assert_eq!(card["pairing"]["tries"], 9));
+}
+
+#[test]
+fn a_card_that_was_paired_elsewhere_is_noticed() {
+    let (_, gateway) = bound();
+    alter(&gateway.card(), |card| {
+        card["pairing"]["sessions"] = serde_json::json!(2);
+    });
+    let refused = gateway.examine().map(|identity| identity.guid).unwrap_err();
+    assert!(matches!(
+        refused,
+        Obstacle::SessionCounterAhead {
+            found: 2,
+            recorded: 1
+        }
+    ));
+    assert_eq!(refused.state(true), GatewayState::Tampered);
+}
+
+#[test]
+fn a_store_that_was_set_back_is_noticed() {
+    let (_, gateway) = bound();
+    let (data, before) = (
+        gateway.folder.path().join("data"),
+        gateway.folder.path().join("before"),
+    );
+    let copy = |from: &Path, to: &Path| {
+        let status = std::process::Command::new("cp")
+            .arg("-r")
+            .args([from, to])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    copy(&data, &before);
+    gateway.examine().unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&before, &data);
+    let refused = gateway.examine().map(|identity| identity.guid).unwrap_err();
+    assert_eq!(refused.state(true), GatewayState::Tampered, "{refused}");
+}
+
+#[test]
+fn a_bound_card_that_was_set_back_is_noticed() {
+    let (_, gateway) = bound();
+    let before = std::fs::read(gateway.card()).unwrap();
+    gateway.examine().unwrap();
+    gateway.examine().unwrap();
+    std::fs::write(gateway.card(), before).unwrap();
+    assert!(matches!(
+        gateway.refusal(),
+        Obstacle::SessionCounterBehind {
+            found: 1,
+            recorded: 3
+        }
+    ));
+}
+
+#[test]
+fn a_card_whose_attestation_key_is_its_sig_key_is_refused() {
+    let (center, gateway) = (Center::new(), Gateway::new());
+    center.personalize(&gateway.card(), GUID);
+    alter(&gateway.card(), |card| {
+        // EF.CERT.SIG in place of EF.CERT.ATT.
+        card["files"][0x0204.to_string()] = card["files"][0x0201.to_string()].clone();
+    });
+    assert!(matches!(gateway.refusal(), Obstacle::AttestationKey));
+}
+
 /// A card in whose reader the power fails before or after the nth command.
 struct Failing {
     applet: Applet,
@@ -237,7 +372,7 @@ impl Transport for Failing {
 }
 
 #[test]
-fn a_power_cut_at_any_command_of_the_binding_costs_nothing() {
+fn a_power_cut_at_any_command_of_binding_and_pairing_costs_nothing() {
     let center = Center::new();
     let mut cuts = 0;
     for after in [false, true] {
