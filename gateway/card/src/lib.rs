@@ -22,6 +22,7 @@ mod crypto;
 mod files;
 mod pace;
 pub mod personalization;
+pub mod script;
 pub mod secure_messaging;
 pub mod session;
 mod status_word;

@@ -19,6 +19,7 @@ use crate::{
 
 mod pairing;
 mod random;
+mod scripts;
 mod two_phases;
 
 const GATEWAY: GatewayId = GatewayId::new([0x11; 16]);
