@@ -186,7 +186,7 @@ pub const COMMANDS: &[CommandRule] = &[
     rule(C::UpdateBinary, "UPDATE BINARY", [0x00, 0xD6], None, (BOUND, GATEWAY_AND_TSM), "whole content, offset 0"),
     rule(C::GenerateKeyPair, "GENERATE ASYMMETRIC KEY PAIR", [0x00, 0x47], Some([0x80, 0x00]), (BLANK, ANYONE), "B6/A6/A4 {84 key} → 7F49 {86 point}"),
     rule(C::Activate, "ACTIVATE", [0x00, 0x44], Some([0x00, 0x00]), (BLANK, ANYONE), "–"),
-    rule(C::Bind, "BIND", [0x80, 0x10], Some([0x00, 0x00]), (COMPLETED, ANYONE), "80 gateway (16), 81 pairing secret (16), 82 nonce (16) → 9E signature"),
+    rule(C::Bind, "BIND", [0x80, 0x10], Some([0x00, 0x00]), (COMPLETED, ANYONE), "80 gateway (16), 81 sealed pairing secret (16), 82 nonce (16), 86 ephemeral point (65) → 9E signature"),
     rule(C::ChoosePairing, "MANAGE SECURITY ENVIRONMENT: SET AT", [0x00, 0x22], Some([0xC1, 0xA4]), (BOUND, ANYONE), "80 protocol, 83 03"),
     rule(C::Pair, "GENERAL AUTHENTICATE (PACE)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, ANYONE), "7C {} → 7C {80 nonce}; 7C {81 point} → 7C {82 point}; 7C {83 point} → 7C {84 point}; 7C {85 token} → 7C {86 token}"),
     rule(C::ConfirmBinding, "CONFIRM", [0x80, 0x12], Some([0x00, 0x00]), (BOUND, GATEWAY), "80 gateway (16)"),

@@ -133,6 +133,16 @@ impl PrivateKey {
         Self(SecretKey::generate_from_rng(random))
     }
 
+    /// Derives a key pair from a secret that nobody else knows and a nonce that makes it serve once.
+    pub(crate) fn derived(domain: &[u8], secret: &[u8], nonce: &[u8]) -> Option<Self> {
+        // A digest is no private key once in 2^32 draws (it is not below the order), so a few suffice.
+        const MAX_DRAWS: u8 = 8;
+        (0..MAX_DRAWS).find_map(|draw| {
+            let digest = Zeroizing::new(sha256(&[domain, secret, nonce, &[draw]]));
+            SecretKey::from_slice(digest.as_slice()).ok().map(Self)
+        })
+    }
+
     pub(crate) fn point(&self) -> Point {
         Point(self.0.public_key())
     }

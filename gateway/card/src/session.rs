@@ -12,7 +12,7 @@ use p256::NistP256;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::applet::binding::receipt_digest;
+use crate::applet::binding::{receipt_digest, seal_secret};
 use crate::applet::keys::{EPHEMERAL, NONCE, PROOF_DOMAIN, reference};
 use crate::applet::pairing::PAIRING_SECRET;
 use crate::crypto::sha256;
@@ -240,9 +240,15 @@ impl<T: Transport> CardSession<T> {
     /// [`CardError::Signature`] if the receipt is not by the card's attestation key.
     pub fn bind(&mut self, order: &BindOrder, identity: &CardIdentity) -> Result<(), CardError<T::Error>> {
         const COMMAND: &str = "BIND";
-        let gateway = order.gateway.as_bytes();
-        let secret: &[u8] = order.pairing_secret.as_slice();
-        let data = encode([(0x80, gateway), (0x81, secret), (0x82, &order.nonce)])?;
+        let card = crate::applet::access::certificate_key(&identity.certificates.enc);
+        let sealed = card.and_then(|card| seal_secret(&order.pairing_secret, &order.nonce, &card));
+        let (ephemeral, sealed) = sealed.ok_or(CardError::Answer { command: COMMAND })?;
+        let data = encode([
+            (0x80, &order.gateway.as_bytes()[..]),
+            (0x81, &sealed),
+            (0x82, &order.nonce),
+            (0x86, &ephemeral.to_bytes()),
+        ])?;
         let response = self.ask(COMMAND, [0x80, 0x10, 0x00, 0x00], data)?;
         let malformed = || CardError::Answer { command: COMMAND };
         let [receipt] = tlv::exactly(response.data(), [0x9E]).map_err(|_| malformed())?;

@@ -1,13 +1,17 @@
 //! Binding: the card takes one gateway, once.
 
-use model::{CardId, GatewayId};
+use aes::Aes128;
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use model::{CardId, GatewayId, KeySlot};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::state::{BoundTo, PairingSecret};
 use super::{Applet, Outcome};
-use crate::crypto::sha256;
+use crate::crypto::{PrivateKey, sha256};
+use crate::secure_messaging::derive;
 use crate::tlv;
-use crate::{CardKey, LifeCycle, StatusWord};
+use crate::{CardKey, LifeCycle, Point, SharedSecret, StatusWord};
 
 /// The domain of the receipt that the card signs when it is bound.
 pub(crate) const BIND_DOMAIN: &[u8] = b"smgw/bind/2";
@@ -23,6 +27,30 @@ pub(crate) fn receipt_digest(
     sha256(&[BIND_DOMAIN, &card.to_bytes(), gateway.as_bytes(), secret, nonce])
 }
 
+/// The domain of the gateway's ephemeral key, with which it seals the pairing secret.
+const SEAL_DOMAIN: &[u8] = b"smgw/bind-ephemeral/1";
+
+/// Seals the pairing secret for the card, so that nobody who listens on the way learns it: one block of
+/// AES under a key that the card's ENC key and the returned ephemeral key agree. The receipt shows that
+/// the card got it unaltered.
+pub(crate) fn seal_secret(secret: &[u8; 16], nonce: &[u8], card: &Point) -> Option<(Point, [u8; 16])> {
+    let ephemeral = PrivateKey::derived(SEAL_DOMAIN, secret, nonce)?;
+    let mut block = (*secret).into();
+    cipher(&ephemeral.agree(card), nonce).encrypt_block(&mut block);
+    Some((ephemeral.point(), block.into()))
+}
+
+fn open_secret(sealed: [u8; 16], shared: &SharedSecret, nonce: &[u8]) -> Zeroizing<[u8; 16]> {
+    let mut block = sealed.into();
+    cipher(shared, nonce).decrypt_block(&mut block);
+    Zeroizing::new(block.into())
+}
+
+fn cipher(shared: &SharedSecret, nonce: &[u8]) -> Aes128 {
+    let key = Zeroizing::new(derive(shared.as_bytes(), nonce, 1));
+    Aes128::new(&(*key).into())
+}
+
 impl Applet {
     /// Takes the gateway's identity and the pairing secret for good.
     ///
@@ -31,18 +59,22 @@ impl Applet {
     /// A bound card that another gateway tries to bind terminates itself: a well-formed BIND with
     /// another gateway's identity is the proof, and no reader that selects and reads ever sends one.
     pub(super) fn bind(&mut self, data: &[u8]) -> Outcome {
-        let [gateway, secret, nonce] =
-            tlv::exactly(data, [0x80, 0x81, 0x82]).map_err(|_| StatusWord::WRONG_DATA)?;
+        let [gateway, sealed, nonce, ephemeral] =
+            tlv::exactly(data, [0x80, 0x81, 0x82, 0x86]).map_err(|_| StatusWord::WRONG_DATA)?;
         let gateway = GatewayId::try_from(gateway).map_err(|_| StatusWord::WRONG_DATA)?;
-        let secret: [u8; 16] = secret.try_into().map_err(|_| StatusWord::WRONG_DATA)?;
+        let sealed = sealed.try_into().map_err(|_| StatusWord::WRONG_DATA)?;
+        let ephemeral = Point::try_from(ephemeral).map_err(|_| StatusWord::WRONG_DATA)?;
         if nonce.len() != super::keys::NONCE {
             return Err(StatusWord::WRONG_DATA);
         }
+        let key = self.state.key(CardKey::Slot(KeySlot::Enc));
+        let shared = key.ok_or(StatusWord::CONDITIONS)?.agree(&ephemeral);
+        let secret = open_secret(sealed, &shared, nonce);
         match self.state.binding() {
             None => {
                 self.state.write_binding(BoundTo {
                     gateway,
-                    pairing_secret: PairingSecret(secret),
+                    pairing_secret: PairingSecret(*secret),
                     confirmed: false,
                 });
                 self.state.advance_to(LifeCycle::Bound);
@@ -54,7 +86,7 @@ impl Applet {
             Some(bound) if bound.confirmed => return Err(StatusWord::CONDITIONS),
             Some(bound) => {
                 let known = bound.pairing_secret.clone();
-                self.compare_secret(&known.0, &secret)?;
+                self.compare_secret(&known.0, secret.as_slice())?;
             }
         }
         let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;

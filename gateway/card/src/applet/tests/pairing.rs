@@ -407,6 +407,39 @@ fn a_repeated_binding_with_a_wrong_secret_uses_up_a_try() {
 }
 
 #[test]
+fn the_pairing_secret_is_never_on_the_wire() {
+    let (mut card, identity) = TestCard::personalized(7, &TestCenter::new(1));
+    let mut way = Interposed::new(&mut card);
+    let heard = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let ear = std::rc::Rc::clone(&heard);
+    way.alter = Box::new(move |_, bytes| {
+        ear.borrow_mut().extend_from_slice(&bytes);
+        bytes
+    });
+    let mut session = CardSession::open(&mut way).unwrap();
+    session.bind(&order(GATEWAY), &identity).unwrap();
+    session.pair(&SECRET, &mut TestRandom::new(6)).unwrap();
+    drop(session);
+    drop(way);
+    assert!(!heard.borrow().windows(SECRET.len()).any(|bytes| bytes == SECRET));
+}
+
+#[test]
+fn a_secret_that_was_altered_on_the_way_gives_no_receipt() {
+    let (mut card, identity) = TestCard::personalized(7, &TestCenter::new(1));
+    let mut way = Interposed::new(&mut card);
+    way.alter = Box::new(|number, mut bytes| {
+        if number == 1 {
+            bytes[26] ^= 1;
+        }
+        bytes
+    });
+    let mut session = CardSession::open(&mut way).unwrap();
+    let outcome = session.bind(&order(GATEWAY), &identity);
+    assert!(matches!(outcome, Err(CardError::Signature { command: "BIND" })));
+}
+
+#[test]
 fn a_mere_reader_harms_nothing() {
     let (mut card, _) = bound_card(&TestCenter::new(1));
     let before = card.applet.state().to_bytes().unwrap();
