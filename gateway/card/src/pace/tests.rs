@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::applet::testing::TestRandom;
-use crate::{CommandApdu, Header};
+use crate::crypto::sha256;
+use crate::{CommandApdu, Header, ResponseApdu};
 
 impl PaceCurve for BrainpoolP256r1 {}
 
@@ -80,6 +81,49 @@ fn the_published_example_is_reproduced() {
     let token = terminal.token();
     assert!(terminal.verify(&chip.token()).is_ok());
     assert!(chip.verify(&token).is_ok());
+}
+
+/// The card's own curve, and the first command and answer under the agreed keys. Expected values: computed
+/// once with Python's integers (the curve) and OpenSSL 3.0 (`enc -aes-128-ecb`, `enc -aes-128-cbc`, `mac CMAC`),
+/// after ICAO Doc 9303-11, sections 4.4 and 9.8, and BSI TR-03110-3, annex F. The private keys are the SHA-256
+/// digests of the four texts.
+#[test]
+fn a_foreign_computation_on_p256_is_reproduced() {
+    let private =
+        |text: &str| NonZeroScalar::<NistP256>::try_from(sha256(&[text.as_bytes()]).as_slice()).unwrap();
+    let secret: Vec<u8> = (0..16).collect();
+    let key = NonceKey::new(&secret);
+    let encrypted: [u8; NONCE] = bytes("79571c7e402cd20a43483c9d567ed2df").try_into().unwrap();
+    let clear: Vec<u8> = (0xA0..0xB0).collect();
+    assert_eq!(key.decrypt(encrypted).0.as_slice(), clear);
+    let terminal = Mapping::with_key(key.decrypt(encrypted), private("terminal map"));
+    let card = Mapping::with_key(key.decrypt(encrypted), private("card map"));
+    let (terminal_map, card_map) = (terminal.public(), card.public());
+    let terminal = terminal.map_with(&card_map, private("terminal key")).unwrap();
+    let card = card.map_with(&terminal_map, private("card key")).unwrap();
+    let base = point(
+        "2070da06d6a1e73022b6863654169e29bbe15353204903c92cc22dba4f5e7e78",
+        "4dee8cf1bdc0c467dd5fe735acba0060c43fab659d932730e5e313f9db0104d5",
+    );
+    assert_eq!(encode::<NistP256>(terminal.base), base);
+    let (terminal_key, card_key) = (terminal.public(), card.public());
+    let terminal = terminal.agree(&card_key).unwrap();
+    let card = card.agree(&terminal_key).unwrap();
+    assert_eq!(terminal.token().as_slice(), bytes("f47207a561ff0f01"));
+    assert_eq!(card.token().as_slice(), bytes("8a1759885a823216"));
+    let (terminal_token, card_token) = (terminal.token(), card.token());
+    let terminal = terminal.verify(&card_token).unwrap();
+    let card = card.verify(&terminal_token).unwrap();
+
+    let command = CommandApdu::new(Header::new([0x00, 0xB0, 0x00, 0x04]), vec![6, 2]).expecting(32);
+    let (_, protected) = terminal.wrap_command(&command).unwrap();
+    let expected = "871101513f0912ff5d53f06beb55ce7226afa79701208e086528627f9efeeb12";
+    assert_eq!(protected.data(), bytes(expected));
+    let (card, _) = card.unwrap_command(&protected).unwrap();
+    let answer = ResponseApdu::ok((0..20).collect());
+    let expected =
+        "87210153ae2e72b68ac9d7f8aeb62dd79390b4b8c8f5415a2444ae79e3784f53a334d2990290008e082acdb15ddfc3f867";
+    assert_eq!(card.wrap_response(&answer).unwrap().1, bytes(expected));
 }
 
 /// Runs both ends on P-256 and returns what each says of the other's token.
