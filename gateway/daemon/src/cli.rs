@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::binding::BindingView;
+use crate::card::{CardView, Slot};
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
@@ -66,6 +67,11 @@ enum Command {
         #[command(subcommand)]
         command: mbus::MbusCommand,
     },
+    /// Looks at the card in the reader; changes nothing.
+    Card {
+        #[command(subcommand)]
+        command: CardCommand,
+    },
     /// Looks after the configuration.
     Config {
         #[command(subcommand)]
@@ -88,6 +94,23 @@ enum BindingCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum CardCommand {
+    /// Shows reader, ATR, life cycle, GUID and certificates. Asks the daemon; looks itself if none runs.
+    Status(CardOptions),
+    /// Says what would keep the card from being bound, or from serving this gateway; ends with 1 if anything does.
+    Check(CardOptions),
+}
+
+#[derive(Debug, Args)]
+struct CardOptions {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print one JSON document (schema smgw.card/1).
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +149,21 @@ impl Cli {
             }),
             Command::Log { command } => command.run(),
             Command::Mbus { command } => command.run(),
+            Command::Card {
+                command: CardCommand::Status(CardOptions { file, json }),
+            } => with_config(file.config, |config| answer(card(&config), json)),
+            Command::Card {
+                command: CardCommand::Check(CardOptions { file, json }),
+            } => with_config(file.config, |config| {
+                let view = card(&config);
+                let in_order = view.as_ref().is_ok_and(CardView::is_in_order);
+                let shown = answer(view, json);
+                if in_order || shown != ExitCode::SUCCESS {
+                    shown
+                } else {
+                    ExitCode::from(FAILURE)
+                }
+            }),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
@@ -141,6 +179,18 @@ fn with_config(file: PathBuf, then: impl FnOnce(Config) -> ExitCode) -> ExitCode
     match Config::read(&file) {
         Ok(config) => then(config),
         Err(error) => fail(CONFIGURATION, &error),
+    }
+}
+
+/// Has the daemon look at the card, which it has to itself; without one nobody has.
+fn card(config: &Config) -> Result<CardView, ControlError> {
+    match control::ask_for(&config.control_socket, control::CARD) {
+        Err(ControlError::NoDaemon { .. }) => Ok(crate::card::inspect(
+            &Slot::new(config.card.slot.clone()),
+            None,
+            None,
+        )),
+        answer => answer,
     }
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bus::{BusConfig, Port};
 use document::{BusSection, Document};
@@ -37,8 +38,8 @@ pub(crate) struct Config {
     pub(crate) history: Span,
     /// How much the logs keep.
     pub(crate) logs: LogLimits,
-    /// Where the card is.
-    pub(crate) card: CardSlot,
+    /// Where the card is, and how often it is looked after.
+    pub(crate) card: CardConfig,
     /// The Unix socket for the command line.
     pub(crate) control_socket: PathBuf,
     /// Where the local web listens, if it does.
@@ -49,11 +50,20 @@ pub(crate) struct Config {
     pub(crate) buses: Vec<BusConfig>,
 }
 
+/// Where the card is, and how often it is looked after.
+#[derive(Debug, Clone)]
+pub(crate) struct CardConfig {
+    /// Where it is.
+    pub(crate) slot: CardSlot,
+    /// How often it is looked for, or looked after. It bounds how long it can be gone before the service stops.
+    pub(crate) heartbeat: Duration,
+}
+
 /// Where the card is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CardSlot {
-    /// There is no reader; the gateway only measures.
-    None,
+    /// In the PC/SC reader of that name, or whose name begins so; in the only one if none is named.
+    Reader(Option<String>),
     /// The card is a file, for demonstrations and tests.
     #[cfg(feature = "soft-card")]
     Soft(PathBuf),
@@ -110,7 +120,7 @@ impl Config {
             device_key: document.store.device_key,
             registration_period: document::check_period(document.registration_period)?,
             logs: document.logs.limits(),
-            card: document.card.slot()?,
+            card: document.card.check()?,
             control_socket: document.control.socket,
             web: document.web.map(|web| web.listen.into_inner()),
             wan: document.wan.map(|wan| wan.listen),
@@ -186,8 +196,9 @@ impl fmt::Display for Config {
             formatter,
             "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
         )?;
-        match &self.card {
-            CardSlot::None => writeln!(formatter, "card                 none")?,
+        match &self.card.slot {
+            CardSlot::Reader(None) => writeln!(formatter, "card                 in the only reader")?,
+            CardSlot::Reader(Some(name)) => writeln!(formatter, "card                 in reader {name}")?,
             #[cfg(feature = "soft-card")]
             CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
         }
@@ -295,6 +306,10 @@ pub(crate) enum Fault {
     OtpOffset { at: usize },
     #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
     WebNotLocal { at: usize },
+    #[error("card.heartbeat_ms: the card is looked after every 50 to 10000 ms")]
+    Heartbeat { at: usize },
+    #[error("card: the card is either in a reader or in a file; leave out reader or soft")]
+    TwoCards { at: usize },
     #[cfg(not(feature = "soft-card"))]
     #[error("card.soft: this build has no soft card; it is for demonstrations and never in production")]
     NoSoftCard { at: usize },
@@ -321,6 +336,8 @@ impl Fault {
             | Self::Profile { at, .. }
             | Self::HistoryTooShort { at }
             | Self::OtpOffset { at }
+            | Self::Heartbeat { at }
+            | Self::TwoCards { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,

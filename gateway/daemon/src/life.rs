@@ -240,6 +240,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         source.clone(),
         bindings,
         journal.clone(),
+        card.clone(),
         stop.clone(),
     );
     tasks.spawn(named("control", control));

@@ -18,23 +18,33 @@ const fn package(proof: &'static str, name: &'static str) -> Package {
     Package { proof, name }
 }
 
-/// What the demonstration needs: `cc` for the C parts of SQLite and of the cryptography, `setpriv`
-/// for processes that end with their parent, `strip` for the size of the program.
-pub(crate) const FOR_DEMO: [Package; 4] = [
+/// What the demonstration needs: `cc` for the C parts of SQLite and of the cryptography, `pkg-config` and the
+/// library of PC/SC for the gateway's way to its card, `setpriv` for processes that end with their parent, `strip` for
+/// the size of the program.
+pub(crate) const FOR_DEMO: [Package; 6] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
+    package("pkg-config", "pkg-config"),
+    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
     package("setpriv", "util-linux"),
     package("strip", "binutils"),
 ];
 
-/// What the checks need besides: foreign programs that prove our formats, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 12] = [
+/// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
+/// and one that counts instructions.
+pub(crate) const FOR_VERIFY: [Package; 18] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
+    package("pkg-config", "pkg-config"),
+    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
     package("setpriv", "util-linux"),
     package("strip", "binutils"),
     package("git", "git"),
     package("mbpoll", "mbpoll"),
+    package("opensc-tool", "opensc"),
+    package("pcsc_scan", "pcsc-tools"),
+    package("pcscd", "pcscd"),
+    package("/usr/lib/pcsc/drivers/serial/libifdvpcd.so", "vsmartcard-vpcd"),
     package("openssl", "openssl"),
     package("strace", "strace"),
     package("mkfs.ext4", "e2fsprogs"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use card::CardSession;
 use model::{Fingerprint, GatewayState, LogEvent, LogKind, LogText, SystemEvent};
@@ -11,21 +11,22 @@ use store::Store;
 use tokio::sync::watch;
 
 use super::examination;
-use super::handle::{CardHandle, Job, QUEUE, Session};
+use super::handle::{CardHandle, Job, Reached, Session};
+use super::inspection;
+use super::monitor;
 use super::obstacle::Obstacle;
-use super::reader;
+use super::queue::{Next, Queue};
+use super::slot::Slot;
 use super::standing::{Identity, Standing};
-use crate::config::CardSlot;
+use crate::config::{CardConfig, CardSlot};
 use crate::journal::{Alarm, Journal};
 use crate::report::Chain;
 
-/// How often the card is looked for, or looked after. It bounds how long a card can be gone
-/// before the service stops.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-
 /// Owns the reader, the session with the card, and the binding.
 pub(crate) struct Custodian {
-    slot: CardSlot,
+    slot: Slot,
+    /// How often the card is looked for, or looked after.
+    heartbeat: Duration,
     store: Arc<Store>,
     journal: Journal,
     session: Option<Session>,
@@ -41,11 +42,11 @@ pub(crate) struct Custodian {
     refused: Option<u8>,
 }
 
-/// The running thread; it ends when the last handle is gone.
+/// The running thread, and that of the monitor; they end when the last handle is gone.
 #[derive(Debug)]
 pub(crate) struct CustodianThread {
-    thread: JoinHandle<()>,
-    /// Closed by the end of the thread.
+    threads: Vec<JoinHandle<()>>,
+    /// Closed by the end of the threads.
     ended: Receiver<()>,
 }
 
@@ -55,27 +56,34 @@ impl CustodianThread {
     pub(crate) fn join(self, patience: Duration) {
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             tracing::error!("the card's thread does not end; it is left behind");
-        } else if self.thread.join().is_err() {
-            tracing::error!("the card's thread has panicked");
+            return;
+        }
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the card has panicked");
+            }
         }
     }
 }
 
 impl Custodian {
-    /// Starts the thread.
+    /// Starts the thread, and for a card in a reader the monitor's.
     ///
     /// # Errors
     ///
     /// If the system gives no thread.
     pub(crate) fn start(
-        slot: CardSlot,
+        config: CardConfig,
         store: Arc<Store>,
         journal: Journal,
     ) -> std::io::Result<(CardHandle, watch::Receiver<Standing>, CustodianThread)> {
-        let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let queue = Arc::new(Queue::new());
+        let handle = CardHandle::new(Arc::clone(&queue));
         let (standing, watch) = watch::channel(Standing::unknown());
+        let slot = Slot::new(config.slot);
         let custodian = Self {
-            slot,
+            slot: slot.clone(),
+            heartbeat: config.heartbeat,
             store,
             journal,
             session: None,
@@ -86,31 +94,55 @@ impl Custodian {
             refused: None,
         };
         let (end, ended) = mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("card".to_owned())
-            .spawn(move || {
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let end: SyncSender<()> = end.clone();
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 // Dropped with the closure, also when the thread panics.
-                let _end: SyncSender<()> = end;
-                custodian.run(&queue);
-            })?;
-        Ok((CardHandle { jobs }, watch, CustodianThread { thread, ended }))
+                let _end = end;
+                run();
+            })
+        };
+        let mut threads = Vec::new();
+        if matches!(slot.place(), CardSlot::Reader(_)) {
+            let queue = Arc::clone(&queue);
+            threads.push(spawn(
+                "card monitor",
+                Box::new(move || monitor::watch(&slot, &queue)),
+            )?);
+        }
+        threads.push(spawn("card", Box::new(move || custodian.run(&queue)))?);
+        Ok((handle, watch, CustodianThread { threads, ended }))
     }
 
-    fn run(mut self, jobs: &Receiver<Job>) {
-        self.examine();
+    fn run(mut self, queue: &Queue<Job>) {
+        let mut look = Instant::now();
         loop {
-            match jobs.recv_timeout(HEARTBEAT) {
-                Ok(Job::Use(job)) => job(self.session.as_mut()),
-                Ok(Job::Examine(done)) => {
+            match queue.next(look) {
+                Next::Job(Job::Use(job)) => {
+                    // A card that went is missed at once, not at the next heartbeat.
+                    if job(self.session.as_mut()) == Reached::No {
+                        look = Instant::now();
+                    }
+                }
+                Next::Job(Job::Examine(done)) => {
                     self.examine();
                     if done.try_send(()).is_err() {
                         tracing::debug!("whoever asked for the examination has given up waiting");
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Next::Job(Job::Inspect(reply)) => {
+                    let view = inspection::inspect(&self.slot, self.session.as_mut(), Some(&self.store));
+                    if reply.try_send(view).is_err() {
+                        tracing::debug!("whoever asked for the inspection has given up waiting");
+                    }
+                }
+                Next::Look => {
+                    self.look_after_the_card();
+                    let now = Instant::now();
+                    look = now.checked_add(self.heartbeat).unwrap_or(now);
+                }
+                Next::End => return,
             }
-            self.look_after_the_card();
         }
     }
 
@@ -207,7 +239,7 @@ impl Custodian {
         {
             return Ok(session);
         }
-        Ok(CardSession::open(reader::power_on(&self.slot)?)?)
+        Ok(CardSession::open(self.slot.power_on()?)?)
     }
 
     fn stand_down(&self, obstacle: &Obstacle) -> Standing {

@@ -73,7 +73,7 @@ pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, 
 }
 
 /// Compares what the card shows with what was burned.
-fn recognise(
+pub(super) fn recognise(
     session: &mut Session,
     shown: &CardIdentity,
     binding: &Binding,
@@ -97,7 +97,7 @@ fn recognise(
 }
 
 /// Verifies the card's certificates with the trust centre that the card itself names.
-fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
+pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
     let anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
     let certificates = Triple {
         sig: Certificate::from_der(&shown.certificates.sig)?,

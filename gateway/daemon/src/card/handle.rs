@@ -1,17 +1,20 @@
 //! The handle through which everybody else uses the card.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use card::{CardError, CardSession};
 
+use super::queue::{Priority, Queue, Refused};
 use super::reader::{Reader, ReaderError};
-
-/// How many jobs can wait for the card: a handshake and a message for each connection.
-pub(super) const QUEUE: usize = 64;
+use super::view::CardView;
 
 /// How long a job may take, the wait in the queue included. A signature takes 300 ms on a slow card.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a signature for a handshake may take: as long as the handshake itself.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A session with the card that is inserted.
 pub(crate) type Session = CardSession<Reader>;
@@ -22,15 +25,36 @@ pub(super) enum Job {
     Use(Box<CardWork>),
     /// Examine the card again, since what the store holds has changed; answer when that is done.
     Examine(SyncSender<()>),
+    /// Look at the card without changing anything.
+    Inspect(SyncSender<CardView>),
 }
 
 /// Work with the card, or without one if it is not there.
-type CardWork = dyn FnOnce(Option<&mut Session>) + Send;
+type CardWork = dyn FnOnce(Option<&mut Session>) -> Reached + Send;
+
+/// Whether the card could be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// It could, or nobody tried.
+    Yes,
+    /// It could not: it is gone, or may be.
+    No,
+}
 
 /// Sends jobs to the thread that owns the card.
 #[derive(Debug, Clone)]
 pub(crate) struct CardHandle {
-    pub(super) jobs: SyncSender<Job>,
+    jobs: Arc<Door>,
+}
+
+/// The way into the queue; it is closed when nobody holds it any more.
+#[derive(Debug)]
+struct Door(Arc<Queue<Job>>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The reason why the card did not do a job.
@@ -50,7 +74,32 @@ pub(crate) enum CardFault {
     Card(#[from] CardError<ReaderError>),
 }
 
+impl std::fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Use(_) => "Use",
+            Self::Examine(_) => "Examine",
+            Self::Inspect(_) => "Inspect",
+        })
+    }
+}
+
 impl CardHandle {
+    /// Makes the first handle for a queue; the queue is closed with the last one.
+    pub(super) fn new(queue: Arc<Queue<Job>>) -> Self {
+        Self {
+            jobs: Arc::new(Door(queue)),
+        }
+    }
+
+    /// Makes the handle of a card whose thread has ended.
+    #[cfg(test)]
+    pub(crate) fn ended() -> Self {
+        let queue = Queue::new();
+        queue.close();
+        Self::new(Arc::new(queue))
+    }
+
     /// Has the card's thread do a job and waits for it.
     ///
     /// The calling thread blocks; asynchronous code calls this where it may block.
@@ -58,34 +107,65 @@ impl CardHandle {
         &self,
         job: impl FnOnce(&mut Session) -> Result<R, CardError<ReaderError>> + Send + 'static,
     ) -> Result<R, CardFault> {
+        self.call_within(Priority::Bulk, DEADLINE, job)
+    }
+
+    /// As [`CardHandle::call`], before everybody who is not in a handshake.
+    pub(crate) fn call_in_handshake<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Session) -> Result<R, CardError<ReaderError>> + Send + 'static,
+    ) -> Result<R, CardFault> {
+        self.call_within(Priority::Urgent, HANDSHAKE_DEADLINE, job)
+    }
+
+    fn call_within<R: Send + 'static>(
+        &self,
+        priority: Priority,
+        deadline: Duration,
+        job: impl FnOnce(&mut Session) -> Result<R, CardError<ReaderError>> + Send + 'static,
+    ) -> Result<R, CardFault> {
         let (reply, result) = mpsc::sync_channel(1);
-        self.submit(Job::Use(Box::new(move |session| {
+        let work = move |session: Option<&mut Session>| {
             let outcome = session
                 .ok_or(CardFault::Absent)
                 .and_then(|session| Ok(job(session)?));
+            let reached = match &outcome {
+                Err(CardFault::Card(CardError::Transport(_))) => Reached::No,
+                _ => Reached::Yes,
+            };
             // Nobody waits any more when the deadline has passed.
             drop(reply.try_send(outcome));
-        })))?;
-        wait(&result)?
+            reached
+        };
+        self.submit(priority, deadline, Job::Use(Box::new(work)))?;
+        wait(&result, deadline)?
     }
 
     /// Has the card examined again and waits until the standing that follows is published.
     pub(crate) fn examine(&self) -> Result<(), CardFault> {
         let (reply, done) = mpsc::sync_channel(1);
-        self.submit(Job::Examine(reply))?;
-        wait(&done)
+        self.submit(Priority::Bulk, DEADLINE, Job::Examine(reply))?;
+        wait(&done, DEADLINE)
     }
 
-    fn submit(&self, job: Job) -> Result<(), CardFault> {
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => CardFault::Busy,
-            TrySendError::Disconnected(_) => CardFault::Absent,
+    /// Has the card looked at, whichever it is.
+    pub(crate) fn inspect(&self) -> Result<CardView, CardFault> {
+        let (reply, view) = mpsc::sync_channel(1);
+        self.submit(Priority::Bulk, DEADLINE, Job::Inspect(reply))?;
+        wait(&view, DEADLINE)
+    }
+
+    fn submit(&self, priority: Priority, deadline: Duration, job: Job) -> Result<(), CardFault> {
+        let pushed = self.jobs.0.push(priority, deadline, job);
+        pushed.map_err(|refused| match refused {
+            Refused::Full => CardFault::Busy,
+            Refused::Closed => CardFault::Absent,
         })
     }
 }
 
-fn wait<R>(reply: &Receiver<R>) -> Result<R, CardFault> {
-    reply.recv_timeout(DEADLINE).map_err(|error| match error {
+fn wait<R>(reply: &Receiver<R>, deadline: Duration) -> Result<R, CardFault> {
+    reply.recv_timeout(deadline).map_err(|error| match error {
         RecvTimeoutError::Timeout => CardFault::Deadline,
         RecvTimeoutError::Disconnected => CardFault::Absent,
     })

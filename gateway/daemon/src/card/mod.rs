@@ -8,13 +8,19 @@
 mod custodian;
 mod examination;
 mod handle;
+mod inspection;
 mod keys;
+mod monitor;
 mod obstacle;
+mod pcsc;
+mod queue;
 mod reader;
+mod slot;
 #[cfg(feature = "soft-card")]
 mod soft;
 mod standing;
 mod tls;
+mod view;
 
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
@@ -22,7 +28,10 @@ pub(crate) use examination::tests::Center;
 
 pub(crate) use custodian::{Custodian, CustodianThread};
 pub(crate) use handle::{CardFault, CardHandle};
+pub(crate) use inspection::inspect;
 pub(crate) use keys::CardKeys;
 pub(crate) use reader::SOFT_CARD;
+pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
 pub(crate) use tls::server_config;
+pub(crate) use view::CardView;

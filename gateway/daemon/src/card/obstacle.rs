@@ -163,8 +163,9 @@ impl Obstacle {
     /// Returns the state that the gateway is in because of it.
     pub(super) const fn state(&self, bound: bool) -> GatewayState {
         match self {
-            Self::Reader(_) if bound => GatewayState::CardMissing,
-            Self::Reader(_) => GatewayState::Unbound,
+            // A card that goes while it is examined is missing like one that was not there.
+            Self::Reader(_) | Self::Card(CardError::Transport(_)) if bound => GatewayState::CardMissing,
+            Self::Reader(_) | Self::Card(CardError::Transport(_)) => GatewayState::Unbound,
             Self::Blank
             | Self::BoundElsewhere { .. }
             | Self::Certificates(_)

@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest, Sha256};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::handle::{CardFault, CardHandle};
 use super::standing::Identity;
@@ -38,8 +39,11 @@ impl Signer for CardTlsKey {
     /// Signs on the card. rustls signs synchronously, so the runtime is told that this blocks.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let digest: [u8; 32] = Sha256::digest(message).into();
-        let sign = || self.card.call(move |session| session.sign_handshake(&digest));
-        let signed = tokio::task::block_in_place(sign).and_then(|signature| {
+        let sign = || {
+            self.card
+                .call_in_handshake(move |session| session.sign_handshake(&digest))
+        };
+        let signed = blocking(sign).and_then(|signature| {
             let signature = ecdsa::Signature::from_slice(signature.as_bytes());
             Ok(signature.map_err(|_| CardError::Answer {
                 command: "PSO: COMPUTE DIGITAL SIGNATURE",
@@ -53,6 +57,16 @@ impl Signer for CardTlsKey {
 
     fn scheme(&self) -> SignatureScheme {
         SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}
+
+/// Blocks, and has the other workers of the runtime take over what this one was doing.
+///
+/// Only a runtime with several threads can do that; tokio panics in any other, where blocking is all that is left.
+fn blocking<R>(work: impl FnOnce() -> R) -> R {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -93,4 +107,24 @@ pub(crate) fn server_config(
 
 fn der(certificate: &Certificate) -> CertificateDer<'static> {
     CertificateDer::from(certificate.as_der().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocking_works_in_every_runtime_and_without_one() {
+        assert_eq!(blocking(|| 1), 1);
+        let one = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(one.block_on(async { blocking(|| 2) }), 2);
+        let many = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        assert_eq!(
+            many.block_on(async { tokio::spawn(async { blocking(|| 3) }).await.unwrap() }),
+            3
+        );
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
 use mbus::link::{PrimaryAddress, SecondaryAddress};
@@ -14,7 +16,7 @@ use serde::Deserialize;
 use store::{LogLimits, OtpPlace};
 use toml::Spanned;
 
-use super::{CardSlot, Fault};
+use super::{CardConfig, CardSlot, Fault};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,8 +97,17 @@ impl LogsSection {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CardSection {
+    reader: Option<String>,
     soft: Option<Spanned<PathBuf>>,
+    heartbeat_ms: Option<Spanned<u64>>,
 }
+
+/// How often the card is looked after unless the file says otherwise, in milliseconds. With it, a card that is taken
+/// out is missed well within a second.
+const DEFAULT_HEARTBEAT_MS: u64 = 250;
+/// How often the card can be looked after, in milliseconds: seldom enough for a slow card to do something else as well,
+/// often enough to notice.
+const HEARTBEATS_MS: RangeInclusive<u64> = 50..=10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,9 +179,24 @@ impl StoreSection {
 }
 
 impl CardSection {
-    pub(super) fn slot(self) -> Result<CardSlot, Fault> {
+    pub(super) fn check(self) -> Result<CardConfig, Fault> {
+        let heartbeat_ms = match &self.heartbeat_ms {
+            None => DEFAULT_HEARTBEAT_MS,
+            Some(ms) if HEARTBEATS_MS.contains(ms.get_ref()) => *ms.get_ref(),
+            Some(ms) => return Err(Fault::Heartbeat { at: ms.span().start }),
+        };
+        Ok(CardConfig {
+            slot: self.slot()?,
+            heartbeat: Duration::from_millis(heartbeat_ms),
+        })
+    }
+
+    fn slot(self) -> Result<CardSlot, Fault> {
         match self.soft {
-            None => Ok(CardSlot::None),
+            None => Ok(CardSlot::Reader(self.reader)),
+            Some(file) if self.reader.is_some() => Err(Fault::TwoCards {
+                at: file.span().start,
+            }),
             #[cfg(feature = "soft-card")]
             Some(file) => Ok(CardSlot::Soft(file.into_inner())),
             #[cfg(not(feature = "soft-card"))]

@@ -216,3 +216,31 @@ fn an_mbus_meter_may_have_a_secondary_address() {
     let (_, message) = fault(&secondary("1234"));
     assert!(message.contains("or secondary"), "{message}");
 }
+
+#[test]
+fn the_card_is_in_the_only_reader_unless_one_is_named() {
+    let of = |text: &str| {
+        Config::parse(&GOOD.replace("[control]", &format!("{text}\n[control]")))
+            .unwrap()
+            .card
+    };
+    assert_eq!(of("").slot, CardSlot::Reader(None));
+    let named = of("[card]\nreader = \"Alpha\"\nheartbeat_ms = 500");
+    assert_eq!(named.slot, CardSlot::Reader(Some("Alpha".to_owned())));
+    assert_eq!(named.heartbeat, Duration::from_millis(500));
+}
+
+#[test]
+fn a_heartbeat_that_never_comes_or_never_rests_is_refused() {
+    for ms in [0, 49, 10_001] {
+        let (line, message) =
+            fault(&GOOD.replace("[control]", &format!("[card]\nheartbeat_ms = {ms}\n[control]")));
+        assert!(line > 1 && message.contains("50 to 10000"), "{message}");
+    }
+}
+
+#[test]
+fn a_card_in_a_reader_and_in_a_file_is_refused() {
+    let (_, message) = fault(&GOOD.replace("[control]", "[card]\nsoft = \"a\"\nreader = \"b\"\n[control]"));
+    assert!(message.contains("either in a reader or in a file"), "{message}");
+}

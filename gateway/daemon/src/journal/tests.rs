@@ -159,16 +159,26 @@ mod with_a_card {
 
     use super::*;
     use crate::card::{Center, Custodian};
-    use crate::config::CardSlot;
+    use crate::config::{CardConfig, CardSlot};
 
     const GUID: &str = "fd5a::1";
 
     /// How long the card's thread may take to end.
     const PATIENCE: Duration = Duration::from_secs(10);
 
+    /// How often the card is looked after.
+    const HEARTBEAT: Duration = Duration::from_millis(250);
+
     fn open_store(folder: &Path) -> Store {
         let key = DeviceKey::new([0x5a; 32]);
         Store::open(&folder.join("data"), Ok(Protection { key, otp: None })).unwrap()
+    }
+
+    fn in_file(folder: &Path) -> CardConfig {
+        CardConfig {
+            slot: CardSlot::Soft(folder.join("card")),
+            heartbeat: HEARTBEAT,
+        }
     }
 
     /// Lets a gateway live until its card is examined, has the heads signed and stops in order; returns its GUID
@@ -180,7 +190,7 @@ mod with_a_card {
         let logs = folder.join("logs");
         let logs = Logs::open(&logs, LogLimits::default(), binding.is_some(), moment()).unwrap();
         let journal = Journal::new(logs, CardKeyVerifier::new(key)).unwrap();
-        let slot = CardSlot::Soft(folder.join("card"));
+        let slot = in_file(folder);
         let (card, mut standing, thread) = Custodian::start(slot, store, journal.clone()).unwrap();
         let examined = standing.wait_for(|standing| standing.detail.is_some() || standing.identity.is_some());
         let bound_to = examined
@@ -256,7 +266,7 @@ mod with_a_card {
         a_life(folder.path()).await;
         let store = Arc::new(open_store(folder.path()));
         let journal = open(&folder.path().join("logs"), LogLimits::default());
-        let slot = CardSlot::Soft(folder.path().join("card"));
+        let slot = in_file(folder.path());
         let (card, mut standing, thread) = Custodian::start(slot, store, journal.clone()).unwrap();
         standing
             .wait_for(|standing| standing.identity.is_some())

@@ -23,12 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{logs, server};
 use crate::binding::{BindingSource, BindingView};
+use crate::card::{CardHandle, CardView};
 use crate::journal::Journal;
 use crate::status::{Status, StatusSource};
 
 /// What can be asked for.
 const STATUS: &str = "/v1/status";
 pub(crate) const BINDING: &str = "/v1/binding";
+pub(crate) const CARD: &str = "/v1/card";
 
 /// The greatest size of an answer that the command line takes: thousands of meters fit.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -67,11 +69,13 @@ pub(crate) async fn serve(
     source: StatusSource,
     bindings: BindingSource,
     journal: Journal,
+    card: CardHandle,
     stop: CancellationToken,
 ) {
     let status = Router::new().route(STATUS, get(status)).with_state(source);
     let binding = Router::new().route(BINDING, get(binding)).with_state(bindings);
-    let router = status.merge(binding).merge(logs::router(journal));
+    let card = Router::new().route(CARD, get(inspect)).with_state(card);
+    let router = status.merge(binding).merge(card).merge(logs::router(journal));
     server::serve(listener, router, is_permitted, stop).await;
 }
 
@@ -84,6 +88,18 @@ async fn binding(State(source): State<BindingSource>) -> Result<Json<BindingView
     view.await
         .map(Json)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+async fn inspect(State(card): State<CardHandle>) -> Result<Json<CardView>, StatusCode> {
+    let inspection = tokio::task::spawn_blocking(move || card.inspect());
+    match inspection.await {
+        Ok(Ok(view)) => Ok(Json(view)),
+        Ok(Err(fault)) => {
+            tracing::warn!("the card was not looked at: {fault}");
+            Err(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 /// Permits root and the daemon's own user.

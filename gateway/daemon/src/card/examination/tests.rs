@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::card::custodian::Custodian;
 use crate::card::reader::{self, ReaderError};
-use crate::config::CardSlot;
+use crate::config::{CardConfig, CardSlot};
 use crate::journal::{self, CardKeyVerifier, Journal};
 
 /// A trust centre that personalises cards.
@@ -268,9 +268,12 @@ fn a_refused_secret_is_tried_once_and_not_at_every_heartbeat() {
     alter(&gateway.card(), |card| {
         card["binding"]["pairing_secret"] = serde_json::Value::from(vec![0_u8; 16]);
     });
-    let slot = CardSlot::Soft(gateway.card());
+    let config = CardConfig {
+        slot: CardSlot::Soft(gateway.card()),
+        heartbeat: Duration::from_millis(50),
+    };
     let (handle, standing, thread) =
-        Custodian::start(slot, Arc::new(gateway.store()), gateway.journal()).unwrap();
+        Custodian::start(config, Arc::new(gateway.store()), gateway.journal()).unwrap();
     for _ in 0..3 {
         handle.examine().unwrap();
         assert_eq!(standing.borrow().state, GatewayState::CardForeign);

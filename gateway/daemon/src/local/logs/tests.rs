@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::binding::BindingSource;
-use crate::card::Standing;
+use crate::card::{CardHandle, Standing};
 use crate::journal::{CardKeyVerifier, moment};
 use crate::local::control::{self, ControlError};
 use crate::status::StatusSource;
@@ -48,7 +48,8 @@ where
         store,
         device_key: None,
     };
-    let serving = control::serve(listener, source, bindings, journal.clone(), stop.clone());
+    let card = CardHandle::ended();
+    let serving = control::serve(listener, source, bindings, journal.clone(), card, stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {
         let ask = |address: &String| control::ask_for(&socket, address);

@@ -1,0 +1,144 @@
+//! What the card in the reader says of itself, and what would keep it from being bound.
+//!
+//! An inspection only reads: whoever asks for it changes neither the card nor the gateway. Each thing that cannot be
+//! read is left out, since a technician wants to see the rest.
+
+use card::{CardSession, LifeCycle};
+use messages::certificate::Certificate;
+use model::{KeySlot, Status};
+use store::{Bindings, Store};
+
+use super::examination::{recognise, verify};
+use super::handle::Session;
+use super::obstacle::Obstacle;
+use super::slot::Slot;
+use super::view::{BindingOfCard, CardView, CertificateView};
+use crate::clock;
+use crate::config::CardSlot;
+use crate::report::Chain;
+
+/// How the names of vsmartcard's readers begin.
+const VIRTUAL_READER: &str = "Virtual PCD";
+
+/// Inspects the card in the slot, in the session that is open or else in one of its own.
+///
+/// Without a store, as when no daemon runs, the card is not compared with the gateway.
+pub(crate) fn inspect(slot: &Slot, open: Option<&mut Session>, store: Option<&Store>) -> CardView {
+    let mut own = None;
+    let session = match open {
+        Some(session) => Ok(session),
+        None => open_own(slot).map(|session| own.insert(session)),
+    };
+    let mut view = CardView::new();
+    match session {
+        Ok(session) => read(session, store, &mut view),
+        Err(obstacle) => view.obstacles = texts(&[obstacle]),
+    }
+    let facts = slot.facts();
+    view.soft_card = match slot.place() {
+        CardSlot::Reader(_) => facts
+            .as_ref()
+            .is_some_and(|facts| facts.name.starts_with(VIRTUAL_READER)),
+        #[cfg(feature = "soft-card")]
+        CardSlot::Soft(_) => true,
+    };
+    if let Some(facts) = facts {
+        view.atr = facts.atr.map(hex::encode_upper);
+        view.reader = Some(facts.name);
+    }
+    view
+}
+
+fn open_own(slot: &Slot) -> Result<Session, Obstacle> {
+    Ok(CardSession::open(slot.power_on()?)?)
+}
+
+/// Reads what the card says, and judges it.
+fn read(session: &mut Session, store: Option<&Store>, view: &mut CardView) {
+    let mut obstacles = Vec::new();
+    if let Err(obstacle) = read_card(session, view, &mut obstacles) {
+        obstacles.push(obstacle);
+    }
+    match store.map(|store| read_gateway(session, store, view)) {
+        Some(Err(obstacle)) => obstacles.push(obstacle),
+        Some(Ok(())) => view.was_compared = true,
+        None => {}
+    }
+    view.obstacles = texts(&obstacles);
+}
+
+/// Reads the card; returns what it could not get past, and collects what it could.
+fn read_card(
+    session: &mut Session,
+    view: &mut CardView,
+    obstacles: &mut Vec<Obstacle>,
+) -> Result<(), Obstacle> {
+    let life_cycle = session.life_cycle()?;
+    view.life_cycle = Some(life_cycle);
+    if life_cycle == LifeCycle::Blank {
+        return Err(Obstacle::Blank);
+    }
+    let shown = session.identity()?;
+    view.guid = Some(shown.guid);
+    view.trust_centre = Some(shown.contact.name.clone());
+    let now = clock::now();
+    let certificates = &shown.certificates;
+    for (slot, der) in [
+        (KeySlot::Sig, &certificates.sig),
+        (KeySlot::Enc, &certificates.enc),
+        (KeySlot::Tls, &certificates.tls),
+    ] {
+        let certificate = Certificate::from_der(der)?;
+        view.certificates
+            .push(CertificateView::of(slot, &certificate, now)?);
+    }
+    if clock::status_at(now) == Status::GOOD {
+        if let Err(obstacle) = verify(&shown) {
+            obstacles.push(obstacle);
+        }
+    } else {
+        obstacles.push(Obstacle::ClockUnset);
+    }
+    Ok(())
+}
+
+/// Compares the card with what the gateway has burned.
+fn read_gateway(session: &mut Session, store: &Store, view: &mut CardView) -> Result<(), Obstacle> {
+    let bindings = store.bindings()?;
+    if let Some(tamper) = bindings.tampered()? {
+        return Err(Obstacle::GivenUp(tamper));
+    }
+    // A card that cannot be read that far has its obstacle already.
+    let (Some(life_cycle), Some(_)) = (view.life_cycle, view.guid) else {
+        return Ok(());
+    };
+    if let Some(binding) = bindings.binding()? {
+        let shown = session.identity()?;
+        recognise(session, &shown, &binding, life_cycle)?;
+        view.binding = BindingOfCard::Here;
+        return Ok(());
+    }
+    bound_elsewhere(session, bindings, view)
+}
+
+/// Judges a card while the gateway is bound to none: it may have begun with this one.
+fn bound_elsewhere(session: &mut Session, bindings: &Bindings, view: &mut CardView) -> Result<(), Obstacle> {
+    let Some((gateway, _)) = session.bound_to()? else {
+        view.binding = BindingOfCard::None;
+        return Ok(());
+    };
+    if bindings
+        .intent()?
+        .is_some_and(|intent| intent.binding.gateway == gateway)
+    {
+        view.binding = BindingOfCard::Begun;
+        return Ok(());
+    }
+    view.binding = BindingOfCard::Elsewhere;
+    Err(Obstacle::BoundElsewhere { gateway })
+}
+
+fn texts(obstacles: &[Obstacle]) -> Vec<String> {
+    let texts = obstacles.iter().map(|obstacle| Chain(obstacle).to_string());
+    texts.collect()
+}

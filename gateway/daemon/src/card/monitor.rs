@@ -1,0 +1,116 @@
+//! The monitor: sees cards come and go, readers too, and a pcscd that ends and comes back.
+//!
+//! It has a context of its own, since waiting for an event blocks it. It decides nothing: it counts the events and has
+//! the custodian look after the card.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
+
+use super::handle::Job;
+use super::pcsc::events;
+use super::queue::Queue;
+use super::slot::Slot;
+
+/// How long to wait before pcscd is tried again.
+const SERVICE_PAUSE: Duration = Duration::from_millis(250);
+/// The longest wait for an event; between two the monitor sees whether it is still needed.
+const EVENT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Watches the readers until the queue is closed. Everything that can be wrong is tried again.
+pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>) {
+    let mut was_there = true;
+    loop {
+        match Context::establish(Scope::System) {
+            Ok(context) => {
+                if !was_there {
+                    tracing::info!("the smart card service answers again");
+                }
+                was_there = true;
+                queue.moved();
+                if let Err(error) = watch_readers(&context, slot, queue) {
+                    tracing::warn!("the card readers cannot be watched: {error}");
+                }
+            }
+            Err(error) if was_there => {
+                tracing::warn!("the smart card service does not answer: {error}");
+                was_there = false;
+            }
+            Err(_) => {}
+        }
+        slot.forget_events();
+        if queue.closed_within(Duration::ZERO) {
+            return;
+        }
+        queue.moved();
+        if queue.closed_within(SERVICE_PAUSE) {
+            return;
+        }
+    }
+}
+
+/// Watches until pcscd ends, or the queue is closed.
+fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(), Error> {
+    let mut states = vec![ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
+    while !queue.closed_within(Duration::ZERO) {
+        let names = match context.list_readers_owned() {
+            Ok(names) => names,
+            Err(Error::NoReadersAvailable) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        follow(&mut states, &names);
+        match context.get_status_change(EVENT_TIMEOUT, &mut states) {
+            Ok(()) => {}
+            // A reader that went between the two calls is out of the list in the next turn.
+            Err(Error::Timeout | Error::UnknownReader) => continue,
+            Err(error) => return Err(error),
+        }
+        for state in &mut states {
+            if state.event_state().contains(State::CHANGED) && state.name() != PNP_NOTIFICATION() {
+                slot.note_events(&state.name().to_string_lossy(), events(state));
+            }
+            state.sync_current_state();
+        }
+        queue.moved();
+    }
+    Ok(())
+}
+
+/// Adds readers that came to the states and takes out those that went; the first state is for readers themselves.
+fn follow(states: &mut Vec<ReaderState>, names: &[CString]) {
+    states.retain(|state| {
+        let name = state.name();
+        name == PNP_NOTIFICATION() || names.iter().any(|known| known.as_c_str() == name)
+    });
+    for name in names {
+        if !states.iter().any(|state| state.name() == name.as_c_str()) {
+            states.push(ReaderState::new(name.clone(), State::UNAWARE));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_that_come_and_go_are_followed() {
+        let mut states = vec![ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
+        let named = |states: &[ReaderState]| -> Vec<String> {
+            let names = states.iter().skip(1).map(|state| state.name().to_string_lossy());
+            names.map(std::borrow::Cow::into_owned).collect()
+        };
+        let names = |names: &[&str]| -> Vec<CString> {
+            names.iter().map(|name| CString::new(*name).unwrap()).collect()
+        };
+        follow(&mut states, &names(&["Alpha", "Beta"]));
+        follow(&mut states, &names(&["Alpha", "Beta"]));
+        assert_eq!(named(&states), ["Alpha", "Beta"]);
+        follow(&mut states, &names(&["Beta", "Gamma"]));
+        assert_eq!(named(&states), ["Beta", "Gamma"]);
+        follow(&mut states, &[]);
+        assert_eq!(states.len(), 1);
+    }
+}

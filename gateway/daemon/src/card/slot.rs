@@ -1,0 +1,166 @@
+//! The slot that the card is in: how it gets power, and what is known about its reader.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::pcsc::PcscCard;
+use super::reader::{Reader, ReaderError};
+use crate::config::CardSlot;
+
+/// How long the thread of a card that was given up may take to let go of the reader.
+const LET_GO: Duration = Duration::from_millis(500);
+
+/// A slot for a card. Its clones are the same slot.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    place: CardSlot,
+    shared: Arc<Mutex<Known>>,
+}
+
+/// What is known about the reader.
+#[derive(Debug, Default)]
+struct Known {
+    /// Where the last card that got power was.
+    facts: Option<ReaderFacts>,
+    /// The last event counts of the readers, as the monitor sees them; pcscd has at most sixteen readers.
+    events: BTreeMap<String, u16>,
+    /// Closed by the end of the thread that has the reader, or had it.
+    owner: Option<Receiver<()>>,
+}
+
+/// What the reader says of itself and of the card in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReaderFacts {
+    /// The reader's name, or the soft card's file.
+    pub(crate) name: String,
+    /// The card's answer to reset; a card in a file gives none.
+    pub(crate) atr: Option<Vec<u8>>,
+}
+
+impl Slot {
+    pub(crate) fn new(place: CardSlot) -> Self {
+        Self {
+            place,
+            shared: Arc::default(),
+        }
+    }
+
+    /// Returns where the card is to be.
+    pub(crate) const fn place(&self) -> &CardSlot {
+        &self.place
+    }
+
+    /// Gives power to the card, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ReaderError`] says why the card cannot be reached.
+    pub(crate) fn power_on(&self) -> Result<Reader, ReaderError> {
+        match &self.place {
+            CardSlot::Reader(name) => {
+                self.wait_for_owner()?;
+                let (card, facts, owner) = PcscCard::connect(name.as_deref(), self.clone())?;
+                let mut known = self.known();
+                known.facts = Some(facts);
+                known.owner = Some(owner);
+                Ok(Box::new(card))
+            }
+            #[cfg(feature = "soft-card")]
+            CardSlot::Soft(file) => {
+                let card = super::soft::SoftCard::insert(file)?;
+                self.known().facts = Some(ReaderFacts {
+                    name: file.display().to_string(),
+                    atr: None,
+                });
+                Ok(Box::new(card))
+            }
+        }
+    }
+
+    /// Returns what the reader said of itself when the last card got power.
+    pub(crate) fn facts(&self) -> Option<ReaderFacts> {
+        self.known().facts.clone()
+    }
+
+    /// Writes down how often a card came or went in a reader. The count starts again after 65,535.
+    pub(super) fn note_events(&self, reader: &str, count: u16) {
+        self.known().events.insert(reader.to_owned(), count);
+    }
+
+    /// Forgets the counts: pcscd, which counts, has ended.
+    pub(super) fn forget_events(&self) {
+        self.known().events.clear();
+    }
+
+    /// Whether a card came or went in the reader since it was at the count.
+    pub(super) fn moved_since(&self, reader: &str, count: u16) -> bool {
+        // Half of the counts lie ahead; the monitor may also lag behind, and that is no event.
+        const AHEAD: u16 = u16::MAX / 2;
+        let latest = self.known().events.get(reader).copied().unwrap_or(count);
+        (1..=AHEAD).contains(&latest.wrapping_sub(count))
+    }
+
+    /// Waits until nobody has the reader any more. A thread that hangs keeps it: there is never more than one.
+    fn wait_for_owner(&self) -> Result<(), ReaderError> {
+        let Some(owner) = self.known().owner.take() else {
+            return Ok(());
+        };
+        match owner.recv_timeout(LET_GO) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.known().owner = Some(owner);
+                Err(ReaderError::Hangs)
+            }
+        }
+    }
+
+    /// Keeps the thread that did not even get as far as the card.
+    pub(super) fn keep_owner(&self, owner: Receiver<()>) {
+        self.known().owner = Some(owner);
+    }
+
+    /// A panic elsewhere leaves what is known as it is, and it is still whole.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn slot() -> Slot {
+        Slot::new(CardSlot::Reader(None))
+    }
+
+    #[test]
+    fn a_swap_between_two_looks_is_seen_by_the_count() {
+        let slot = slot();
+        assert!(!slot.moved_since("reader", 3), "nothing is known yet");
+        slot.note_events("reader", 3);
+        assert!(!slot.moved_since("reader", 3));
+        slot.note_events("reader", 5);
+        assert!(slot.moved_since("reader", 3));
+        assert!(!slot.moved_since("reader", 7), "the monitor lags behind");
+        assert!(!slot.moved_since("another reader", 3));
+        slot.note_events("reader", 1);
+        assert!(slot.moved_since("reader", u16::MAX), "the count started again");
+        slot.forget_events();
+        assert!(!slot.moved_since("reader", u16::MAX));
+    }
+
+    #[test]
+    fn reader_whose_thread_hangs_is_not_opened_again() {
+        let slot = slot();
+        let (thread, owner) = mpsc::sync_channel(1);
+        slot.keep_owner(owner);
+        assert!(matches!(slot.power_on(), Err(ReaderError::Hangs)));
+        assert!(matches!(slot.power_on(), Err(ReaderError::Hangs)));
+        drop(thread);
+        assert!(!matches!(slot.power_on(), Err(ReaderError::Hangs)));
+    }
+}
