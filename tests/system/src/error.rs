@@ -53,6 +53,14 @@ pub enum StageError {
     /// The folder of the running executable is not known.
     #[error("the folder of the running executable is not known")]
     NoExecutable(#[source] std::io::Error),
+    /// No ports are free for a virtual card reader.
+    #[error("no two ports in a row are free among the {count} from {first} on")]
+    NoPorts {
+        /// The first port.
+        first: u16,
+        /// How many were looked at.
+        count: u16,
+    },
     /// A program could not be started.
     #[error("{name} could not be started; `setpriv` (Debian package util-linux) must be installed")]
     Start {

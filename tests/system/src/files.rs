@@ -4,6 +4,15 @@ use std::path::PathBuf;
 
 use crate::MeterAddresses;
 
+/// Where a gateway finds its card.
+#[derive(Debug, Clone)]
+pub enum CardPlace {
+    /// The state of a soft card.
+    File(PathBuf),
+    /// A PC/SC reader, by its name.
+    Reader(String),
+}
+
 /// The configuration of a gateway in a house with four meters.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -11,8 +20,8 @@ pub struct GatewayConfig {
     pub data: PathBuf,
     /// How often elements are registered, ISO 8601.
     pub registration_period: String,
-    /// The state of the soft card.
-    pub card: PathBuf,
+    /// Where the card is.
+    pub card: CardPlace,
     /// The Unix socket of the command line.
     pub socket: PathBuf,
     /// Where the meters are.
@@ -30,14 +39,17 @@ impl GatewayConfig {
     pub fn to_toml(&self) -> String {
         let mut text = format!(
             "data = {data}\nregistration_period = {period}\n\n\
-             [card]\nsoft = {card}\n\n\
+             [card]\n{card}\n\n\
              [control]\nsocket = {socket}\n\n\
              [web]\nlisten = \"127.0.0.1:0\"\n\n\
              [wan]\nlisten = \"[::1]:0\"\n\n\
              [[bus]]\nname = \"cellar\"\nmbus = {mbus}\n",
             data = quoted(&self.data.to_string_lossy()),
             period = quoted(&self.registration_period),
-            card = quoted(&self.card.to_string_lossy()),
+            card = match &self.card {
+                CardPlace::File(file) => format!("soft = {}", quoted(&file.to_string_lossy())),
+                CardPlace::Reader(name) => format!("reader = {}", quoted(name)),
+            },
             socket = quoted(&self.socket.to_string_lossy()),
             mbus = quoted(&self.meters.mbus),
         );
@@ -105,7 +117,7 @@ mod tests {
         let config = GatewayConfig {
             data: "/a folder/with \"quotes\"".into(),
             registration_period: "PT5S".into(),
-            card: "/card".into(),
+            card: CardPlace::File("/card".into()),
             socket: "/socket".into(),
             meters: MeterAddresses {
                 mbus: "127.0.0.1:1".into(),
@@ -114,6 +126,7 @@ mod tests {
         };
         let table: toml::Table = config.to_toml().parse().unwrap();
         assert_eq!(table["data"].as_str(), Some("/a folder/with \"quotes\""));
+        assert_eq!(table["card"]["soft"].as_str(), Some("/card"));
         assert_eq!(table["bus"][0]["meter"].as_array().unwrap().len(), 3);
         assert_eq!(
             table["bus"][1]["meter"][0]["profile"].as_str(),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{
-    Card, Folder, Gateway, GatewayConfig, GrantText, Interrupt, Meters, Period, Programs, Query, Stage,
-    StageError, Status, Supplier,
+    Card, CardPlace, CardReader, Folder, Gateway, GatewayConfig, GrantText, Interrupt, Meters, Period,
+    Programs, Query, SoftCard, Stage, StageError, Status, Supplier,
 };
 
 /// One of the elements that the supplier of a [`House`] may have: the electricity that was drawn.
@@ -27,6 +27,22 @@ pub const HISTORY: &str = "P730D";
 /// How long the binding may take; it signs twice and flushes some ten times.
 const BINDING_PATIENCE: Duration = Duration::from_secs(20);
 
+/// The reader of a [`House`] and the card in it, dropped in this order.
+#[derive(Debug)]
+pub struct HouseReader {
+    /// The program that is the card.
+    pub card: SoftCard,
+    /// The private `pcscd`.
+    pub service: CardReader,
+}
+
+/// Where the card of a house is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CardIn {
+    File,
+    Reader,
+}
+
 /// How fine a query is, measured by the registration period of the house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
@@ -45,6 +61,8 @@ pub struct House {
     pub meters: Meters,
     /// The card that the gateway is bound to.
     pub card: Card,
+    /// The reader that the card is in, if it is not a file of the gateway.
+    pub reader: Option<HouseReader>,
     /// The supplier that has the grants of [`grants_of_the_house`].
     pub supplier: Supplier,
     /// The gateway's configuration file.
@@ -71,14 +89,36 @@ impl House {
         period: &str,
         keep: Option<&Path>,
     ) -> Result<Self, StageError> {
-        let stage = Stage::set(programs, folder, interrupt)?;
+        Self::open_at(
+            Stage::set(programs, folder, interrupt)?,
+            period,
+            keep,
+            CardIn::File,
+        )
+    }
+
+    fn open_at(
+        mut stage: Stage,
+        period: &str,
+        keep: Option<&Path>,
+        card_in: CardIn,
+    ) -> Result<Self, StageError> {
         let supplier = stage.found_supplier("supplier", "Supplier", &stage.trust_center())?;
         let card = stage.personalize("card")?;
         let meters = stage.start_meters()?;
+        let (reader, place) = match card_in {
+            CardIn::File => (None, CardPlace::File(card.file.clone())),
+            CardIn::Reader => {
+                let service = stage.start_reader("pcscd")?;
+                let card = service.insert(&stage, &card.file)?;
+                let place = CardPlace::Reader(CardReader::NAME.to_owned());
+                (Some(HouseReader { card, service }), place)
+            }
+        };
         let config = GatewayConfig {
             data: stage.path("data"),
             registration_period: period.to_owned(),
-            card: card.file.clone(),
+            card: place,
             socket: stage.path("smgw.sock"),
             meters: meters.addresses().clone(),
         };
@@ -95,6 +135,7 @@ impl House {
             gateway,
             meters,
             card,
+            reader,
             supplier,
             config,
             period: period.to_owned(),
@@ -116,6 +157,16 @@ impl House {
             period,
             None,
         )
+    }
+
+    /// Opens a house as [`House::for_a_story`] does, whose card is in a virtual reader of a private `pcscd`.
+    ///
+    /// # Errors
+    ///
+    /// As [`House::open`] and [`CardReader::start`].
+    pub fn for_a_story_with_a_reader(period: &str) -> Result<Self, StageError> {
+        let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
+        Self::open_at(stage, period, None, CardIn::Reader)
     }
 
     /// Starts the gateway again after [`Gateway::stop`] and waits until it is in the state.

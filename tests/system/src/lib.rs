@@ -13,6 +13,7 @@ mod gateway;
 mod house;
 mod process;
 mod programs;
+mod reader;
 mod stage;
 mod supplier;
 mod wait;
@@ -22,11 +23,12 @@ pub use answers::{
     Pull, PullSeries, Refusal, Status, read_answer,
 };
 pub use error::{LogTail, StageError};
-pub use files::{GatewayConfig, GrantText};
+pub use files::{CardPlace, GatewayConfig, GrantText};
 pub use gateway::{Gateway, Meters};
-pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, UNGRANTED, grants_of_the_house};
+pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, HouseReader, UNGRANTED, grants_of_the_house};
 pub use process::{Command, Finished, Process};
 pub use programs::{Program, Programs};
+pub use reader::{CardReader, SoftCard};
 pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};
 pub use wait::{Deadline, Interrupt, wait_until};

@@ -28,6 +28,7 @@ pub struct Command {
     name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Command {
@@ -38,6 +39,7 @@ impl Command {
             name: name.to_owned(),
             program: program.to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -51,6 +53,14 @@ impl Command {
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let variable = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment.push(variable);
         self
     }
 
@@ -103,6 +113,7 @@ impl Process {
             .args(["--pdeathsig", "TERM", "--"])
             .arg(&command.program)
             .args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -215,6 +226,20 @@ impl Process {
             Some(status) => Err(self.failed(status.code())),
             None => Err(self.too_late("its end after SIGTERM", &deadline)),
         }
+    }
+
+    /// Ends the process with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::TooLate`] if the kernel does not end it.
+    pub fn kill(&mut self) -> Result<(), StageError> {
+        let deadline = Deadline::after(KILL_PATIENCE, &Interrupt::default());
+        self.signal("KILL");
+        let ended = wait_until(&deadline, || self.exit_status())?;
+        ended
+            .map(drop)
+            .ok_or_else(|| self.too_late("its end after SIGKILL", &deadline))
     }
 
     /// Builds the error for something that did not happen in time.

@@ -15,11 +15,19 @@ pub enum Program {
     Supplier,
     /// The simulated meters.
     Simulators,
+    /// The soft card for a virtual reader.
+    SoftCard,
 }
 
 impl Program {
     /// Every program, in the order of the enum.
-    pub const ALL: [Self; 4] = [Self::Smgw, Self::TrustCenter, Self::Supplier, Self::Simulators];
+    pub const ALL: [Self; 5] = [
+        Self::Smgw,
+        Self::TrustCenter,
+        Self::Supplier,
+        Self::Simulators,
+        Self::SoftCard,
+    ];
 
     /// Returns the file name of the program.
     #[must_use]
@@ -29,6 +37,7 @@ impl Program {
             Self::TrustCenter => "trust-center",
             Self::Supplier => "supplier",
             Self::Simulators => "simulators",
+            Self::SoftCard => "softcard",
         }
     }
 }

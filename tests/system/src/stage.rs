@@ -1,5 +1,6 @@
 //! The folder of one run, and what is founded in it: trust centre, suppliers, cards.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::answers::{Answer, read_answer};
 use crate::{
-    Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Installed, Interrupt, LogTail,
-    Meters, Personalized, Process, Program, Programs, StageError, Supplier,
+    CardReader, Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Installed,
+    Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, StageError, Supplier,
 };
 
 /// How long a program that only computes or asks once may take; a card signs in 300 ms.
@@ -53,6 +54,7 @@ pub struct Stage {
     folder: Folder,
     interrupt: Interrupt,
     logs_begun: AtomicU32,
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// A personalised card.
@@ -76,6 +78,7 @@ impl Stage {
             folder,
             interrupt,
             logs_begun: AtomicU32::new(0),
+            environment: Vec::new(),
         };
         let logs = stage.path("log");
         std::fs::create_dir_all(&logs).map_err(StageError::file(&logs))?;
@@ -111,7 +114,27 @@ impl Stage {
     #[must_use]
     pub fn command(&self, program: Program, verb: &str) -> Command {
         let name = format!("{} {verb}", program.name());
-        Command::new(&name, &self.programs.path(program)).arg(verb)
+        let command = Command::new(&name, &self.programs.path(program)).arg(verb);
+        let variables = self.environment.iter();
+        variables.fold(command, |command, (name, value)| command.env(name, value))
+    }
+
+    /// Starts a private `pcscd` in the folder `name` of the stage; every program that is started from now on finds its
+    /// reader.
+    ///
+    /// # Errors
+    ///
+    /// As [`CardReader::start`].
+    pub fn start_reader(&mut self, name: &str) -> Result<CardReader, StageError> {
+        let reader = CardReader::start(self, name)?;
+        let (variable, socket) = reader.environment();
+        self.environment.push((variable.into(), socket.into()));
+        Ok(reader)
+    }
+
+    /// Returns a number that the stage has not given yet.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.logs_begun.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Starts a program that keeps running.
@@ -120,7 +143,7 @@ impl Stage {
     ///
     /// [`StageError::File`] for its log, [`StageError::Start`] without `setpriv`.
     pub fn start(&self, command: &Command) -> Result<Process, StageError> {
-        let number = self.logs_begun.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number();
         let name = command.name().replace(' ', "-");
         Process::start(command, &self.path("log").join(format!("{number:04}-{name}.log")))
     }

@@ -1,0 +1,169 @@
+//! The gateway's card is in a real reader's service: a private `pcscd`, with the soft card on its virtual reader.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use system::{Command, House, HouseReader, Program, StageError, wait_until};
+
+use crate::steps::{ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, pull_until, told};
+
+/// The longest time from the removal of the card to the end of the service.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
+
+/// Opens a house that serves its supplier with a card in a reader.
+fn house() -> House {
+    House::for_a_story_with_a_reader(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)))
+}
+
+fn reader(house: &House) -> &HouseReader {
+    house.reader.as_ref().expect("the house has a reader")
+}
+
+fn wait_for_state(house: &mut House, state: &str) {
+    let status = house.gateway.wait_for_state(&house.stage, state, ARRIVAL);
+    house.status = status.unwrap_or_else(|error| panic!("{}", told(&error)));
+}
+
+#[test]
+fn whole_system_works_with_the_card_in_a_reader_and_stops_without_it() {
+    let mut house = house();
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+
+    reader(&house).card.order("remove").unwrap();
+    // Whatever the gateway does in this second, after it nobody gets anything.
+    let second = house.stage.deadline(STOP_LIMIT);
+    let waited: Result<Option<()>, StageError> = wait_until(&second, || Ok(None));
+    waited.unwrap();
+    assert_wan_refuses(&house);
+    wait_for_state(&mut house, "card-missing");
+
+    reader(&house).card.order("insert").unwrap();
+    wait_for_state(&mut house, "operational");
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+}
+
+#[test]
+fn killed_service_is_missed_and_its_return_is_noticed() {
+    let mut house = house();
+    let service = &mut house.reader.as_mut().expect("the house has a reader").service;
+    service.kill_service().unwrap();
+    wait_for_state(&mut house, "card-missing");
+    assert_wan_refuses(&house);
+    let log = gateway_log(&house);
+    assert!(log.contains("start pcscd"), "{log}");
+
+    let service = &mut house.reader.as_mut().expect("the house has a reader").service;
+    service.start_service(&house.stage).unwrap();
+    wait_for_state(&mut house, "operational");
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+}
+
+#[test]
+fn card_that_hangs_stops_the_service_and_not_the_gateway() {
+    let mut house = house();
+    reader(&house).card.order("hang").unwrap();
+    wait_for_state(&mut house, "card-missing");
+    assert_wan_refuses(&house);
+    reader(&house).card.order("resume").unwrap();
+    wait_for_state(&mut house, "operational");
+
+    // A brown-out and garbage cost an examination, not the binding.
+    reader(&house).card.order("brown-out").unwrap();
+    reader(&house).card.order("garble 2").unwrap();
+    pull_when_it_is_back(&mut house);
+}
+
+fn pull_when_it_is_back(house: &mut House) {
+    wait_for_state(house, "operational");
+    let deadline = house.stage.deadline(ARRIVAL);
+    while !deadline.has_passed() {
+        let pulled = house.supplier.try_pull(&house.stage, &granted(house)).unwrap();
+        if pulled.code == Some(0) {
+            return;
+        }
+    }
+    panic!("nothing is served after the brown-out\n{}", gateway_log(house));
+}
+
+#[test]
+fn card_is_shown_and_checked_with_and_without_the_daemon() {
+    let mut house = house();
+    let view = card(&house, "status", Some(0));
+    assert_eq!(view["reader"], system::CardReader::NAME);
+    assert_eq!(view["atr"], "3B8C01807380014056534D47573031E6");
+    assert_eq!(view["life_cycle"], "operational");
+    assert_eq!(view["guid"], house.card.guid.as_str());
+    assert_eq!(view["binding"], "here");
+    assert_eq!(view["soft_card"], true);
+    let certificates = view["certificates"].as_array().unwrap();
+    assert_eq!(certificates.len(), 3);
+    for certificate in certificates {
+        assert!(
+            certificate["expiry"]
+                .as_str()
+                .unwrap()
+                .starts_with("valid for another")
+        );
+    }
+    card(&house, "check", Some(0));
+
+    house.gateway.stop().unwrap();
+    let view = card(&house, "status", Some(0));
+    assert_eq!(
+        (&view["guid"], &view["was_compared"]),
+        (&Value::from(house.card.guid.as_str()), &Value::from(false))
+    );
+    reader(&house).card.order("remove").unwrap();
+    let view = card(&house, "check", Some(1));
+    assert!(!view["obstacles"].as_array().unwrap().is_empty(), "{view}");
+
+    // The reader takes a moment to see that another card is there.
+    let blank = house.stage.path("blank-card");
+    house.reader.as_mut().expect("the house has a reader").card =
+        reader(&house).service.insert(&house.stage, &blank).unwrap();
+    let deadline = house.stage.deadline(ARRIVAL);
+    let mut view = card(&house, "check", Some(1));
+    while view["life_cycle"] != "blank" && !deadline.has_passed() {
+        view = card(&house, "check", Some(1));
+    }
+    assert!(view["obstacles"][0].as_str().unwrap().contains("blank"), "{view}");
+}
+
+/// Runs `smgw card` and returns what it prints.
+fn card(house: &House, verb: &str, code: Option<i32>) -> Value {
+    let command = house.stage.command(Program::Smgw, "card").arg(verb).arg("--json");
+    let finished = house
+        .stage
+        .run(&command.option("--config", &house.config))
+        .unwrap();
+    assert_eq!(
+        finished.code,
+        code,
+        "{:?}\n{}",
+        finished.lines,
+        finished.log_text().unwrap()
+    );
+    serde_json::from_str(finished.lines.last().unwrap()).unwrap()
+}
+
+#[test]
+fn opensc_reads_the_guid_of_the_card() {
+    let mut house = house();
+    house.gateway.stop().unwrap();
+    let (variable, socket) = reader(&house).service.environment();
+    let opensc = Command::new("opensc-tool", std::path::Path::new("opensc-tool"))
+        .option("--reader", system::CardReader::NAME)
+        .option("--send-apdu", "00A4040C06F0534D475701")
+        .option("--send-apdu", "00A4020C020101")
+        .option("--send-apdu", "00B0000000")
+        .env(variable, socket);
+    let finished = house.stage.run(&opensc).unwrap();
+    finished
+        .success()
+        .unwrap_or_else(|error| panic!("{}", told(&error)));
+    let printed = finished.lines.join("\n");
+    assert_eq!(printed.matches("SW1=0x90, SW2=0x00").count(), 3, "{printed}");
+    let guid: std::net::Ipv6Addr = house.card.guid.parse().unwrap();
+    let digits: Vec<String> = guid.octets().iter().map(|octet| format!("{octet:02X}")).collect();
+    assert!(printed.contains(&digits.join(" ")), "{printed}");
+}
