@@ -68,6 +68,21 @@ pub(crate) enum BenchError {
         /// What came.
         found: String,
     },
+    /// The system around the bench could not be set up.
+    #[error("the system could not be set up")]
+    Stage(#[from] system::StageError),
+    /// The card reader failed.
+    #[error("the card reader failed")]
+    Reader(#[from] pcsc::Error),
+    /// The card failed.
+    #[error("the card failed")]
+    Card(#[from] card::CardError<pcsc::Error>),
+    /// TLS could not be set up.
+    #[error("TLS could not be set up")]
+    Tls(#[from] rustls::Error),
+    /// A connection failed.
+    #[error("a connection failed")]
+    Network(#[source] std::io::Error),
     /// The output is gone.
     #[error("the output is gone")]
     Output(#[source] std::io::Error),

@@ -1,8 +1,9 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store` and `cargo xtask bench mbus` build and run this. It is a program of its own, outside the default
-//! members, because it may name the database's engine for comparison and nothing else may.
+//! `cargo xtask bench store`, `cargo xtask bench mbus` and `cargo xtask bench card` build and run this. It is a program of
+//! its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
+mod card;
 mod error;
 mod mbus;
 mod mbus_bus;
@@ -29,12 +30,17 @@ enum Bench {
     Mbus(mbus::Options),
     /// The time of a round on a simulated M-Bus, beside what the bit times take.
     MbusBus(mbus_bus::Options),
+    /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
+    Card(card::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
     /// A step of the bench of the M-Bus decoder.
     #[command(hide = true)]
     MbusStep(mbus::StepOptions),
+    /// A step of the bench of the card.
+    #[command(hide = true)]
+    CardStep(card::StepOptions),
 }
 
 fn main() -> ExitCode {
@@ -42,8 +48,10 @@ fn main() -> ExitCode {
         Bench::Store(options) => store::run(&options),
         Bench::Mbus(options) => mbus::run(&options),
         Bench::MbusBus(options) => mbus_bus::run(&options),
+        Bench::Card(options) => card::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
+        Bench::CardStep(options) => card::run_step(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -56,3 +56,25 @@ fn short_bench_of_the_bus_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_the_card_prints_its_table() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["card", "--short"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for line in [
+        "GET CHALLENGE, median",
+        "signature",
+        "20 parallel handshakes",
+        "the stall of the runtime",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}

@@ -1,9 +1,14 @@
 //! `cargo xtask bench`: builds the benches and runs one.
+#![expect(
+    clippy::print_stderr,
+    reason = "a command-line tool tells its progress on standard error"
+)]
 
 use clap::Args;
 
-use crate::build::{cargo, run_step};
+use crate::build::{cargo, programs, run_step};
 use crate::error::XtaskError;
+use crate::packages;
 
 /// Which bench, and its options.
 #[derive(Debug, Args)]
@@ -25,6 +30,11 @@ pub(crate) struct Options {
 /// [`XtaskError::Start`] if cargo cannot be started, [`XtaskError::Step`] if the bench fails or a figure is above its
 /// limit; the bench has said which.
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
+    packages::ensure(&packages::FOR_VERIFY, &mut |text| eprintln!("{text}"))?;
+    if options.arguments.first().is_some_and(|bench| bench == "card") {
+        // It measures the gateway as it is, so the programs stand beside it.
+        run_step("build", &mut programs())?;
+    }
     let mut command = cargo(&["run", "--quiet", "--release", "--package", "bench", "--"]);
     run_step("bench", command.args(&options.arguments))
 }

@@ -36,7 +36,8 @@ struct Arguments {
 enum Chore {
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
-    /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`.
+    /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
+    /// `bench card`.
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,

@@ -56,7 +56,10 @@ pub(super) const HOUSE: [Room; 17] = [
         knows: &["mbus", "modbus", "model"],
         tests_know: &["simulators"],
     },
-    effect("tests/bench", &["bus", "mbus", "model", "simulators", "store"]),
+    effect(
+        "tests/bench",
+        &["bus", "card", "mbus", "model", "simulators", "store", "system"],
+    ),
     effect("tests/simulators", &["card", "mbus", "modbus", "model"]),
     effect("tests/system", &[]),
     effect("tests/xtask", &["system"]),
@@ -131,7 +134,7 @@ pub(super) const RESERVED: [Reserved; 10] = [
     },
     Reserved {
         dependency: "pcsc*",
-        for_crates: &["daemon", "simulators", "trust-center"],
+        for_crates: &["bench", "daemon", "simulators", "trust-center"],
         reason: "a card reader is opened by programs only; everything else speaks APDUs",
     },
     Reserved {
