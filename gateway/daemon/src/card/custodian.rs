@@ -22,6 +22,9 @@ use crate::config::{CardConfig, CardSlot};
 use crate::journal::{Alarm, Journal};
 use crate::report::Chain;
 
+/// How often a card is looked for at the most.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Owns the reader, the session with the card, and the binding.
 pub(crate) struct Custodian {
     slot: Slot,
@@ -138,8 +141,13 @@ impl Custodian {
                 }
                 Next::Look => {
                     self.look_after_the_card();
+                    // Without a card in use a look gives power to whatever is there and reads it, which it can be spared.
+                    let pause = match &self.session {
+                        Some(_) => self.heartbeat,
+                        None => self.heartbeat.max(LOOK_AGAIN),
+                    };
                     let now = Instant::now();
-                    look = now.checked_add(self.heartbeat).unwrap_or(now);
+                    look = now.checked_add(pause).unwrap_or(now);
                 }
                 Next::End => return,
             }

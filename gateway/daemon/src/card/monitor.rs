@@ -60,35 +60,44 @@ fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(
             Err(Error::NoReadersAvailable) => Vec::new(),
             Err(error) => return Err(error),
         };
-        follow(&mut states, &names);
+        let mut moved = follow(&mut states, &names);
         match context.get_status_change(EVENT_TIMEOUT, &mut states) {
             Ok(()) => {}
             // A reader that went between the two calls is out of the list in the next turn.
-            Err(Error::Timeout | Error::UnknownReader) => continue,
+            Err(Error::Timeout | Error::UnknownReader) => {}
             Err(error) => return Err(error),
         }
         for state in &mut states {
+            // Opening a card changes its reader's state too. Only a card that came or went is worth a look; else every
+            // look at a card that is refused would be the reason for the next one.
             if state.event_state().contains(State::CHANGED) && state.name() != PNP_NOTIFICATION() {
-                slot.note_events(&state.name().to_string_lossy(), events(state));
+                moved |= slot.note_events(&state.name().to_string_lossy(), events(state));
             }
             state.sync_current_state();
         }
-        queue.moved();
+        if moved {
+            queue.moved();
+        }
     }
     Ok(())
 }
 
-/// Adds readers that came to the states and takes out those that went; the first state is for readers themselves.
-fn follow(states: &mut Vec<ReaderState>, names: &[CString]) {
+/// Adds readers that came to the states and takes out those that went, and returns whether there were any; the first
+/// state is for readers themselves.
+fn follow(states: &mut Vec<ReaderState>, names: &[CString]) -> bool {
+    let before = states.len();
     states.retain(|state| {
         let name = state.name();
         name == PNP_NOTIFICATION() || names.iter().any(|known| known.as_c_str() == name)
     });
+    let mut moved = states.len() != before;
     for name in names {
         if !states.iter().any(|state| state.name() == name.as_c_str()) {
             states.push(ReaderState::new(name.clone(), State::UNAWARE));
+            moved = true;
         }
     }
+    moved
 }
 
 #[cfg(test)]
@@ -105,12 +114,12 @@ mod tests {
         let names = |names: &[&str]| -> Vec<CString> {
             names.iter().map(|name| CString::new(*name).unwrap()).collect()
         };
-        follow(&mut states, &names(&["Alpha", "Beta"]));
-        follow(&mut states, &names(&["Alpha", "Beta"]));
+        assert!(follow(&mut states, &names(&["Alpha", "Beta"])));
+        assert!(!follow(&mut states, &names(&["Alpha", "Beta"])));
         assert_eq!(named(&states), ["Alpha", "Beta"]);
-        follow(&mut states, &names(&["Beta", "Gamma"]));
+        assert!(follow(&mut states, &names(&["Beta", "Gamma"])));
         assert_eq!(named(&states), ["Beta", "Gamma"]);
-        follow(&mut states, &[]);
+        assert!(follow(&mut states, &[]));
         assert_eq!(states.len(), 1);
     }
 }

@@ -84,9 +84,10 @@ impl Slot {
         self.known().facts.clone()
     }
 
-    /// Writes down how often a card came or went in a reader. The count starts again after 65,535.
-    pub(super) fn note_events(&self, reader: &str, count: u16) {
-        self.known().events.insert(reader.to_owned(), count);
+    /// Writes down how often a card came or went in a reader, and returns whether that is news. The count starts again
+    /// after 65,535.
+    pub(super) fn note_events(&self, reader: &str, count: u16) -> bool {
+        self.known().events.insert(reader.to_owned(), count) != Some(count)
     }
 
     /// Forgets the counts: pcscd, which counts, has ended.
@@ -141,7 +142,8 @@ mod tests {
     fn a_swap_between_two_looks_is_seen_by_the_count() {
         let slot = slot();
         assert!(!slot.moved_since("reader", 3), "nothing is known yet");
-        slot.note_events("reader", 3);
+        assert!(slot.note_events("reader", 3));
+        assert!(!slot.note_events("reader", 3), "the same count is no news");
         assert!(!slot.moved_since("reader", 3));
         slot.note_events("reader", 5);
         assert!(slot.moved_since("reader", 3));
