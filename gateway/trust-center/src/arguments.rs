@@ -68,7 +68,8 @@ pub(crate) struct Certify {
 pub(crate) struct Personalize {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The card: soft:FILE is a card in a file, blank if the file is not there yet
+    /// The card: pcsc:READER is the card in a reader, named as `opensc-tool -l` does; soft:FILE is a card in a file,
+    /// blank if the file is not there yet
     #[arg(long, value_name = "CARD")]
     pub(crate) card: CardPlace,
     /// The upper half of the GUID; the lower one is random
@@ -101,6 +102,8 @@ pub(crate) struct Install {
 /// Where a card is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CardPlace {
+    /// In the PC/SC reader of that name.
+    Pcsc(String),
     /// In a file.
     Soft(PathBuf),
 }
@@ -109,8 +112,9 @@ impl FromStr for CardPlace {
     type Err = CardPlaceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix("soft:") {
-            Some(file) if !file.is_empty() => Ok(Self::Soft(file.into())),
+        match text.split_once(':') {
+            Some(("pcsc", reader)) if !reader.is_empty() => Ok(Self::Pcsc(reader.to_owned())),
+            Some(("soft", file)) if !file.is_empty() => Ok(Self::Soft(file.into())),
             _ => Err(CardPlaceError),
         }
     }
@@ -118,7 +122,7 @@ impl FromStr for CardPlace {
 
 /// A text names no place of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a card's place has the form soft:FILE")]
+#[error("a card's place has the form pcsc:READER or soft:FILE")]
 pub(crate) struct CardPlaceError;
 
 #[cfg(test)]
@@ -148,6 +152,9 @@ mod tests {
     #[test]
     fn place_of_a_card_is_named() {
         assert_eq!("soft:a b".parse(), Ok(CardPlace::Soft("a b".into())));
+        let reader = "Alpha: 00 00".to_owned();
+        assert_eq!("pcsc:Alpha: 00 00".parse(), Ok(CardPlace::Pcsc(reader)));
+        assert_eq!("pcsc:".parse::<CardPlace>(), Err(CardPlaceError));
         assert_eq!("soft:".parse::<CardPlace>(), Err(CardPlaceError));
         assert_eq!("reader:0".parse::<CardPlace>(), Err(CardPlaceError));
     }

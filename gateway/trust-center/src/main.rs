@@ -13,6 +13,7 @@ mod certify;
 mod grants;
 mod install;
 mod output;
+mod pcsc_card;
 mod personalize;
 mod reader;
 #[cfg(feature = "soft-card")]

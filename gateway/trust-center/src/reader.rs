@@ -4,20 +4,26 @@ use card::Transport;
 use zeroize::Zeroizing;
 
 use crate::arguments::CardPlace;
+use crate::pcsc_card::{PcscCard, PcscCardError};
 #[cfg(feature = "soft-card")]
 use crate::soft_card::{SoftCard, SoftCardError};
 
-/// A card that is inserted. A build without any way to a card has none.
+/// A card that is inserted.
 #[derive(Debug)]
 pub(crate) enum InsertedCard {
+    /// A card in a PC/SC reader.
+    Pcsc(PcscCard),
     /// A card in a file.
     #[cfg(feature = "soft-card")]
-    Soft(SoftCard),
+    Soft(Box<SoftCard>),
 }
 
 /// The reason why a card cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReaderError {
+    /// The card in the reader fails.
+    #[error(transparent)]
+    Pcsc(#[from] PcscCardError),
     /// The soft card fails.
     #[cfg(feature = "soft-card")]
     #[error(transparent)]
@@ -30,32 +36,26 @@ pub(crate) enum ReaderError {
 
 impl InsertedCard {
     /// Inserts the card of a place.
-    #[cfg(feature = "soft-card")]
     pub(crate) fn insert(place: &CardPlace) -> Result<Self, ReaderError> {
-        let CardPlace::Soft(file) = place;
-        Ok(Self::Soft(SoftCard::insert(file)?))
-    }
-
-    /// Inserts the card of a place.
-    #[cfg(not(feature = "soft-card"))]
-    pub(crate) const fn insert(place: &CardPlace) -> Result<Self, ReaderError> {
-        let CardPlace::Soft(_) = place;
-        Err(ReaderError::NoSoftCard)
+        match place {
+            CardPlace::Pcsc(reader) => Ok(Self::Pcsc(PcscCard::insert(reader)?)),
+            #[cfg(feature = "soft-card")]
+            CardPlace::Soft(file) => Ok(Self::Soft(Box::new(SoftCard::insert(file)?))),
+            #[cfg(not(feature = "soft-card"))]
+            CardPlace::Soft(_) => Err(ReaderError::NoSoftCard),
+        }
     }
 }
 
 impl Transport for InsertedCard {
     type Error = ReaderError;
 
-    #[cfg(feature = "soft-card")]
     fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, ReaderError> {
-        let Self::Soft(card) = self;
-        Ok(card.transmit(command)?)
-    }
-
-    #[cfg(not(feature = "soft-card"))]
-    fn transmit(&mut self, _command: &[u8]) -> Result<Zeroizing<Vec<u8>>, ReaderError> {
-        match *self {}
+        match self {
+            Self::Pcsc(card) => Ok(card.transmit(command)?),
+            #[cfg(feature = "soft-card")]
+            Self::Soft(card) => Ok(card.transmit(command)?),
+        }
     }
 }
 

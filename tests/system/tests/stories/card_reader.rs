@@ -1,9 +1,12 @@
 //! The gateway's card is in a real reader's service: a private `pcscd`, with the soft card on its virtual reader.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use system::{Command, House, HouseReader, Program, StageError, wait_until};
+use system::{
+    Command, Folder, House, HouseReader, Interrupt, Program, Programs, Stage, StageError, wait_until,
+};
 
 use crate::steps::{ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, pull_until, told};
 
@@ -88,6 +91,7 @@ fn pull_when_it_is_back(house: &mut House) {
 #[test]
 fn card_is_shown_and_checked_with_and_without_the_daemon() {
     let mut house = house();
+    let card = |house: &House, verb, code| card(&house.stage, &house.config, verb, code);
     let view = card(&house, "status", Some(0));
     assert_eq!(view["reader"], system::CardReader::NAME);
     assert_eq!(view["atr"], "3B8C01807380014056534D47573031E6");
@@ -116,26 +120,12 @@ fn card_is_shown_and_checked_with_and_without_the_daemon() {
     reader(&house).card.order("remove").unwrap();
     let view = card(&house, "check", Some(1));
     assert!(!view["obstacles"].as_array().unwrap().is_empty(), "{view}");
-
-    // The reader takes a moment to see that another card is there.
-    let blank = house.stage.path("blank-card");
-    house.reader.as_mut().expect("the house has a reader").card =
-        reader(&house).service.insert(&house.stage, &blank).unwrap();
-    let deadline = house.stage.deadline(ARRIVAL);
-    let mut view = card(&house, "check", Some(1));
-    while view["life_cycle"] != "blank" && !deadline.has_passed() {
-        view = card(&house, "check", Some(1));
-    }
-    assert!(view["obstacles"][0].as_str().unwrap().contains("blank"), "{view}");
 }
 
 /// Runs `smgw card` and returns what it prints.
-fn card(house: &House, verb: &str, code: Option<i32>) -> Value {
-    let command = house.stage.command(Program::Smgw, "card").arg(verb).arg("--json");
-    let finished = house
-        .stage
-        .run(&command.option("--config", &house.config))
-        .unwrap();
+fn card(stage: &Stage, config: &Path, verb: &str, code: Option<i32>) -> Value {
+    let command = stage.command(Program::Smgw, "card").arg(verb).arg("--json");
+    let finished = stage.run(&command.option("--config", config)).unwrap();
     assert_eq!(
         finished.code,
         code,
@@ -151,7 +141,7 @@ fn opensc_reads_the_guid_of_the_card() {
     let mut house = house();
     house.gateway.stop().unwrap();
     let (variable, socket) = reader(&house).service.environment();
-    let opensc = Command::new("opensc-tool", std::path::Path::new("opensc-tool"))
+    let opensc = Command::new("opensc-tool", Path::new("opensc-tool"))
         .option("--reader", system::CardReader::NAME)
         .option("--send-apdu", "00A4040C06F0534D475701")
         .option("--send-apdu", "00A4020C020101")
@@ -166,4 +156,56 @@ fn opensc_reads_the_guid_of_the_card() {
     let guid: std::net::Ipv6Addr = house.card.guid.parse().unwrap();
     let digits: Vec<String> = guid.octets().iter().map(|octet| format!("{octet:02X}")).collect();
     assert!(printed.contains(&digits.join(" ")), "{printed}");
+}
+
+#[test]
+fn trust_centre_personalises_the_card_in_a_reader() {
+    let folder = Folder::temporary().unwrap();
+    let mut stage = Stage::set(Programs::find().unwrap(), folder, Interrupt::default()).unwrap();
+    let reader = stage.start_reader("pcscd").unwrap();
+    let card = stage.path("card");
+    let _inserted = reader.insert(&stage, &card).unwrap();
+    let command = stage
+        .command(Program::TrustCenter, "personalize")
+        .arg("--json")
+        .option("--home", stage.trust_center())
+        .option("--card", format!("pcsc:{}", system::CardReader::NAME));
+    let config = format!(
+        "data = \"data\"\n[control]\nsocket = \"nobody\"\n[card]\nreader = \"{}\"\n",
+        system::CardReader::NAME
+    );
+    let config = stage.write("smgw.toml", &config).unwrap();
+    // The reader takes a moment to see that a card is there.
+    let blank = wait_until(&stage.deadline(ARRIVAL), || {
+        let view = self::card(&stage, &config, "check", Some(1));
+        Ok::<_, StageError>(Some(view).filter(|view| view["life_cycle"] == "blank"))
+    });
+    let blank = blank.unwrap().expect("the blank card is seen");
+    assert!(
+        blank["obstacles"][0].as_str().unwrap().contains("blank"),
+        "{blank}"
+    );
+    let finished = wait_until(&stage.deadline(ARRIVAL), || {
+        let finished = stage.run(&command)?;
+        Ok::<_, StageError>(Some(finished).filter(|finished| finished.code == Some(0)))
+    });
+    let finished = finished.unwrap().expect("the card is personalised");
+    let personalized: Value = serde_json::from_str(finished.answer().unwrap()).unwrap();
+    let state: Value = serde_json::from_slice(&std::fs::read(&card).unwrap()).unwrap();
+    assert_eq!(state["life_cycle"], "personalized");
+    assert!(personalized["guid"].is_string(), "{personalized}");
+
+    let view = self::card(&stage, &config, "check", Some(0));
+    assert_eq!(
+        (&view["life_cycle"], &view["guid"]),
+        (&Value::from("personalized"), &personalized["guid"])
+    );
+
+    let again = stage.run(&command).unwrap();
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again.log_text().unwrap().contains("blank one"),
+        "{}",
+        again.log_text().unwrap()
+    );
 }
