@@ -211,6 +211,27 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_that_has_no_answer_is_not_taken_for_another_version() {
+        use std::io::{Read, Write};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("smgw.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+                let busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(busy).unwrap();
+            });
+            let error = ask_for::<CardView>(&path, CARD).unwrap_err();
+            assert!(
+                matches!(error, ControlError::Refused { status } if status == 503),
+                "{error}"
+            );
+        });
+    }
+
+    #[test]
     fn without_a_daemon_the_remedy_is_named() {
         let error = ask(Path::new("/nonexistent/smgw.sock")).unwrap_err();
         assert!(matches!(error, ControlError::NoDaemon { .. }));
