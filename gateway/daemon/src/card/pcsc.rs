@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use card::Transport;
-use pcsc::{Context, MAX_BUFFER_SIZE_EXTENDED, Protocols, ReaderState, Scope, ShareMode, State};
+use pcsc::{Context, Disposition, MAX_BUFFER_SIZE_EXTENDED, Protocols, ReaderState, Scope, ShareMode, State};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::reader::ReaderError;
@@ -21,6 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a command may take. A signature takes 300 ms on a slow card; nothing that the gateway asks for is three
 /// of them.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the card must have failed before it is reset. pcscd looks for cards every 400 ms; a reset that fails in
+/// between has it take the card for absent, and one that was inserted meanwhile is not seen until it is taken out again.
+const RESET_AFTER: Duration = Duration::from_secs(1);
 
 /// What goes wrong or comes back for one command.
 type Outcome = Result<Zeroizing<Vec<u8>>, ReaderError>;
@@ -57,12 +61,13 @@ impl PcscCard {
         let (reply, connected) = mpsc::sync_channel(1);
         let (end, owner) = mpsc::sync_channel(1);
         let name = name.map(str::to_owned);
+        let own_slot = slot.clone();
         std::thread::Builder::new()
             .name("card reader".to_owned())
             .spawn(move || {
                 // Dropped with the closure, after the card.
                 let _end: SyncSender<()> = end;
-                own(name.as_deref(), &reply, &work, &answer);
+                own(name.as_deref(), &own_slot, &reply, &work, &answer);
             })
             .map_err(ReaderError::Thread)?;
         let Connected { facts, events } = match connected.recv_timeout(CONNECT_TIMEOUT) {
@@ -114,6 +119,7 @@ impl Transport for PcscCard {
 /// The life of the thread: it connects, says so, and carries out commands until nobody sends any or one fails.
 fn own(
     name: Option<&str>,
+    slot: &Slot,
     reply: &SyncSender<Result<Connected, ReaderError>>,
     work: &Receiver<Zeroizing<Vec<u8>>>,
     answer: &SyncSender<Outcome>,
@@ -130,8 +136,19 @@ fn own(
     let mut buffer = vec![0; MAX_BUFFER_SIZE_EXTENDED];
     while let Ok(command) = work.recv() {
         let outcome = transmit(&card, &command, &mut buffer);
-        let failed = outcome.is_err();
-        if answer.try_send(outcome).is_err() || failed {
+        let failed_for = slot.note_outcome(outcome.is_ok());
+        if let Some(failed_for) = failed_for {
+            let disposition = if failed_for < RESET_AFTER {
+                Disposition::LeaveCard
+            } else {
+                Disposition::ResetCard
+            };
+            // A card that is gone cannot be let go of, and need not be. It is done before the answer, on which the
+            // program may end: pcscd resets the cards of those that do.
+            drop(card.disconnect(disposition));
+            return drop(answer.try_send(outcome));
+        }
+        if answer.try_send(outcome).is_err() {
             return;
         }
     }

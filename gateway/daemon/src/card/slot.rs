@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pcsc::PcscCard;
 use super::reader::{Reader, ReaderError};
@@ -26,6 +26,8 @@ struct Known {
     facts: Option<ReaderFacts>,
     /// The last event counts of the readers, as the monitor sees them; pcscd has at most sixteen readers.
     events: BTreeMap<String, u16>,
+    /// Since when every command has failed.
+    failing_since: Option<Instant>,
     /// Closed by the end of the thread that has the reader, or had it.
     owner: Option<Receiver<()>>,
 }
@@ -103,6 +105,16 @@ impl Slot {
         (1..=AHEAD).contains(&latest.wrapping_sub(count))
     }
 
+    /// Writes down whether a command was answered, and returns for how long none has been.
+    pub(super) fn note_outcome(&self, answered: bool) -> Option<Duration> {
+        let mut known = self.known();
+        if answered {
+            known.failing_since = None;
+            return None;
+        }
+        Some(known.failing_since.get_or_insert_with(Instant::now).elapsed())
+    }
+
     /// Waits until nobody has the reader any more. A thread that hangs keeps it: there is never more than one.
     fn wait_for_owner(&self) -> Result<(), ReaderError> {
         let Some(owner) = self.known().owner.take() else {
@@ -153,6 +165,15 @@ mod tests {
         assert!(slot.moved_since("reader", u16::MAX), "the count started again");
         slot.forget_events();
         assert!(!slot.moved_since("reader", u16::MAX));
+    }
+
+    #[test]
+    fn failures_are_timed_until_an_answer() {
+        let slot = slot();
+        assert_eq!(slot.note_outcome(true), None);
+        let first = slot.note_outcome(false).unwrap();
+        assert!(slot.note_outcome(false).unwrap() >= first);
+        assert_eq!(slot.note_outcome(true), None);
     }
 
     #[test]
