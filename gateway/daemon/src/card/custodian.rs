@@ -16,6 +16,7 @@ use super::inspection;
 use super::monitor;
 use super::obstacle::Obstacle;
 use super::queue::{Next, Queue};
+use super::reader::ReaderError;
 use super::slot::Slot;
 use super::standing::{Identity, Standing};
 use crate::config::{CardConfig, CardSlot};
@@ -40,9 +41,44 @@ pub(crate) struct Custodian {
     /// Whether the system log has the binding.
     binding_noted: bool,
     standing: watch::Sender<Standing>,
-    /// How many tries the card has left that refused the pairing secret. It is not asked again before it
-    /// is inserted anew: every try runs down a counter, and a card without tries needs the trust centre.
-    refused: Option<u8>,
+    /// The card that refused the pairing secret. It is not asked again before it is inserted anew: every try
+    /// runs down a counter, and a card without tries needs the trust centre.
+    refusal: Option<Refusal>,
+}
+
+/// A card's refusal of the pairing secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    /// How many tries the card has left.
+    tries: u8,
+    /// The insertion that the card came by, as its reader counts them.
+    insertion: Option<u16>,
+}
+
+impl Refusal {
+    /// Returns whether a card that came by the insertion is still the one that refused.
+    fn is_of(&self, insertion: Option<u16>) -> bool {
+        self.insertion == insertion
+    }
+
+    /// Returns what is left of a refusal after an examination of a card that came by the insertion.
+    ///
+    /// A failure says nothing about which card there is: a card that another program has for a moment, or whose
+    /// reader hangs, has not been taken out.
+    const fn after(
+        before: Option<Self>,
+        outcome: Result<(), &Obstacle>,
+        insertion: Option<u16>,
+    ) -> Option<Self> {
+        match outcome {
+            Ok(()) | Err(Obstacle::Reader(ReaderError::NoCard | ReaderError::NoReader)) => None,
+            Err(Obstacle::PairingRefused { tries }) => Some(Self {
+                tries: *tries,
+                insertion,
+            }),
+            Err(_) => before,
+        }
+    }
 }
 
 /// The running thread, and that of the monitor; they end when the last handle is gone.
@@ -94,7 +130,7 @@ impl Custodian {
             alarm: None,
             binding_noted: false,
             standing,
-            refused: None,
+            refusal: None,
         };
         let (end, ended) = mpsc::sync_channel(1);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -168,19 +204,17 @@ impl Custodian {
     /// Examines whatever is in the reader, from the start, and publishes what follows.
     fn examine(&mut self) {
         let store = Arc::clone(&self.store);
-        let refused = self.refused;
+        let refusal = self.refusal;
         let outcome = self.open().and_then(|mut session| {
-            if let Some(tries) = refused {
-                return Err(Obstacle::PairingRefused { tries });
+            if let Some(refusal) = refusal.filter(|refusal| refusal.is_of(self.slot.insertion())) {
+                return Err(Obstacle::PairingRefused { tries: refusal.tries });
             }
             let identity = examination::examine(&mut session, &store)?;
             Ok((session, identity))
         });
         self.anchored = None;
-        self.refused = match &outcome {
-            Err(Obstacle::PairingRefused { tries }) => Some(*tries),
-            Ok(_) | Err(_) => None,
-        };
+        let said = outcome.as_ref().map(|_| ());
+        self.refusal = Refusal::after(self.refusal, said, self.slot.insertion());
         let next = match outcome {
             Ok((session, identity)) => {
                 self.session = Some(session);
@@ -346,6 +380,31 @@ mod tests {
             detail: "the consumer log is damaged".to_owned(),
         };
         under_alarm(standing, Some(&alarm)).state
+    }
+
+    #[test]
+    fn refusal_lasts_until_the_card_is_inserted_anew() {
+        let refused = Obstacle::PairingRefused { tries: 9 };
+        let refusal = Refusal::after(None, Err(&refused), Some(3));
+        let expected = Refusal {
+            tries: 9,
+            insertion: Some(3),
+        };
+        assert_eq!(refusal, Some(expected));
+        for failure in [
+            ReaderError::InUse,
+            ReaderError::Lost,
+            ReaderError::NoService,
+            ReaderError::Hangs,
+        ] {
+            assert_eq!(Refusal::after(refusal, Err(&failure.into()), Some(3)), refusal);
+        }
+        assert!(expected.is_of(Some(3)));
+        assert!(!expected.is_of(Some(5)), "another card, or this one again");
+        for gone in [ReaderError::NoCard, ReaderError::NoReader] {
+            assert_eq!(Refusal::after(refusal, Err(&gone.into()), Some(3)), None);
+        }
+        assert_eq!(Refusal::after(refusal, Ok(()), Some(5)), None);
     }
 
     #[test]

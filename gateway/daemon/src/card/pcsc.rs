@@ -88,6 +88,11 @@ impl PcscCard {
         Ok((card, facts, owner))
     }
 
+    /// Returns how often a card had come or gone in the reader when this one got power.
+    pub(super) const fn insertion(&self) -> u16 {
+        self.events
+    }
+
     fn exchange(&self, command: &[u8]) -> Outcome {
         if self.slot.moved_since(&self.reader, self.events) {
             return Err(ReaderError::Lost);

@@ -24,6 +24,8 @@ pub(crate) struct Slot {
 struct Known {
     /// Where the last card that got power was.
     facts: Option<ReaderFacts>,
+    /// How often a card had come or gone in its reader when that card got power.
+    insertion: Option<u16>,
     /// The last event counts of the readers, as the monitor sees them; pcscd has at most sixteen readers.
     events: BTreeMap<String, u16>,
     /// Since when every command has failed.
@@ -66,6 +68,7 @@ impl Slot {
                 let (card, facts, owner) = PcscCard::connect(name.as_deref(), self.clone())?;
                 let mut known = self.known();
                 known.facts = Some(facts);
+                known.insertion = Some(card.insertion());
                 known.owner = Some(owner);
                 Ok(Box::new(card))
             }
@@ -84,6 +87,12 @@ impl Slot {
     /// Returns what the reader said of itself when the last card got power.
     pub(crate) fn facts(&self) -> Option<ReaderFacts> {
         self.known().facts.clone()
+    }
+
+    /// Returns which insertion the last card that got power came by: how often a card had come or gone in the reader
+    /// until then. A file does not count.
+    pub(super) fn insertion(&self) -> Option<u16> {
+        self.known().insertion
     }
 
     /// Writes down how often a card came or went in a reader, and returns whether that is news. The count starts again

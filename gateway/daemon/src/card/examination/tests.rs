@@ -278,9 +278,27 @@ fn a_refused_secret_is_tried_once_and_not_at_every_heartbeat() {
         handle.examine().unwrap();
         assert_eq!(standing.borrow().state, GatewayState::CardForeign);
     }
+    // Another program has the card for a moment, and gives it back: it has not been taken out.
+    let other = loop {
+        if let Ok(card) = reader::power_on(&CardSlot::Soft(gateway.card())) {
+            break card;
+        }
+    };
+    handle.examine().unwrap();
+    assert_eq!(standing.borrow().state, GatewayState::CardMissing);
+    drop(other);
+    handle.examine().unwrap();
+    assert_eq!(standing.borrow().state, GatewayState::CardForeign);
+    alter(&gateway.card(), |card| assert_eq!(card["pairing"]["tries"], 9));
+    // A card that is taken out and inserted anew is asked once more.
+    let away = gateway.card().with_extension("away");
+    std::fs::rename(gateway.card(), &away).unwrap();
+    handle.examine().unwrap();
+    std::fs::rename(&away, gateway.card()).unwrap();
+    handle.examine().unwrap();
     drop(handle);
     thread.join(Duration::from_secs(60));
-    alter(&gateway.card(), |card| assert_eq!(card["pairing"]["tries"], 9));
+    alter(&gateway.card(), |card| assert_eq!(card["pairing"]["tries"], 8));
 }
 
 #[test]
