@@ -37,7 +37,7 @@ type CardWork = dyn FnOnce(Option<&mut Session>) -> Reached + Send;
 pub(super) enum Reached {
     /// It could, or nobody tried.
     Yes,
-    /// It could not: it is gone, or may be.
+    /// It could not: it is gone, or may be, or the session with it has ended.
     No,
 }
 
@@ -130,7 +130,9 @@ impl CardHandle {
                 .ok_or(CardFault::Absent)
                 .and_then(|session| Ok(job(session)?));
             let reached = match &outcome {
-                Err(CardFault::Card(CardError::Transport(_))) => Reached::No,
+                Err(CardFault::Card(
+                    CardError::Transport(_) | CardError::Channel { .. } | CardError::SessionEnded { .. },
+                )) => Reached::No,
                 _ => Reached::Yes,
             };
             // Nobody waits any more when the deadline has passed.
