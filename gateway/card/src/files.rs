@@ -257,6 +257,11 @@ pub struct Pairing {
 }
 
 impl Pairing {
+    /// How many wrong pairing secrets in a row block the card. The secret has 128 bits, so this keeps nobody
+    /// from guessing who could guess it; it is the alarm of a card that is tried out. Ten leave room for a
+    /// gateway whose power fails in the middle of a pairing.
+    pub const MAX_TRIES: u8 = 10;
+
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let sessions = self.sessions.to_be_bytes();
         tlv::encode([(0x80, &sessions[..]), (0x81, &[self.tries])]).unwrap_or_default()

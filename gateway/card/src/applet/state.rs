@@ -41,15 +41,10 @@ impl Default for PairingCounters {
     fn default() -> Self {
         Self {
             sessions: 0,
-            tries: MAX_TRIES,
+            tries: Pairing::MAX_TRIES,
         }
     }
 }
-
-/// How many wrong pairing secrets in a row block the card. The secret has 128 bits, so this keeps nobody
-/// from guessing who could guess it; it is the alarm of a card that is tried out. Ten leave room for a
-/// gateway whose power fails in the middle of a pairing.
-pub(super) const MAX_TRIES: u8 = 10;
 
 /// The format of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,7 +198,7 @@ impl CardState {
 
     /// Gives all tries back, after a good secret or by the TSM's order.
     pub(super) const fn restore_tries(&mut self) {
-        self.pairing.tries = MAX_TRIES;
+        self.pairing.tries = Pairing::MAX_TRIES;
         self.touch();
     }
 

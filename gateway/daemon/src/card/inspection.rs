@@ -3,7 +3,7 @@
 //! An inspection only reads: whoever asks for it changes neither the card nor the gateway. Each thing that cannot be
 //! read is left out, since a technician wants to see the rest.
 
-use card::{CardSession, LifeCycle};
+use card::{CardSession, LifeCycle, Pairing};
 use messages::certificate::Certificate;
 use model::{KeySlot, Status};
 use store::{Bindings, Store};
@@ -116,9 +116,19 @@ fn read_gateway(session: &mut Session, store: &Store, view: &mut CardView) -> Re
         let shown = session.identity()?;
         recognise(session, &shown, &binding, life_cycle)?;
         view.binding = BindingOfCard::Here;
-        return Ok(());
+        return last_pairing(session);
     }
     bound_elsewhere(session, bindings, view)
+}
+
+/// Judges by its tries whether the bound card took the pairing secret when it was last asked. It is not asked now: that
+/// could cost a try.
+fn last_pairing(session: &mut Session) -> Result<(), Obstacle> {
+    match session.pairing()?.tries {
+        0 => Err(Obstacle::PairingBlocked),
+        Pairing::MAX_TRIES.. => Ok(()),
+        tries => Err(Obstacle::PairingRefused { tries }),
+    }
 }
 
 /// Judges a card while the gateway is bound to none: it may have begun with this one.

@@ -19,7 +19,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::card::custodian::Custodian;
+use crate::card::inspection;
 use crate::card::reader::{self, ReaderError};
+use crate::card::slot::Slot;
 use crate::config::{CardConfig, CardSlot};
 use crate::journal::{self, CardKeyVerifier, Journal};
 
@@ -107,6 +109,12 @@ impl Gateway {
     fn examine(&self) -> Result<Identity, Obstacle> {
         let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(self.card()))?)?;
         examine(&mut session, &self.store())
+    }
+
+    /// What `smgw card check` finds.
+    fn shown_obstacles(&self) -> Vec<String> {
+        let slot = Slot::new(CardSlot::Soft(self.card()));
+        inspection::inspect(&slot, None, Some(&self.store())).obstacles
     }
 
     fn refusal(&self) -> Obstacle {
@@ -255,11 +263,14 @@ fn a_card_that_does_not_know_the_secret_is_refused() {
         card["binding"]["pairing_secret"][0] =
             serde_json::json!(card["binding"]["pairing_secret"][0].as_u64().unwrap() ^ 1);
     });
+    assert_eq!(gateway.shown_obstacles(), [""; 0]);
     assert!(matches!(gateway.refusal(), Obstacle::PairingRefused { tries: 9 }));
+    assert!(gateway.shown_obstacles()[0].contains("9 tries left"));
     alter(&gateway.card(), |card| {
         card["pairing"]["tries"] = serde_json::json!(0);
     });
     assert!(matches!(gateway.refusal(), Obstacle::PairingBlocked));
+    assert!(gateway.shown_obstacles()[0].contains("no pairing secret any more"));
 }
 
 #[test]
