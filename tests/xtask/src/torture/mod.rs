@@ -201,6 +201,9 @@ impl Torture {
         if outcome.missed {
             writeln!(out, "the point was not reached")?;
         }
+        if outcome.elusive {
+            writeln!(out, "sled did not make this call again")?;
+        }
         if outcome.unreported {
             writeln!(out, "the disk's error was not reported")?;
         }
@@ -308,7 +311,7 @@ const LEGEND: &str = "\
 acts: acknowledged acts that were looked for; lost: not there (damaged files: and nothing is reported);
 changed: there in half or in another form; burned2: second burns accepted; shut: states that do not open or
 work on; untold: errors of the disk that the store dealt with by itself; reported: states with damage or
-refusal reported
+refusal reported; missed: calls of sled's threads that were not made again
 ";
 
 #[cfg(test)]

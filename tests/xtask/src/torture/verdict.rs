@@ -75,6 +75,9 @@ pub(super) struct Outcome {
     pub(super) unreported: bool,
     /// The point was never reached: the run went through.
     pub(super) missed: bool,
+    /// A call of a thread of sled's that was not made again in any try: how many it makes depends on how it was
+    /// scheduled. It is counted and not judged.
+    pub(super) elusive: bool,
 }
 
 impl Outcome {
@@ -124,6 +127,7 @@ pub(super) struct Tally {
     pub(super) shut: usize,
     pub(super) unreported: usize,
     pub(super) reported: usize,
+    pub(super) elusive: usize,
     /// The numbers of the states that the store did not stand, and why.
     pub(super) failed: Vec<(usize, String)>,
 }
@@ -146,6 +150,7 @@ impl Tally {
         self.wrong += found.wrong;
         self.shut += usize::from(is_shut);
         self.unreported += usize::from(outcome.unreported);
+        self.elusive += usize::from(outcome.elusive);
         self.reported += usize::from(is_shut || !found.reported.is_empty());
         let faults = outcome.faults(judgement);
         if !faults.is_empty() {
@@ -164,7 +169,7 @@ impl Tally {
     /// Returns the head of the table.
     pub(super) fn head() -> String {
         format!(
-            "{:<15} {:>7} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} {:>7} {:>7} {:>8} {:>6} {:>6}",
+            "{:<15} {:>7} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} {:>7} {:>7} {:>8} {:>6} {:>6} {:>6}",
             "kind",
             "states",
             "acts",
@@ -176,6 +181,7 @@ impl Tally {
             "shut",
             "untold",
             "reported",
+            "missed",
             "failed",
             "s"
         )
@@ -184,7 +190,7 @@ impl Tally {
     /// Returns the kind's row of the table.
     pub(super) fn row(&self, name: &str, seconds: f64) -> String {
         format!(
-            "{name:<15} {:>7} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} {:>7} {:>7} {:>8} {:>6} {seconds:>6.1}",
+            "{name:<15} {:>7} {:>9} {:>6} {:>7} {:>7} {:>6} {:>6} {:>7} {:>7} {:>8} {:>6} {:>6} {seconds:>6.1}",
             self.states,
             self.acknowledged,
             self.lost,
@@ -195,6 +201,7 @@ impl Tally {
             self.shut,
             self.unreported,
             self.reported,
+            self.elusive,
             self.failed.len()
         )
     }
@@ -238,6 +245,17 @@ mod tests {
             ..Outcome::default()
         };
         assert_eq!(missed.faults(Judgement::Interrupted).len(), 1);
+    }
+
+    #[test]
+    fn call_that_sled_did_not_make_again_is_counted_and_not_judged() {
+        let elusive = Outcome {
+            elusive: true,
+            ..Outcome::default()
+        };
+        let mut tally = Tally::default();
+        tally.add(0, &elusive, Judgement::Interrupted);
+        assert_eq!((tally.elusive, tally.failed.len()), (1, 0));
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub(super) fn kills<'a>(base: &'a Base, bench: &Bench) -> Result<Box<dyn Kind + 
     }))
 }
 
+/// How often a point in a thread of sled's is tried: it gathers writes, so one run makes two calls where another
+/// makes one.
+const SLED_TRIES: usize = 8;
+
 /// Prepares a failure of every call of the three scripts, and one run of each that is left alone.
 pub(super) fn errors<'a>(
     bases: &'a Bases,
@@ -79,6 +83,21 @@ impl Interruptions<'_> {
             number -= points.len() + 1;
         }
         None
+    }
+}
+
+impl Interruptions<'_> {
+    fn interrupt(
+        &self,
+        base: &Base,
+        point: &Point,
+        folder: &Path,
+        bench: &mut Bench,
+    ) -> Result<Outcome, TortureError> {
+        match self.what {
+            What::Kill => kill(base, point, folder, bench),
+            What::Error(error) => fail(base, point, error, folder, bench),
+        }
     }
 }
 
@@ -146,10 +165,16 @@ impl Kind for Interruptions<'_> {
                 ..Outcome::default()
             });
         };
-        let mut outcome = match self.what {
-            What::Kill => kill(base, point, &folder, bench)?,
-            What::Error(error) => fail(base, point, error, &folder, bench)?,
-        };
+        let mut outcome = self.interrupt(base, point, &folder, bench)?;
+        let mut tries = 1;
+        while outcome.missed && !point.is_main && tries < SLED_TRIES {
+            let folder = base.copy(bench)?;
+            outcome = self.interrupt(base, point, &folder, bench)?;
+            tries += 1;
+        }
+        if !point.is_main {
+            outcome.elusive = std::mem::take(&mut outcome.missed);
+        }
         outcome.what = format!(
             "{}, {} {} {} of {}",
             base.name,
