@@ -130,7 +130,7 @@ impl Table {
             line("open after a kill, slowest, ms", Some(200.0), 2, &|f| {
                 f.opened.open_ms
             }),
-            line("peak memory, MB", Some(10.0), 2, &|f| {
+            line("peak memory above the start, MB", Some(10.0), 2, &|f| {
                 peak(&f.fill).max(peak(&f.read)).max(peak(&f.opened))
             }),
         ];
@@ -170,7 +170,7 @@ impl Table {
                 read.export_seconds,
             ),
             ours(
-                "two years: peak memory, MB",
+                "two years: peak memory above the start, MB",
                 Some(10.0),
                 2,
                 as_float(peak) * 1_024.0 / MB,
