@@ -287,10 +287,18 @@ pub(crate) enum Fault {
         source: Option<mbus::master::UnknownBaudRate>,
     },
     #[error(
-        "meter: an M-Bus meter needs primary, 0 to 250, or secondary, such as ACW-12345678-14-07, and no other address"
+        "meter: an M-Bus meter needs primary, 0 to 250, or secondary, such as ACW-12345678-14-07, and no other address; byte_order goes with secondary"
     )]
     MbusMeter { at: usize },
-    #[error("meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address")]
+    #[error("meter: only on a serial port can an M-Bus meter have a speed of its own, 300 to 38400")]
+    MeterBaud {
+        at: usize,
+        #[source]
+        source: Option<mbus::master::UnknownBaudRate>,
+    },
+    #[error(
+        "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset and byte_order are of an M-Bus meter"
+    )]
     ModbusMeter { at: usize },
     #[error("profile: there is no profile {name:?}; there are {known}")]
     UnknownProfile { name: String, known: String, at: usize },
@@ -331,6 +339,7 @@ impl Fault {
             | Self::DuplicateAddress { at }
             | Self::Period { at, .. }
             | Self::MbusMeter { at }
+            | Self::MeterBaud { at, .. }
             | Self::ModbusMeter { at }
             | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }

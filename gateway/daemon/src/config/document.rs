@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
 use mbus::link::{PrimaryAddress, SecondaryAddress};
-use mbus::master::{BaudRate, Station, Timing, UnknownBaudRate};
+use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
 use modbus::Profile;
 use model::Span;
 use serde::Deserialize;
@@ -144,8 +144,19 @@ pub(super) struct MeterSection {
     pub(super) name: Spanned<String>,
     primary: Option<u8>,
     secondary: Option<String>,
+    baud: Option<Spanned<u32>>,
+    application_reset: Option<u8>,
+    byte_order: Option<SelectionOrder>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
+}
+
+/// In which order of bytes a meter is selected.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SelectionOrder {
+    LeastFirst,
+    MostFirst,
 }
 
 impl StoreSection {
@@ -222,6 +233,7 @@ impl BusSection {
         let port = match (&self.mbus, &self.modbus) {
             (Some(endpoint), None) => {
                 let endpoint = mbus_endpoint(endpoint)?;
+                self.check_speeds(&endpoint)?;
                 Port::Mbus {
                     timing: Timing::new(self.baud_rate(&endpoint)?, Timing::CONVERTER_ALLOWANCE),
                     endpoint,
@@ -244,6 +256,18 @@ impl BusSection {
             name: self.name.get_ref().clone(),
             port,
         })
+    }
+
+    /// Refuses a speed of a meter's own behind a converter, whose speed nobody here can change.
+    fn check_speeds(&self, endpoint: &MbusEndpoint) -> Result<(), Fault> {
+        let own = self.meter.iter().find_map(|meter| meter.baud.as_ref());
+        match (endpoint, own) {
+            (MbusEndpoint::Tcp { .. }, Some(baud)) => Err(Fault::MeterBaud {
+                at: baud.span().start,
+                source: None,
+            }),
+            (MbusEndpoint::Tcp { .. }, None) | (MbusEndpoint::Serial { .. }, _) => Ok(()),
+        }
     }
 
     /// Returns the speed of the bus: a serial port names it itself.
@@ -313,25 +337,51 @@ impl MeterSection {
         let fault = Fault::MbusMeter {
             at: self.name.span().start,
         };
-        match (self.primary, &self.secondary, self.unit, &self.profile) {
-            (Some(address), None, None, None) => {
+        let station = match (self.primary, &self.secondary, self.unit, &self.profile) {
+            (Some(address), None, None, None) if self.byte_order.is_none() => {
                 let address = PrimaryAddress::try_from(address).map_err(|_| fault)?;
-                Ok(Station::new(address))
+                Station::new(address)
             }
             (None, Some(address), None, None) => {
                 let address: SecondaryAddress = address.parse().map_err(|_| fault)?;
-                Ok(Station::new(address))
+                Station::new(address)
             }
-            _ => Err(fault),
-        }
+            _ => return Err(fault),
+        };
+        let station = match self.byte_order {
+            None | Some(SelectionOrder::LeastFirst) => station,
+            Some(SelectionOrder::MostFirst) => station.with_byte_order(ByteOrder::MostFirst),
+        };
+        let station = match self.application_reset {
+            None => station,
+            Some(subcode) => station.with_application_reset(subcode),
+        };
+        let Some(baud) = &self.baud else {
+            return Ok(station);
+        };
+        BaudRate::try_from(*baud.get_ref())
+            .map(|rate| station.at(rate))
+            .map_err(|source| Fault::MeterBaud {
+                at: baud.span().start,
+                source: Some(source),
+            })
+    }
+
+    /// Returns whether the meter has keys that only an M-Bus knows.
+    const fn is_of_mbus(&self) -> bool {
+        self.primary.is_some()
+            || self.secondary.is_some()
+            || self.baud.is_some()
+            || self.application_reset.is_some()
+            || self.byte_order.is_some()
     }
 
     fn modbus_unit(&self) -> Result<ModbusUnit, Fault> {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
-        let (None, None, Some(unit @ (1..=247 | 255)), Some(profile)) =
-            (self.primary, &self.secondary, self.unit, &self.profile)
+        let (false, Some(unit @ (1..=247 | 255)), Some(profile)) =
+            (self.is_of_mbus(), self.unit, &self.profile)
         else {
             return Err(fault);
         };

@@ -1,4 +1,5 @@
 use super::*;
+use mbus::master::{BaudRate, ByteOrder, Station};
 
 const GOOD: &str = r#"
 data = "/var/lib/smgw"
@@ -215,6 +216,44 @@ fn an_mbus_meter_may_have_a_secondary_address() {
     assert!(Config::parse(&secondary("12345678")).is_ok());
     let (_, message) = fault(&secondary("1234"));
     assert!(message.contains("or secondary"), "{message}");
+}
+
+#[test]
+fn an_mbus_meter_may_be_asked_in_a_way_of_its_own() {
+    let serial = GOOD.replace("127.0.0.1:10001", "serial:/dev/ttyUSB0:2400");
+    let of = |text: &str| Config::parse(&serial.replace("primary = 1", text)).unwrap();
+    let address: mbus::link::SecondaryAddress = "12345678".parse().unwrap();
+    let expected = Station::new(address)
+        .at(BaudRate::B300)
+        .with_application_reset(0x10)
+        .with_byte_order(ByteOrder::MostFirst);
+    let config =
+        of("secondary = \"12345678\"\nbaud = 300\napplication_reset = 0x10\nbyte_order = \"most-first\"");
+    let Port::Mbus { meters, .. } = &config.buses[0].port else {
+        panic!("{:?}", config.buses);
+    };
+    assert_eq!(meters[0].address, expected);
+
+    for (text, line, expected) in [
+        ("primary = 1\nbaud = 1234", 15, "300 to 38400"),
+        (
+            "primary = 1\nbyte_order = \"most-first\"",
+            13,
+            "byte_order goes with secondary",
+        ),
+        ("primary = 1\nbyte_order = \"none\"", 15, "least-first"),
+        ("primary = 1\napplication_reset = 256", 15, "256"),
+    ] {
+        let (found, message) = fault(&serial.replace("primary = 1", text));
+        assert!(message.contains(expected), "{text}: {message}");
+        assert_eq!(found, line, "{text}");
+    }
+    let (line, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nbaud = 300"));
+    assert!(line == 15 && message.contains("serial port"), "{line}: {message}");
+    let modbus = "unit = 1\nprofile = \"eastron-sdm630\"\napplication_reset = 1";
+    let modbus = GOOD.replace("mbus =", "modbus =").replace("primary = 1", modbus);
+    let (_, message) = fault(&modbus);
+    assert!(message.contains("are of an M-Bus meter"), "{message}");
 }
 
 #[test]
