@@ -25,7 +25,7 @@ pub(crate) enum MbusCommand {
     Search(search::Options),
     /// Reads meters and shows their values.
     Read(read::Options),
-    /// Gives a meter another primary address, and reads it there.
+    /// Gives a meter another primary address or another identification, and reads it there.
     SetAddress(set_address::Options),
     /// Decodes M-Bus frames given in hexadecimal, without a bus.
     Decode(decode::Options),

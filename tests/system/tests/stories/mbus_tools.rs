@@ -98,6 +98,24 @@ fn meters_are_found_read_and_moved_from_the_command_line() {
     assert_eq!(texts(&moved, "address"), ["40"]);
     assert_eq!(texts(&moved, "secondary"), [secondary]);
     assert_eq!(bus.ask(&bus.tcp, "read", &["40"])["meters"][0]["primary"], 40);
+
+    let number = secondary.split('-').nth(1).unwrap();
+    let taken = bus.run(&bus.tcp, "set-address", &["2", "--identification", number]);
+    assert_eq!(taken.code, Some(3));
+    assert!(taken.log_text().unwrap().contains("is taken"));
+    let renamed = bus.ask(&bus.tcp, "set-address", &["2", "--identification", "00000042"]);
+    assert_eq!(texts(&renamed, "id"), ["00000042"]);
+    let again = bus.ask(
+        &bus.serial,
+        "set-address",
+        &["00000042", "41", "--identification", "00000043"],
+    );
+    assert_eq!(
+        (texts(&again, "address"), texts(&again, "id")),
+        (vec!["41"], vec!["00000043"])
+    );
+    let nothing = bus.run(&bus.tcp, "set-address", &["2"]);
+    assert_eq!(nothing.code, Some(2));
 }
 
 #[test]
