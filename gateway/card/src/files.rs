@@ -126,7 +126,7 @@ pub const FILES: &[FileRule] = &[
     rule(FileId::CertificateEnc, "EF.CERT.ENC", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
     rule(FileId::CertificateTls, "EF.CERT.TLS", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
     rule(FileId::CertificateAttestation, "EF.CERT.ATT", EVERYBODY, PERSONALIZER, "X.509 certificate, DER"),
-    rule(FileId::Contact, "EF.CONTACT", EVERYBODY, PERSONALIZER, "`0C` name, `7F21` certificate of the trust centre"),
+    rule(FileId::Contact, "EF.CONTACT", EVERYBODY, PERSONALIZER, "`0C` name, `7F21` certificate of the trust centre, and `7F21` that of its issuing authority if it has one"),
     rule(FileId::Binding, "EF.BINDING", EVERYBODY, None, "`80` gateway identity (16), `81` confirmed (1)"),
     rule(FileId::Pairing, "EF.PAIRING", EVERYBODY, None, "`80` number of pairings so far (8, big-endian), `81` tries left (1)"),
     rule(FileId::Suppliers, "EF.SUPPLIERS", GATEWAY_AND_TSM, TSM, "for each supplier `A0` { `80` fingerprint of its SIG certificate (32), `86` its ENC key (65) }"),
@@ -158,15 +158,20 @@ pub struct FileContentError {
     pub file: FileId,
 }
 
-/// The trust centre's contact: its name and its certificate, whose key the card trusts.
+/// The trust centre's contact: its name and its certificate, whose key the card trusts, and the certificate of the
+/// authority that issued those of the card, if that is another one.
 ///
-/// File content: `0C` name (UTF-8, 1 to 64 bytes), `7F21` certificate (X.509, DER).
+/// File content: `0C` name (UTF-8, 1 to 64 bytes), `7F21` certificate (X.509, DER), and `7F21` issuing authority's
+/// certificate unless there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
     /// The trust centre's name.
     pub name: String,
     /// The trust centre's certificate, DER.
     pub certificate: Vec<u8>,
+    /// The certificate of the issuing authority, DER, if the trust centre's own key did not sign the card's certificates.
+    /// The card itself has no use for it; it tells its gateway.
+    pub issuing: Option<Vec<u8>>,
 }
 
 impl Contact {
@@ -181,8 +186,11 @@ impl Contact {
     ///
     /// [`FileContentError`] if the name or the certificate does not fit.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileContentError> {
-        let bytes = tlv::encode([(0x0C, self.name.as_bytes()), (0x7F21, &self.certificate)]);
-        let bytes = bytes.map_err(|_| Self::ERROR)?;
+        let mut bytes = tlv::encode([(0x0C, self.name.as_bytes()), (0x7F21, &self.certificate)])
+            .map_err(|_| Self::ERROR)?;
+        if let Some(issuing) = &self.issuing {
+            bytes.extend(tlv::encode([(0x7F21, issuing)]).map_err(|_| Self::ERROR)?);
+        }
         Self::parse(&bytes)?;
         Ok(bytes)
     }
@@ -193,7 +201,16 @@ impl Contact {
     ///
     /// [`FileContentError`] if the content is not of that form.
     pub fn parse(bytes: &[u8]) -> Result<Self, FileContentError> {
-        let [name, certificate] = tlv::exactly(bytes, [0x0C, 0x7F21]).map_err(|_| Self::ERROR)?;
+        let alone = tlv::exactly(bytes, [0x0C, 0x7F21]).map(|[name, certificate]| (name, certificate, None));
+        let (name, certificate, issuing) = alone
+            .or_else(|_| {
+                tlv::exactly(bytes, [0x0C, 0x7F21, 0x7F21])
+                    .map(|[name, certificate, issuing]| (name, certificate, Some(issuing)))
+            })
+            .map_err(|_| Self::ERROR)?;
+        if issuing.is_some_and(|issuing| x509_cert::Certificate::from_der(issuing).is_err()) {
+            return Err(Self::ERROR);
+        }
         let name = std::str::from_utf8(name).map_err(|_| Self::ERROR)?;
         let parsed = x509_cert::Certificate::from_der(certificate).map_err(|_| Self::ERROR)?;
         if name.is_empty() || name.len() > Self::MAX_NAME || public_key(&parsed).is_none() {
@@ -202,6 +219,7 @@ impl Contact {
         Ok(Self {
             name: name.to_owned(),
             certificate: certificate.to_vec(),
+            issuing: issuing.map(<[u8]>::to_vec),
         })
     }
 }
@@ -519,6 +537,7 @@ mod tests {
         let contact = Contact {
             name: "Trust centre".to_owned(),
             certificate: vec![0x30, 0x00],
+            issuing: None,
         };
         assert_eq!(contact.to_bytes(), Err(Contact::ERROR));
     }

@@ -1,7 +1,7 @@
 //! The trust centre's side: a blank card becomes a personalised one.
 //!
-//! The order is that of SYSTEM.md: identifier, key pairs on the card, certificates, contact,
-//! completion. Until the completion the card stays blank and the whole can be repeated; after it
+//! The order: key pairs on the card, identifier, certificates, contact, completion. The keys come first, so that the
+//! identifier may be made of one of them, and that no identifier is used up by a card that makes no keys. Until the completion the card stays blank and the whole can be repeated; after it
 //! the path is closed for good. The result is read back and compared.
 
 use model::{CardId, KeySlot};
@@ -26,66 +26,102 @@ pub enum PersonalizationError<T: std::error::Error + 'static, C: std::error::Err
         /// The life cycle that was found.
         found: LifeCycle,
     },
-    /// The authority did not certify a key of the card.
-    #[error("the authority does not certify the card's {key} key")]
-    Certification {
-        /// The key.
-        key: CardKey,
-        /// Why not.
-        #[source]
-        source: C,
-    },
+    /// The authority did not certify the card's keys.
+    #[error("the authority does not certify the card's keys")]
+    Certification(#[source] C),
+    /// The card could not be reached, or refused, when it was to be completed; it may be complete or not.
+    #[error("the card may have been completed, and does not say so")]
+    Completion(#[source] CardError<T>),
     /// The card was completed, but what it holds is not what was written; it is scrap.
     #[error("the completed card holds other data than were written; it is scrap")]
     ReadBack,
 }
 
+/// The public keys that a card has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardPoints {
+    /// Of the key that signs messages.
+    pub sig: Point,
+    /// Of the key that opens messages.
+    pub enc: Point,
+    /// Of the key that proves the gateway's identity.
+    pub tls: Point,
+    /// Of the key that signs the card's own texts.
+    pub attestation: Point,
+}
+
+impl CardPoints {
+    /// Has each of the four keys certified, DER.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `certify`.
+    pub fn certified<C>(
+        &self,
+        mut certify: impl FnMut(CardKey, &Point) -> Result<Vec<u8>, C>,
+    ) -> Result<Certificates, C> {
+        Ok(Certificates {
+            sig: certify(CardKey::Slot(KeySlot::Sig), &self.sig)?,
+            enc: certify(CardKey::Slot(KeySlot::Enc), &self.enc)?,
+            tls: certify(CardKey::Slot(KeySlot::Tls), &self.tls)?,
+            attestation: certify(CardKey::Attestation, &self.attestation)?,
+        })
+    }
+}
+
 /// Personalises the card that the transport leads to and returns what it then says of itself.
 ///
-/// `certify` gets each of the card's public keys and returns its certificate, DER.
+/// `identify` gets the card's public keys and returns the GUID and the certificates, DER, that the card is to carry. Nothing
+/// of a GUID is on the card before that.
 ///
 /// # Errors
 ///
 /// [`PersonalizationError`] names the step that failed.
 pub fn personalize<T, C>(
-    mut transport: T,
-    guid: CardId,
+    transport: T,
     contact: &Contact,
-    mut certify: impl FnMut(CardKey, &Point) -> Result<Vec<u8>, C>,
+    identify: impl FnOnce(&CardPoints) -> Result<(CardId, Certificates), C>,
 ) -> Result<CardIdentity, PersonalizationError<T::Error, C>>
 where
     T: Transport,
     C: std::error::Error,
 {
+    let mut transport = transport;
     let found = CardSession::open(&mut transport)?.life_cycle()?;
     if found != LifeCycle::Blank {
         return Err(PersonalizationError::NotBlank { found });
     }
     let mut card = BlankCard { transport };
-    card.write(FileId::Guid, guid.to_bytes().to_vec())?;
-    let mut make = |key, file| {
-        let point = card.generate(key)?;
-        let certificate =
-            certify(key, &point).map_err(|source| PersonalizationError::Certification { key, source })?;
-        card.write(file, certificate.clone())?;
-        Ok::<_, PersonalizationError<T::Error, C>>(certificate)
+    let points = CardPoints {
+        sig: card.generate(CardKey::Slot(KeySlot::Sig))?,
+        enc: card.generate(CardKey::Slot(KeySlot::Enc))?,
+        tls: card.generate(CardKey::Slot(KeySlot::Tls))?,
+        attestation: card.generate(CardKey::Attestation)?,
     };
+    let (guid, certificates) = identify(&points).map_err(PersonalizationError::Certification)?;
     let written = CardIdentity {
         guid,
-        certificates: Certificates {
-            sig: make(CardKey::Slot(KeySlot::Sig), FileId::CertificateSig)?,
-            enc: make(CardKey::Slot(KeySlot::Enc), FileId::CertificateEnc)?,
-            tls: make(CardKey::Slot(KeySlot::Tls), FileId::CertificateTls)?,
-            attestation: make(CardKey::Attestation, FileId::CertificateAttestation)?,
-        },
+        certificates,
         contact: contact.clone(),
     };
+    card.write(FileId::Guid, guid.to_bytes().to_vec())?;
+    for (file, certificate) in [
+        (FileId::CertificateSig, &written.certificates.sig),
+        (FileId::CertificateEnc, &written.certificates.enc),
+        (FileId::CertificateTls, &written.certificates.tls),
+        (FileId::CertificateAttestation, &written.certificates.attestation),
+    ] {
+        card.write(file, certificate.clone())?;
+    }
     card.write(FileId::Contact, contact.to_bytes().map_err(CardError::File)?)?;
-    card.run("ACTIVATE", [0x00, 0x44, 0x00, 0x00], Vec::new())?;
+    // From here on nobody knows what the card is unless it says so itself.
+    card.run("ACTIVATE", [0x00, 0x44, 0x00, 0x00], Vec::new())
+        .map_err(PersonalizationError::Completion)?;
 
-    let mut session = CardSession::open(card.transport)?;
-    let read = session.identity()?;
-    if read != written || session.life_cycle()? != LifeCycle::Personalized {
+    let mut session = CardSession::open(card.transport).map_err(PersonalizationError::Completion)?;
+    let read = session.identity().map_err(PersonalizationError::Completion)?;
+    let state = session.life_cycle().map_err(PersonalizationError::Completion)?;
+    if read != written || state != LifeCycle::Personalized {
         return Err(PersonalizationError::ReadBack);
     }
     Ok(read)

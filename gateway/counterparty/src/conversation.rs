@@ -168,6 +168,7 @@ impl<'a> Conversation<'a> {
         let Identity { party, keys, .. } = self.identity;
         let sender = Sender {
             certificate: party.sig.certificate(),
+            issuing: self.identity.anchor.issuing_of(party.sig.certificate()),
             signer: &keys.sig,
             agreement: SoftwareEphemeral::new(SysRng),
         };

@@ -276,16 +276,22 @@ struct Refusal {
 
 fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
     let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from(identity.anchor.certificate().as_der().to_vec());
-    roots.add(root).map_err(ExchangeError::Identity)?;
-    let certificate = CertificateDer::from(identity.party.tls.certificate().as_der().to_vec());
+    for authority in std::iter::once(identity.anchor.certificate()).chain(identity.anchor.issuing()) {
+        let authority = CertificateDer::from(authority.as_der().to_vec());
+        roots.add(authority).map_err(ExchangeError::Identity)?;
+    }
+    let certificate = identity.party.tls.certificate();
+    let chain = std::iter::once(certificate).chain(identity.anchor.issuing_of(certificate));
+    let chain = chain
+        .map(|certificate| CertificateDer::from(certificate.as_der().to_vec()))
+        .collect();
     let pem = identity.keys.tls.to_pkcs8_pem()?;
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(ExchangeError::KeyForm)?;
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(ExchangeError::Identity)?
         .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate], key)
+        .with_client_auth_cert(chain, key)
         .map_err(ExchangeError::Identity)
 }
 

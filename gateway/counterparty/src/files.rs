@@ -157,7 +157,12 @@ fn write_beside(path: &Path, content: &[u8], access: Access) -> Result<NamedTemp
     write().map_err(FileError::at(path))
 }
 
-fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+/// Waits until what was made, renamed or removed beside the path survives a power cut.
+///
+/// # Errors
+///
+/// [`FileError::Access`] if the folder cannot be written.
+pub fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     let folder = folder_of(path);
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -13,6 +13,7 @@ mod extensions;
 mod party;
 pub mod profile;
 mod request;
+mod revocation;
 mod subject;
 
 use std::borrow::Cow;
@@ -31,7 +32,8 @@ pub use anchor::{TrustAnchor, VerifiedCertificate};
 pub use error::CertificateError;
 pub use party::{Triple, VerifiedParty};
 pub use request::{CertificationRequest, RequestError};
-pub use subject::{PartyName, Role, Subject, SubjectError};
+pub use revocation::{ListContent, Revocation, RevocationList, RevocationReason, UnknownReason};
+pub use subject::{DnsName, PartyName, Role, Subject, SubjectError};
 
 use crate::keys::PublicPoint;
 use crate::time::from_asn1;
@@ -180,6 +182,21 @@ impl Certificate {
         Ok((point(validity.not_before)?, point(validity.not_after)?))
     }
 
+    /// Returns the serial number, big-endian, as the certificate writes it.
+    #[must_use]
+    pub fn serial_number(&self) -> &[u8] {
+        self.tbs().serial_number().as_bytes()
+    }
+
+    /// Returns the identifier of the issuer's key, empty if none is stated.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] if the extension is malformed.
+    pub fn issuer_key_identifier(&self) -> Result<Vec<u8>, CertificateError> {
+        Ok(extensions::authority_key_identifier(self.extensions())?.unwrap_or_default())
+    }
+
     pub(crate) const fn parsed(&self) -> &x509_cert::Certificate {
         &self.parsed
     }
@@ -193,7 +210,8 @@ impl Certificate {
     }
 
     /// Returns the identifier of the key that the certificate states; its issuer chose it.
-    pub(crate) fn key_identifier(&self) -> &[u8] {
+    #[must_use]
+    pub fn key_identifier(&self) -> &[u8] {
         &self.key_identifier
     }
 }

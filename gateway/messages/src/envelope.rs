@@ -42,7 +42,7 @@ pub const MAX_FRAME: usize = 16 * 1_024;
 /// The greatest size of a message, in bytes.
 pub const MAX_MESSAGE: usize = MAX_CONTENT + MAX_FRAME;
 
-/// The greatest number of certificates in a message: the sender's.
+/// The greatest number of certificates in a message: the sender's and its issuing authority's.
 pub const MAX_CERTIFICATES: usize = TrustAnchor::MAX_CHAIN;
 
 /// The greatest number of signatures on a message: the sender's.
@@ -87,6 +87,9 @@ impl EnvelopeRandom {
 pub struct Sender<'a, S, A> {
     /// The certificate of the key that signs; it goes with the message.
     pub certificate: &'a Certificate,
+    /// The issuing authority of that certificate, if it is not by the root itself; it goes with the message, so that
+    /// whoever has the root alone can verify it.
+    pub issuing: Option<&'a Certificate>,
     /// The key that signs.
     pub signer: S,
     /// What makes the ephemeral key for the recipient.
@@ -126,7 +129,13 @@ where
         .agree_ephemeral(recipient.public_key())
         .map_err(SealError::KeyAgreement)?;
     let enveloped = enveloped::encrypt(content, recipient, &ephemeral, &secret, random)?;
-    signed::sign(enveloped, sender.certificate, sender.signer, signing_time)
+    signed::sign(
+        enveloped,
+        sender.certificate,
+        sender.issuing,
+        sender.signer,
+        signing_time,
+    )
 }
 
 /// What a message contained, and who signed it.

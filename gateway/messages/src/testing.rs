@@ -143,6 +143,7 @@ impl Party {
     pub(crate) fn sender(&self, seed: u64) -> Sender<'_, &SoftwareKey, SoftwareEphemeral<TestRandom>> {
         Sender {
             certificate: &self.triple.sig,
+            issuing: None,
             signer: &self.keys.sig,
             agreement: SoftwareEphemeral::new(TestRandom::new(seed)),
         }

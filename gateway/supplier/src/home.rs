@@ -118,8 +118,19 @@ impl Home {
         let enc = read_key(&file(KeySlot::Enc, "key"))?;
         let tls = read_key(&file(KeySlot::Tls, "key"))?;
         let path = folder.join("root.pem");
-        let anchor = TrustAnchor::new(read_certificate(&path)?)
+        let mut anchor = TrustAnchor::new(read_certificate(&path)?)
             .map_err(|source| HomeError::Certificate { path, source })?;
+        let path = folder.join("chain.pem");
+        match read_certificate(&path) {
+            Ok(issuing) => {
+                anchor = anchor
+                    .with_issuing(issuing)
+                    .map_err(|source| HomeError::Certificate { path, source })?;
+            }
+            // A trust centre without an issuing authority has none to give.
+            Err(HomeError::NotCertified { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let certificates = Triple {
             sig: read_certificate(&file(KeySlot::Sig, "pem"))?,
             enc: read_certificate(&file(KeySlot::Enc, "pem"))?,

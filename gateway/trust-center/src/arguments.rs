@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use counterparty::exchange::GatewayAddress;
-use messages::certificate::PartyName;
+use messages::certificate::{DnsName, PartyName, RevocationReason};
 use model::CardId;
 
 use crate::books::GuidPrefix;
+use crate::keys::Secrets;
 
 /// Trust centre: authority, personalisation of cards, and as TSM the first contact with gateways.
 #[derive(Debug, Parser)]
@@ -26,8 +27,28 @@ pub(crate) enum Command {
     Init(Init),
     /// Certifies a supplier on its requests
     Certify(Certify),
-    /// Personalises a blank card
+    /// Certifies a broker, a server that is reached by DNS names, on its request
+    CertifyBroker(CertifyBroker),
+    /// Issues new certificates in place of those that expire
+    Renew(Renew),
+    /// Revokes certificates
+    Revoke(Revoke),
+    /// Signs the lists of revoked certificates
+    Crl(Crl),
+    /// Personalises a blank card, or a batch of them
     Personalize(Personalize),
+    /// Shows the books, or verifies that nobody has altered them
+    Records {
+        /// What to do.
+        #[command(subcommand)]
+        command: Records,
+    },
+    /// Publishes certificates and lists of revoked ones
+    Directory {
+        /// What to do.
+        #[command(subcommand)]
+        command: Directory,
+    },
     /// Makes first contact with a gateway and installs a supplier's grants
     Install(Install),
 }
@@ -41,6 +62,8 @@ pub(crate) struct Common {
     /// Print the result as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) secrets: Secrets,
 }
 
 /// `trust-center init`
@@ -51,6 +74,15 @@ pub(crate) struct Init {
     /// The trust centre's name, as certificates and cards carry it
     #[arg(long, value_name = "NAME")]
     pub(crate) name: PartyName,
+    /// Keep the books on a PostgreSQL server instead of a file in the folder; a password belongs into PGPASSFILE
+    #[arg(long, value_name = "postgres://USER@HOST/DATABASE")]
+    pub(crate) books: Option<String>,
+    /// Make the keys that issue certificates in an HSM, by its PKCS#11 library
+    #[arg(long, value_name = "LIBRARY", requires = "hsm_token")]
+    pub(crate) hsm_module: Option<PathBuf>,
+    /// The label of the HSM's token
+    #[arg(long, value_name = "LABEL", requires = "hsm_module")]
+    pub(crate) hsm_token: Option<String>,
 }
 
 /// `trust-center certify`
@@ -61,6 +93,123 @@ pub(crate) struct Certify {
     /// The supplier's folder, with sig.csr, enc.csr and tls.csr
     #[arg(long, value_name = "SUPPLIER_HOME")]
     pub(crate) requests: PathBuf,
+}
+
+/// `trust-center certify-broker`
+#[derive(Debug, Args)]
+pub(crate) struct CertifyBroker {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The broker's request for a certificate (PKCS#10, PEM)
+    #[arg(long, value_name = "FILE.csr")]
+    pub(crate) request: PathBuf,
+    /// A DNS name by which it is reached
+    #[arg(long, value_name = "NAME", required = true)]
+    pub(crate) dns: Vec<DnsName>,
+    /// Where its certificate and that of its issuing authority go
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) out: PathBuf,
+}
+
+/// `trust-center renew`
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) whose: Renewed,
+}
+
+/// Whose certificates are renewed.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Renewed {
+    /// The TSM, with new keys
+    #[arg(long)]
+    pub(crate) tsm: bool,
+    /// The card with this GUID, for the keys that it has
+    #[arg(long, value_name = "GUID")]
+    pub(crate) guid: Option<CardId>,
+    /// The supplier of this folder, on the requests in it
+    #[arg(long, value_name = "SUPPLIER_HOME")]
+    pub(crate) requests: Option<PathBuf>,
+}
+
+/// `trust-center revoke`
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) whose: Revoked,
+    /// Why: unspecified, key-compromise, authority-compromise, affiliation-changed, superseded, cessation-of-operation or
+    /// privilege-withdrawn
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: RevocationReason,
+}
+
+/// Whose certificates are revoked.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Revoked {
+    /// All of the card with this GUID
+    #[arg(long, value_name = "GUID")]
+    pub(crate) guid: Option<CardId>,
+    /// All of the supplier or broker of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<PartyName>,
+    /// The one in this file
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) certificate: Option<PathBuf>,
+}
+
+/// `trust-center crl`
+#[derive(Debug, Args)]
+pub(crate) struct Crl {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// In how many days the next lists are due
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) days: u32,
+    /// Leave the root's list as it is, so that its key is not needed
+    #[arg(long)]
+    pub(crate) issuing_only: bool,
+}
+
+/// `trust-center records`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Records {
+    /// Prints the records, oldest first
+    Show(ShowRecords),
+    /// Walks the chain of the records and compares the tables with it; exit code 3 if something was altered
+    Verify(Common),
+}
+
+/// `trust-center records show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowRecords {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Only those behind this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) behind: u64,
+}
+
+/// `trust-center directory`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Directory {
+    /// Serves certificates by GUID, and lists of revoked ones, over HTTP
+    Serve(ServeDirectory),
+}
+
+/// `trust-center directory serve`
+#[derive(Debug, Args)]
+pub(crate) struct ServeDirectory {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::1]:8610")]
+    pub(crate) listen: std::net::SocketAddr,
 }
 
 /// `trust-center personalize`
@@ -75,6 +224,16 @@ pub(crate) struct Personalize {
     /// The upper half of the GUID; the lower one is random
     #[arg(long, value_name = "ADDRESS/64", default_value = GuidPrefix::DEFAULT)]
     pub(crate) prefix: GuidPrefix,
+    /// Make the GUID of the card's public key instead
+    #[arg(long, conflicts_with = "prefix")]
+    pub(crate) guid_from_key: bool,
+    /// Personalise this many cards; soft:FOLDER is then a folder of cards in files. The same command takes a batch up
+    /// again that was cut off
+    #[arg(long, value_name = "CARDS", requires = "labels", value_parser = clap::value_parser!(u32).range(1..=99_999))]
+    pub(crate) batch: Option<u32>,
+    /// Where the labels of the batch go
+    #[arg(long, value_name = "DIR", requires = "batch")]
+    pub(crate) labels: Option<PathBuf>,
 }
 
 /// `trust-center install`
@@ -142,6 +301,15 @@ mod tests {
             "trust-center init --home d --name n",
             "trust-center certify --home d --requests s --json",
             "trust-center personalize --home d --card soft:f --json",
+            "trust-center personalize --home d --card soft:f --guid-from-key --passphrase-file /dev/fd/3",
+            "trust-center personalize --home d --card soft:f --batch 10 --labels l",
+            "trust-center certify-broker --home d --request r.csr --dns a.example --dns b.example --out r.pem",
+            "trust-center renew --home d --tsm",
+            "trust-center revoke --home d --name n --reason key-compromise",
+            "trust-center crl --home d --days 30 --issuing-only",
+            "trust-center records show --home d --json",
+            "trust-center records verify --home d",
+            "trust-center directory serve --home d --listen [::1]:0",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
         ] {

@@ -1,101 +1,78 @@
-//! The books: every act of the trust centre, one JSON object per line, only ever appended to.
+//! The books: every act of the trust centre, in a database that is only ever appended to.
 //!
-//! An act is on the disk before its effect leaves the house. A line that a power cut has left
-//! without its end was never confirmed to anybody and is taken back.
+//! By default they are `books.db` in the trust centre's folder (SQLite); `books.url` names a PostgreSQL server instead.
+//! An act is on the disk before its effect leaves the house. Each record is chained to the one before it by SHA-256,
+//! and the database refuses to alter or delete anything, so that two hands are needed to falsify what was: one that takes
+//! the rules away, and one that makes all hashes anew. [`Books::verify`] looks after both.
 
-use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::net::Ipv6Addr;
+mod act;
+mod certificates;
+mod chain;
+mod database;
+mod import;
+mod prefix;
+mod schema;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use counterparty::files::{self, Access, FileError};
-use counterparty::random::{self, RandomError};
-use messages::certificate::PartyName;
-use model::{CardId, Fingerprint, GatewayState, ParseIdentityError, Timestamp};
+use counterparty::random::RandomError;
+use messages::certificate::{Certificate, CertificateError, Revocation, RevocationReason, UnknownReason};
+use model::{CardId, Fingerprint, ParseIdentityError, ParseTimeError, Timestamp};
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
+use sqlx::query;
 
-/// The greatest length of a line in bytes; the longest act has some 500.
-const MAX_LINE: u64 = 4_096;
+use certificates::{entry, holding, revoke, revoked, unrevoked, write_issued};
+use database::{Database, number, text};
+
+pub(crate) use act::Act;
+pub(crate) use certificates::serial_of;
+pub(crate) use chain::Verified;
+pub(crate) use prefix::{GuidPrefix, PrefixError};
+
 /// How often a GUID is drawn anew; one collision of 64 random bits is a wonder, this many a fault.
 const MAX_DRAWS: usize = 8;
-
-/// What the trust centre has done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "act", rename_all = "kebab-case")]
-pub(crate) enum Act {
-    /// It made its authority and certified the TSM.
-    Founded {
-        /// Its name.
-        name: PartyName,
-        /// The root certificate.
-        root: Fingerprint,
-        /// The TSM's SIG certificate.
-        tsm: Fingerprint,
-    },
-    /// It certified a supplier.
-    Certified {
-        /// The supplier's name.
-        name: PartyName,
-        /// The SIG certificate.
-        sig: Fingerprint,
-        /// The ENC certificate.
-        enc: Fingerprint,
-        /// The TLS certificate.
-        tls: Fingerprint,
-    },
-    /// It gave a GUID away. Whether a card has got it or not, it is never given again.
-    GuidGiven {
-        /// The GUID.
-        guid: CardId,
-    },
-    /// It completed a card.
-    Personalized {
-        /// The card's GUID.
-        guid: CardId,
-        /// The SIG certificate.
-        sig: Fingerprint,
-        /// The ENC certificate.
-        enc: Fingerprint,
-        /// The TLS certificate.
-        tls: Fingerprint,
-    },
-    /// As TSM it set out to install a bundle.
-    InstallBegun {
-        /// The GUID of the gateway's card.
-        guid: CardId,
-        /// The bundle's version.
-        version: u64,
-        /// The bundle's digest.
-        digest: Fingerprint,
-    },
-    /// The gateway reported that the bundle is in force.
-    Installed {
-        /// The GUID of the gateway's card.
-        guid: CardId,
-        /// The bundle's version.
-        version: u64,
-        /// The state that the gateway reported.
-        state: GatewayState,
-    },
-}
-
-/// An act and when it was done.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record<A> {
-    time: Timestamp,
-    #[serde(flatten)]
-    act: A,
-}
+/// How many records are read at once.
+const PAGE: u64 = 1_000;
+/// The greatest length of the file that names the database.
+const MAX_ADDRESS: usize = 4_096;
 
 /// The reason why the books were not written or read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BooksError {
     /// The file is missing or cannot be reached.
-    #[error("the books cannot be kept; restore records.jsonl from its backup or free the disk")]
+    #[error("the books cannot be kept; restore them from their backup or free the disk")]
     File(#[from] FileError),
-    /// A line is no act.
+    /// The database refuses or is gone.
+    #[error("the books cannot be kept; check that the database is there, and that its disk is not full")]
+    Database(#[source] sqlx::Error),
+    /// Another operator has held the books for too long.
+    #[error(
+        "another operator is writing in the books and does not come to an end; look for a program that hangs"
+    )]
+    Busy,
+    /// There is a database, but no books in it.
+    #[error(
+        "there are no books in the database; name the right one in books.url, or restore it from its backup"
+    )]
+    Missing,
+    /// There are books in the database already.
+    #[error("the database holds somebody's books already; name another one")]
+    Exists,
+    /// The books are of a later version.
+    #[error(
+        "the books are of version {found}, and this program knows version {} only; use a later one",
+        schema::VERSION
+    )]
+    Version {
+        /// The version that was found.
+        found: i64,
+    },
+    /// The address names no database.
+    #[error("the books are in a folder, or at postgres://USER@HOST/DATABASE; nothing else is known")]
+    Address,
+    /// A line of the books of an earlier version is no act.
     #[error("line {line} of {} is damaged; restore the books from their backup", path.display())]
     Damaged {
         /// The books.
@@ -106,9 +83,35 @@ pub(crate) enum BooksError {
         #[source]
         source: serde_json::Error,
     },
-    /// An act could not be written as JSON.
-    #[error("an act cannot be written down")]
+    /// A record is not what was written.
+    #[error("record {number} of the books is not what was written; restore them from their backup")]
+    Altered {
+        /// The number of the first such record.
+        number: u64,
+    },
+    /// A table says something else than the records.
+    #[error(
+        "the table {table} of the books does not say what the records say; restore them from their backup"
+    )]
+    Index {
+        /// The table.
+        table: &'static str,
+    },
+    /// An act could not be written as JSON, or read.
+    #[error("an act cannot be written down or read")]
     Act(#[source] serde_json::Error),
+    /// A time in the books is none.
+    #[error("a time in the books cannot be read")]
+    Time(#[from] ParseTimeError),
+    /// A GUID in the books is none.
+    #[error("a GUID in the books cannot be read")]
+    Identity(#[from] ParseIdentityError),
+    /// A reason in the books is none.
+    #[error("the reason of a revocation in the books cannot be read")]
+    Reason(#[from] UnknownReason),
+    /// A certificate cannot be read or written.
+    #[error("a certificate in the books cannot be read or written")]
+    Certificate(#[from] CertificateError),
     /// No random bytes could be drawn.
     #[error("no GUID can be drawn")]
     Random(#[from] RandomError),
@@ -120,313 +123,392 @@ pub(crate) enum BooksError {
     /// The prefix makes no GUIDs.
     #[error("the prefix makes no GUIDs")]
     Prefix(#[from] PrefixError),
+    /// No certificate of that number, name or GUID was issued, or all are revoked.
+    #[error("no certificate that holds was issued to {whom}; `trust-center records show` lists what was")]
+    NotIssued {
+        /// Who was looked for.
+        whom: String,
+    },
+    /// The certificates could not be issued.
+    #[error("the certificates cannot be issued")]
+    Issue(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No runtime for the database.
+    #[error("the database cannot be used")]
+    Runtime(#[source] std::io::Error),
+    /// A fault of this program, after which the books are not used any more.
+    #[error("the books are in a state that they should never be in; start the program again")]
+    Broken,
+}
+
+impl From<sqlx::Error> for BooksError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        // SQLITE_BUSY, and lock_not_available of PostgreSQL.
+        if code.is_some_and(|code| code == "5" || code == "55P03") {
+            return Self::Busy;
+        }
+        Self::Database(error)
+    }
+}
+
+/// One record of the books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Its number, counted from 1.
+    pub(crate) number: u64,
+    /// When the act was done.
+    pub(crate) time: Timestamp,
+    /// The act.
+    #[serde(flatten)]
+    pub(crate) act: Act,
+}
+
+/// For whom a GUID is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Station {
+    /// Where the card is: host and place. Nobody else personalises there at the same time.
+    pub(crate) place: String,
+    /// The batch, empty for a single card.
+    pub(crate) batch: String,
+}
+
+/// A certificate that is to be written down, with what it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    /// The certificate.
+    pub(crate) certificate: Certificate,
+    /// Which key it is about: a slot, `attestation`, `authority` or `server`.
+    pub(crate) key: &'static str,
+}
+
+/// A certificate of the books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The certificate.
+    pub(crate) certificate: Certificate,
+    /// Which key it is about.
+    pub(crate) key: String,
+    /// Whether it is revoked.
+    pub(crate) revoked: bool,
+}
+
+/// How the personalisation of a card came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The card is complete.
+    Completed,
+    /// The card is blank still.
+    LeftBlank,
+    /// The card is scrap.
+    Scrapped,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::LeftBlank => "left-blank",
+            Self::Scrapped => "scrapped",
+        }
+    }
 }
 
 /// The books of one trust centre.
 #[derive(Debug)]
 pub(crate) struct Books {
-    path: PathBuf,
+    database: Database,
 }
 
 impl Books {
-    /// Begins the books in a folder that has none.
-    pub(crate) fn create(home: &Path) -> Result<Self, BooksError> {
-        let path = home.join("records.jsonl");
-        files::write_new(&path, b"", Access::Private)?;
-        Ok(Self { path })
+    /// Begins the books: in the folder, or in the database that the address names.
+    pub(crate) fn create(home: &Path, address: Option<&str>) -> Result<Self, BooksError> {
+        let database = match address {
+            Some(address) => {
+                let database = Database::open_server(address)?;
+                files::write_new(&home.join("books.url"), address.as_bytes(), Access::Private)?;
+                database
+            }
+            None => {
+                let path = home.join("books.db");
+                Database::make_file(&path)?;
+                Database::open_file(&path)?
+            }
+        };
+        database.define()?;
+        Ok(Self { database })
     }
 
     /// Opens the books. They are never begun anew by the way: a GUID could be given twice.
     pub(crate) fn open(home: &Path) -> Result<Self, BooksError> {
-        let path = home.join("records.jsonl");
-        File::open(&path).map_err(FileError::at(&path))?;
-        Ok(Self { path })
+        import::finish(home)?;
+        let path = home.join("books.db");
+        let database = match files::read_text(&home.join("books.url"), MAX_ADDRESS) {
+            Ok(address) => Database::open_server(address.trim())?,
+            Err(FileError::Missing { .. }) => {
+                std::fs::metadata(&path).map_err(FileError::at(&path))?;
+                Database::open_file(&path)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match database.version()? {
+            Some(schema::VERSION) => Ok(Self { database }),
+            Some(found) => Err(BooksError::Version { found }),
+            None => Err(BooksError::Missing),
+        }
     }
 
     /// Appends an act; when this returns, it is on the disk.
     pub(crate) fn record(&self, time: Timestamp, act: &Act) -> Result<(), BooksError> {
-        let mut file = self.lock()?;
-        self.append(&mut file, time, act)
+        self.database.transact(async |connection: &mut AnyConnection| {
+            chain::append(connection, time, act).await.map(|_| ())
+        })
     }
 
-    /// Gives a GUID away that was never given before, and writes that down first.
-    pub(crate) fn give_guid(&self, prefix: GuidPrefix, time: Timestamp) -> Result<CardId, BooksError> {
-        self.give_guid_drawn_by(prefix, time, || random::bytes().map(|bytes| *bytes))
-    }
-
-    fn give_guid_drawn_by(
+    /// Appends an act together with the certificates that it is about.
+    pub(crate) fn record_issued(
         &self,
-        prefix: GuidPrefix,
         time: Timestamp,
-        mut draw: impl FnMut() -> Result<[u8; 8], RandomError>,
-    ) -> Result<CardId, BooksError> {
-        let mut file = self.lock()?;
-        let given = self.given_guids(&mut file)?;
-        for _ in 0..MAX_DRAWS {
-            let guid = prefix.guid(draw()?)?;
-            if !given.contains(&guid) {
-                self.append(&mut file, time, &Act::GuidGiven { guid })?;
-                return Ok(guid);
-            }
-        }
-        Err(BooksError::Exhausted)
+        act: &Act,
+        certificates: &[Issued],
+    ) -> Result<(), BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            chain::append(connection, time, act).await?;
+            write_issued(connection, time, certificates).await
+        })
     }
 
-    /// Opens the file for this process alone, and takes back an act that was never confirmed.
-    fn lock(&self) -> Result<File, BooksError> {
-        let open = || {
-            let mut file = OpenOptions::new().read(true).append(true).open(&self.path)?;
-            file.lock()?;
-            let length = file.seek(SeekFrom::End(0))?;
-            let kept = end_of_last_line(&mut file, length)?;
-            if kept < length {
-                tracing::warn!(
-                    bytes = length.saturating_sub(kept),
-                    "taking back an act that was cut off"
-                );
-                file.set_len(kept)?;
-            }
-            Ok(file)
-        };
-        open().map_err(|source| FileError::at(&self.path)(source).into())
+    /// Writes certificates down that were issued to one party.
+    pub(crate) fn issued(&self, time: Timestamp, certificates: &[Issued]) -> Result<(), BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            write_issued(connection, time, certificates).await
+        })
     }
 
-    fn append(&self, file: &mut File, time: Timestamp, act: &Act) -> Result<(), BooksError> {
-        let mut line = serde_json::to_vec(&Record { time, act }).map_err(BooksError::Act)?;
-        line.push(b'\n');
-        let mut write = || {
-            file.write_all(&line)?;
-            file.sync_all()
-        };
-        write().map_err(|source| FileError::at(&self.path)(source).into())
+    /// Gives a GUID away that was never given before, and issues the certificates that carry it. All of that is on the
+    /// disk when this returns.
+    pub(crate) fn give_guid<T: Send>(
+        &self,
+        station: &Station,
+        time: Timestamp,
+        mut draw: impl FnMut() -> Result<CardId, BooksError> + Send,
+        issue: impl FnOnce(CardId) -> Result<(T, Vec<Issued>), BooksError> + Send,
+    ) -> Result<(CardId, T), BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let guid = unused_guid(connection, &mut draw).await?;
+            let record = chain::append(connection, time, &Act::GuidGiven { guid }).await?;
+            query("INSERT INTO guids (guid, station, batch, record) VALUES ($1, $2, $3, $4)")
+                .bind(guid.to_string())
+                .bind(station.place.clone())
+                .bind(station.batch.clone())
+                .bind(record)
+                .execute(&mut *connection)
+                .await?;
+            let (value, certificates) = issue(guid)?;
+            write_issued(connection, time, &certificates).await?;
+            Ok((guid, value))
+        })
     }
 
-    fn given_guids(&self, file: &mut File) -> Result<HashSet<CardId>, BooksError> {
-        let mut given = HashSet::new();
-        self.for_each(file, |act| {
-            if let Act::GuidGiven { guid } | Act::Personalized { guid, .. } = act {
-                given.insert(guid);
+    /// Writes down how the personalisation of a card came out, which is never doubtful and never changes.
+    pub(crate) fn settle(
+        &self,
+        time: Timestamp,
+        guid: CardId,
+        outcome: Outcome,
+        act: &Act,
+    ) -> Result<(), BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let record = chain::append(connection, time, act).await?;
+            query("INSERT INTO cards (guid, outcome, record) VALUES ($1, $2, $3)")
+                .bind(guid.to_string())
+                .bind(outcome.as_str())
+                .bind(record)
+                .execute(&mut *connection)
+                .await?;
+            if outcome == Outcome::Completed {
+                return Ok(());
             }
-        })?;
-        Ok(given)
+            let entries = holding(connection, &guid.to_string()).await?;
+            revoke(
+                connection,
+                time,
+                &guid.to_string(),
+                &entries,
+                RevocationReason::CessationOfOperation,
+            )
+            .await
+        })
     }
 
-    fn for_each(&self, file: &mut File, mut visit: impl FnMut(Act)) -> Result<(), BooksError> {
-        let at_file = |source| FileError::at(&self.path)(source);
-        file.seek(SeekFrom::Start(0)).map_err(at_file)?;
-        let mut reader = BufReader::new(file);
-        for line in 1usize.. {
-            let mut text = Vec::new();
-            reader
-                .by_ref()
-                .take(MAX_LINE)
-                .read_until(b'\n', &mut text)
-                .map_err(at_file)?;
-            if text.is_empty() {
-                break;
+    /// Returns the GUIDs that were given at this place, and of whose cards it is not known yet what became of them.
+    pub(crate) fn unsettled(&self, place: &str) -> Result<Vec<CardId>, BooksError> {
+        self.guids(
+            "SELECT guid FROM guids WHERE station = $1 AND guid NOT IN (SELECT guid FROM cards) ORDER BY record",
+            place,
+        )
+    }
+
+    /// Returns the GUIDs of the cards of a batch that are complete, oldest first.
+    pub(crate) fn completed(&self, batch: &str) -> Result<Vec<CardId>, BooksError> {
+        self.guids(
+            "SELECT guid FROM guids WHERE batch = $1 AND guid IN \
+             (SELECT guid FROM cards WHERE outcome = 'completed') ORDER BY record",
+            batch,
+        )
+    }
+
+    fn guids(&self, statement: &'static str, argument: &str) -> Result<Vec<CardId>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query(statement).bind(argument.to_owned());
+            let rows = rows.fetch_all(connection).await?;
+            rows.iter().map(|row| Ok(text(row, "guid")?.parse()?)).collect()
+        })
+    }
+
+    /// Returns how the personalisation of the card with this GUID came out, if that is known.
+    pub(crate) fn outcome(&self, guid: CardId) -> Result<Option<Outcome>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let row = query("SELECT outcome FROM cards WHERE guid = $1").bind(guid.to_string());
+            let Some(row) = row.fetch_optional(connection).await? else {
+                return Ok(None);
+            };
+            let found = text(&row, "outcome")?;
+            let mut all = [Outcome::Completed, Outcome::LeftBlank, Outcome::Scrapped].into_iter();
+            let outcome = all.find(|outcome| outcome.as_str() == found);
+            outcome.map(Some).ok_or(BooksError::Index { table: "cards" })
+        })
+    }
+
+    /// Returns the certificates that were issued to this name (for a card, its GUID), oldest first.
+    pub(crate) fn certificates(&self, name: &str) -> Result<Vec<Entry>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query(
+                "SELECT pem, slot, revocations.serial AS gone FROM certificates \
+                 LEFT JOIN revocations ON revocations.serial = certificates.serial \
+                 WHERE name = $1 ORDER BY certificates.record",
+            );
+            let rows = rows.bind(name.to_owned()).fetch_all(connection).await?;
+            rows.iter().map(entry).collect()
+        })
+    }
+
+    /// Returns the certificate with this serial number (hexadecimal digits).
+    pub(crate) fn certificate(&self, serial: &str) -> Result<Option<Entry>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let row = query(
+                "SELECT pem, slot, revocations.serial AS gone FROM certificates \
+                 LEFT JOIN revocations ON revocations.serial = certificates.serial \
+                 WHERE certificates.serial = $1",
+            );
+            let row = row.bind(serial.to_owned()).fetch_optional(connection).await?;
+            row.as_ref().map(entry).transpose()
+        })
+    }
+
+    /// Revokes the certificates of the card, supplier or broker of this name, or only the one with the serial number.
+    pub(crate) fn revoke(
+        &self,
+        time: Timestamp,
+        name: &str,
+        serial: Option<&str>,
+        reason: RevocationReason,
+    ) -> Result<usize, BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let entries = match serial {
+                Some(serial) => unrevoked(connection, serial).await?,
+                None => holding(connection, name).await?,
+            };
+            if entries.is_empty() {
+                let whom = name.to_owned();
+                return Err(BooksError::NotIssued { whom });
             }
-            let record: Record<Act> =
-                serde_json::from_slice(&text).map_err(|source| BooksError::Damaged {
-                    path: self.path.clone(),
-                    line,
-                    source,
-                })?;
-            visit(record.act);
-        }
-        Ok(())
+            revoke(connection, time, name, &entries, reason).await?;
+            Ok(entries.len())
+        })
+    }
+
+    /// Returns what is revoked of what the authority with this certificate has issued, by serial number.
+    pub(crate) fn revoked(&self, issuer: &Certificate) -> Result<Vec<(Vec<u8>, Revocation)>, BooksError> {
+        self.database
+            .run(async |connection: &mut AnyConnection| revoked(connection, issuer).await)
+    }
+
+    /// Signs the next list of what the authority has revoked, and keeps it.
+    pub(crate) fn sign_list(
+        &self,
+        issuer: &Certificate,
+        time: Timestamp,
+        next: Timestamp,
+        sign: impl FnOnce(u64, &[(Vec<u8>, Revocation)]) -> Result<String, BooksError> + Send,
+    ) -> Result<(u64, String), BooksError> {
+        let fingerprint = issuer.fingerprint();
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let last = query("SELECT coalesce(max(list), 0) AS list FROM lists WHERE issuer = $1");
+            let last = last
+                .bind(fingerprint.to_string())
+                .fetch_one(&mut *connection)
+                .await?;
+            let list = number(&last, "list")?.saturating_add(1);
+            let pem = sign(list, &revoked(connection, issuer).await?)?;
+            let act = Act::ListSigned {
+                issuer: fingerprint,
+                list,
+                next,
+            };
+            let record = chain::append(connection, time, &act).await?;
+            query("INSERT INTO lists (issuer, list, pem, record) VALUES ($1, $2, $3, $4)")
+                .bind(fingerprint.to_string())
+                .bind(i64::try_from(list).map_err(|_| BooksError::Broken)?)
+                .bind(pem.clone())
+                .bind(record)
+                .execute(connection)
+                .await?;
+            Ok((list, pem))
+        })
+    }
+
+    /// Returns the last list that the authority has signed, PEM.
+    pub(crate) fn list(&self, issuer: Fingerprint) -> Result<Option<String>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let row = query("SELECT pem FROM lists WHERE issuer = $1 ORDER BY list DESC LIMIT 1");
+            let row = row.bind(issuer.to_string()).fetch_optional(connection).await?;
+            row.as_ref().map(|row| text(row, "pem")).transpose()
+        })
+    }
+
+    /// Reads up to a page of records behind this number.
+    pub(crate) fn page(&self, behind: u64) -> Result<Vec<Record>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = chain::page(connection, behind, PAGE).await?;
+            rows.iter().map(chain::Row::record).collect()
+        })
+    }
+
+    /// Verifies the chain of the records, and that the tables say what the records say.
+    pub(crate) fn verify(&self) -> Result<Verified, BooksError> {
+        self.database
+            .run(async |connection: &mut AnyConnection| chain::verify(connection, PAGE).await)
     }
 }
 
-/// Returns the offset behind the last line that has its end, looking back over one line at most.
-fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
-    let begin = length.saturating_sub(MAX_LINE);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut tail = Vec::new();
-    Read::by_ref(file).take(MAX_LINE).read_to_end(&mut tail)?;
-    match tail.iter().rposition(|byte| *byte == b'\n') {
-        Some(position) => {
-            let behind = u64::try_from(position).unwrap_or(0).saturating_add(1);
-            Ok(begin.saturating_add(behind))
+/// Writes bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn unused_guid(
+    connection: &mut AnyConnection,
+    draw: &mut impl FnMut() -> Result<CardId, BooksError>,
+) -> Result<CardId, BooksError> {
+    for _ in 0..MAX_DRAWS {
+        let guid = draw()?;
+        let row = query("SELECT guid FROM guids WHERE guid = $1").bind(guid.to_string());
+        if row.fetch_optional(&mut *connection).await?.is_none() {
+            return Ok(guid);
         }
-        // A whole line's length without an end is damage, not a cut; reading will name it.
-        None if begin > 0 => Ok(length),
-        None => Ok(0),
     }
-}
-
-/// The upper half of the GUIDs that this trust centre gives; the lower half is random.
-///
-/// Text form `fd5a:6d67:7700::/64`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GuidPrefix([u8; 8]);
-
-impl GuidPrefix {
-    /// The prefix unless another one is asked for: a unique local one, so that it is nobody's on
-    /// the internet.
-    ///
-    /// Spec: RFC 4193, section 3.1.
-    pub(crate) const DEFAULT: &'static str = "fd5a:6d67:7700::/64";
-
-    fn guid(self, random: [u8; 8]) -> Result<CardId, PrefixError> {
-        let mut octets = [0; 16];
-        let (upper, lower) = octets.split_at_mut(8);
-        upper.copy_from_slice(&self.0);
-        lower.copy_from_slice(&random);
-        Ok(CardId::try_from(Ipv6Addr::from(octets))?)
-    }
-}
-
-impl FromStr for GuidPrefix {
-    type Err = PrefixError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (address, length) = text.split_once('/').ok_or(PrefixError::Form)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| PrefixError::Form)?;
-        let octets = address.octets();
-        let (upper, lower) = octets.split_at(8);
-        if length != "64" || lower.iter().any(|byte| *byte != 0) {
-            return Err(PrefixError::Length);
-        }
-        let prefix = Self(upper.try_into().map_err(|_| PrefixError::Form)?);
-        prefix.guid([1; 8])?;
-        Ok(prefix)
-    }
-}
-
-/// The reason why a text is no prefix of GUIDs.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PrefixError {
-    /// The text is no address with a length.
-    #[error("a prefix has the form fd5a:6d67:7700::/64")]
-    Form,
-    /// The prefix is not 64 bits long, or has bits behind its end.
-    #[error("a prefix has 64 bits and zeros behind them, since the other 64 are random")]
-    Length,
-    /// Its addresses identify nobody.
-    #[error("no GUIDs can be made of this prefix")]
-    Identity(#[from] ParseIdentityError),
+    Err(BooksError::Exhausted)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn now() -> Timestamp {
-        "2026-06-01T12:00:00Z".parse().unwrap()
-    }
-
-    fn prefix() -> GuidPrefix {
-        GuidPrefix::DEFAULT.parse().unwrap()
-    }
-
-    fn text(home: &Path) -> String {
-        std::fs::read_to_string(home.join("records.jsonl")).unwrap()
-    }
-
-    #[test]
-    fn acts_are_lines_of_json_with_their_time() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        let guid = books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        assert_eq!(guid.to_string(), "fd5a:6d67:7700:0:101:101:101:101");
-        assert_eq!(
-            text(home.path()),
-            "{\"time\":\"2026-06-01T12:00:00Z\",\"act\":\"guid-given\",\"guid\":\"fd5a:6d67:7700:0:101:101:101:101\"}\n"
-        );
-    }
-
-    #[test]
-    fn guid_is_never_given_twice_across_restarts() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        let first = books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        drop(books);
-        let books = Books::open(home.path()).unwrap();
-        let mut draws = [[1; 8], [1; 8], [2; 8]].into_iter();
-        let second = books
-            .give_guid_drawn_by(prefix(), now(), || draws.next().ok_or(RandomError))
-            .unwrap();
-        assert_ne!(first, second);
-        assert!(second.to_string().ends_with(":202"));
-    }
-
-    #[test]
-    fn broken_generator_gives_no_guid() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        let stuck = books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8]));
-        assert!(matches!(stuck, Err(BooksError::Exhausted)));
-        let silent = books.give_guid_drawn_by(prefix(), now(), || Err(RandomError));
-        assert!(matches!(silent, Err(BooksError::Random(RandomError))));
-    }
-
-    #[test]
-    fn act_that_was_cut_off_is_taken_back_and_the_others_stay() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        let whole = text(home.path());
-        for cut in [1, whole.len() / 2, whole.len() - 1] {
-            std::fs::write(
-                home.path().join("records.jsonl"),
-                format!("{whole}{}", &whole[..cut]),
-            )
-            .unwrap();
-            let error = books
-                .give_guid_drawn_by(prefix(), now(), || Ok([1; 8]))
-                .unwrap_err();
-            assert!(matches!(error, BooksError::Exhausted));
-            assert_eq!(text(home.path()), whole);
-        }
-        std::fs::write(home.path().join("records.jsonl"), &whole[..9]).unwrap();
-        books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        assert_eq!(text(home.path()), whole);
-    }
-
-    #[test]
-    fn damaged_line_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        books.give_guid_drawn_by(prefix(), now(), || Ok([1; 8])).unwrap();
-        let damaged = format!("{}{{\"act\":\"danced\"}}\n", text(home.path()));
-        std::fs::write(home.path().join("records.jsonl"), damaged).unwrap();
-        let error = books.give_guid(prefix(), now()).unwrap_err();
-        assert!(matches!(error, BooksError::Damaged { line: 2, .. }), "{error}");
-    }
-
-    #[test]
-    fn line_without_end_is_damage() {
-        let home = tempfile::tempdir().unwrap();
-        let books = Books::create(home.path()).unwrap();
-        std::fs::write(home.path().join("records.jsonl"), " ".repeat(5_000)).unwrap();
-        let error = books.give_guid(prefix(), now()).unwrap_err();
-        assert!(matches!(error, BooksError::Damaged { line: 1, .. }), "{error}");
-    }
-
-    #[test]
-    fn missing_books_are_never_begun_anew() {
-        let home = tempfile::tempdir().unwrap();
-        let error = Books::open(home.path()).unwrap_err();
-        assert!(matches!(error, BooksError::File(FileError::Missing { .. })));
-        Books::create(home.path()).unwrap();
-        let error = Books::create(home.path()).unwrap_err();
-        assert!(matches!(error, BooksError::File(FileError::Exists { .. })));
-    }
-
-    #[test]
-    fn prefixes_are_64_bits_of_addresses_that_identify() {
-        for (text, expected) in [
-            ("fd5a:6d67:7700::", PrefixError::Form),
-            ("10.0.0.0/64", PrefixError::Form),
-            ("fd5a::/48", PrefixError::Length),
-            ("fd5a::1/64", PrefixError::Length),
-        ] {
-            assert_eq!(text.parse::<GuidPrefix>(), Err(expected), "{text}");
-        }
-        assert!(matches!(
-            "ff02::/64".parse::<GuidPrefix>(),
-            Err(PrefixError::Identity(_))
-        ));
-    }
-}
+mod tests;

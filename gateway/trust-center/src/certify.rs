@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, Access, FileError};
 use messages::certificate::{
-    CertificateError, CertificationRequest, RequestError, Role, Triple, VerifiedParty,
+    Certificate, CertificateError, CertificationRequest, DnsName, RequestError, Role, Triple, VerifiedParty,
 };
 use model::{KeySlot, Timestamp};
 
-use crate::authority::{Authority, AuthorityError, certificate_of};
-use crate::books::{Act, Books, BooksError};
+use crate::authority::{Authority, AuthorityError, issued, write_certificate, write_triple};
+use crate::books::{Act, Books, BooksError, Issued};
 
 /// The reason why a supplier was not certified. Nothing has been written into its folder, unless
 /// the variant is about a file there.
@@ -89,21 +89,53 @@ pub(crate) fn certify(
         enc: certificates.enc.fingerprint(),
         tls: certificates.tls.fingerprint(),
     };
-    books.record(now, &certified)?;
-    for slot in KeySlot::ALL {
-        let pem = certificate_of(&certificates, slot)
-            .to_pem()
-            .map_err(CertifyError::Party)?;
-        files::replace(
-            &folder.join(format!("{slot}.pem")),
-            pem.as_bytes(),
-            Access::Public,
-        )?;
+    books.record_issued(now, &certified, &issued(&certificates))?;
+    write_triple(folder, &certificates)?;
+    let chain = authority.anchor().issuing_of(&certificates.sig);
+    if let Some(issuing) = chain {
+        write_certificate(&folder.join("chain.pem"), issuing)?;
     }
-    let root = authority.anchor().certificate().to_pem();
-    let root = root.map_err(CertifyError::Party)?;
-    files::replace(&folder.join("root.pem"), root.as_bytes(), Access::Public)?;
+    write_certificate(&folder.join("root.pem"), authority.anchor().certificate())?;
     Ok(party)
+}
+
+/// Certifies a broker, a server that is reached by the names; the certificate and that of its issuing authority, as servers
+/// show them, go into the file.
+pub(crate) fn certify_broker(
+    authority: &Authority,
+    books: &Books,
+    order: &BrokerOrder,
+    now: Timestamp,
+) -> Result<Certificate, CertifyError> {
+    let text = files::read_text(&order.request, CertificationRequest::MAX_PEM)?;
+    let request = |source| CertifyError::Request {
+        path: order.request.clone(),
+        source,
+    };
+    let key = CertificationRequest::proven_key(&text).map_err(request)?;
+    let certificate = authority.certify_broker(&order.names, &key, now)?;
+    let issued = Issued {
+        certificate: certificate.clone(),
+        key: "server",
+    };
+    books.issued(now, &[issued])?;
+    let mut pem = certificate.to_pem().map_err(CertifyError::Party)?;
+    if let Some(issuing) = authority.anchor().issuing_of(&certificate) {
+        pem.push_str(&issuing.to_pem().map_err(CertifyError::Party)?);
+    }
+    files::replace(&order.certificate, pem.as_bytes(), Access::Public)?;
+    Ok(certificate)
+}
+
+/// A broker that is to be certified.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokerOrder {
+    /// Its request (PKCS#10, PEM); what it says besides the key is not read.
+    pub(crate) request: PathBuf,
+    /// The names by which it is reached.
+    pub(crate) names: Vec<DnsName>,
+    /// Where the certificates go.
+    pub(crate) certificate: PathBuf,
 }
 
 /// The three requests of one supplier.
@@ -126,7 +158,9 @@ impl Requests {
         }
         match subject.role() {
             Role::Supplier => Ok(requests),
-            found @ (Role::TrustCenter | Role::Tsm | Role::Card) => Err(CertifyError::Role { found }),
+            found @ (Role::TrustCenter | Role::IssuingAuthority | Role::Tsm | Role::Card | Role::Broker) => {
+                Err(CertifyError::Role { found })
+            }
         }
     }
 }

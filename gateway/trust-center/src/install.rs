@@ -34,6 +34,9 @@ pub(crate) enum InstallError {
     /// The bundle cannot be made or kept.
     #[error("there is no bundle to install")]
     Bundles(#[from] BundlesError),
+    /// The TSM's keys cannot be used.
+    #[error("the TSM's keys cannot be used")]
+    Tsm(#[source] AuthorityError),
     /// The supplier cannot be told the gateway's certificates.
     #[error("the gateway's certificates cannot be put into the supplier's folder")]
     Publish(#[source] PublishError),
@@ -90,10 +93,10 @@ pub(crate) async fn install(
 ) -> Result<Installed, InstallError> {
     let now = clock();
     let guid = order.guid;
-    let card = card_of(authority, guid, now)?;
+    let card = card_of(authority, books, guid, now)?;
     let supplier = read_supplier(authority, &order.supplier, now)?;
     let grants = GrantsFile::read(&order.grants)?;
-    let tsm = authority.tsm();
+    let tsm = authority.tsm().map_err(InstallError::Tsm)?;
     let exchange = Exchange::new(tsm, guid, order.gateway.clone())?;
     let wanted = Wanted {
         supplier: &supplier,

@@ -3,19 +3,25 @@
 //! suppliers may have.
 //!
 //! Results go to the standard output, logs and errors to the standard error; the exit code is 0
-//! for success, 1 for failure and 2 for a command line that is not understood.
+//! for success, 1 for failure, 2 for a command line that is not understood, and 3 for books that were altered.
 
 mod arguments;
 mod authority;
+mod batch;
 mod books;
 mod bundles;
 mod certify;
+mod directory;
 mod grants;
 mod install;
+mod keys;
+mod labels;
 mod output;
 mod pcsc_card;
 mod personalize;
 mod reader;
+mod renew;
+mod revoke;
 #[cfg(feature = "soft-card")]
 mod soft_card;
 #[cfg(test)]
@@ -32,17 +38,29 @@ use clap::Parser;
 use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
-use arguments::{Arguments, Certify, Command, Init, Install, Personalize};
-use authority::{Authority, AuthorityError};
-use books::{Books, BooksError};
-use certify::CertifyError;
+use arguments::{
+    Arguments, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Init, Install,
+    Personalize, Records, Renew, Revoke, ServeDirectory,
+};
+use authority::{Authority, AuthorityError, Founding};
+use batch::BatchError;
+use books::{Books, BooksError, Verified};
+use certify::{BrokerOrder, CertifyError};
+use directory::DirectoryError;
 use install::{InstallError, Order};
+use keys::Token;
+use model::Span;
 use output::Output;
-use personalize::PersonalizeError;
+use personalize::{Completed, GuidSource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
+use renew::RenewError;
+use revoke::{RevokeError, Whom};
 
 /// How long the end waits for the look-up of a name that nobody answers.
 const END_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The exit code for books that somebody has altered.
+const ALTERED: u8 = 3;
 
 /// The reason why the program failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +80,18 @@ enum ProgramError {
     /// A card was not personalised.
     #[error(transparent)]
     Personalize(#[from] PersonalizeError<ReaderError>),
+    /// A batch was not completed.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A certificate was not renewed.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+    /// Nothing was revoked, or no list signed.
+    #[error(transparent)]
+    Revoke(#[from] RevokeError),
+    /// The directory cannot be served.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The messages cannot be kept.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -86,7 +116,15 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init(act) => init(&act),
         Command::Certify(act) => certify(&act),
+        Command::CertifyBroker(act) => certify_broker(act),
+        Command::Renew(act) => renew(&act),
+        Command::Revoke(act) => revoke(act),
+        Command::Crl(act) => sign_lists(&act),
         Command::Personalize(act) => personalize(&act),
+        Command::Records { command } => records(&command),
+        Command::Directory {
+            command: Directory::Serve(act),
+        } => serve_directory(&act),
         Command::Install(act) => install(act),
     };
     match done {
@@ -94,13 +132,36 @@ fn main() -> ExitCode {
         Err(error) => {
             // A closed standard error leaves the exit code to speak.
             drop(writeln!(io::stderr(), "trust-center: {}", chain(&error)));
-            ExitCode::FAILURE
+            match error {
+                ProgramError::Books(BooksError::Altered { .. } | BooksError::Index { .. }) => {
+                    ExitCode::from(ALTERED)
+                }
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
+/// Opens the books of a trust centre and loads its authority.
+fn open(common: &Common) -> Result<(Authority, Books), ProgramError> {
+    let books = Books::open(&common.home)?;
+    let authority = Authority::load(&common.home, &common.secrets, &books, clock::now())?;
+    Ok((authority, books))
+}
+
 fn init(act: &Init) -> Result<(), ProgramError> {
-    let authority = Authority::init(&act.common.home, &act.name, clock::now())?;
+    let token = act.hsm_module.as_ref().zip(act.hsm_token.as_ref());
+    let token = token.map(|(module, label)| Token {
+        module: module.clone(),
+        label: label.clone(),
+    });
+    let founding = Founding {
+        name: &act.name,
+        secrets: &act.common.secrets,
+        token: token.as_ref(),
+        books: act.books.as_deref(),
+    };
+    let authority = Authority::init(&act.common.home, &founding, clock::now())?;
     let output = Output::Init {
         name: authority.anchor().name().clone(),
         fingerprint: authority.anchor().certificate().fingerprint(),
@@ -109,27 +170,134 @@ fn init(act: &Init) -> Result<(), ProgramError> {
 }
 
 fn certify(act: &Certify) -> Result<(), ProgramError> {
-    let now = clock::now();
-    let authority = Authority::load(&act.common.home, now)?;
-    let books = Books::open(&act.common.home)?;
-    let supplier = certify::certify(&authority, &books, &act.requests, now)?;
+    let (authority, books) = open(&act.common)?;
+    let supplier = certify::certify(&authority, &books, &act.requests, clock::now())?;
     let output = Output::certified(&supplier);
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 
-fn personalize(act: &Personalize) -> Result<(), ProgramError> {
+fn certify_broker(act: CertifyBroker) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let order = BrokerOrder {
+        request: act.request,
+        names: act.dns,
+        certificate: act.out,
+    };
+    let certificate = certify::certify_broker(&authority, &books, &order, clock::now())?;
+    let fingerprint = certificate.fingerprint();
+    let output = Output::CertifyBroker { fingerprint };
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn renew(act: &Renew) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
     let now = clock::now();
-    let authority = Authority::load(&act.common.home, now)?;
+    let party = match (&act.whose.requests, act.whose.guid) {
+        (Some(folder), _) => certify::certify(&authority, &books, folder, now)?,
+        (None, Some(guid)) => renew::card(&authority, &books, guid, now)?,
+        (None, None) => authority.renew_tsm(&books, now)?,
+    };
+    let output = Output::Renew {
+        fingerprint: party.sig.certificate().fingerprint(),
+        name: party.name,
+    };
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn revoke(act: Revoke) -> Result<(), ProgramError> {
     let books = Books::open(&act.common.home)?;
-    let card = InsertedCard::insert(&act.card)?;
-    let (identity, party) = personalize::personalize(&authority, &books, act.prefix, card, now)?;
-    let output = Output::personalized(identity.guid, &party);
+    let whom = match (act.whose.guid, act.whose.name, act.whose.certificate) {
+        (Some(guid), ..) => Whom::Card(guid),
+        (_, Some(name), _) => Whom::Party(name),
+        (.., file) => Whom::File(file.unwrap_or_default()),
+    };
+    let reason = act.reason;
+    let revoked = revoke::revoke(&books, &whom, reason, clock::now())?;
+    let output = Output::Revoke { revoked, reason };
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn sign_lists(act: &Crl) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let validity = Span::from_seconds(act.days.saturating_mul(Span::DAY.seconds())).unwrap_or(Span::DAY);
+    let lists = revoke::sign_lists(&authority, &books, !act.issuing_only, validity, clock::now())?;
+    let output = Output::lists(lists);
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn records(command: &Records) -> Result<(), ProgramError> {
+    match command {
+        Records::Show(act) => {
+            let books = Books::open(&act.common.home)?;
+            let mut behind = act.behind;
+            loop {
+                let page = books.page(behind)?;
+                let Some(last) = page.last() else {
+                    return Ok(());
+                };
+                behind = last.number;
+                for record in page {
+                    let output = Output::Record(record);
+                    output.print(act.common.json).map_err(ProgramError::Output)?;
+                }
+            }
+        }
+        Records::Verify(common) => {
+            let Verified { records, head } = Books::open(&common.home)?.verify()?;
+            let output = Output::Verify { records, head };
+            output.print(common.json).map_err(ProgramError::Output)
+        }
+    }
+}
+
+fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)?;
+    let served = runtime.block_on(directory::serve(authority, books, act.listen, act.common.json));
+    runtime.shutdown_timeout(END_PATIENCE);
+    Ok(served?)
+}
+
+fn personalize(act: &Personalize) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let source = if act.guid_from_key {
+        GuidSource::CardKey
+    } else {
+        GuidSource::Prefix(act.prefix)
+    };
+    let output = match (act.batch, &act.labels) {
+        (Some(cards), Some(labels)) => {
+            let order = batch::Order {
+                place: act.card.clone(),
+                cards,
+                labels: labels.clone(),
+                source,
+            };
+            let batch::Done { batch, guids, failed } = batch::run(&authority, &books, &order)?;
+            Output::Batch { batch, guids, failed }
+        }
+        _ => {
+            let workplace = Workplace {
+                authority: &authority,
+                books: &books,
+                source,
+                station: batch::station(&act.card, ""),
+                keeps_its_card: matches!(act.card, CardPlace::Soft(_)),
+            };
+            let card = InsertedCard::insert(&act.card)?;
+            let Completed { guid, party, .. } = personalize::personalize(&workplace, card, clock::now())?;
+            Output::personalized(guid, &party)
+        }
+    };
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 
 fn install(act: Install) -> Result<(), ProgramError> {
-    let authority = Authority::load(&act.common.home, clock::now())?;
-    let books = Books::open(&act.common.home)?;
+    let (authority, books) = open(&act.common)?;
     let order = Order {
         guid: act.guid,
         gateway: act.gateway,
@@ -150,7 +318,7 @@ fn install(act: Install) -> Result<(), ProgramError> {
 }
 
 /// Writes an error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,12 +1,16 @@
 //! What the program prints as its result: a sentence for people, or one line of JSON.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use messages::certificate::{PartyName, VerifiedParty};
-use model::{CardId, Fingerprint, GatewayState};
+use messages::certificate::{PartyName, RevocationReason, VerifiedParty};
+use model::{CardId, Fingerprint, GatewayState, Timestamp};
 use serde::Serialize;
 
+use crate::books::Record;
 use crate::install::Installed;
+use crate::revoke::SignedList;
 
 /// The result of an act.
 #[derive(Debug, Serialize)]
@@ -40,6 +44,61 @@ pub(crate) enum Output {
         /// The TLS certificate.
         tls: Fingerprint,
     },
+    /// Of `personalize --batch`.
+    #[serde(rename = "trust-center.batch/1")]
+    Batch {
+        /// The batch's name.
+        batch: String,
+        /// The GUIDs of its cards.
+        guids: Vec<CardId>,
+        /// How many cards of this run were not completed.
+        failed: u32,
+    },
+    /// Of `certify-broker`.
+    #[serde(rename = "trust-center.certify-broker/1")]
+    CertifyBroker {
+        /// The certificate.
+        fingerprint: Fingerprint,
+    },
+    /// Of `renew`.
+    #[serde(rename = "trust-center.renew/1")]
+    Renew {
+        /// Whose certificates were renewed.
+        name: PartyName,
+        /// The new SIG certificate.
+        fingerprint: Fingerprint,
+    },
+    /// Of `revoke`.
+    #[serde(rename = "trust-center.revoke/1")]
+    Revoke {
+        /// How many certificates were revoked.
+        revoked: usize,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// Of `crl`.
+    #[serde(rename = "trust-center.crl/1")]
+    Crl {
+        /// The lists.
+        lists: Vec<List>,
+    },
+    /// One line of `records show`.
+    #[serde(rename = "trust-center.record/1")]
+    Record(Record),
+    /// Of `records verify`.
+    #[serde(rename = "trust-center.verify/1")]
+    Verify {
+        /// How many records there are.
+        records: u64,
+        /// The hash of the last one.
+        head: Fingerprint,
+    },
+    /// Of `directory serve`, once it listens.
+    #[serde(rename = "trust-center.directory/1")]
+    Directory {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
     /// Of `install`.
     #[serde(rename = "trust-center.install/1")]
     Install {
@@ -52,7 +111,32 @@ pub(crate) enum Output {
     },
 }
 
+/// A list of revoked certificates that was signed.
+#[derive(Debug, Serialize)]
+pub(crate) struct List {
+    /// The file.
+    path: PathBuf,
+    /// The list's number.
+    number: u64,
+    /// How many certificates are on it.
+    revoked: usize,
+    /// When the next one is due.
+    next: Timestamp,
+}
+
 impl Output {
+    pub(crate) fn lists(lists: Vec<SignedList>) -> Self {
+        let list = |list: SignedList| List {
+            path: list.path,
+            number: list.number,
+            revoked: list.revoked,
+            next: list.next,
+        };
+        Self::Crl {
+            lists: lists.into_iter().map(list).collect(),
+        }
+    }
+
     pub(crate) fn certified(supplier: &VerifiedParty) -> Self {
         Self::Certify {
             name: supplier.name.clone(),
@@ -106,6 +190,39 @@ impl Output {
                     "The card is personalised. Its GUID is {guid}, its SIG certificate has the SHA-256 {sig}."
                 )
             }
+            Self::Batch { batch, guids, failed } => format!(
+                "Batch {batch} is complete: {} cards. {failed} cards of this run were not completed.",
+                guids.len()
+            ),
+            Self::CertifyBroker { fingerprint } => {
+                format!("The broker is certified. Its certificate has the SHA-256 {fingerprint}.")
+            }
+            Self::Renew { name, fingerprint } => {
+                format!(
+                    "The certificates of {name} are renewed. The SIG certificate has the SHA-256 {fingerprint}."
+                )
+            }
+            Self::Revoke { revoked, reason } => format!(
+                "{revoked} certificates are revoked ({reason}). Sign new lists with `trust-center crl`, and install anew \
+                 on the gateways that know their owner."
+            ),
+            Self::Crl { lists } => {
+                let line = |list: &List| {
+                    format!(
+                        "{}: list {} with {} certificates, the next is due at {}",
+                        list.path.display(),
+                        list.number,
+                        list.revoked,
+                        list.next
+                    )
+                };
+                lists.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            Self::Record(record) => format!("{:>6} {} {}", record.number, record.time, record.act),
+            Self::Verify { records, head } => {
+                format!("The books are sound: {records} records, the last one with the hash {head}.")
+            }
+            Self::Directory { listen } => format!("The directory is served at http://{listen}/."),
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")
             }

@@ -3,10 +3,14 @@
 //! Personalising is done by a person who stands before the reader, one card at a time, so the calls simply block.
 
 use std::ffi::CString;
+use std::time::Duration;
 
 use card::Transport;
-use pcsc::{Card, Context, MAX_BUFFER_SIZE_EXTENDED, Protocols, Scope, ShareMode};
+use pcsc::{Card, Context, MAX_BUFFER_SIZE_EXTENDED, Protocols, ReaderState, Scope, ShareMode, State};
 use zeroize::{Zeroize, Zeroizing};
+
+/// After how long a reader is asked again whether it has a card; it tells by itself when that changes.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// The reason why the card in a reader cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,25 @@ impl Transport for PcscCard {
         let (length, answer) = (answer.len(), Zeroizing::new(answer.to_vec()));
         self.buffer.iter_mut().take(length).for_each(Zeroize::zeroize);
         Ok(answer)
+    }
+}
+
+/// Waits until there is a card in the reader of that name, or none.
+pub(crate) fn wait(name: &str, present: bool) -> Result<(), PcscCardError> {
+    let context = Context::establish(Scope::System)?;
+    let readers = context.list_readers_owned()?;
+    let mut states = [ReaderState::new(choose(&readers, name)?.clone(), State::UNAWARE)];
+    loop {
+        match context.get_status_change(WAIT, &mut states) {
+            Ok(()) | Err(pcsc::Error::Timeout) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for state in &mut states {
+            if state.event_state().contains(State::PRESENT) == present {
+                return Ok(());
+            }
+            state.sync_current_state();
+        }
     }
 }
 

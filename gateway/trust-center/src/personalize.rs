@@ -1,19 +1,20 @@
-//! Personalising a card: a GUID that nobody else has, keys made on the card, certificates for them.
+//! Personalising a card: keys made on the card, a GUID that nobody else has, certificates for them.
 //!
-//! The GUID is in the books before the card gets it, and a certificate is on the trust centre's
-//! disk before it is on the card. So a cut leaves a card that is blank, or one that the trust
-//! centre knows.
+//! GUID and certificates are in the books before the card gets them, and what became of the card is there afterwards. So
+//! whenever the work is cut off, the next look at the same place settles it: the card is complete, or blank, or scrap, and
+//! nothing is ever in doubt. Certificates that no good card carries are revoked.
 
-use card::personalization::PersonalizationError;
-use card::session::{CardIdentity, CardSession};
+use card::personalization::{CardPoints, PersonalizationError};
+use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
-use counterparty::gateways::{CardFolder, GatewayError, PublishError};
-use messages::certificate::{CertificateError, Subject, VerifiedParty};
+use counterparty::random;
+use messages::certificate::{Certificate, CertificateError, Role, Subject, Triple, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
+use sha2::{Digest, Sha256};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::books::{Act, Books, BooksError, GuidPrefix};
+use crate::books::{Act, Books, BooksError, Entry, GuidPrefix, Issued, Outcome, Station};
 
 /// The reason why a card was not personalised.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +28,15 @@ pub(crate) enum PersonalizeError<E: std::error::Error + 'static> {
         /// The life cycle that was found.
         found: LifeCycle,
     },
+    /// The card has been given up before.
+    #[error("the card {guid} is scrap, and its certificates are revoked; take a blank one")]
+    Scrap {
+        /// The card's GUID.
+        guid: CardId,
+    },
     /// A step failed after the card had been found blank.
     #[error("the card was not personalised")]
-    Personalization(#[from] PersonalizationError<E, CertifyKeyError>),
+    Personalization(#[from] PersonalizationError<E, BooksError>),
     /// The card gave back other certificates than it should hold.
     #[error("the card's certificates do not hold; scrap the card")]
     ReadBack(#[from] CardCertificatesError),
@@ -47,28 +54,25 @@ pub(crate) enum CertifyKeyError {
     /// The authority does not issue.
     #[error("the certificate cannot be issued")]
     Authority(#[from] AuthorityError),
-    /// The certificate cannot be put into the trust centre's folder.
-    #[error(transparent)]
-    Keep(#[from] PublishError),
 }
 
 /// The reason why the trust centre does not know a card.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CardCertificatesError {
     /// There is no such card.
-    #[error("this trust centre has no certificates of the card {guid}; check the GUID")]
+    #[error("this trust centre has no certificates of the card {guid} that hold; check the GUID")]
     Unknown {
         /// The GUID.
         guid: CardId,
     },
-    /// A certificate cannot be read.
-    #[error("the certificates of the card {guid} cannot be read; restore them from the backup")]
+    /// The books cannot be read.
+    #[error("the certificates of the card {guid} cannot be read")]
     Unreadable {
         /// The GUID.
         guid: CardId,
         /// Why not.
         #[source]
-        source: AuthorityError,
+        source: BooksError,
     },
     /// The certificates do not hold.
     #[error("the certificates of the card {guid} do not hold; personalise a new card")]
@@ -79,43 +83,253 @@ pub(crate) enum CardCertificatesError {
         #[source]
         source: CertificateError,
     },
-    /// The certificates are another card's.
-    #[error(
-        "the certificates in the folder of the card {guid} are another card's; restore them from the backup"
-    )]
-    Foreign {
-        /// The GUID.
-        guid: CardId,
-    },
 }
 
-/// Personalises the card that the transport leads to.
+/// Where the GUID of a card comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GuidSource {
+    /// The prefix, and 64 random bits.
+    Prefix(GuidPrefix),
+    /// The card's SIG key: 96 bits of its digest behind the prefix that the IETF has set apart for such identifiers.
+    ///
+    /// Spec: RFC 7343 (ORCHIDv2), section 2; the context is that of this system, the OGA identifier 0.
+    CardKey,
+}
+
+impl GuidSource {
+    /// Draws a GUID for a card with this key.
+    pub(crate) fn draw(self, key: &PublicPoint) -> Result<CardId, BooksError> {
+        match self {
+            Self::Prefix(prefix) => Ok(prefix.guid(*random::bytes()?)?),
+            Self::CardKey => {
+                let digest = Sha256::new()
+                    .chain_update(b"smgw/guid-of-card-key/1")
+                    .chain_update(key.as_sec1())
+                    .finalize();
+                let mut octets = [0x20, 0x01, 0x00, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                octets
+                    .iter_mut()
+                    .skip(4)
+                    .zip(digest)
+                    .for_each(|(octet, byte)| *octet = byte);
+                Ok(CardId::try_from(std::net::Ipv6Addr::from(octets))?)
+            }
+        }
+    }
+}
+
+/// Where cards are personalised, and how.
+#[derive(Debug)]
+pub(crate) struct Workplace<'a> {
+    /// Whose cards they are.
+    pub(crate) authority: &'a Authority,
+    /// Where it is written down.
+    pub(crate) books: &'a Books,
+    /// Where the GUIDs come from.
+    pub(crate) source: GuidSource,
+    /// The place of the card.
+    pub(crate) station: Station,
+    /// Whether the place has the same card whenever it is looked at, as a file does and a reader does not.
+    pub(crate) keeps_its_card: bool,
+}
+
+/// A card that is complete.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    /// What the card says of itself.
+    pub(crate) guid: CardId,
+    /// Its certificates, judged.
+    pub(crate) party: VerifiedParty,
+    /// Whether it was complete before, by work that was cut off or is done.
+    pub(crate) before: bool,
+}
+
+/// Personalises the card that the transport leads to, or brings to its end what was begun with it.
 pub(crate) fn personalize<T: Transport>(
-    authority: &Authority,
-    books: &Books,
-    prefix: GuidPrefix,
+    workplace: &Workplace<'_>,
     mut transport: T,
     now: Timestamp,
-) -> Result<(CardIdentity, VerifiedParty), PersonalizeError<T::Error>> {
-    let found = CardSession::open(&mut transport)?.life_cycle()?;
-    if found != LifeCycle::Blank {
-        return Err(PersonalizeError::NotBlank { found });
+) -> Result<Completed, PersonalizeError<T::Error>> {
+    let mut session = CardSession::open(&mut transport)?;
+    let found = session.life_cycle()?;
+    let unsettled = workplace.books.unsettled(&workplace.station.place)?;
+    match found {
+        LifeCycle::Blank => {
+            // Only a place that keeps its card shows that this is the one that was begun with.
+            let outcome = if workplace.keeps_its_card {
+                Outcome::LeftBlank
+            } else {
+                Outcome::Scrapped
+            };
+            for guid in unsettled {
+                workplace.give_up(guid, outcome, now)?;
+            }
+            workplace.personalize_blank(transport, now)
+        }
+        LifeCycle::Personalized => {
+            let shown = session.identity()?;
+            for guid in unsettled {
+                if guid == shown.guid && workplace.is_as_issued(&shown)? {
+                    let party = workplace.complete(guid, now)?;
+                    let before = true;
+                    return Ok(Completed { guid, party, before });
+                }
+                workplace.give_up(guid, Outcome::Scrapped, now)?;
+            }
+            workplace.known(shown.guid, found, now)
+        }
+        LifeCycle::Bound | LifeCycle::Operational | LifeCycle::Terminated => {
+            Err(PersonalizeError::NotBlank { found })
+        }
     }
-    let guid = books.give_guid(prefix, now)?;
-    let certify = |name, key: &Point| certify_key(authority, guid, name, key, now);
-    let identity = card::personalization::personalize(&mut transport, guid, &authority.contact(), certify)?;
-    let party = card_of(authority, guid, now)?;
-    let personalized = Act::Personalized {
-        guid,
-        sig: party.sig.certificate().fingerprint(),
-        enc: party.enc.certificate().fingerprint(),
-        tls: party.tls.certificate().fingerprint(),
-    };
-    books.record(now, &personalized)?;
-    Ok((identity, party))
 }
 
-/// Certifies one key of the card and keeps the certificate before anybody gets it.
+impl Workplace<'_> {
+    fn personalize_blank<T: Transport>(
+        &self,
+        transport: T,
+        now: Timestamp,
+    ) -> Result<Completed, PersonalizeError<T::Error>> {
+        let mut given = None;
+        let identify = |points: &CardPoints| {
+            let (guid, certificates) = self.identify(points, now)?;
+            given = Some(guid);
+            Ok::<_, BooksError>((guid, certificates))
+        };
+        let done = card::personalization::personalize(transport, &self.authority.contact(), identify);
+        let error = match done {
+            Ok(identity) => {
+                let (guid, before) = (identity.guid, false);
+                let party = self.complete(guid, now)?;
+                return Ok(Completed { guid, party, before });
+            }
+            Err(error) => error,
+        };
+        if let Some(guid) = given {
+            let outcome = match &error {
+                PersonalizationError::Completion(_) | PersonalizationError::ReadBack => Outcome::Scrapped,
+                PersonalizationError::Card(_)
+                | PersonalizationError::NotBlank { .. }
+                | PersonalizationError::Certification(_) => Outcome::LeftBlank,
+            };
+            self.give_up(guid, outcome, now)?;
+        }
+        Err(error.into())
+    }
+
+    /// Gives the card its GUID and its certificates; both are in the books when this returns.
+    fn identify(&self, points: &CardPoints, now: Timestamp) -> Result<(CardId, Certificates), BooksError> {
+        let refused = |error: CertifyKeyError| BooksError::Issue(Box::new(error));
+        let sig = point(&points.sig).map_err(|error| refused(error.into()))?;
+        let draw = || self.source.draw(&sig);
+        let issue = |guid| {
+            let mut issued = Vec::new();
+            let certificates = points.certified(|name, key| {
+                let certificate = certify_key(self.authority, guid, name, key, now)?;
+                let der = certificate.as_der().to_vec();
+                let key = match name {
+                    CardKey::Slot(slot) => slot.name(),
+                    CardKey::Attestation => "attestation",
+                };
+                issued.push(Issued { certificate, key });
+                Ok(der)
+            });
+            certificates
+                .map(|certificates| (certificates, issued))
+                .map_err(refused)
+        };
+        self.books.give_guid(&self.station, now, draw, issue)
+    }
+
+    /// Judges the certificates of a completed card, and writes down that it is complete.
+    fn complete(&self, guid: CardId, now: Timestamp) -> Result<VerifiedParty, CompleteError> {
+        let party = card_of(self.authority, self.books, guid, now)?;
+        let personalized = Act::Personalized {
+            guid,
+            sig: party.sig.certificate().fingerprint(),
+            enc: party.enc.certificate().fingerprint(),
+            tls: party.tls.certificate().fingerprint(),
+        };
+        self.books.settle(now, guid, Outcome::Completed, &personalized)?;
+        Ok(party)
+    }
+
+    fn give_up(&self, guid: CardId, outcome: Outcome, now: Timestamp) -> Result<(), BooksError> {
+        let act = match outcome {
+            Outcome::LeftBlank => Act::LeftBlank { guid },
+            Outcome::Scrapped | Outcome::Completed => Act::Scrapped { guid },
+        };
+        tracing::warn!(%guid, "{act}");
+        self.books.settle(now, guid, outcome, &act)
+    }
+
+    /// Returns whether the card carries what the books say was issued for it, and this trust centre's contact.
+    fn is_as_issued(&self, shown: &CardIdentity) -> Result<bool, BooksError> {
+        let entries = self.books.certificates(&shown.guid.to_string())?;
+        let issued = |key: &str| {
+            let entry = entries.iter().find(|entry| entry.key == key && !entry.revoked);
+            entry.map(|entry| entry.certificate.as_der())
+        };
+        let Certificates {
+            sig,
+            enc,
+            tls,
+            attestation,
+        } = &shown.certificates;
+        let same = [
+            ("sig", sig),
+            ("enc", enc),
+            ("tls", tls),
+            ("attestation", attestation),
+        ]
+        .into_iter()
+        .all(|(key, der)| issued(key) == Some(der));
+        Ok(same && shown.contact == self.authority.contact())
+    }
+
+    /// Says what is known of a card that is not blank and that nothing was begun with here.
+    fn known<E: std::error::Error>(
+        &self,
+        guid: CardId,
+        found: LifeCycle,
+        now: Timestamp,
+    ) -> Result<Completed, PersonalizeError<E>> {
+        match self.books.outcome(guid)? {
+            Some(Outcome::Scrapped | Outcome::LeftBlank) => Err(PersonalizeError::Scrap { guid }),
+            Some(Outcome::Completed)
+                if !self.station.batch.is_empty()
+                    && self.books.completed(&self.station.batch)?.contains(&guid) =>
+            {
+                let party = card_of(self.authority, self.books, guid, now)?;
+                let before = true;
+                Ok(Completed { guid, party, before })
+            }
+            Some(Outcome::Completed) | None => Err(PersonalizeError::NotBlank { found }),
+        }
+    }
+}
+
+/// The reason why a card that is complete is not in the books as such.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompleteError {
+    /// Its certificates do not hold.
+    #[error(transparent)]
+    Certificates(#[from] CardCertificatesError),
+    /// The books cannot be kept.
+    #[error(transparent)]
+    Books(#[from] BooksError),
+}
+
+impl<E: std::error::Error + 'static> From<CompleteError> for PersonalizeError<E> {
+    fn from(error: CompleteError) -> Self {
+        match error {
+            CompleteError::Certificates(error) => Self::ReadBack(error),
+            CompleteError::Books(error) => Self::Books(error),
+        }
+    }
+}
+
+/// Certifies one key of the card.
 ///
 /// The attestation key is certified as a SIG key is. That is no danger: it signs the card's own texts
 /// alone, and whoever checks it checks that it is not the SIG key.
@@ -125,43 +339,40 @@ fn certify_key(
     name: CardKey,
     key: &Point,
     now: Timestamp,
-) -> Result<Vec<u8>, CertifyKeyError> {
-    let key = PublicPoint::from_sec1(&key.to_bytes())?;
+) -> Result<Certificate, CertifyKeyError> {
     let slot = match name {
         CardKey::Slot(slot) => slot,
         CardKey::Attestation => KeySlot::Sig,
     };
-    let certificate = authority.certify(&Subject::card(guid), slot, &key, now)?;
-    let folder = card_folder(authority, guid);
-    match name {
-        CardKey::Slot(slot) => folder.write_one(slot, &certificate)?,
-        CardKey::Attestation => folder.write_attestation(&certificate)?,
-    }
-    Ok(certificate.as_der().to_vec())
+    Ok(authority.certify(&Subject::card(guid), slot, &point(key)?, now)?)
 }
 
-/// Returns the certificates of a card of this trust centre, judged by its root.
+fn point(key: &Point) -> Result<PublicPoint, PointError> {
+    PublicPoint::from_sec1(&key.to_bytes())
+}
+
+/// Returns the certificates of a card of this trust centre, judged by its root: the latest that are not revoked.
 pub(crate) fn card_of(
     authority: &Authority,
+    books: &Books,
     guid: CardId,
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
-    let card = card_folder(authority, guid).read(authority.anchor(), now);
-    card.map_err(|error| match error {
-        GatewayError::Unknown { guid } => CardCertificatesError::Unknown { guid },
-        GatewayError::File { guid, source } => CardCertificatesError::Unreadable {
-            guid,
-            source: source.into(),
-        },
-        GatewayError::Certificate { path, source } => CardCertificatesError::Unreadable {
-            guid,
-            source: AuthorityError::Certificate { path, source },
-        },
-        GatewayError::Refused { guid, source } => CardCertificatesError::Refused { guid, source },
-        GatewayError::Foreign { guid, .. } => CardCertificatesError::Foreign { guid },
-    })
-}
-
-fn card_folder(authority: &Authority, guid: CardId) -> CardFolder {
-    CardFolder::of_card(&authority.home().join("cards"), guid)
+    let entries = books.certificates(&guid.to_string());
+    let entries = entries.map_err(|source| CardCertificatesError::Unreadable { guid, source })?;
+    let latest = |slot: KeySlot| {
+        let of_slot = |entry: &&Entry| entry.key == slot.name() && !entry.revoked;
+        let found = entries.iter().rev().find(of_slot);
+        let found = found.map(|entry| entry.certificate.clone());
+        found.ok_or(CardCertificatesError::Unknown { guid })
+    };
+    let certificates = Triple {
+        sig: latest(KeySlot::Sig)?,
+        enc: latest(KeySlot::Enc)?,
+        tls: latest(KeySlot::Tls)?,
+    };
+    authority
+        .anchor()
+        .verify_party(&certificates, now, Role::Card)
+        .map_err(|source| CardCertificatesError::Refused { guid, source })
 }

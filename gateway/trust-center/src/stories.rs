@@ -17,11 +17,14 @@ use messages::software::SoftwareKeys;
 use model::{CardId, KeySlot};
 use tempfile::TempDir;
 
-use crate::authority::Authority;
+use crate::arguments::CardPlace;
+use crate::authority::{Authority, AuthorityError, Founding};
+use crate::batch::station;
 use crate::books::{Books, GuidPrefix};
 use crate::certify::certify;
 use crate::install::{InstallError, Installed, Order, install};
-use crate::personalize::personalize;
+use crate::keys::Secrets;
+use crate::personalize::{GuidSource, Workplace, personalize};
 use crate::soft_card::SoftCard;
 
 const GRANTS: &str = r#"
@@ -43,14 +46,24 @@ struct House {
 fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("trust-center");
-    let name = "Demo Trust Centre".parse().unwrap();
-    let authority = Authority::init(&home, &name, clock::now()).unwrap();
+    let authority = found(&home, "Demo Trust Centre").unwrap();
     let books = Books::open(&home).unwrap();
     House {
         folder,
         authority,
         books,
     }
+}
+
+/// Founds an authority with its keys and books in files.
+fn found(home: &Path, name: &str) -> Result<Authority, AuthorityError> {
+    let founding = Founding {
+        name: &name.parse().unwrap(),
+        secrets: &Secrets::default(),
+        token: None,
+        books: None,
+    };
+    Authority::init(home, &founding, clock::now())
 }
 
 impl House {
@@ -63,15 +76,33 @@ impl House {
     }
 
     fn records(&self) -> String {
-        std::fs::read_to_string(self.home().join("records.jsonl")).unwrap()
+        let records = self.books.page(0).unwrap();
+        let lines = records
+            .iter()
+            .map(|record| serde_json::to_string(record).unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Loads the authority again, as the next run of the program does.
+    fn load(&self) -> Result<Authority, AuthorityError> {
+        Authority::load(&self.home(), &Secrets::default(), &self.books, clock::now())
+    }
+
+    fn workplace(&self, card: &str) -> Workplace<'_> {
+        Workplace {
+            authority: &self.authority,
+            books: &self.books,
+            source: GuidSource::Prefix(GuidPrefix::DEFAULT.parse().unwrap()),
+            station: station(&CardPlace::Soft(self.path(card)), ""),
+            keeps_its_card: true,
+        }
     }
 
     fn personalize(&self, card: &str) -> CardId {
-        let card = SoftCard::insert(&self.path(card)).unwrap();
-        let (identity, party) =
-            personalize(&self.authority, &self.books, prefix(), card, clock::now()).unwrap();
-        assert_eq!(party.card_id, Some(identity.guid));
-        identity.guid
+        let inserted = SoftCard::insert(&self.path(card)).unwrap();
+        let completed = personalize(&self.workplace(card), inserted, clock::now()).unwrap();
+        assert_eq!(completed.party.card_id, Some(completed.guid));
+        completed.guid
     }
 
     fn supplier(&self, folder: &str) -> PathBuf {
@@ -105,10 +136,6 @@ impl House {
     }
 }
 
-fn prefix() -> GuidPrefix {
-    GuidPrefix::DEFAULT.parse().unwrap()
-}
-
 /// Writes requests into sig.csr, enc.csr and tls.csr.
 fn write_requests(folder: &Path, roles: &[Role; 3], slots: &[KeySlot; 3], name: &str) {
     std::fs::create_dir_all(folder).unwrap();
@@ -123,10 +150,14 @@ fn write_requests(folder: &Path, roles: &[Role; 3], slots: &[KeySlot; 3], name: 
     }
 }
 
+/// Has OpenSSL verify a certificate by the root, through the chain beside it.
 fn openssl_verifies(root: &Path, certificate: &Path) {
     let verified = Command::new("openssl")
         .args(["verify", "-x509_strict", "-CAfile"])
-        .args([root, certificate])
+        .arg(root)
+        .arg("-untrusted")
+        .arg(root.with_file_name("chain.pem"))
+        .arg(certificate)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&verified.stderr);

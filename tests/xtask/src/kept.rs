@@ -24,7 +24,7 @@ for nothing else.
 | `first-contact/` | the same for the TSM's messages to the card and its bundle, which only the TSM and the card can open |
 | `sig.*`, `enc.*`, `tls.*` | the supplier's private keys and certificates |
 | `tsm-sig.pem`, `tsm-enc.pem`, `tsm-tls.pem` | the certificates of the TSM |
-| `root.pem` | the certificate of the trust centre, which signed all others |
+| `root.pem`, `chain.pem` | the certificates of the trust centre's root and of its issuing authority, which signed the others; messages bring the latter along |
 
 A message is signed by its sender's card or key, over a content that is encrypted for its recipient.
 Two commands of OpenSSL open an answer, no code of this project:

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{Applet, CardState};
 use crate::files::Contact;
-use crate::personalization::personalize;
+use crate::personalization::{CardPoints, personalize};
 use crate::session::CardIdentity;
 use crate::{CardKey, Point, Signature, Transport};
 
@@ -85,7 +85,8 @@ impl TestCard {
         let mut card = Self::blank(seed);
         let guid: CardId = format!("fd5a::{seed:x}").parse().unwrap();
         let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
-        let identity = personalize(&mut card, guid, &center.contact(), certify).unwrap();
+        let identify = |points: &CardPoints| Ok::<_, Infallible>((guid, points.certified(certify)?));
+        let identity = personalize(&mut card, &center.contact(), identify).unwrap();
         (card, identity)
     }
 
@@ -133,6 +134,7 @@ impl TestCenter {
         Contact {
             name: "Test centre".to_owned(),
             certificate: self.certify("Trust centre", KeySlot::Sig, &point_of(&self.root)),
+            issuing: None,
         }
     }
 

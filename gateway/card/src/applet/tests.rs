@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::testing::{TestCard, TestCenter, TestRandom};
 use super::{CardState, keys, life};
 use crate::crypto::{PrivateKey, sha256};
-use crate::personalization::{PersonalizationError, personalize};
+use crate::personalization::{CardPoints, PersonalizationError, personalize};
 use crate::session::{BindOrder, CardIdentity, CardSession};
 use crate::tlv;
 use crate::tsm::{self, TsmChannel, TsmError};
@@ -128,7 +128,8 @@ fn nothing_of_a_completed_card_can_be_written_again() {
     let center = TestCenter::new(1);
     let (mut card, identity) = TestCard::personalized(1, &center);
     let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
-    let again = personalize(&mut card, identity.guid, &center.contact(), certify);
+    let identify = |points: &CardPoints| Ok::<_, Infallible>((identity.guid, points.certified(certify)?));
+    let again = personalize(&mut card, &center.contact(), identify);
     assert!(matches!(
         again,
         Err(PersonalizationError::NotBlank {
@@ -155,7 +156,9 @@ fn a_certificate_for_another_key_is_not_taken() {
     let center = TestCenter::new(1);
     let mut card = TestCard::blank(1);
     let certify = |name, _: &Point| Ok::<_, Infallible>(center.certify_card(name, &supplier_key().point()));
-    let outcome = personalize(&mut card, "fd5a::1".parse().unwrap(), &center.contact(), certify);
+    let identify =
+        |points: &CardPoints| Ok::<_, Infallible>(("fd5a::1".parse().unwrap(), points.certified(certify)?));
+    let outcome = personalize(&mut card, &center.contact(), identify);
     let Err(PersonalizationError::Card(CardError::Refused { status, .. })) = outcome else {
         panic!("the card took a foreign key");
     };
@@ -165,20 +168,9 @@ fn a_certificate_for_another_key_is_not_taken() {
 #[test]
 fn a_failing_authority_leaves_the_card_blank() {
     let mut card = TestCard::blank(1);
-    let certify = |_, _: &Point| Err(std::io::Error::other("no key"));
-    let outcome = personalize(
-        &mut card,
-        "fd5a::1".parse().unwrap(),
-        &TestCenter::new(1).contact(),
-        certify,
-    );
-    assert!(matches!(
-        outcome,
-        Err(PersonalizationError::Certification {
-            key: CardKey::Slot(KeySlot::Sig),
-            ..
-        })
-    ));
+    let identify = |_: &CardPoints| Err(std::io::Error::other("no key"));
+    let outcome = personalize(&mut card, &TestCenter::new(1).contact(), identify);
+    assert!(matches!(outcome, Err(PersonalizationError::Certification(_))));
     assert_eq!(card.applet.state().life_cycle(), LifeCycle::Blank);
 }
 

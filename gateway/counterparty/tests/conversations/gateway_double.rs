@@ -130,6 +130,7 @@ impl Gateway {
     pub(super) fn says_in_bytes(&self, json: &[u8]) -> Reply {
         let sender = Sender {
             certificate: self.card.certificates.sig.certificate(),
+            issuing: None,
             signer: &self.card.keys.sig,
             agreement: SoftwareEphemeral::new(SysRng),
         };

@@ -98,7 +98,10 @@ pub(super) fn recognise(
 
 /// Verifies the card's certificates with the trust centre that the card itself names.
 pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
-    let anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
+    let mut anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
+    if let Some(issuing) = &shown.contact.issuing {
+        anchor = anchor.with_issuing(Certificate::from_der(issuing)?)?;
+    }
     let certificates = Triple {
         sig: Certificate::from_der(&shown.certificates.sig)?,
         enc: Certificate::from_der(&shown.certificates.enc)?,

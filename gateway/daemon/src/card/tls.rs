@@ -91,11 +91,16 @@ pub(crate) fn server_config(
 ) -> Result<Arc<ServerConfig>, TlsSetupError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(der(identity.anchor.certificate()))?;
+    // With the issuing authorities beside the root, a client need not show the chain.
+    for authority in std::iter::once(identity.anchor.certificate()).chain(identity.anchor.issuing()) {
+        roots.add(der(authority))?;
+    }
     let clients =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    let own = identity.card.tls.certificate();
+    let chain = std::iter::once(own).chain(identity.anchor.issuing_of(own));
     let key = CertifiedKey::new(
-        vec![der(identity.card.tls.certificate())],
+        chain.map(der).collect(),
         Arc::new(CardTlsKey { card: card.clone() }),
     );
     let config = ServerConfig::builder_with_provider(provider)

@@ -238,6 +238,7 @@ impl Exchange {
         let keys = CardKeys::new(self.card.clone(), reply.partner);
         let sender = Sender {
             certificate: identity.card.sig.certificate(),
+            issuing: identity.anchor.issuing_of(identity.card.sig.certificate()),
             signer: keys.clone(),
             agreement: keys,
         };

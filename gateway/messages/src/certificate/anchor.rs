@@ -1,24 +1,39 @@
 //! Judging certificates by the trust centre's root certificate.
 
+use std::collections::BTreeMap;
+
 use der::Encode;
 use model::{CardId, KeySlot, Timestamp};
 use sha2::{Digest, Sha256};
+use x509_cert::name::Name;
 
-use crate::certificate::{Certificate, CertificateError, PartyName, Role, SIGNATURE_ALGORITHM, extensions};
+use crate::certificate::{
+    Certificate, CertificateError, PartyName, Revocation, RevocationList, Role, SIGNATURE_ALGORITHM,
+    extensions,
+};
 use crate::keys::{PublicPoint, signature_from_der};
 
-/// The trust centre's root certificate, by which all others are judged.
+/// The trust centre's root certificate, by which all others are judged, with the issuing authorities that it has
+/// certified and what is known to be revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustAnchor {
     certificate: Certificate,
     name: PartyName,
+    issuing: Vec<Certificate>,
+    revoked: BTreeMap<RevokedKey, Revocation>,
 }
+
+/// Which certificate is revoked: the identifier of its issuer's key, and its serial number.
+type RevokedKey = (Vec<u8>, Vec<u8>);
 
 impl TrustAnchor {
     /// The greatest number of certificates between the root (excluded) and a party (included).
     ///
-    /// The root signs the parties' certificates itself.
-    pub const MAX_CHAIN: usize = 1;
+    /// An issuing authority may stand between them.
+    pub const MAX_CHAIN: usize = 2;
+    /// The greatest number of issuing authorities that are known at once: the present one, and former ones whose
+    /// certificates are still in use.
+    pub const MAX_ISSUING: usize = 8;
 
     /// Accepts a root certificate that the caller has a reason to trust.
     ///
@@ -41,6 +56,102 @@ impl TrustAnchor {
         Ok(Self {
             name: subject.name().clone(),
             certificate,
+            issuing: Vec::new(),
+            revoked: BTreeMap::new(),
+        })
+    }
+
+    /// Accepts an issuing authority, whose certificate the root must have issued. Its validity is checked at each use.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] if it is no authority of this root, may have others below it, or if there are
+    /// [`TrustAnchor::MAX_ISSUING`] already.
+    pub fn with_issuing(mut self, certificate: Certificate) -> Result<Self, CertificateError> {
+        if self.issuing.contains(&certificate) {
+            return Ok(self);
+        }
+        let issuer = certificate.issuer_key_identifier()?;
+        if certificate.tbs().issuer() != self.certificate.tbs().subject()
+            || issuer != self.certificate.key_identifier()
+            || self.issuing.len() >= Self::MAX_ISSUING
+        {
+            return Err(CertificateError::UnknownIssuer);
+        }
+        check_signature(&certificate, self.certificate.public_key())?;
+        extensions::check_critical(certificate.extensions())?;
+        if !extensions::is_last_authority(certificate.extensions())? {
+            return Err(CertificateError::NotAnAuthority);
+        }
+        check_role(Role::IssuingAuthority, certificate.subject()?.role())?;
+        self.issuing.push(certificate);
+        Ok(self)
+    }
+
+    /// Takes note of certificates that the trust centre has revoked, by who issued them (the identifier of its key)
+    /// and their serial numbers.
+    #[must_use]
+    pub fn with_revoked(
+        mut self,
+        issuer: &[u8],
+        revoked: impl IntoIterator<Item = (Vec<u8>, Revocation)>,
+    ) -> Self {
+        let revoked = revoked
+            .into_iter()
+            .map(|(serial, revocation)| ((issuer.to_vec(), serial), revocation));
+        self.revoked.extend(revoked);
+        self
+    }
+
+    /// Takes note of a list of revoked certificates that the root or an issuing authority has signed.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] if nobody of these has signed it, or a newer one was due.
+    pub fn with_list(self, list: &RevocationList, now: Timestamp) -> Result<Self, CertificateError> {
+        let issuer = self.issuer(list.issuer(), list.issuer_key_identifier())?;
+        list.verify(issuer, now)?;
+        let issuer = issuer.key_identifier().to_vec();
+        Ok(self.with_revoked(&issuer, list.revoked().iter().cloned()))
+    }
+
+    /// Returns the issuing authorities.
+    #[must_use]
+    pub fn issuing(&self) -> &[Certificate] {
+        &self.issuing
+    }
+
+    /// Returns the issuing authority that issued the certificate, or `None` if the root did, or nobody who is known.
+    ///
+    /// Whoever shows the certificate to somebody who knows the root alone shows this one with it.
+    #[must_use]
+    pub fn issuing_of(&self, certificate: &Certificate) -> Option<&Certificate> {
+        let identifier = certificate.issuer_key_identifier().ok()?;
+        self.issuing
+            .iter()
+            .find(|issuing| issuing.key_identifier() == identifier)
+    }
+
+    fn issuer(&self, name: &Name, key_identifier: &[u8]) -> Result<&Certificate, CertificateError> {
+        std::iter::once(&self.certificate)
+            .chain(&self.issuing)
+            .find(|issuer| issuer.tbs().subject() == name && issuer.key_identifier() == key_identifier)
+            .ok_or(CertificateError::UnknownIssuer)
+    }
+
+    fn check_revoked(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+        if self.revoked.is_empty() {
+            return Ok(());
+        }
+        let key = (
+            certificate.issuer_key_identifier()?,
+            certificate.serial_number().to_vec(),
+        );
+        self.revoked.get(&key).map_or(Ok(()), |revocation| {
+            Err(CertificateError::Revoked {
+                time: revocation.time,
+                reason: revocation.reason,
+            })
         })
     }
 
@@ -59,7 +170,7 @@ impl TrustAnchor {
     /// Checks that the trust centre issued the certificate to a party of this role for this key,
     /// and that it is valid now.
     ///
-    /// Revocation is not checked.
+    /// What is known to be revoked is refused, and so is whatever a revoked authority has issued.
     ///
     /// # Errors
     ///
@@ -89,20 +200,20 @@ impl TrustAnchor {
         now: Timestamp,
         slot: KeySlot,
     ) -> Result<VerifiedCertificate, CertificateError> {
-        check_validity(&self.certificate, now)
-            .map_err(|error| CertificateError::Authority(Box::new(error)))?;
-        let issuer = extensions::authority_key_identifier(certificate.extensions())?;
-        if certificate.tbs().issuer() != self.certificate.tbs().subject()
-            || issuer.as_deref() != Some(self.certificate.key_identifier())
-        {
-            return Err(CertificateError::UnknownIssuer);
-        }
-        check_signature(certificate, self.certificate.public_key())?;
+        let of_authority = |error| CertificateError::Authority(Box::new(error));
+        check_validity(&self.certificate, now).map_err(of_authority)?;
+        let identifier = certificate.issuer_key_identifier()?;
+        let issuer = self.issuer(certificate.tbs().issuer(), &identifier)?;
+        check_validity(issuer, now)
+            .and_then(|()| self.check_revoked(issuer))
+            .map_err(of_authority)?;
+        check_signature(certificate, issuer.public_key())?;
         extensions::check_critical(certificate.extensions())?;
         if extensions::claims_authority(certificate.extensions())? {
             return Err(CertificateError::IsAnAuthority);
         }
         check_validity(certificate, now)?;
+        self.check_revoked(certificate)?;
         let found = certificate.slot()?;
         if found != slot {
             return Err(CertificateError::WrongSlot {

@@ -3,7 +3,7 @@
 use const_oid::ObjectIdentifier;
 use model::{CardId, KeySlot, Timestamp};
 
-use crate::certificate::{Certificate, Role, SubjectError};
+use crate::certificate::{Certificate, RevocationReason, Role, SubjectError};
 use crate::keys::PointError;
 
 /// The reason why a certificate is refused.
@@ -66,6 +66,23 @@ pub enum CertificateError {
     /// The trust centre's own certificate is not valid now.
     #[error("the trust centre's own certificate cannot be relied on")]
     Authority(#[source] Box<Self>),
+    /// The trust centre has revoked the certificate.
+    #[error("the certificate was revoked at {time}: {reason}")]
+    Revoked {
+        /// Since when.
+        time: Timestamp,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// The list of revoked certificates is malformed or has a version, field or extension that is not understood.
+    #[error("the list of revoked certificates cannot be used")]
+    MalformedList,
+    /// The next list of revoked certificates was due.
+    #[error("a newer list of revoked certificates was due at {due}")]
+    ListOverdue {
+        /// When it was due.
+        due: Timestamp,
+    },
     /// The certificate may not issue others, so that it is no root.
     #[error("the certificate is not that of an authority")]
     NotAnAuthority,

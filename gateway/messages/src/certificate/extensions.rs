@@ -7,6 +7,8 @@
 //! | sig | digitalSignature | none |
 //! | enc | keyAgreement | none |
 //! | tls | digitalSignature | serverAuth and clientAuth |
+//!
+//! An authority has keyCertSign and cRLSign, a broker digitalSignature and serverAuth alone.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,18 +17,18 @@ use const_oid::db::rfc5280::{
     ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
 };
 use const_oid::{AssociatedOid, ObjectIdentifier};
-use der::asn1::OctetString;
+use der::asn1::{Ia5String, OctetString, Uint};
 use der::flagset::FlagSet;
 use der::{Decode, Encode};
 use model::{CardId, KeySlot};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-    SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, CrlReason, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    SubjectAltName, SubjectKeyIdentifier,
 };
 
-use crate::certificate::CertificateError;
+use crate::certificate::{CertificateError, DnsName};
 use crate::keys::PublicPoint;
 
 /// The extensions that this system understands; any other one must not be critical.
@@ -75,11 +77,11 @@ fn extended_key_usage(slot: KeySlot) -> Option<Vec<ObjectIdentifier>> {
 }
 
 /// Returns what an authority's certificate has in place of a slot: it may issue certificates and
-/// revocation lists, and nothing else.
-pub(crate) fn authority() -> der::Result<Vec<Extension>> {
+/// revocation lists, and nothing else. The path length is the greatest number of authorities below it.
+pub(crate) fn authority(path_length: u8) -> der::Result<Vec<Extension>> {
     let constraints = BasicConstraints {
         ca: true,
-        path_len_constraint: None,
+        path_len_constraint: Some(path_length),
     };
     Ok(vec![
         make(&constraints, true)?,
@@ -93,6 +95,65 @@ pub(crate) fn is_authority(extensions: &[Extension]) -> Result<bool, Certificate
     let usage = find::<KeyUsage>(extensions)?;
     Ok(constraints.is_some_and(|constraints| constraints.ca)
         && usage.is_some_and(|KeyUsage(usage)| usage == authority_key_usage()))
+}
+
+/// Returns whether the extensions are those of an authority that may have no authority below it.
+pub(crate) fn is_last_authority(extensions: &[Extension]) -> Result<bool, CertificateError> {
+    let constraints = find::<BasicConstraints>(extensions)?;
+    let last = constraints.is_some_and(|constraints| constraints.path_len_constraint == Some(0));
+    Ok(last && is_authority(extensions)?)
+}
+
+/// Returns what the certificate of a server has that is reached by its DNS names: it proves itself to its clients, and
+/// nothing else.
+pub(crate) fn server(names: &[DnsName]) -> der::Result<Vec<Extension>> {
+    let mut alternatives = Vec::with_capacity(names.len());
+    for name in names {
+        alternatives.push(GeneralName::DnsName(Ia5String::new(name.as_str())?));
+    }
+    Ok(vec![
+        make(&KeyUsage(KeyUsages::DigitalSignature.into()), true)?,
+        make(&ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH]), false)?,
+        make(&SubjectAltName(alternatives), false)?,
+    ])
+}
+
+/// Returns the extensions of a list of revoked certificates: its number, and whose key signs it.
+pub(crate) fn of_list(number: u64, issuer: &[u8]) -> der::Result<Vec<Extension>> {
+    let issuer = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new(issuer)?),
+        ..AuthorityKeyIdentifier::default()
+    };
+    let number = CrlNumber(Uint::new(&number.to_be_bytes())?);
+    Ok(vec![make(&issuer, false)?, make(&number, false)?])
+}
+
+/// Returns the number of a list of revoked certificates, if the extensions state one of at most 8 bytes.
+pub(crate) fn list_number(extensions: &[Extension]) -> Result<Option<u64>, CertificateError> {
+    let found = find::<CrlNumber>(extensions)?;
+    Ok(found.and_then(|CrlNumber(number)| {
+        let bytes = number.as_bytes();
+        let mut padded = [0; 8];
+        let place = padded.get_mut(8_usize.checked_sub(bytes.len())?..)?;
+        place.copy_from_slice(bytes);
+        Some(u64::from_be_bytes(padded))
+    }))
+}
+
+/// Returns the extension that says why a certificate was revoked.
+pub(crate) fn reason(reason: CrlReason) -> der::Result<Extension> {
+    make(&reason, false)
+}
+
+/// Returns why a certificate was revoked, if the extensions say so.
+pub(crate) fn stated_reason(extensions: &[Extension]) -> Result<Option<CrlReason>, CertificateError> {
+    find(extensions)
+}
+
+/// Returns the first extension that is critical.
+pub(crate) fn has_critical(extensions: &[Extension]) -> Option<ObjectIdentifier> {
+    let critical = extensions.iter().find(|extension| extension.critical);
+    critical.map(|extension| extension.extn_id)
 }
 
 /// Returns whether the extensions claim the right to issue certificates, in whatever way.

@@ -23,10 +23,14 @@ use x509_cert::name::Name;
 use x509_cert::time::{Time, Validity};
 
 use crate::certificate::{
-    Certificate, CertificateError, PartyName, Role, SIGNATURE_ALGORITHM, Subject, TrustAnchor, extensions,
+    Certificate, CertificateError, DnsName, PartyName, Role, SIGNATURE_ALGORITHM, Subject, TrustAnchor,
+    extensions,
 };
 use crate::keys::{PublicPoint, Signer, signature_to_der};
 use crate::time::to_date_time;
+
+/// How many authorities may stand between the root and a party: the issuing one.
+const ROOT_PATH_LENGTH: u8 = 1;
 
 /// The serial number of a certificate: 16 bytes, of which 126 bits are the caller's random ones.
 ///
@@ -66,39 +70,112 @@ pub struct CertificateContent {
     pub validity: Period,
 }
 
-/// Issues a certificate with the trust centre's key.
+/// Issues a certificate with the root's key.
 ///
 /// # Errors
 ///
-/// [`IssueError`] if the key does not sign, is not that of the root certificate, or the content
-/// cannot be certified.
+/// As [`issue_under`].
 pub fn issue<S: Signer>(
     content: &CertificateContent,
     anchor: &TrustAnchor,
     signer: S,
 ) -> Result<Certificate, IssueError<S::Error>> {
-    if content.subject.role() == Role::TrustCenter {
-        return Err(IssueError::Role);
+    issue_under(content, anchor.certificate(), signer)
+}
+
+/// Issues a certificate with the key of the root or of an issuing authority.
+///
+/// # Errors
+///
+/// [`IssueError`] if the key does not sign, is not that of the issuer's certificate, or the content
+/// cannot be certified.
+pub fn issue_under<S: Signer>(
+    content: &CertificateContent,
+    issuer: &Certificate,
+    signer: S,
+) -> Result<Certificate, IssueError<S::Error>> {
+    match content.subject.role() {
+        Role::TrustCenter | Role::IssuingAuthority | Role::Broker => return Err(IssueError::Role),
+        Role::Tsm | Role::Supplier | Role::Card => {}
     }
-    let issuer = anchor.certificate();
-    let mut extensions = extensions::key_identifiers(&content.public_key, issuer.key_identifier())?;
-    extensions.extend(extensions::for_slot(content.slot)?);
+    let mut extensions = extensions::for_slot(content.slot)?;
     if let Some(card_id) = content.subject.card_id() {
         extensions.push(extensions::card_address(card_id)?);
     }
-    let profile = Profile {
-        subject: content.subject.to_name()?,
-        issuer: issuer.tbs().subject().clone(),
-        extensions,
-    };
-    let draft = Draft {
-        profile,
+    let key = Key {
         public_key: &content.public_key,
         serial_number: content.serial_number,
         validity: content.validity,
-        issuer_key: issuer.public_key(),
     };
-    draft.sign(signer)
+    draft(&content.subject, key, issuer, extensions)?.sign(signer)
+}
+
+/// A key that is to be certified, under which number, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'a> {
+    /// The key.
+    pub public_key: &'a PublicPoint,
+    /// The number of the certificate, unique for its issuer.
+    pub serial_number: SerialNumber,
+    /// From when until when the certificate is to hold.
+    pub validity: Period,
+}
+
+/// Issues the certificate of an issuing authority with the root's key. It may have no authority below it.
+///
+/// # Errors
+///
+/// As [`issue_under`].
+pub fn issue_authority<S: Signer>(
+    name: PartyName,
+    key: Key<'_>,
+    anchor: &TrustAnchor,
+    signer: S,
+) -> Result<Certificate, IssueError<S::Error>> {
+    let subject = Subject::party(name, Role::IssuingAuthority).map_err(CertificateError::Subject)?;
+    draft(&subject, key, anchor.certificate(), extensions::authority(0)?)?.sign(signer)
+}
+
+/// Issues the certificate of a broker, a server that is reached by its DNS names. Its name is the first of them, as far
+/// as it fits.
+///
+/// # Errors
+///
+/// As [`issue_under`], and [`IssueError::Role`] without a name.
+pub fn issue_broker<S: Signer>(
+    names: &[DnsName],
+    key: Key<'_>,
+    issuer: &Certificate,
+    signer: S,
+) -> Result<Certificate, IssueError<S::Error>> {
+    let first = names.first().ok_or(IssueError::Role)?.as_str();
+    let name = first.chars().take(PartyName::MAX_LENGTH).collect::<String>();
+    let subject = PartyName::try_from(name).and_then(|name| Subject::party(name, Role::Broker));
+    let subject = subject.map_err(CertificateError::Subject)?;
+    draft(&subject, key, issuer, extensions::server(names)?)?.sign(signer)
+}
+
+fn draft<'a>(
+    subject: &Subject,
+    key: Key<'a>,
+    issuer: &'a Certificate,
+    mut own: Vec<Extension>,
+) -> Result<Draft<'a>, CertificateError> {
+    let malformed = CertificateError::Malformed;
+    let identifiers = extensions::key_identifiers(key.public_key, issuer.key_identifier());
+    let mut extensions = identifiers.map_err(malformed)?;
+    extensions.append(&mut own);
+    Ok(Draft {
+        profile: Profile {
+            subject: subject.to_name().map_err(malformed)?,
+            issuer: issuer.tbs().subject().clone(),
+            extensions,
+        },
+        public_key: key.public_key,
+        serial_number: key.serial_number,
+        validity: key.validity,
+        issuer_key: issuer.public_key(),
+    })
 }
 
 /// Issues the trust centre's self-signed root certificate.
@@ -116,7 +193,7 @@ pub fn issue_root<S: Signer>(
     let subject = Subject::party(name, Role::TrustCenter).map_err(CertificateError::Subject)?;
     let subject = subject.to_name()?;
     let mut extensions = extensions::key_identifiers(public_key, &public_key.key_identifier())?;
-    extensions.extend(extensions::authority()?);
+    extensions.extend(extensions::authority(ROOT_PATH_LENGTH)?);
     let draft = Draft {
         profile: Profile {
             issuer: subject.clone(),
@@ -246,8 +323,8 @@ pub enum IssueError<E: std::error::Error + 'static> {
     /// The signature is not that of the expected key.
     #[error("the key that signed is another one than expected")]
     WrongKey,
-    /// A party's certificate was asked for in the role of the trust centre.
-    #[error("the role of the trust centre is the root's own")]
+    /// A certificate of another kind was asked for than parties of this role have.
+    #[error("parties of this role have certificates of another kind")]
     Role,
     /// What was to be certified does not make a good certificate.
     #[error("what was to be certified does not make a good certificate")]

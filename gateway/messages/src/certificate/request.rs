@@ -97,6 +97,27 @@ impl CertificationRequest {
         })
     }
 
+    /// Reads a request of any form from PEM, and returns the key that its sender has proved to have.
+    ///
+    /// What the request says about itself is not read: whoever calls this knows it from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] names the first thing that is wrong.
+    pub fn proven_key(text: &str) -> Result<PublicPoint, RequestError> {
+        if text.len() > Self::MAX_PEM {
+            return Err(RequestError::TooLarge { size: text.len() });
+        }
+        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|_| RequestError::Pem)?;
+        if label != Self::PEM_LABEL {
+            return Err(RequestError::Pem);
+        }
+        let request = CertReq::from_der(&der).map_err(RequestError::Malformed)?;
+        let key = PublicPoint::try_from(&request.info.public_key).map_err(RequestError::PublicKey)?;
+        check_possession(&request, &key)?;
+        Ok(key)
+    }
+
     /// Reads a request from PEM (`BEGIN CERTIFICATE REQUEST`).
     ///
     /// # Errors

@@ -15,28 +15,41 @@ use x509_cert::name::Name;
 /// What a party does in the system; it stands in the subject as organizational unit (OU).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Issues certificates and personalises cards.
+    /// The root of all certificates; it certifies the issuing authority and the TSM.
     TrustCenter,
+    /// Issues the certificates of everybody else, on behalf of the root.
+    IssuingAuthority,
     /// Makes first contact and installs bundles.
     Tsm,
     /// Pulls readings.
     Supplier,
     /// The card of a gateway.
     Card,
+    /// Passes messages on; it is a server by its DNS name.
+    Broker,
 }
 
 impl Role {
     /// Every role, in the order of the enum.
-    pub const ALL: [Self; 4] = [Self::TrustCenter, Self::Tsm, Self::Supplier, Self::Card];
+    pub const ALL: [Self; 6] = [
+        Self::TrustCenter,
+        Self::IssuingAuthority,
+        Self::Tsm,
+        Self::Supplier,
+        Self::Card,
+        Self::Broker,
+    ];
 
     /// Returns the text that stands in certificates.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TrustCenter => "Trust centre",
+            Self::IssuingAuthority => "Issuing authority",
             Self::Tsm => "TSM",
             Self::Supplier => "Supplier",
             Self::Card => "Card",
+            Self::Broker => "Broker",
         }
     }
 }
@@ -97,6 +110,47 @@ impl fmt::Display for PartyName {
     }
 }
 
+/// The DNS name of a server, in lower case: labels of letters, digits and hyphens, dots between them.
+///
+/// Spec: RFC 1123, section 2.1; RFC 5280, section 4.2.1.6. No wildcards.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DnsName(String);
+
+impl DnsName {
+    const MAX_LENGTH: usize = 253;
+    const MAX_LABEL: usize = 63;
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DnsName {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let label = |label: &str| {
+            let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            (1..=Self::MAX_LABEL).contains(&label.len())
+                && label.bytes().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if text.len() > Self::MAX_LENGTH || !text.split('.').all(label) {
+            return Err(SubjectError::DnsName);
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.0)
+    }
+}
+
 /// Whom a certificate is about.
 ///
 /// As a distinguished name: common name, organizational unit (the role) and, for a card, serial
@@ -117,11 +171,13 @@ impl Subject {
     pub fn party(name: PartyName, role: Role) -> Result<Self, SubjectError> {
         match role {
             Role::Card => Err(SubjectError::CardIdMissing),
-            Role::TrustCenter | Role::Tsm | Role::Supplier => Ok(Self {
-                name,
-                role,
-                card_id: None,
-            }),
+            Role::TrustCenter | Role::IssuingAuthority | Role::Tsm | Role::Supplier | Role::Broker => {
+                Ok(Self {
+                    name,
+                    role,
+                    card_id: None,
+                })
+            }
         }
     }
 
@@ -189,7 +245,7 @@ impl Subject {
                     Err(SubjectError::CardId)
                 }
             }
-            (Role::TrustCenter | Role::Tsm | Role::Supplier, Some(_)) => Err(SubjectError::CardId),
+            (_, Some(_)) => Err(SubjectError::CardId),
             (role, None) => Self::party(party, role),
         }
     }
@@ -214,6 +270,9 @@ fn text_of(name: &Name, oid: ObjectIdentifier) -> Result<Option<&str>, SubjectEr
 /// The reason why a subject is not of this system's form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
+    /// The text is no DNS name.
+    #[error("a DNS name has labels of letters, digits and hyphens, with dots between them")]
+    DnsName,
     /// There is no name, or it is too long or not printable.
     #[error("a party's name has 1 to 64 printable characters")]
     Name,

@@ -14,6 +14,7 @@ use crate::keys::PointError;
 use crate::software::SoftwareKey;
 use crate::testing::{Authority, TestRandom, World, at, card_id, now, party, start, world};
 
+mod chain;
 mod request;
 
 /// A certificate of the world's trust centre with other extensions or another validity.
@@ -271,7 +272,7 @@ fn unusual_extensions_are_refused() {
     );
     assert_eq!(judge(&[]), Err(CertificateError::WrongKeyUsage));
     assert_eq!(
-        judge(&extensions::authority().unwrap()),
+        judge(&extensions::authority(1).unwrap()),
         Err(CertificateError::IsAnAuthority)
     );
     let with_address = [sig, vec![extensions::card_address(card_id()).unwrap()]].concat();
@@ -365,7 +366,7 @@ fn only_a_trust_centres_root_is_an_anchor() {
         CertificateError::NotAnAuthority
     );
     assert_eq!(
-        refused(self_signed(&supplier(), extensions::authority().unwrap())),
+        refused(self_signed(&supplier(), extensions::authority(1).unwrap())),
         CertificateError::WrongRole {
             expected: Role::TrustCenter,
             found: Role::Supplier

@@ -30,6 +30,7 @@ use crate::time::{from_asn1, to_date_time};
 pub(super) fn sign<S: Signer>(
     enveloped: Vec<u8>,
     certificate: &Certificate,
+    issuing: Option<&Certificate>,
     mut signer: S,
     signing_time: Timestamp,
 ) -> Result<Vec<u8>, SealError<S::Error>> {
@@ -67,9 +68,12 @@ pub(super) fn sign<S: Signer>(
             econtent_type: ID_CT_CONTENT_INFO,
             econtent: Some(Any::encode_from(&OctetString::new(enveloped)?)?),
         },
-        certificates: Some(CertificateSet::try_from(vec![CertificateChoices::Certificate(
-            certificate.parsed().clone(),
-        )])?),
+        certificates: Some(CertificateSet::try_from(
+            std::iter::once(certificate)
+                .chain(issuing)
+                .map(|certificate| CertificateChoices::Certificate(certificate.parsed().clone()))
+                .collect::<Vec<_>>(),
+        )?),
         crls: None,
         signer_infos: SignerInfos::try_from(vec![signer_info])?,
     };

@@ -90,7 +90,7 @@ fn in_content_info(enveloped: &AuthEnvelopedData) -> Vec<u8> {
 /// Something else than the good AuthEnvelopedData, properly signed by the supplier.
 fn signed(enveloped: Vec<u8>) -> Vec<u8> {
     let supplier = &WORLD.supplier;
-    signed::sign(enveloped, &supplier.triple.sig, &supplier.keys.sig, now()).unwrap()
+    signed::sign(enveloped, &supplier.triple.sig, None, &supplier.keys.sig, now()).unwrap()
 }
 
 /// The good message with another AuthEnvelopedData, properly signed by the supplier.
@@ -214,6 +214,7 @@ fn refusals_of_a_card_are_passed_on() {
     let certificate = &world.supplier.triple.sig;
     let sender = Sender {
         certificate,
+        issuing: None,
         signer: Refusing,
         agreement: Refusing,
     };
@@ -223,6 +224,7 @@ fn refusals_of_a_card_are_passed_on() {
     );
     let sender = Sender {
         certificate,
+        issuing: None,
         signer: Refusing,
         agreement: Agreeing(world.supplier.sender(1).agreement),
     };
@@ -287,6 +289,7 @@ fn unknown_senders_are_refused() {
     let wrong_slot = signed::sign(
         in_content_info(&enveloped()),
         &supplier.triple.tls,
+        None,
         &supplier.keys.tls,
         now(),
     );

@@ -1,66 +1,84 @@
 //! The authority, its suppliers and its cards.
 
-use card::personalization::PersonalizationError;
 use card::session::CardSession;
-use card::{CardError, LifeCycle};
+use card::{LifeCycle, Transport};
 use counterparty::clock;
 use counterparty::files::FileError;
-use counterparty::gateways::folder_name;
 use getrandom::SysRng;
-use messages::certificate::{CertificationRequest, PartyName, Role, Subject};
+use messages::certificate::{CertificationRequest, Role, Subject};
 use messages::software::SoftwareKeys;
-use model::{CardId, KeySlot, Timestamp};
+use model::{KeySlot, Timestamp};
+use zeroize::Zeroizing;
 
-use super::{openssl_verifies, prefix, write_requests};
-use crate::authority::{Authority, AuthorityError};
-use crate::books::BooksError;
+use super::{found, openssl_verifies, write_requests};
+use crate::authority::AuthorityError;
+use crate::books::Outcome;
 use crate::certify::{CertifyError, certify};
-use crate::personalize::{CardCertificatesError, PersonalizeError, card_of, personalize};
+use crate::keys::KeyError;
+use crate::personalize::{
+    CardCertificatesError, GuidSource, PersonalizeError, Workplace, card_of, personalize,
+};
 use crate::soft_card::{SoftCard, SoftCardError};
 
 #[test]
 fn founded_authority_is_loaded_and_never_overwritten() {
     let house = super::house();
-    let loaded = Authority::load(&house.home(), clock::now()).unwrap();
+    let loaded = house.load().unwrap();
     assert_eq!(loaded.anchor(), house.authority.anchor());
-    let name: PartyName = "Another".parse().unwrap();
-    let error = Authority::init(&house.home(), &name, clock::now()).unwrap_err();
-    assert!(matches!(error, AuthorityError::File(FileError::Exists { .. })));
+    let error = found(&house.home(), "Another").unwrap_err();
+    assert!(matches!(
+        error,
+        AuthorityError::Key(KeyError::File(FileError::Exists { .. }))
+    ));
     let root = house.home().join("root.pem");
+    openssl_verifies(&root, &house.home().join("issuing.pem"));
     for slot in KeySlot::ALL {
         openssl_verifies(&root, &house.home().join("tsm").join(format!("{slot}.pem")));
     }
     assert!(house.records().contains("\"act\":\"founded\""));
+    assert_eq!(house.books.verify().unwrap().records, 3);
 }
 
 #[test]
 fn name_that_no_card_can_hold_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let name: PartyName = "Ü".repeat(40).parse().unwrap();
-    let error = Authority::init(&folder.path().join("a"), &name, clock::now()).unwrap_err();
+    let error = found(&folder.path().join("a"), &"Ü".repeat(40)).unwrap_err();
     assert!(matches!(error, AuthorityError::Name { found: 80 }));
 }
 
 #[test]
 fn damaged_authority_is_named() {
     let house = super::house();
-    let now = clock::now();
-    let load = || Authority::load(&house.home(), now).unwrap_err();
+    let load = || house.load().unwrap_err();
+    let key_of = || house.load().unwrap().tsm().map(drop).unwrap_err();
     let tsm = |name: &str| house.home().join("tsm").join(name);
 
     let key = std::fs::read(tsm("sig.key")).unwrap();
     std::fs::copy(tsm("enc.key"), tsm("sig.key")).unwrap();
-    assert!(matches!(load(), AuthorityError::WrongKey { .. }));
+    assert!(matches!(key_of(), AuthorityError::Key(KeyError::WrongKey { .. })));
     std::fs::write(tsm("sig.key"), "no key").unwrap();
-    assert!(matches!(load(), AuthorityError::Key { .. }));
+    assert!(matches!(key_of(), AuthorityError::Key(KeyError::NoKey { .. })));
     std::fs::write(tsm("sig.key"), key).unwrap();
+    let passphrase = house.home().join("passphrase");
+    std::fs::write(&passphrase, "another passphrase").unwrap();
+    assert!(matches!(
+        key_of(),
+        AuthorityError::Key(KeyError::WrongPassphrase { .. })
+    ));
+    std::fs::write(&passphrase, "short").unwrap();
+    assert!(matches!(key_of(), AuthorityError::Key(KeyError::Passphrase)));
+    std::fs::remove_file(&passphrase).unwrap();
+    assert!(matches!(
+        key_of(),
+        AuthorityError::Key(KeyError::NoPassphrase { .. })
+    ));
 
     let other = super::house();
-    for name in ["sig.pem", "sig.key"] {
-        std::fs::copy(other.home().join("tsm").join(name), tsm(name)).unwrap();
-    }
-    assert!(matches!(load(), AuthorityError::Tsm(_)));
+    std::fs::copy(other.home().join("tsm/sig.pem"), tsm("sig.pem")).unwrap();
+    assert!(matches!(key_of(), AuthorityError::Tsm(_)));
     std::fs::write(tsm("sig.pem"), "no certificate").unwrap();
+    assert!(matches!(load(), AuthorityError::Certificate { .. }));
+    std::fs::copy(other.home().join("issuing.pem"), house.home().join("issuing.pem")).unwrap();
     assert!(matches!(load(), AuthorityError::Certificate { .. }));
     std::fs::remove_file(house.home().join("root.pem")).unwrap();
     assert!(matches!(load(), AuthorityError::File(FileError::Missing { .. })));
@@ -70,7 +88,7 @@ fn damaged_authority_is_named() {
 fn authority_with_a_wrong_clock_certifies_nobody() {
     let house = super::house();
     let subject = Subject::card("fd5a::1".parse().unwrap());
-    let key = *house.authority.tsm().keys.sig.public_point();
+    let key = *house.authority.tsm().unwrap().keys.sig.public_point();
     let late: Timestamp = "2100-01-01T00:00:00Z".parse().unwrap();
     let error = house
         .authority
@@ -141,76 +159,138 @@ fn soft_card_is_personalised_once() {
     let house = super::house();
     let guid = house.personalize("card");
     assert!(guid.to_string().starts_with("fd5a:6d67:7700:"));
-    let folder = house.home().join("cards").join(folder_name(guid));
-    for slot in KeySlot::ALL {
-        openssl_verifies(
-            &house.home().join("root.pem"),
-            &folder.join(format!("{slot}.pem")),
-        );
-    }
     let mut session = CardSession::open(SoftCard::insert(&house.path("card")).unwrap()).unwrap();
     assert_eq!(session.life_cycle().unwrap(), LifeCycle::Personalized);
     let identity = session.identity().unwrap();
-    let known = card_of(&house.authority, guid, clock::now()).unwrap();
+    let known = card_of(&house.authority, &house.books, guid, clock::now()).unwrap();
     assert_eq!(identity.certificates.sig, known.sig.certificate().as_der());
     assert_eq!(identity.contact, house.authority.contact());
     drop(session);
 
-    let card = SoftCard::insert(&house.path("card")).unwrap();
-    let again = personalize(&house.authority, &house.books, prefix(), card, clock::now());
     assert!(matches!(
-        again,
-        Err(PersonalizeError::NotBlank {
+        again(&house, "card"),
+        PersonalizeError::NotBlank {
             found: LifeCycle::Personalized
-        })
+        }
     ));
     assert_eq!(house.records().matches("guid-given").count(), 1);
     assert_ne!(house.personalize("second card"), guid);
+    house.books.verify().unwrap();
+}
+
+fn again(house: &super::House, card: &str) -> PersonalizeError<SoftCardError> {
+    let inserted = SoftCard::insert(&house.path(card)).unwrap();
+    personalize(&house.workplace(card), inserted, clock::now()).unwrap_err()
+}
+
+/// A card that is taken out before its command with this number.
+struct TakenOut<'a> {
+    card: &'a mut SoftCard,
+    commands: usize,
+}
+
+impl Transport for TakenOut<'_> {
+    type Error = SoftCardError;
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, SoftCardError> {
+        self.commands = self.commands.checked_sub(1).ok_or(SoftCardError::NoPower)?;
+        self.card.transmit(command)
+    }
 }
 
 #[test]
-fn card_that_is_taken_out_half_way_stays_blank_and_its_guid_is_used_up() {
+fn card_that_is_taken_out_at_any_command_is_blank_or_scrap() {
     let house = super::house();
-    let path = house.path("cards/card");
-    std::fs::create_dir(path.parent().unwrap()).unwrap();
-    let card = SoftCard::insert(&path).unwrap();
-    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
-    let error = personalize(&house.authority, &house.books, prefix(), card, clock::now()).unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            PersonalizeError::Personalization(PersonalizationError::Card(CardError::Transport(
-                SoftCardError::File(_)
-            )))
-        ),
-        "{error:?}"
-    );
-    assert_eq!(house.records().matches("guid-given").count(), 1);
-    assert!(!house.records().contains("personalized"));
+    let (mut blank, mut scrap) = (0, 0);
+    for commands in 0.. {
+        let name = format!("card-{commands}");
+        let mut card = SoftCard::insert(&house.path(&name)).unwrap();
+        let taken_out = TakenOut {
+            card: &mut card,
+            commands,
+        };
+        let result = personalize(&house.workplace(&name), taken_out, clock::now());
+        drop(card);
+        if result.is_ok() {
+            break;
+        }
+        assert_eq!(
+            house
+                .books
+                .unsettled(&house.workplace(&name).station.place)
+                .unwrap(),
+            []
+        );
+        let mut session = CardSession::open(SoftCard::insert(&house.path(&name)).unwrap()).unwrap();
+        if session.life_cycle().unwrap() == LifeCycle::Blank {
+            drop(session);
+            blank += 1;
+            house.personalize(&name);
+        } else {
+            let guid = session.identity().unwrap().guid;
+            drop(session);
+            scrap += 1;
+            assert_eq!(house.books.outcome(guid).unwrap(), Some(Outcome::Scrapped));
+            assert!(matches!(again(&house, &name), PersonalizeError::Scrap { .. }));
+            let entries = house.books.certificates(&guid.to_string()).unwrap();
+            assert!(entries.len() == 4 && entries.iter().all(|entry| entry.revoked));
+        }
+    }
+    assert!(blank > 10 && scrap > 3, "{blank} blank, {scrap} scrap");
+    house.books.verify().unwrap();
 }
 
 #[test]
-fn card_is_not_personalised_without_books() {
+fn what_a_crash_left_is_settled_at_the_next_look() {
     let house = super::house();
-    std::fs::remove_file(house.home().join("records.jsonl")).unwrap();
+    let workplace = house.workplace("card");
+    let draw = || Ok("fd5a::1".parse().unwrap());
+    let given = house
+        .books
+        .give_guid(&workplace.station, clock::now(), draw, |_| Ok(((), Vec::new())));
+    let (crashed, ()) = given.unwrap();
+    let guid = house.personalize("card");
+    assert_ne!(guid, crashed);
+    assert_eq!(house.books.outcome(crashed).unwrap(), Some(Outcome::LeftBlank));
+
+    // In a reader nobody knows whether the blank card is the one that was begun with.
+    let reader = Workplace {
+        keeps_its_card: false,
+        ..house.workplace("other card")
+    };
+    let draw = || Ok("fd5a::2".parse().unwrap());
+    let given = house
+        .books
+        .give_guid(&reader.station, clock::now(), draw, |_| Ok(((), Vec::new())));
+    let (crashed, ()) = given.unwrap();
+    let card = SoftCard::insert(&house.path("other card")).unwrap();
+    personalize(&reader, card, clock::now()).unwrap();
+    assert_eq!(house.books.outcome(crashed).unwrap(), Some(Outcome::Scrapped));
+}
+
+#[test]
+fn guid_is_made_of_the_cards_key_on_demand() {
+    let house = super::house();
+    let workplace = Workplace {
+        source: GuidSource::CardKey,
+        ..house.workplace("card")
+    };
     let card = SoftCard::insert(&house.path("card")).unwrap();
-    let error = personalize(&house.authority, &house.books, prefix(), card, clock::now()).unwrap_err();
-    assert!(matches!(error, PersonalizeError::Books(BooksError::File(_))));
-    assert!(!house.path("card").exists());
+    let completed = personalize(&workplace, card, clock::now()).unwrap();
+    let key = completed.party.sig.certificate().public_key();
+    assert!(completed.guid.to_string().starts_with("2001:20:"));
+    assert_eq!(GuidSource::CardKey.draw(key).unwrap(), completed.guid);
 }
 
 #[test]
 fn cards_of_others_are_not_known() {
     let house = super::house();
-    let guid = house.personalize("card");
-    let folder = |guid| house.home().join("cards").join(folder_name(guid));
-    let other: CardId = "fd5a::1".parse().unwrap();
-    let card_of = |guid| card_of(&house.authority, guid, clock::now()).unwrap_err();
-    assert!(matches!(card_of(other), CardCertificatesError::Unknown { .. }));
-    std::fs::rename(folder(guid), folder(other)).unwrap();
-    assert!(matches!(card_of(other), CardCertificatesError::Foreign { .. }));
-    std::fs::write(folder(other).join("sig.pem"), "no certificate").unwrap();
-    assert!(matches!(card_of(other), CardCertificatesError::Unreadable { .. }));
-    std::fs::copy(house.home().join("tsm/sig.pem"), folder(other).join("sig.pem")).unwrap();
-    assert!(matches!(card_of(other), CardCertificatesError::Refused { .. }));
+    let foreign = super::house();
+    let guid = foreign.personalize("card");
+    let error = card_of(&house.authority, &house.books, guid, clock::now()).unwrap_err();
+    assert!(matches!(error, CardCertificatesError::Unknown { .. }));
+    let error = card_of(&house.authority, &foreign.books, guid, clock::now()).unwrap_err();
+    assert!(matches!(error, CardCertificatesError::Refused { .. }));
+    std::fs::copy(foreign.path("card"), house.path("card")).unwrap();
+    assert!(matches!(again(&house, "card"), PersonalizeError::NotBlank { .. }));
 }

@@ -94,7 +94,7 @@ impl GatewayDouble {
         session.confirm(&order).unwrap();
         let session = Arc::new(Mutex::new(session));
         let tls = CertifiedKey::new(
-            vec![CertificateDer::from(identity.certificates.tls.clone())],
+            chain_of(authority, &identity.certificates.tls),
             Arc::new(HandshakeKey(Arc::clone(&session))),
         );
         let state = Arc::new(State {
@@ -250,12 +250,23 @@ impl State {
             .unwrap();
         let sender = Sender {
             certificate: &self.sig,
+            issuing: self.anchor.issuing_of(&self.sig),
             signer: CardKey::tsm(self),
             agreement: CardKey::tsm(self),
         };
         let random = EnvelopeRandom::new(random::bytes().unwrap());
         seal(json, &recipient, sender, &random, now).unwrap()
     }
+}
+
+/// Returns the certificate with that of its issuing authority, as a gateway shows it.
+fn chain_of(authority: &Authority, der: &[u8]) -> Vec<CertificateDer<'static>> {
+    let certificate = Certificate::from_der(der).unwrap();
+    let issuing = authority.anchor().issuing_of(&certificate);
+    std::iter::once(&certificate)
+        .chain(issuing)
+        .map(|certificate| CertificateDer::from(certificate.as_der().to_vec()))
+        .collect()
 }
 
 fn message_id() -> MessageId {

@@ -2,14 +2,18 @@
 
 use card::tsm::TsmError;
 use counterparty::archive::Archive;
+use counterparty::clock;
 use counterparty::conversation::ConversationError;
 use counterparty::exchange::ExchangeError;
 use counterparty::files::FileError;
 use counterparty::gateways::folder_name;
+use messages::certificate::{CertificateError, RevocationReason};
 use model::{GatewayState, KeySlot};
 
 use super::gateway_double::{Behaviour, GatewayDouble};
 use super::{GRANTS, openssl_verifies};
+use crate::authority::read_certificate;
+use crate::books::serial_of;
 use crate::bundles::{Bundles, BundlesError};
 use crate::grants::GrantsError;
 use crate::install::{InstallError, Order};
@@ -305,4 +309,36 @@ async fn orders_that_cannot_be_carried_out_are_refused_before_anything_is_sent()
     let order = house.order(guid, "[::1]:1", &theirs);
     assert!(matches!(refusal(&order).await, InstallError::Supplier(_)));
     assert!(!supplier.join("gateways").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_supplier_is_refused_and_left_out_of_the_next_bundle() {
+    let mut house = super::house();
+    let guid = house.personalize("card");
+    let (supplier, second) = (house.supplier("supplier"), house.supplier("second supplier"));
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
+    let order = house.order(guid, &gateway.address(), &supplier);
+    house.install(&order).await.unwrap();
+
+    let certificate = read_certificate(&supplier.join("sig.pem")).unwrap();
+    let serial = serial_of(&certificate);
+    let reason = RevocationReason::KeyCompromise;
+    let revoked = house
+        .books
+        .revoke(clock::now(), "Supplier", Some(&serial), reason);
+    assert_eq!(revoked.unwrap(), 1);
+    house.authority = house.load().unwrap();
+    let refused = house.install(&order).await.unwrap_err();
+    assert!(
+        matches!(refused, InstallError::Supplier(CertificateError::Revoked { .. })),
+        "{refused}"
+    );
+    let order = Order {
+        supplier: second,
+        ..order
+    };
+    assert_eq!(house.install(&order).await.unwrap().version, 2);
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(bundle.suppliers.len(), 1);
+    assert_ne!(bundle.suppliers[0].certificates.sig, certificate);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use card::applet::{Applet, CardState};
-use card::personalization::personalize;
+use card::personalization::{CardPoints, personalize};
 use card::{CardKey, CardSession, Contact, Point, Transport};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -54,6 +54,7 @@ impl Center {
         let contact = Contact {
             name: "Test centre".to_owned(),
             certificate: self.anchor.certificate().as_der().to_vec(),
+            issuing: None,
         };
         let certify = |name, point: &Point| {
             let slot = match name {
@@ -71,8 +72,11 @@ impl Center {
             certificate.map(|certificate| certificate.as_der().to_vec())
         };
         let card = reader::power_on(&CardSlot::Soft(file.to_owned())).unwrap();
-        let personalized =
-            personalize::<_, profile::IssueError<SoftwareKeyError>>(card, guid, &contact, certify);
+        let identify = |points: &CardPoints| {
+            let certificates = points.certified(certify)?;
+            Ok::<_, profile::IssueError<SoftwareKeyError>>((guid, certificates))
+        };
+        let personalized = personalize(card, &contact, identify);
         assert!(personalized.is_ok(), "{personalized:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Messages whose structure is not what it has to be.
 
 use super::*;
+use crate::certificate::Triple;
 
 #[test]
 fn malformed_parts_are_named() {
@@ -160,12 +161,12 @@ fn more_than_one_of_anything_is_refused() {
     );
     many(
         with_signed(|signed| {
-            let both = [&WORLD.supplier.triple.sig, &WORLD.supplier.triple.enc];
-            let both = both.map(|one| CertificateChoices::Certificate(one.parsed().clone()));
-            signed.certificates = Some(CertificateSet::try_from(both.to_vec()).unwrap());
+            let Triple { sig, enc, tls } = &WORLD.supplier.triple;
+            let all = [sig, enc, tls].map(|one| CertificateChoices::Certificate(one.parsed().clone()));
+            signed.certificates = Some(CertificateSet::try_from(all.to_vec()).unwrap());
         }),
         Part::Certificate,
-        2,
+        3,
         MAX_CERTIFICATES,
     );
     many(

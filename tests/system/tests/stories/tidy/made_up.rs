@@ -212,6 +212,11 @@ fn manifest_that_says_for_itself_what_holds_for_all_is_found() {
     assert_eq!(faults(good), NONE);
     for (from, to, word) in [
         ("edition.workspace = true", "edition = \"2021\"", "edition"),
+        (
+            "rust-version.workspace = true",
+            "rust-version = \"1.94\"",
+            "rust-version",
+        ),
         ("serde.workspace = true", "serde = \"1\"", "serde"),
         ("[lints]\n        workspace = true", "", "[lints]"),
     ] {

@@ -5,6 +5,9 @@ use toml::{Table, Value};
 /// The keys of `[package]` that every member takes from the workspace.
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
 
+/// The members that may ask for a later compiler than the gateway does, since nothing of them runs on one.
+const OWN_COMPILER: [&str; 1] = ["trust-center"];
+
 /// The manifest takes lints, the keys of [`INHERITED`] and every dependency from the workspace.
 pub(super) fn not_inherited(name: &str, manifest: &Table) -> Vec<String> {
     let mut faults = Vec::new();
@@ -15,7 +18,9 @@ pub(super) fn not_inherited(name: &str, manifest: &Table) -> Vec<String> {
     }
     let package = manifest.get("package");
     for key in INHERITED {
-        if !package.and_then(|p| p.get(key)).is_some_and(is_inherited) {
+        let stated = package.and_then(|package| package.get(key));
+        let own = key == "rust-version" && OWN_COMPILER.contains(&name) && stated.is_some_and(Value::is_str);
+        if !own && !stated.is_some_and(is_inherited) {
             faults.push(format!("{name}: write `{key}.workspace = true` in [package]"));
         }
     }

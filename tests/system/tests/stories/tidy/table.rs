@@ -111,7 +111,7 @@ pub(super) struct Reserved {
 }
 
 /// Dependencies that bring in an effect or an engine, and the crates that keep them from the others.
-pub(super) const RESERVED: [Reserved; 10] = [
+pub(super) const RESERVED: [Reserved; 12] = [
     Reserved {
         dependency: "sled",
         for_crates: &["store"],
@@ -121,6 +121,16 @@ pub(super) const RESERVED: [Reserved; 10] = [
         dependency: "rusqlite",
         for_crates: &["bench", "store"],
         reason: "only the store persists readings; the bench compares",
+    },
+    Reserved {
+        dependency: "sqlx*",
+        for_crates: &["trust-center"],
+        reason: "the books of the trust centre are its own, and what runs on a gateway needs no client of a server",
+    },
+    Reserved {
+        dependency: "cryptoki*",
+        for_crates: &["trust-center"],
+        reason: "only the authority has keys in an HSM; the gateway's are on its card",
     },
     Reserved {
         dependency: "wasmi*",

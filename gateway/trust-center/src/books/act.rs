@@ -1,0 +1,148 @@
+//! What the books record.
+
+use std::fmt;
+
+use messages::certificate::{PartyName, RevocationReason};
+use model::{CardId, Fingerprint, GatewayState, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What the trust centre has done.
+///
+/// The JSON of an act is what the hash chain covers, so a variant that has been released is never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub(crate) enum Act {
+    /// It made its authority and certified the TSM.
+    Founded {
+        /// Its name.
+        name: PartyName,
+        /// The root certificate.
+        root: Fingerprint,
+        /// The TSM's SIG certificate.
+        tsm: Fingerprint,
+    },
+    /// It certified a supplier.
+    Certified {
+        /// The supplier's name.
+        name: PartyName,
+        /// The SIG certificate.
+        sig: Fingerprint,
+        /// The ENC certificate.
+        enc: Fingerprint,
+        /// The TLS certificate.
+        tls: Fingerprint,
+    },
+    /// It took over the books of an earlier version; the records before this one are theirs.
+    Imported {
+        /// How many records those are.
+        records: u64,
+        /// The SHA-256 digest of the file.
+        file: Fingerprint,
+    },
+    /// It issued certificates.
+    Issued {
+        /// To whom: the name in the subject.
+        name: String,
+        /// The certificates, by their fingerprints.
+        certificates: Vec<Fingerprint>,
+    },
+    /// It revoked certificates.
+    Revoked {
+        /// Whose: the name in the subject.
+        name: String,
+        /// The serial numbers, in hexadecimal digits.
+        serials: Vec<String>,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// It signed a list of revoked certificates.
+    ListSigned {
+        /// The authority's certificate.
+        issuer: Fingerprint,
+        /// The list's number.
+        list: u64,
+        /// When the next one is due.
+        next: Timestamp,
+    },
+    /// It gave a GUID away. Whether a card has got it or not, it is never given again.
+    GuidGiven {
+        /// The GUID.
+        guid: CardId,
+    },
+    /// It completed a card.
+    Personalized {
+        /// The card's GUID.
+        guid: CardId,
+        /// The SIG certificate.
+        sig: Fingerprint,
+        /// The ENC certificate.
+        enc: Fingerprint,
+        /// The TLS certificate.
+        tls: Fingerprint,
+    },
+    /// The card that was to get the GUID has stayed blank. The GUID is used up.
+    LeftBlank {
+        /// The GUID.
+        guid: CardId,
+    },
+    /// The card that was to get the GUID may have been completed and is out of reach, or is not what it should be:
+    /// it is scrap.
+    Scrapped {
+        /// The GUID.
+        guid: CardId,
+    },
+    /// As TSM it set out to install a bundle.
+    InstallBegun {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// The bundle's version.
+        version: u64,
+        /// The bundle's digest.
+        digest: Fingerprint,
+    },
+    /// The gateway reported that the bundle is in force.
+    Installed {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// The bundle's version.
+        version: u64,
+        /// The state that the gateway reported.
+        state: GatewayState,
+    },
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Founded { name, .. } => write!(formatter, "founded {name}"),
+            Self::Certified { name, .. } => write!(formatter, "certified {name}"),
+            Self::Imported { records, .. } => write!(formatter, "took over {records} records"),
+            Self::Issued { name, certificates } => {
+                write!(formatter, "issued {} certificates to {name}", certificates.len())
+            }
+            Self::Revoked {
+                name,
+                serials,
+                reason,
+            } => write!(
+                formatter,
+                "revoked {} certificates of {name}: {reason}",
+                serials.len()
+            ),
+            Self::ListSigned { issuer, list, .. } => write!(formatter, "signed list {list} of {issuer}"),
+            Self::GuidGiven { guid } => write!(formatter, "gave the GUID {guid}"),
+            Self::Personalized { guid, .. } => write!(formatter, "completed the card {guid}"),
+            Self::LeftBlank { guid } => write!(formatter, "left the card for {guid} blank"),
+            Self::Scrapped { guid } => write!(formatter, "scrapped the card {guid}"),
+            Self::InstallBegun { guid, version, .. } => {
+                write!(formatter, "began to install bundle {version} on {guid}")
+            }
+            Self::Installed { guid, version, state } => {
+                write!(
+                    formatter,
+                    "installed bundle {version} on {guid}, which is {state}"
+                )
+            }
+        }
+    }
+}

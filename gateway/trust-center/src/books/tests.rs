@@ -1,0 +1,242 @@
+use messages::certificate::PartyName;
+use sqlx::raw_sql;
+
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+fn station() -> Station {
+    Station {
+        place: "here".to_owned(),
+        batch: String::new(),
+    }
+}
+
+fn act() -> Act {
+    let name: PartyName = "Somebody".parse().unwrap();
+    let [sig, enc, tls] = [1, 2, 3].map(|byte| Fingerprint::new([byte; 32]));
+    Act::Certified { name, sig, enc, tls }
+}
+
+/// Gives the GUID away that is drawn first and has not been given.
+fn give(books: &Books, mut draws: impl Iterator<Item = u8> + Send) -> Result<CardId, BooksError> {
+    let draw = || {
+        let drawn = draws.next().ok_or(BooksError::Random(RandomError))?;
+        Ok(format!("fd5a::{drawn:x}").parse().unwrap())
+    };
+    let given = books.give_guid(&station(), now(), draw, |_| Ok(((), Vec::new())));
+    given.map(|(guid, ())| guid)
+}
+
+/// Does to the database what no operator does.
+fn force(books: &Books, statement: &'static str) -> Result<(), BooksError> {
+    books.database.run(async |connection: &mut AnyConnection| {
+        raw_sql(statement).execute(connection).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn guid_is_never_given_twice_across_restarts() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    let first = give(&books, [1].into_iter()).unwrap();
+    drop(books);
+    let books = Books::open(home.path()).unwrap();
+    let second = give(&books, [1, 1, 2].into_iter()).unwrap();
+    assert_ne!(first, second);
+    assert!(matches!(
+        give(&books, std::iter::repeat(1)),
+        Err(BooksError::Exhausted)
+    ));
+    assert!(matches!(
+        give(&books, std::iter::empty()),
+        Err(BooksError::Random(_))
+    ));
+    assert_eq!(books.verify().unwrap().records, 2);
+}
+
+#[test]
+fn act_that_fails_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    let draw = || Ok("fd5a::1".parse().unwrap());
+    let refused = books.give_guid(&station(), now(), draw, |_| Err::<((), _), _>(BooksError::Broken));
+    assert!(matches!(refused, Err(BooksError::Broken)));
+    assert_eq!(books.page(0).unwrap(), []);
+    give(&books, [1].into_iter()).unwrap();
+}
+
+#[test]
+fn database_refuses_to_alter_or_delete() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    books.record(now(), &act()).unwrap();
+    give(&books, [1].into_iter()).unwrap();
+    for statement in [
+        "UPDATE records SET act = '{}'",
+        "DELETE FROM records",
+        "INSERT OR REPLACE INTO records SELECT number, time, '{}', hash FROM records",
+        "REPLACE INTO guids SELECT guid, 'elsewhere', batch, record FROM guids",
+        "INSERT INTO records (number, time, act, hash) VALUES (9, '', '', '')",
+        "DELETE FROM guids",
+        "UPDATE books SET version = 2",
+    ] {
+        assert!(
+            matches!(force(&books, statement), Err(BooksError::Database(_))),
+            "{statement}"
+        );
+    }
+    assert_eq!(books.verify().unwrap().records, 2);
+}
+
+#[test]
+fn what_was_altered_all_the_same_is_found() {
+    for (statements, found) in [
+        (
+            "DROP TRIGGER records_update; UPDATE records SET time = '2026-06-01T12:00:01Z' WHERE number = 2",
+            2,
+        ),
+        (
+            "DROP TRIGGER records_update; UPDATE records SET act = replace(act, 'Somebody', 'Nobody') WHERE number = 1",
+            1,
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; DROP TRIGGER records_delete; DELETE FROM records WHERE number = 1",
+            1,
+        ),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let books = Books::create(home.path(), None).unwrap();
+        for _ in 0..3 {
+            books.record(now(), &act()).unwrap();
+        }
+        force(&books, statements).unwrap();
+        let error = books.verify().unwrap_err();
+        assert!(
+            matches!(error, BooksError::Altered { number } if number == found),
+            "{error}"
+        );
+    }
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    give(&books, [1].into_iter()).unwrap();
+    let head = books.verify().unwrap();
+    force(&books, "DROP TRIGGER guids_delete; DELETE FROM guids").unwrap();
+    assert!(matches!(
+        books.verify(),
+        Err(BooksError::Index { table: "guids" })
+    ));
+    // Cut off at the end, the chain holds; its head shows it.
+    force(&books, "DROP TRIGGER records_delete; DELETE FROM records").unwrap();
+    assert_ne!(books.verify().unwrap(), head);
+}
+
+#[test]
+fn missing_and_later_books_are_named_and_never_begun_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let error = Books::open(home.path()).unwrap_err();
+    assert!(matches!(error, BooksError::File(FileError::Missing { .. })));
+    let books = Books::create(home.path(), None).unwrap();
+    let error = Books::create(home.path(), None).unwrap_err();
+    assert!(matches!(error, BooksError::File(FileError::Exists { .. })));
+    force(&books, "INSERT INTO books (version) VALUES (2)").unwrap();
+    assert!(matches!(
+        Books::open(home.path()),
+        Err(BooksError::Version { found: 2 })
+    ));
+    drop(books);
+    std::fs::write(home.path().join("books.db"), "").unwrap();
+    assert!(matches!(Books::open(home.path()), Err(BooksError::Missing)));
+    std::fs::write(home.path().join("books.url"), "mysql://localhost/books").unwrap();
+    assert!(matches!(Books::open(home.path()), Err(BooksError::Address)));
+}
+
+#[test]
+fn folder_with_signs_that_urls_reserve_holds_books() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("a b?c#d%e ü");
+    std::fs::create_dir(&folder).unwrap();
+    drop(Books::create(&folder, None).unwrap());
+    Books::open(&folder).unwrap().record(now(), &act()).unwrap();
+    assert!(folder.join("books.db").exists());
+}
+
+#[test]
+fn operators_come_one_after_the_other() {
+    let home = tempfile::tempdir().unwrap();
+    drop(Books::create(home.path(), None).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let books = Books::open(home.path()).unwrap();
+                for number in 0..25 {
+                    // All draw the same GUIDs, and every one has to be given once.
+                    let mut draws = (0..100).cycle().skip(number);
+                    let draw = || Ok(format!("fd5a::1:{:x}", draws.next().unwrap()).parse().unwrap());
+                    match books.give_guid(&station(), now(), draw, |_| Ok(((), Vec::new()))) {
+                        Ok(_) | Err(BooksError::Exhausted) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+        }
+    });
+    let books = Books::open(home.path()).unwrap();
+    let given = books.unsettled("here").unwrap();
+    let verified = books.verify().unwrap();
+    assert_eq!(verified.records, u64::try_from(given.len()).unwrap());
+    assert!(given.len() >= 25);
+}
+
+const OLD: &str = concat!(
+    r#"{"time":"2026-05-01T12:00:00Z","act":"founded","name":"Old","root":"0101010101010101010101010101010101010101010101010101010101010101","tsm":"0101010101010101010101010101010101010101010101010101010101010101"}"#,
+    "\n",
+    r#"{"time":"2026-05-01T12:00:01Z","act":"guid-given","guid":"fd5a::1"}"#,
+    "\n",
+    r#"{"time":"2026-05-01T12:00:02Z","act":"guid-given","guid":"fd5a::2"}"#,
+    "\n",
+    r#"{"time":"2026-05-01T12:00:03Z","act":"personalized","guid":"fd5a::1","sig":"0101010101010101010101010101010101010101010101010101010101010101","enc":"0101010101010101010101010101010101010101010101010101010101010101","tls":"0101010101010101010101010101010101010101010101010101010101010101"}"#,
+    "\n"
+);
+
+#[test]
+fn books_of_an_earlier_version_are_taken_over_once() {
+    let home = tempfile::tempdir().unwrap();
+    let old = home.path().join("records.jsonl");
+    std::fs::write(&old, format!("{OLD}{}", &OLD[..20])).unwrap();
+    // A take-over that was cut off before.
+    std::fs::write(home.path().join("books.db.new"), "half").unwrap();
+    let books = Books::open(home.path()).unwrap();
+    assert!(!old.exists() && home.path().join("records.jsonl.imported").exists());
+    let records = books.page(0).unwrap();
+    assert_eq!(records.len(), 5);
+    assert_eq!(records[1].time, "2026-05-01T12:00:01Z".parse().unwrap());
+    assert!(matches!(records[4].act, Act::Imported { records: 4, .. }));
+    books.verify().unwrap();
+    assert_eq!(
+        give(&books, [1, 2, 3].into_iter()).unwrap(),
+        "fd5a::3".parse().unwrap()
+    );
+    assert_eq!(
+        books.outcome("fd5a::1".parse().unwrap()).unwrap(),
+        Some(Outcome::Completed)
+    );
+    drop(books);
+    assert_eq!(Books::open(home.path()).unwrap().verify().unwrap().records, 6);
+}
+
+#[test]
+fn damaged_line_of_an_earlier_version_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(
+        home.path().join("records.jsonl"),
+        format!("{OLD}{{\"act\":\"danced\"}}\n"),
+    )
+    .unwrap();
+    let error = Books::open(home.path()).unwrap_err();
+    assert!(matches!(error, BooksError::Damaged { line: 5, .. }), "{error}");
+    assert!(home.path().join("records.jsonl").exists());
+}

@@ -1,0 +1,21 @@
+//! The program as its operator calls it: certificates that foreign tools judge, keys in an HSM, books on a server,
+//! batches that are killed, the directory.
+
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod batches;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod certificates;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod directory;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod hsm;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod postgres;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod stage;

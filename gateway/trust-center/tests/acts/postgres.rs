@@ -1,0 +1,166 @@
+//! The books on a PostgreSQL server, which the test starts for itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::stage::{Stage, succeed};
+
+/// A cluster in a folder, reached through a Unix socket in it. It ends with this.
+struct Cluster {
+    programs: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// PostgreSQL refuses to run as root, so root hands it to the user that Debian has for it.
+fn unprivileged(program: &Path) -> Command {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0";
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+        .arg(program);
+    command
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
+        let mut programs: Vec<_> = versions
+            .map(|version| version.unwrap().path().join("bin"))
+            .collect();
+        programs.sort();
+        // The path of a socket has a hundred characters at most.
+        let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+        let cluster = Self {
+            programs: programs.pop().unwrap(),
+            folder,
+        };
+        if Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0" {
+            succeed(
+                Command::new("chown")
+                    .arg("postgres:postgres")
+                    .arg(cluster.folder.path()),
+            );
+        }
+        let data = cluster.folder.path().join("data");
+        let mut init = cluster.command("initdb");
+        succeed(
+            init.args(["--username=centre", "--auth=trust", "--no-sync", "--pgdata"])
+                .arg(data),
+        );
+        cluster.control("start");
+        cluster
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = unprivileged(&self.programs.join(program));
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn control(&self, act: &str) {
+        let folder = self.folder.path();
+        let mut control = self.command("pg_ctl");
+        control
+            .args(["--wait", "--mode=immediate", "--pgdata"])
+            .arg(folder.join("data"));
+        control.arg("--log").arg(folder.join("log"));
+        control
+            .arg("--options")
+            .arg(format!("-c listen_addresses= -k {}", folder.display()));
+        let control = control
+            .arg(act)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        assert!(control.status().unwrap().success(), "{act}");
+    }
+
+    fn url(&self) -> String {
+        let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://centre@{folder}/postgres")
+    }
+
+    /// Lets SQL be done, and returns whether the server did it.
+    fn sql(&self, statement: &str) -> bool {
+        let mut psql = self.command("psql");
+        psql.arg("--host").arg(self.folder.path());
+        psql.args([
+            "--username=centre",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            statement,
+            "postgres",
+        ]);
+        psql.stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.folder.path().join("data/postmaster.pid").exists() {
+            self.control("stop");
+        }
+    }
+}
+
+#[test]
+fn books_on_a_server_are_kept_as_those_in_a_file() {
+    let cluster = Cluster::start();
+    let stage = Stage::new();
+    stage.answer(&format!("init --name Centre --books {}", cluster.url()));
+    assert!(!stage.home().join("books.db").exists());
+    stage.supplier("works");
+    stage.answer("certify --requests works");
+    let run = |name: &str| {
+        let line = format!("personalize --card soft:cards-{name} --batch 8 --labels labels-{name}");
+        stage.command(&line).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let (mut one, mut other) = (run("one"), run("other"));
+    assert!(one.wait().unwrap().success() && other.wait().unwrap().success());
+    assert_eq!(stage.guids("personalized").len(), 16);
+    stage.answer("revoke --name works --reason unspecified");
+    stage.answer("crl");
+    stage.answer("records verify");
+    let mut second = stage.command_in("second", &format!("init --name Second --books {}", cluster.url()));
+    let second = second.output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        !second.status.success() && said.contains("somebody's books"),
+        "{said}"
+    );
+
+    for statement in [
+        "UPDATE records SET act = '{}'",
+        "DELETE FROM guids",
+        "TRUNCATE certificates CASCADE",
+        "INSERT INTO records VALUES (1000, '', '', '')",
+        "INSERT INTO guids SELECT guid, station, batch, record FROM guids",
+    ] {
+        assert!(!cluster.sql(statement), "{statement}");
+    }
+    stage.answer("records verify");
+    assert!(cluster.sql("ALTER TABLE records DISABLE TRIGGER ALL; UPDATE records SET time = '2020-01-01T00:00:00Z' WHERE number = 3"));
+    assert_eq!(stage.run("records verify").status.code(), Some(3));
+}
+
+#[test]
+fn server_that_is_gone_is_a_clear_error_and_leaves_the_card_blank() {
+    let cluster = Cluster::start();
+    let stage = Stage::new();
+    stage.answer(&format!("init --name Centre --books {}", cluster.url()));
+    cluster.control("stop");
+    let said = stage.error("personalize --card soft:card");
+    assert!(said.contains("the books cannot be kept"), "{said}");
+    assert!(!stage.path("card").exists());
+    cluster.control("start");
+    stage.answer("personalize --card soft:card");
+    assert_eq!(stage.guids("guid-given").len(), 1);
+    stage.answer("records verify");
+}
