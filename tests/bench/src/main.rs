@@ -1,12 +1,14 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `cargo xtask bench mbus` and `cargo xtask bench card` build and run this. It is a program of
+//! `cargo xtask bench store`, `cargo xtask bench mbus`, `cargo xtask bench card` and so on build and run
+//! this. It is a program of
 //! its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
 mod mbus;
 mod mbus_bus;
+mod personalize;
 mod store;
 
 use std::error::Error;
@@ -32,6 +34,8 @@ enum Bench {
     MbusBus(mbus_bus::Options),
     /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
     Card(card::Options),
+    /// A batch of soft cards, as the trust centre personalises it.
+    Personalize(personalize::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Bench::Mbus(options) => mbus::run(&options),
         Bench::MbusBus(options) => mbus_bus::run(&options),
         Bench::Card(options) => card::run(&options),
+        Bench::Personalize(options) => personalize::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
         Bench::CardStep(options) => card::run_step(&options),

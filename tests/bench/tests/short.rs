@@ -78,3 +78,18 @@ fn short_bench_of_the_card_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_personalising_prints_its_table() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["personalize", "--short"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{table}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(table.contains("a batch of 50 soft cards"), "{table}");
+}

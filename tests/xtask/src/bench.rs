@@ -31,8 +31,9 @@ pub(crate) struct Options {
 /// limit; the bench has said which.
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     packages::ensure(&packages::FOR_VERIFY, &mut |text| eprintln!("{text}"))?;
-    if options.arguments.first().is_some_and(|bench| bench == "card") {
-        // It measures the gateway as it is, so the programs stand beside it.
+    let first = options.arguments.first();
+    if first.is_some_and(|bench| bench == "card" || bench == "personalize") {
+        // They measure the programs as they are, so these stand beside it.
         run_step("build", &mut programs())?;
     }
     let mut command = cargo(&["run", "--quiet", "--release", "--package", "bench", "--"]);
