@@ -286,6 +286,17 @@ pub(crate) enum Fault {
         #[source]
         source: Option<mbus::master::UnknownBaudRate>,
     },
+    #[error("meter: key_file has to be a file with the 32 hexadecimal digits of the meter's AES key")]
+    KeyFile {
+        at: usize,
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    #[error(
+        "bus: latency_ms is what an M-Bus converter adds to the time of an answer, 0 to {}",
+        crate::mbus::MAX_LATENCY_MS
+    )]
+    Latency { at: usize },
     #[error(
         "meter: an M-Bus meter needs primary, 0 to 250, or secondary, such as ACW-12345678-14-07, and no other address; byte_order goes with secondary"
     )]
@@ -297,7 +308,7 @@ pub(crate) enum Fault {
         source: Option<mbus::master::UnknownBaudRate>,
     },
     #[error(
-        "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset and byte_order are of an M-Bus meter"
+        "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset, byte_order and key_file are of an M-Bus meter"
     )]
     ModbusMeter { at: usize },
     #[error("profile: there is no profile {name:?}; there are {known}")]
@@ -340,6 +351,8 @@ impl Fault {
             | Self::Period { at, .. }
             | Self::MbusMeter { at }
             | Self::MeterBaud { at, .. }
+            | Self::Latency { at }
+            | Self::KeyFile { at, .. }
             | Self::ModbusMeter { at }
             | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }

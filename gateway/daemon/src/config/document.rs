@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
+use mbus::application::Key;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
 use modbus::Profile;
@@ -15,6 +16,9 @@ use model::Span;
 use serde::Deserialize;
 use store::{LogLimits, OtpPlace};
 use toml::Spanned;
+use zeroize::Zeroizing;
+
+use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
 use super::{CardConfig, CardSlot, Fault};
 
@@ -134,6 +138,7 @@ pub(super) struct BusSection {
     mbus: Option<Spanned<String>>,
     modbus: Option<Spanned<String>>,
     baud: Option<Spanned<u32>>,
+    latency_ms: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) meter: Vec<MeterSection>,
 }
@@ -147,6 +152,7 @@ pub(super) struct MeterSection {
     baud: Option<Spanned<u32>>,
     application_reset: Option<u8>,
     byte_order: Option<SelectionOrder>,
+    key_file: Option<Spanned<PathBuf>>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
 }
@@ -235,12 +241,13 @@ impl BusSection {
                 let endpoint = mbus_endpoint(endpoint)?;
                 self.check_speeds(&endpoint)?;
                 Port::Mbus {
-                    timing: Timing::new(self.baud_rate(&endpoint)?, Timing::CONVERTER_ALLOWANCE),
+                    timing: Timing::new(self.baud_rate(&endpoint)?, self.latency()?),
                     endpoint,
                     meters: self.meters(MeterSection::station)?,
                 }
             }
             (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
+            (None, Some(_)) if self.latency_ms.is_some() => return Err(self.latency_fault()),
             (None, Some(endpoint)) => Port::ModbusTcp {
                 endpoint: host_and_port(endpoint)?,
                 answer_timeout: DEFAULT_ANSWER_TIMEOUT,
@@ -279,6 +286,20 @@ impl BusSection {
             }
             (Some(_), MbusEndpoint::Serial { .. }) => Err(self.baud_fault(None)),
         }
+    }
+
+    /// Returns what the converter adds to the time of an answer.
+    fn latency(&self) -> Result<Duration, Fault> {
+        match &self.latency_ms {
+            None => Ok(Duration::from_millis(DEFAULT_LATENCY_MS)),
+            Some(ms) if *ms.get_ref() <= MAX_LATENCY_MS => Ok(Duration::from_millis(*ms.get_ref())),
+            Some(_) => Err(self.latency_fault()),
+        }
+    }
+
+    fn latency_fault(&self) -> Fault {
+        let at = self.latency_ms.as_ref().map_or(0, |ms| ms.span().start);
+        Fault::Latency { at }
     }
 
     fn baud_fault(&self, source: Option<UnknownBaudRate>) -> Fault {
@@ -332,6 +353,19 @@ fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     }
 }
 
+/// Reads the AES key of a meter from its file.
+fn key_in(file: &Spanned<PathBuf>) -> Result<Key, Fault> {
+    let fault = |source| Fault::KeyFile {
+        at: file.span().start,
+        source,
+    };
+    let text = std::fs::read_to_string(file.get_ref()).map(Zeroizing::new);
+    let text = text.map_err(|source| fault(Some(source)))?;
+    KeyDigits::parse(&text)
+        .map(|digits| digits.0)
+        .map_err(|_| fault(None))
+}
+
 impl MeterSection {
     fn station(&self) -> Result<Station, Fault> {
         let fault = Fault::MbusMeter {
@@ -356,6 +390,10 @@ impl MeterSection {
             None => station,
             Some(subcode) => station.with_application_reset(subcode),
         };
+        let station = match &self.key_file {
+            None => station,
+            Some(file) => station.with_key(key_in(file)?),
+        };
         let Some(baud) = &self.baud else {
             return Ok(station);
         };
@@ -374,6 +412,7 @@ impl MeterSection {
             || self.baud.is_some()
             || self.application_reset.is_some()
             || self.byte_order.is_some()
+            || self.key_file.is_some()
     }
 
     fn modbus_unit(&self) -> Result<ModbusUnit, Fault> {

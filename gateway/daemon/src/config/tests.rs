@@ -248,8 +248,26 @@ fn an_mbus_meter_may_be_asked_in_a_way_of_its_own() {
         assert!(message.contains(expected), "{text}: {message}");
         assert_eq!(found, line, "{text}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let with_key = format!("primary = 1\nkey_file = {file:?}");
+    for text in ["", "00112233", "0011223344556677889900112233445g"] {
+        std::fs::write(&file, text).unwrap();
+        let (line, message) = fault(&serial.replace("primary = 1", &with_key));
+        assert!(line == 15 && message.contains("32 hexadecimal"), "{message}");
+    }
+    std::fs::write(&file, "000102030405060708090a0b0c0d0e0f\n").unwrap();
+    let expected = Station::new(mbus::link::PrimaryAddress::try_from(1).unwrap()).with_key(
+        mbus::application::Key::new(std::array::from_fn(|n| n.try_into().unwrap())),
+    );
+    let config = of(&with_key);
+    assert!(matches!(&config.buses[0].port, Port::Mbus { meters, .. } if meters[0].address == expected));
     let (line, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nbaud = 300"));
     assert!(line == 15 && message.contains("serial port"), "{line}: {message}");
+    for ms in ["5001", "-1"] {
+        let (line, message) = fault(&GOOD.replace("mbus =", &format!("latency_ms = {ms}\nmbus =")));
+        assert!(line == 10 && !message.is_empty(), "{line}: {message}");
+    }
     let modbus = "unit = 1\nprofile = \"eastron-sdm630\"\napplication_reset = 1";
     let modbus = GOOD.replace("mbus =", "modbus =").replace("primary = 1", modbus);
     let (_, message) = fault(&modbus);

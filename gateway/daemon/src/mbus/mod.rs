@@ -16,6 +16,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use decode::KeyDigits;
+pub(crate) use session::{DEFAULT_LATENCY_MS, MAX_LATENCY_MS};
+
 /// What can be done on an M-Bus, or with what was heard on one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MbusCommand {

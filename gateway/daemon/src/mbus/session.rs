@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bus::{MbusEndpoint, MbusMaster, PollError};
 use clap::Args;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
-use mbus::master::{BaudRate, MeterAddress, Timing, UnknownBaudRate};
+use mbus::master::{BaudRate, MeterAddress, Station, Timing, UnknownBaudRate};
 use model::GapReason;
 use serde::Serialize;
 
+use super::decode::KeyDigits;
 use crate::report::Chain;
 
 /// A meter did not answer, or not well; or the line did not do what it was told.
@@ -20,6 +22,11 @@ pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const CANCELLED: u8 = 130;
 const FAILURE: u8 = 1;
 
+/// What USB and TCP converters add at most, in milliseconds.
+pub(crate) const DEFAULT_LATENCY_MS: u64 = 100;
+/// The greatest latency, in milliseconds: that of a satellite link, behind which nobody reads a bus.
+pub(crate) const MAX_LATENCY_MS: u64 = 5_000;
+
 /// The bus that a command is for.
 #[derive(Debug, Args)]
 pub(super) struct BusOptions {
@@ -29,6 +36,12 @@ pub(super) struct BusOptions {
     /// The speed behind a converter on TCP, 300 to 38400.
     #[arg(long, value_parser = baud_rate)]
     baud: Option<BaudRate>,
+    /// What the converter adds to the time of an answer, in milliseconds; more finds slow meters.
+    #[arg(long, value_name = "MS", default_value_t = DEFAULT_LATENCY_MS, value_parser = clap::value_parser!(u64).range(..=MAX_LATENCY_MS))]
+    latency_ms: u64,
+    /// The AES key of meters whose telegrams are encrypted: 32 hexadecimal digits.
+    #[arg(long, value_name = "HEX", value_parser = KeyDigits::parse)]
+    key: Option<KeyDigits>,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -38,8 +51,14 @@ fn baud_rate(text: &str) -> Result<BaudRate, UnknownBaudRate> {
     BaudRate::try_from(text.parse::<u32>().unwrap_or(0))
 }
 
-/// Takes a primary address, 0 to 250, or a secondary one.
+/// The text of the test address.
+const SINGLE: &str = "254";
+
+/// Takes a primary address, 0 to 250, 254 for the only meter on the line, or a secondary address.
 pub(super) fn meter_address(text: &str) -> Result<MeterAddress, String> {
+    if text == SINGLE {
+        return Ok(MeterAddress::Single);
+    }
     if let Some(primary) = primary(text) {
         return Ok(primary.into());
     }
@@ -62,12 +81,23 @@ impl BusOptions {
             (MbusEndpoint::Tcp { .. }, Some(baud)) => baud,
             (endpoint, _) => endpoint.baud_rate(),
         };
-        let timing = Timing::new(baud_rate, Timing::CONVERTER_ALLOWANCE);
+        let timing = Timing::new(baud_rate, Duration::from_millis(self.latency_ms));
         MbusMaster::new(self.bus.clone(), timing)
     }
 
-    pub(super) fn name(&self) -> String {
-        self.bus.to_string()
+    /// Begins the result of a command on the bus.
+    pub(super) fn result(&self, schema: &'static str) -> super::found::Result {
+        let key = self.key.as_ref().map(|digits| digits.0.clone());
+        super::found::Result::new(schema, self.bus.to_string(), key)
+    }
+
+    /// Returns the station of a meter on the bus.
+    pub(super) fn station(&self, address: MeterAddress) -> Station {
+        let station = Station::new(address);
+        match &self.key {
+            None => station,
+            Some(digits) => station.with_key(digits.0.clone()),
+        }
     }
 }
 
@@ -161,12 +191,14 @@ mod tests {
     #[test]
     fn meters_are_named_by_either_address() {
         assert_eq!(meter_address("17").unwrap().to_string(), "17");
+        assert_eq!(meter_address("254"), Ok(MeterAddress::Single));
+        assert_eq!(MeterAddress::Single.to_string(), "254");
         assert_eq!(meter_address("00000017").unwrap().to_string(), "*-00000017-*-*");
         assert_eq!(
             meter_address("ACW-12345678-14-07").unwrap().to_string(),
             "ACW-12345678-14-07"
         );
-        for text in ["251", "-1", "1234", ""] {
+        for text in ["251", "253", "255", "-1", "1234", ""] {
             assert!(meter_address(text).unwrap_err().contains("0 and 250"), "{text}");
         }
     }
