@@ -216,9 +216,9 @@ impl fmt::Display for Config {
                     endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
-                Port::ModbusTcp { endpoint, meters, .. } => (
+                Port::Modbus { endpoint, meters } => (
                     "Modbus",
-                    endpoint.clone(),
+                    endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
             };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
+use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port};
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, Station, Timing, UnknownBaudRate};
 use modbus::Profile;
@@ -229,10 +229,11 @@ impl BusSection {
                 }
             }
             (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
-            (None, Some(endpoint)) => Port::ModbusTcp {
-                endpoint: host_and_port(endpoint)?,
-                answer_timeout: DEFAULT_ANSWER_TIMEOUT,
-                meters: self.meters(MeterSection::modbus_unit)?,
+            (None, Some(endpoint)) => Port::Modbus {
+                endpoint: ModbusEndpoint::Tcp {
+                    address: host_and_port(endpoint)?,
+                },
+                meters: self.meters(MeterSection::modbus_station)?,
             },
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Fault::Protocol {
@@ -326,7 +327,7 @@ impl MeterSection {
         }
     }
 
-    fn modbus_unit(&self) -> Result<ModbusUnit, Fault> {
+    fn modbus_station(&self) -> Result<ModbusStation, Fault> {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
@@ -345,9 +346,6 @@ impl MeterSection {
             at,
             source: Box::new(source),
         })?;
-        Ok(ModbusUnit {
-            unit,
-            profile: Arc::new(profile),
-        })
+        Ok(ModbusStation::new(unit, Arc::new(profile)))
     }
 }
