@@ -32,6 +32,7 @@ pub use endpoint::{MbusEndpoint, ParseEndpointError};
 pub use error::PollError;
 pub use exception::ModbusException;
 pub use mbus_line::MbusMaster;
+pub use modbus_line::discovery as modbus_discovery;
 pub use modbus_line::{
     AnswerFault, Characters, ModbusCounters, ModbusEndpoint, ModbusMaster, ModbusReading, ModbusStation,
     ParseModbusEndpointError,

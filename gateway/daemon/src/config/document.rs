@@ -10,13 +10,13 @@ use std::time::Duration;
 use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port};
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, Station, Timing, UnknownBaudRate};
-use modbus::Profile;
-use model::Span;
+use model::{MeterId, Span};
 use serde::Deserialize;
 use store::{LogLimits, OtpPlace};
 use toml::Spanned;
 
 use super::{CardConfig, CardSlot, Fault};
+use crate::modbus::source;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +146,8 @@ pub(super) struct MeterSection {
     secondary: Option<String>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
+    id: Option<Spanned<String>>,
+    answer_timeout_ms: Option<Spanned<u64>>,
 }
 
 impl StoreSection {
@@ -230,9 +232,7 @@ impl BusSection {
             }
             (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
             (None, Some(endpoint)) => Port::Modbus {
-                endpoint: ModbusEndpoint::Tcp {
-                    address: host_and_port(endpoint)?,
-                },
+                endpoint: modbus_endpoint(endpoint)?,
                 meters: self.meters(MeterSection::modbus_station)?,
             },
             (Some(_), Some(_)) | (None, None) => {
@@ -295,6 +295,21 @@ fn mbus_endpoint(endpoint: &Spanned<String>) -> Result<MbusEndpoint, Fault> {
     host_and_port(endpoint).map(|address| MbusEndpoint::Tcp { address })
 }
 
+/// Takes `tcp:HOST:PORT`, `rtutcp:HOST:PORT` or `rtu:DEVICE:BAUD:8E1`; `HOST:PORT` alone is Modbus TCP.
+fn modbus_endpoint(endpoint: &Spanned<String>) -> Result<ModbusEndpoint, Fault> {
+    let text = endpoint.get_ref();
+    if ["tcp:", "rtutcp:", "rtu:"]
+        .iter()
+        .any(|kind| text.starts_with(kind))
+    {
+        return text.parse().map_err(|source| Fault::ModbusEndpoint {
+            at: endpoint.span().start,
+            source,
+        });
+    }
+    host_and_port(endpoint).map(|address| ModbusEndpoint::Tcp { address })
+}
+
 fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     let text = endpoint.get_ref();
     let parts = text.rsplit_once(':');
@@ -314,6 +329,9 @@ impl MeterSection {
         let fault = Fault::MbusMeter {
             at: self.name.span().start,
         };
+        if self.id.is_some() || self.answer_timeout_ms.is_some() {
+            return Err(fault);
+        }
         match (self.primary, &self.secondary, self.unit, &self.profile) {
             (Some(address), None, None, None) => {
                 let address = PrimaryAddress::try_from(address).map_err(|_| fault)?;
@@ -331,21 +349,38 @@ impl MeterSection {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
-        let (None, None, Some(unit @ (1..=247 | 255)), Some(profile)) =
+        let (None, None, Some(unit @ (1..=247 | 255)), Some(name)) =
             (self.primary, &self.secondary, self.unit, &self.profile)
         else {
             return Err(fault);
         };
-        let at = profile.span().start;
-        let text = modbus::built_in(profile.get_ref()).ok_or_else(|| Fault::UnknownProfile {
-            name: profile.get_ref().clone(),
-            known: modbus::built_in_names().collect::<Vec<_>>().join(", "),
-            at,
-        })?;
-        let profile = Profile::parse(text).map_err(|source| Fault::Profile {
+        let at = name.span().start;
+        let profile = source::load(name.get_ref()).map_err(|source| Fault::Profile {
             at,
             source: Box::new(source),
         })?;
-        Ok(ModbusStation::new(unit, Arc::new(profile)))
+        if profile.serial_number().is_none() && self.id.is_none() {
+            let name = profile.name().to_owned();
+            return Err(Fault::NoIdentity { name, at });
+        }
+        let mut station = ModbusStation::new(unit, Arc::new(profile));
+        if let Some(id) = &self.id {
+            let identity: MeterId = id.get_ref().parse().map_err(|source| Fault::Identity {
+                at: id.span().start,
+                source,
+            })?;
+            station = station.with_identity(identity);
+        }
+        match &self.answer_timeout_ms {
+            None => Ok(station),
+            Some(ms) if ANSWER_TIMEOUTS_MS.contains(ms.get_ref()) => {
+                Ok(station.with_answer_timeout(Duration::from_millis(*ms.get_ref())))
+            }
+            Some(ms) => Err(Fault::AnswerTimeout { at: ms.span().start }),
+        }
     }
 }
+
+/// How long a Modbus answer can be waited for, in milliseconds: from a meter on the same board to one behind
+/// two gateways.
+const ANSWER_TIMEOUTS_MS: RangeInclusive<u64> = 10..=60_000;

@@ -5,6 +5,7 @@
 //! `tokio-modbus`, whose stream is watched, since the library hides some faults of an answer.
 
 mod claim;
+pub mod discovery;
 mod endpoint;
 mod frames;
 mod link;

@@ -188,7 +188,7 @@ impl ModbusMaster {
 }
 
 /// Tells the identification what came; what does not suit the question is a refusal.
-fn tell(identification: &mut Identification, question: Question, reply: &Reply) {
+pub(super) fn tell(identification: &mut Identification, question: Question, reply: &Reply) {
     let told = match (question, reply) {
         (_, Reply::Words(words)) => Told::Registers(words),
         (Question::Device(object), Reply::Device(body)) => {
