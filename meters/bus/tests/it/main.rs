@@ -7,6 +7,10 @@ mod mbus;
 #[cfg(test)]
 mod modbus;
 #[cfg(test)]
+mod modbus_discovery;
+#[cfg(test)]
+mod modbus_lines;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod rounds;

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::rig::{Rig, quantity};
 
-const LOCALHOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const LOCALHOST: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Long against what the simulator takes, short against what a test may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
