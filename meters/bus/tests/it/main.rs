@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod mbus;
 #[cfg(test)]
 mod modbus;
