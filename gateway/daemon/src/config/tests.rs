@@ -127,7 +127,7 @@ fn modbus_meters_are_on_lines_and_hosts() {
 fn a_profile_can_be_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mine.toml");
-    let text = |file: &std::path::Path| {
+    let text = |file: &Path| {
         GOOD.replace("mbus = ", "modbus = ").replace(
             "primary = 1",
             &format!("unit = 1\nprofile = \"{}\"", file.display()),

@@ -238,7 +238,10 @@ async fn a_late_answer_is_never_taken_for_the_next_one_of_the_same_shape() {
             for block in twins.blocks() {
                 let words = reading.image.words(*block);
                 let is_absent = reading.fault.is_some() && words.is_none();
-                assert!(is_absent || words == expected.words(*block), "{way:?} {fault:?}: {words:?}");
+                assert!(
+                    is_absent || words == expected.words(*block),
+                    "{way:?} {fault:?}: {words:?}"
+                );
             }
             let reading = master.read(&mut station).await.unwrap();
             assert_eq!(
