@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modbus::{
-    Block, Function, Identification, Misfit, Plausibility, Profile, Question, RegisterImage, Reply as Told,
-    Verdict,
+    Block, Function, Identification, Misfit, Plausibility, PollClass, Profile, Question, Refusals,
+    RegisterImage, Reply as Told, Verdict,
 };
 use model::{GapReason, MeterId};
 
@@ -34,6 +34,12 @@ const PRESENCE: [Question; 2] = [
 ];
 /// How often a unit that is known to be there is asked.
 const TRIES: u8 = 2;
+/// How often a profile's requests are split while it is compared: more holes than this has no map.
+const MAX_SPLITS: u8 = 40;
+/// The exception for registers that are not there.
+///
+/// Spec: Modbus Application Protocol V1.1b3, section 7.
+const ILLEGAL_DATA_ADDRESS: u8 = 2;
 /// How many units with one and the same serial number show that a host answers for every unit.
 const SAME_METER: usize = 3;
 
@@ -339,13 +345,22 @@ impl Visit<'_> {
         if let Some(mismatch) = self.unit_mismatch(profile) {
             return Ok(Err(mismatch));
         }
-        let mut image = RegisterImage::new();
-        for block in profile.blocks() {
-            if let Some(Reply::Words(words)) = self.ask(master, Question::Registers(*block)).await? {
-                // The answer has been compared with the question already.
-                drop(image.insert(*block, &words));
+        let mut plan = profile.plan(&PollClass::ALL, &Refusals::default());
+        let mut splits_left = MAX_SPLITS;
+        let mut is_answered = false;
+        while let Some(block) = plan.next_request() {
+            match self.ask(master, Question::Registers(block)).await? {
+                Some(Reply::Words(words)) if plan.handle_answer(&words).is_ok() => is_answered = true,
+                Some(_) => plan.handle_bad_answer(),
+                // A meter that shows some of it may refuse to be read across holes.
+                None if is_answered && splits_left > 0 => {
+                    splits_left = splits_left.saturating_sub(1);
+                    plan.handle_exception(ILLEGAL_DATA_ADDRESS);
+                }
+                None => plan.handle_refusal(ILLEGAL_DATA_ADDRESS),
             }
         }
+        let image = plan.finish().image;
         let plausibility = Plausibility::of(profile, &image);
         let Plausibility {
             values,

@@ -82,6 +82,16 @@ async fn meters_are_found_and_identified_whichever_way() {
 }
 
 #[tokio::test]
+async fn a_meter_that_refuses_to_be_read_across_holes_is_found_too() {
+    let shown = registers(&profile("eastron-sdm630")).refusing_holes();
+    let (_meter, endpoint) = Reached::by(Way::Tcp, Site::new().with_meter(1, shown)).await;
+    let mut master = ModbusMaster::new(endpoint);
+    let (found, _) = scanned(&mut master, &[1]).await;
+    assert_eq!(best(&found[0]).unwrap().0, "eastron-sdm630");
+    assert!(master.take_counters().requests < 150);
+}
+
+#[tokio::test]
 async fn the_closest_profile_comes_first_and_says_why_it_does_not_fit() {
     let mut image = telling("sunspec-20x").image().clone();
     // A SunSpec device with the common model alone.
