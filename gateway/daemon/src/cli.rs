@@ -26,7 +26,7 @@ const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
 /// The exit codes, after sysexits.h where that has one.
 pub(crate) const FAILURE: u8 = 1;
 const UNAVAILABLE: u8 = 69;
-const CONFIGURATION: u8 = 78;
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// Smart-meter gateway: polls meters, keeps what they say, and hands it to whom the card permits.
 #[derive(Debug, Parser)]
@@ -77,7 +77,7 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Looks after the profiles of Modbus meters.
+    /// Speaks to Modbus meters, and looks after their profiles.
     Modbus {
         #[command(subcommand)]
         command: modbus::Command,
@@ -167,10 +167,7 @@ impl Cli {
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
-            Command::Modbus { command } => match command.run() {
-                Ok(text) => print(&text),
-                Err(error) => fail(CONFIGURATION, &error),
-            },
+            Command::Modbus { command } => command.run(),
         }
     }
 }

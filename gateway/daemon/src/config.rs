@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bus::{BusConfig, Port};
 use document::{BusSection, Document};
-use model::{Fingerprint, Span};
+use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
 use store::{LogLimits, OtpPlace};
+
+use crate::modbus::source::SourceError;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -154,13 +156,26 @@ fn check_names(document: &Document) -> Result<(), Fault> {
 fn check_endpoints(document: &Document) -> Result<(), Fault> {
     let mut endpoints = BTreeSet::new();
     for endpoint in document.bus.iter().filter_map(BusSection::endpoint) {
-        if !endpoints.insert(endpoint.get_ref()) {
+        if !endpoints.insert(line_of(endpoint.get_ref())) {
             return Err(Fault::DuplicateEndpoint {
                 at: endpoint.span().start,
             });
         }
     }
     Ok(())
+}
+
+/// Returns the host and port, or the device, that an endpoint names: neither its kind nor its speed make
+/// another line of it.
+fn line_of(endpoint: &str) -> String {
+    let serial = |rest: &str, parts| rest.rsplitn(parts, ':').last().map(str::to_owned);
+    let line = match endpoint.split_once(':') {
+        Some(("tcp" | "rtutcp", rest)) if rest.contains(':') => Some(rest.to_ascii_lowercase()),
+        Some(("serial", rest)) => serial(rest, 2),
+        Some(("rtu", rest)) => serial(rest, 3),
+        _ => None,
+    };
+    line.unwrap_or_else(|| endpoint.to_ascii_lowercase())
 }
 
 impl fmt::Display for Config {
@@ -216,9 +231,9 @@ impl fmt::Display for Config {
                     endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
-                Port::ModbusTcp { endpoint, meters, .. } => (
+                Port::Modbus { endpoint, meters } => (
                     "Modbus",
-                    endpoint.clone(),
+                    endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
             };
@@ -280,6 +295,12 @@ pub(crate) enum Fault {
         #[source]
         source: bus::ParseEndpointError,
     },
+    #[error("bus: the endpoint is none")]
+    ModbusEndpoint {
+        at: usize,
+        #[source]
+        source: bus::ParseModbusEndpointError,
+    },
     #[error("bus: baud is the speed behind an M-Bus converter on TCP; a serial port has it in its endpoint")]
     Baud {
         at: usize,
@@ -311,14 +332,24 @@ pub(crate) enum Fault {
         "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset, byte_order and key_file are of an M-Bus meter"
     )]
     ModbusMeter { at: usize },
-    #[error("profile: there is no profile {name:?}; there are {known}")]
-    UnknownProfile { name: String, known: String, at: usize },
-    #[error("profile: it is damaged")]
+    #[error("profile")]
     Profile {
         at: usize,
         #[source]
-        source: Box<modbus::ProfileError>,
+        source: Box<SourceError>,
     },
+    #[error(
+        "meter: meters of {name} do not tell their serial number; give the meter an id, such as id = \"ACM-1\""
+    )]
+    NoIdentity { name: String, at: usize },
+    #[error("id")]
+    Identity {
+        at: usize,
+        #[source]
+        source: MeterIdError,
+    },
+    #[error("answer_timeout_ms: an answer is waited for 10 to 60000 ms")]
+    AnswerTimeout { at: usize },
     #[error("store.history: readings are kept for a day (P1D) at least")]
     HistoryTooShort { at: usize },
     #[error("store.otp: the offset is a multiple of 4 bytes, the length of a fuse word")]
@@ -354,8 +385,11 @@ impl Fault {
             | Self::Latency { at }
             | Self::KeyFile { at, .. }
             | Self::ModbusMeter { at }
-            | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }
+            | Self::NoIdentity { at, .. }
+            | Self::Identity { at, .. }
+            | Self::AnswerTimeout { at }
+            | Self::ModbusEndpoint { at, .. }
             | Self::HistoryTooShort { at }
             | Self::OtpOffset { at }
             | Self::Heartbeat { at }

@@ -1,12 +1,13 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `cargo xtask bench mbus` and `cargo xtask bench card` build and run this. It is a program of
-//! its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus` and `card` build and run this. It is a program of its own,
+//! outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
 mod mbus;
 mod mbus_bus;
+mod modbus;
 mod store;
 
 use std::error::Error;
@@ -30,6 +31,8 @@ enum Bench {
     Mbus(mbus::Options),
     /// The time of a round on a simulated M-Bus, beside what the bit times take.
     MbusBus(mbus_bus::Options),
+    /// A full Modbus read on a slow line beside pymodbus and beside single reads, and many meters on TCP.
+    Modbus(modbus::Options),
     /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
     Card(card::Options),
     /// A step of a bench in a process of its own.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Bench::Store(options) => store::run(&options),
         Bench::Mbus(options) => mbus::run(&options),
         Bench::MbusBus(options) => mbus_bus::run(&options),
+        Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),

@@ -37,7 +37,7 @@ enum Chore {
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
-    /// `bench card`.
+    /// `bench modbus`, `bench card`.
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,

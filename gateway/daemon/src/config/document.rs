@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
+use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port};
 use mbus::application::Key;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
-use modbus::Profile;
-use model::Span;
+use model::{MeterId, Span};
 use serde::Deserialize;
 use store::{LogLimits, OtpPlace};
 use toml::Spanned;
@@ -21,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
 use super::{CardConfig, CardSlot, Fault};
+use crate::modbus::source;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +155,8 @@ pub(super) struct MeterSection {
     key_file: Option<Spanned<PathBuf>>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
+    id: Option<Spanned<String>>,
+    answer_timeout_ms: Option<Spanned<u64>>,
 }
 
 /// In which order of bytes a meter is selected.
@@ -248,10 +250,9 @@ impl BusSection {
             }
             (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
             (None, Some(_)) if self.latency_ms.is_some() => return Err(self.latency_fault()),
-            (None, Some(endpoint)) => Port::ModbusTcp {
-                endpoint: host_and_port(endpoint)?,
-                answer_timeout: DEFAULT_ANSWER_TIMEOUT,
-                meters: self.meters(MeterSection::modbus_unit)?,
+            (None, Some(endpoint)) => Port::Modbus {
+                endpoint: modbus_endpoint(endpoint)?,
+                meters: self.meters(MeterSection::modbus_station)?,
             },
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Fault::Protocol {
@@ -339,6 +340,21 @@ fn mbus_endpoint(endpoint: &Spanned<String>) -> Result<MbusEndpoint, Fault> {
     host_and_port(endpoint).map(|address| MbusEndpoint::Tcp { address })
 }
 
+/// Takes `tcp:HOST:PORT`, `rtutcp:HOST:PORT` or `rtu:DEVICE:BAUD:8E1`; `HOST:PORT` alone is Modbus TCP.
+fn modbus_endpoint(endpoint: &Spanned<String>) -> Result<ModbusEndpoint, Fault> {
+    let text = endpoint.get_ref();
+    if ["tcp:", "rtutcp:", "rtu:"]
+        .iter()
+        .any(|kind| text.starts_with(kind))
+    {
+        return text.parse().map_err(|source| Fault::ModbusEndpoint {
+            at: endpoint.span().start,
+            source,
+        });
+    }
+    host_and_port(endpoint).map(|address| ModbusEndpoint::Tcp { address })
+}
+
 fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     let text = endpoint.get_ref();
     let parts = text.rsplit_once(':');
@@ -371,6 +387,9 @@ impl MeterSection {
         let fault = Fault::MbusMeter {
             at: self.name.span().start,
         };
+        if self.id.is_some() || self.answer_timeout_ms.is_some() {
+            return Err(fault);
+        }
         let station = match (self.primary, &self.secondary, self.unit, &self.profile) {
             (Some(address), None, None, None) if self.byte_order.is_none() => {
                 let address = PrimaryAddress::try_from(address).map_err(|_| fault)?;
@@ -415,28 +434,41 @@ impl MeterSection {
             || self.key_file.is_some()
     }
 
-    fn modbus_unit(&self) -> Result<ModbusUnit, Fault> {
+    fn modbus_station(&self) -> Result<ModbusStation, Fault> {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
-        let (false, Some(unit @ (1..=247 | 255)), Some(profile)) =
-            (self.is_of_mbus(), self.unit, &self.profile)
+        let (false, Some(unit @ (1..=247 | 255)), Some(name)) = (self.is_of_mbus(), self.unit, &self.profile)
         else {
             return Err(fault);
         };
-        let at = profile.span().start;
-        let text = modbus::built_in(profile.get_ref()).ok_or_else(|| Fault::UnknownProfile {
-            name: profile.get_ref().clone(),
-            known: modbus::built_in_names().collect::<Vec<_>>().join(", "),
-            at,
-        })?;
-        let profile = Profile::parse(text).map_err(|source| Fault::Profile {
+        let at = name.span().start;
+        let profile = source::load(name.get_ref()).map_err(|source| Fault::Profile {
             at,
             source: Box::new(source),
         })?;
-        Ok(ModbusUnit {
-            unit,
-            profile: Arc::new(profile),
-        })
+        if profile.serial_number().is_none() && self.id.is_none() {
+            let name = profile.name().to_owned();
+            return Err(Fault::NoIdentity { name, at });
+        }
+        let mut station = ModbusStation::new(unit, Arc::new(profile));
+        if let Some(id) = &self.id {
+            let identity: MeterId = id.get_ref().parse().map_err(|source| Fault::Identity {
+                at: id.span().start,
+                source,
+            })?;
+            station = station.with_identity(identity);
+        }
+        match &self.answer_timeout_ms {
+            None => Ok(station),
+            Some(ms) if ANSWER_TIMEOUTS_MS.contains(ms.get_ref()) => {
+                Ok(station.with_answer_timeout(Duration::from_millis(*ms.get_ref())))
+            }
+            Some(ms) => Err(Fault::AnswerTimeout { at: ms.span().start }),
+        }
     }
 }
+
+/// How long a Modbus answer can be waited for, in milliseconds: from a meter on the same board to one behind
+/// two gateways.
+const ANSWER_TIMEOUTS_MS: RangeInclusive<u64> = 10..=60_000;

@@ -19,7 +19,7 @@ primary = 1
 
 fn fault(text: &str) -> (usize, String) {
     let fault = Config::parse(text).unwrap_err();
-    (fault.line(text), fault.to_string())
+    (fault.line(text), crate::report::Chain(&fault).to_string())
 }
 
 #[test]
@@ -83,6 +83,86 @@ fn a_meter_has_the_address_of_its_protocol() {
     assert_eq!(line, 15);
     assert!(message.contains("no profile \"acme-1\"; there are "), "{message}");
     assert!(message.contains(" eastron-sdm630, "), "{message}");
+}
+
+#[test]
+fn modbus_meters_are_on_lines_and_hosts() {
+    let modbus = |endpoint: &str, meter: &str| {
+        GOOD.replace("mbus = \"127.0.0.1:10001\"", &format!("modbus = \"{endpoint}\""))
+            .replace("primary = 1", meter)
+    };
+    let electricity = "unit = 1\nprofile = \"eastron-sdm630\"";
+    for (endpoint, shown) in [
+        ("meter.local:502", "tcp:meter.local:502"),
+        ("tcp:[::1]:502", "tcp:[::1]:502"),
+        ("rtutcp:10.0.0.1:4001", "rtutcp:10.0.0.1:4001"),
+        ("rtu:/dev/ttyUSB0:9600:8E1", "rtu:/dev/ttyUSB0:9600:8E1"),
+    ] {
+        let config = Config::parse(&modbus(endpoint, electricity)).unwrap();
+        let text = config.to_string();
+        assert!(text.contains(&format!("Modbus at {shown}: gas")), "{text}");
+    }
+    let (line, message) = fault(&modbus("rtu:/dev/ttyUSB0:9600", electricity));
+    assert_eq!(line, 10);
+    assert!(message.contains("such as rtu:/dev/ttyUSB0:9600:8E1"), "{message}");
+
+    // A meter that does not tell its serial number is named by hand.
+    let gas = "unit = 1\nprofile = \"wirenboard-mcm8-gas\"";
+    let (line, message) = fault(&modbus("meter.local:502", gas));
+    assert_eq!(line, 15);
+    assert!(message.contains("give the meter an id"), "{message}");
+    let named = format!("{gas}\nid = \"GAS-4711\"\nanswer_timeout_ms = 2500");
+    Config::parse(&modbus("meter.local:502", &named)).unwrap();
+    let (line, message) = fault(&modbus("meter.local:502", &format!("{gas}\nid = \"a meter\"")));
+    assert_eq!(line, 16);
+    assert!(message.contains("cannot contain ' '"), "{message}");
+    let slow = format!("{electricity}\nanswer_timeout_ms = 61000");
+    let (line, message) = fault(&modbus("meter.local:502", &slow));
+    assert_eq!(line, 16);
+    assert!(message.contains("10 to 60000 ms"), "{message}");
+    let (_, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nid = \"GAS-1\""));
+    assert!(message.contains("no other address"), "{message}");
+}
+
+#[test]
+fn a_profile_can_be_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let text = |file: &Path| {
+        GOOD.replace("mbus = ", "modbus = ").replace(
+            "primary = 1",
+            &format!("unit = 1\nprofile = \"{}\"", file.display()),
+        )
+    };
+    let (line, message) = fault(&text(&file));
+    assert_eq!(line, 15);
+    assert!(message.contains("mine.toml: it cannot be read"), "{message}");
+    std::fs::write(&file, modbus::built_in("eastron-sdm630").unwrap()).unwrap();
+    Config::parse(&text(&file)).unwrap();
+    let damaged = modbus::built_in("eastron-sdm630")
+        .unwrap()
+        .replace("registers_per_request = 80", "registers_per_request = 0");
+    std::fs::write(&file, damaged).unwrap();
+    let (_, message) = fault(&text(&file));
+    assert!(
+        message.contains("mine.toml: line ") && message.contains("limits.registers_per_request"),
+        "{message}"
+    );
+}
+
+#[test]
+fn one_line_is_one_bus_however_it_is_written() {
+    let meter = "[[bus.meter]]\nname = \"heat\"\nunit = 3\nprofile = \"eastron-sdm630\"\n";
+    for (first, second) in [
+        ("127.0.0.1:10001", "tcp:127.0.0.1:10001"),
+        ("tcp:127.0.0.1:10001", "rtutcp:127.0.0.1:10001"),
+        ("serial:/dev/ttyUSB0:2400", "rtu:/dev/ttyUSB0:9600:8E1"),
+    ] {
+        let first = GOOD.replace("127.0.0.1:10001", first);
+        let second = format!("[[bus]]\nname = \"attic\"\nmodbus = \"{second}\"\n{meter}");
+        let (_, message) = fault(&format!("{first}\n{second}"));
+        assert!(message.contains("same endpoint"), "{message}");
+    }
 }
 
 #[test]

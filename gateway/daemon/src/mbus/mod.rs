@@ -9,7 +9,7 @@ mod input;
 mod read;
 mod scan;
 mod search;
-mod session;
+pub(crate) mod session;
 mod set_address;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What the commands on an M-Bus have in common: the bus, the way out, what is printed.
+//! What the commands on a bus have in common: the bus, the way out, what is printed.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use super::decode::KeyDigits;
 use crate::report::Chain;
 
 /// A meter did not answer, or not well; or the line did not do what it was told.
-pub(super) const BAD_ANSWER: u8 = 3;
+pub(crate) const BAD_ANSWER: u8 = 3;
 /// The bus cannot be reached.
 pub(super) const UNAVAILABLE: u8 = 69;
 /// Ctrl-C: 128 and the number of SIGINT. What was found until then is shown.
@@ -103,14 +103,14 @@ impl BusOptions {
 
 /// How a command came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Done,
     Cancelled,
     Failed(PollError),
 }
 
 /// Runs what is to be done on the bus until it is done or Ctrl-C is pressed.
-pub(super) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>) -> Result<End, io::Error> {
+pub(crate) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>) -> Result<End, io::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -127,7 +127,7 @@ pub(super) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>)
 
 impl End {
     /// Says on standard error what is to be said, and returns the exit code.
-    pub(super) fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::Cancelled => {
@@ -153,19 +153,19 @@ pub(super) fn say(text: &str) {
 }
 
 /// Shows how far it has come, if somebody is watching.
-pub(super) fn show_progress(text: &str) {
+pub(crate) fn show_progress(text: &str) {
     if io::stderr().is_terminal() {
         drop(write!(io::stderr(), "\r\x1b[K{text}"));
     }
 }
 
 /// Wipes what the progress has left.
-pub(super) fn end_progress() {
+pub(crate) fn end_progress() {
     show_progress("");
 }
 
 /// Prints the result as JSON, or as `text` says it.
-pub(super) fn print<T: Serialize>(
+pub(crate) fn print<T: Serialize>(
     result: &T,
     json: bool,
     text: impl FnOnce(&T) -> String,
@@ -179,7 +179,7 @@ pub(super) fn print<T: Serialize>(
 }
 
 /// The exit code when the machine itself fails: no runtime, no output.
-pub(super) fn failure(error: &io::Error) -> ExitCode {
+pub(crate) fn failure(error: &io::Error) -> ExitCode {
     say(&format!("smgw: {}", Chain(error)));
     ExitCode::from(FAILURE)
 }

@@ -307,6 +307,7 @@ fn checked_limits(
     for (key, found_ms, least) in [
         ("pause_ms", entry.pause_ms, 0),
         ("answer_timeout_ms", entry.answer_timeout_ms, 1),
+        ("connect_delay_ms", entry.connect_delay_ms, 0),
     ] {
         if !(least..=longest).contains(&found_ms) {
             return Err(ProfileFault::Wait { found_ms }.at_key(&span, key));
@@ -336,6 +337,7 @@ fn checked_limits(
         forbidden: forbidden.collect::<Result<_, _>>()?,
         pause: Duration::from_millis(entry.pause_ms.into()),
         answer_timeout: Duration::from_millis(entry.answer_timeout_ms.into()),
+        connect_delay: Duration::from_millis(entry.connect_delay_ms.into()),
         one_connection: entry.one_connection,
     })
 }

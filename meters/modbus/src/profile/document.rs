@@ -211,6 +211,10 @@ pub(super) struct LimitsEntry {
     #[serde(default = "usual_timeout_ms")]
     #[schemars(range(min = 1, max = 60000))]
     pub(super) answer_timeout_ms: u32,
+    /// How long the meter is left alone after a connection to it was opened, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(max = 60000))]
+    pub(super) connect_delay_ms: u32,
     /// Whether the meter serves one TCP connection at a time.
     #[serde(default)]
     pub(super) one_connection: bool,

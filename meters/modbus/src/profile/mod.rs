@@ -294,6 +294,8 @@ pub struct Limits {
     pub pause: Duration,
     /// How long an answer can take.
     pub answer_timeout: Duration,
+    /// How long the meter is left alone after a connection to it was opened.
+    pub connect_delay: Duration,
     /// Whether the meter serves one TCP connection at a time.
     pub one_connection: bool,
 }
