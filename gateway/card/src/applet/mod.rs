@@ -74,7 +74,7 @@ impl fmt::Debug for Session {
 }
 
 /// The length of a challenge in bytes: as many as make a repetition unthinkable.
-const CHALLENGE: usize = 16;
+pub(crate) const CHALLENGE: usize = 16;
 
 /// What a command yields: the data of a good answer, or the status word of a refusal.
 type Outcome = Result<Vec<u8>, StatusWord>;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{COMMANDS, Header, Reach};
+use crate::{COMMANDS, Reach};
 
 /// What is sent: known commands with odd data, in clear or as the paired gateway, a reset, or any bytes.
 #[derive(Debug, Clone)]
