@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::testing::{TestCard, TestCenter, TestRandom};
 use super::{CardState, keys, life};
 use crate::crypto::{PrivateKey, sha256};
+use crate::files::Contact;
 use crate::personalization::{PersonalizationError, personalize};
 use crate::secure_messaging::Channel;
 use crate::session::{BindOrder, CardIdentity, CardSession};
@@ -18,6 +19,7 @@ use crate::{
     ResponseApdu, StatusWord, StoreHead, SupplierEntry, Suppliers, Transport,
 };
 
+mod attacks;
 mod pairing;
 mod random;
 mod scripts;
@@ -635,6 +637,50 @@ fn long_commands_come_in_chains_and_long_answers_go_in_parts() {
     assert_eq!(card.status("00c0000047"), "6c46");
     assert_eq!(card.status("00c0000000"), "9000");
     assert_eq!(card.status("00c0000000"), "6985");
+}
+
+#[test]
+fn a_new_key_takes_the_certificate_of_the_old_one_away() {
+    let center = TestCenter::new(1);
+    let mut card = TestCard::blank(1);
+    let mut certified = 0;
+    let certify = |name, key: &Point| {
+        certified += 1;
+        Ok::<_, Infallible>(center.certify_card(name, key))
+    };
+    let contact = Contact {
+        name: "x".repeat(65),
+        ..center.contact()
+    };
+    // Everything is written but the contact, which is too long.
+    personalize(&mut card, "fd5a::1".parse().unwrap(), &contact, certify).unwrap_err();
+    assert_eq!(certified, 4);
+    assert_eq!(card.status("00a4020c020301"), "9000");
+    let contact = center.contact().to_bytes().unwrap();
+    let write = CommandApdu::new(Header::new([0x00, 0xD6, 0x00, 0x00]), contact);
+    assert!(transmit(&mut card, &[write])[0].status().is_ok());
+    assert_eq!(card.status("0047800005b603840101"), "6146");
+    assert_eq!(card.status("00440000"), "6985", "SIG has no certificate any more");
+    assert_eq!(card.status("00a4020c020201"), "9000");
+    assert_eq!(card.status("00b0000000"), "6a82");
+}
+
+#[test]
+fn a_card_that_was_cut_off_while_dying_goes_on_dying() {
+    let (card, _) = bound_card(&TestCenter::new(1));
+    let bytes = card.applet.state().to_bytes().unwrap();
+    let mut stored: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    stored["life_cycle"] = "terminated".into();
+    let state = CardState::from_bytes(stored.to_string().as_bytes()).unwrap();
+    let mut applet = super::Applet::power_on(state);
+    let answer = applet.process(&[0x00, 0xA4, 0x04, 0x0C], &mut TestRandom::new(1));
+    assert_eq!(answer.response.as_slice(), StatusWord::TERMINATED.to_bytes());
+    assert!(answer.changed, "the holder has to write down what was erased");
+    let stored: serde_json::Value = serde_json::from_slice(&applet.state().to_bytes().unwrap()).unwrap();
+    assert_eq!(stored["keys"], serde_json::json!({}));
+    assert_eq!(stored["binding"], serde_json::Value::Null);
+    let again = applet.process(&[0x00, 0xA4, 0x04, 0x0C], &mut TestRandom::new(1));
+    assert!(!again.changed);
 }
 
 #[test]
