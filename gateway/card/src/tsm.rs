@@ -255,6 +255,23 @@ impl TsmChannel {
         self.carried_out(answers, ["TERMINATE CARD USAGE"]).map(|_| ())
     }
 
+    /// Protects any commands.
+    #[cfg(test)]
+    pub(crate) fn send_for_test(self, commands: &[CommandApdu]) -> (Self, Vec<CommandApdu>) {
+        self.protect(commands).unwrap()
+    }
+
+    /// Opens the answers to [`TsmChannel::send_for_test`], whatever they say, and returns the last one.
+    #[cfg(test)]
+    pub(crate) fn opened_for_test(self, answers: &[ResponseApdu]) -> Option<ResponseApdu> {
+        let (mut receiving, mut last) = (self.receiving, None);
+        for answer in answers.iter().filter(|answer| answer.status().is_ok()) {
+            let (next, response) = receiving.skip().ok()?.unwrap_response(answer.data()).ok()?;
+            (receiving, last) = (next, Some(response));
+        }
+        last
+    }
+
     /// Opens the protected answers and checks that each of them is good.
     fn carried_out<const N: usize>(
         self,
