@@ -98,74 +98,106 @@ fn without_an_attack_all_is_well() {
     assert_eq!(outcome.unwrap(), Anchor::NONE);
 }
 
-#[test]
-fn commands_under_attack_get_their_status_word_and_end_the_session() {
-    let missing = StatusWord::SM_OBJECT_MISSING;
-    let wrong = StatusWord::SM_OBJECT_WRONG;
-    let cases: &[(&str, StatusWord, Alteration)] = &[
-        ("forged checksum", wrong, |command, _| {
-            with_data(command, |data| *data.last_mut().unwrap() ^= 1)
-        }),
-        ("forged length to read", wrong, |command, _| {
-            with_data(command, |data| data[2] ^= 1)
-        }),
-        ("forged instruction", wrong, |command, _| {
-            with_header(command, 1, 0xD6)
-        }),
-        ("forged parameter", wrong, |command, _| with_header(command, 3, 1)),
-        ("another protected class", wrong, |command, _| {
-            with_header(command, 0, 0x8C)
-        }),
-        ("replay of the command before", wrong, |_, before| before.to_vec()),
-        ("without the checksum", missing, |command, _| {
-            with_data(command, |data| data.truncate(data.len() - CHECKSUM))
-        }),
-        ("without any object", missing, |command, _| {
-            with_data(command, Vec::clear)
-        }),
-        ("cut within the checksum", wrong, |command, _| {
-            with_data(command, |data| data.truncate(data.len() - 1))
-        }),
-        ("with a shorter checksum", wrong, |command, _| {
+/// What is done to a protected command, and what the card says to it.
+const COMMANDS_UNDER_ATTACK: &[(&str, StatusWord, Alteration)] = &[
+    ("forged checksum", StatusWord::SM_OBJECT_WRONG, |command, _| {
+        with_data(command, |data| *data.last_mut().unwrap() ^= 1)
+    }),
+    (
+        "forged length to read",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_data(command, |data| data[2] ^= 1),
+    ),
+    ("forged instruction", StatusWord::SM_OBJECT_WRONG, |command, _| {
+        with_header(command, 1, 0xD6)
+    }),
+    ("forged parameter", StatusWord::SM_OBJECT_WRONG, |command, _| {
+        with_header(command, 3, 1)
+    }),
+    (
+        "another protected class",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_header(command, 0, 0x8C),
+    ),
+    (
+        "replay of the command before",
+        StatusWord::SM_OBJECT_WRONG,
+        |_, before| before.to_vec(),
+    ),
+    (
+        "without the checksum",
+        StatusWord::SM_OBJECT_MISSING,
+        |command, _| with_data(command, |data| data.truncate(data.len() - CHECKSUM)),
+    ),
+    (
+        "without any object",
+        StatusWord::SM_OBJECT_MISSING,
+        |command, _| with_data(command, Vec::clear),
+    ),
+    (
+        "cut within the checksum",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_data(command, |data| data.truncate(data.len() - 1)),
+    ),
+    (
+        "with a shorter checksum",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| {
             with_data(command, |data| {
                 data.truncate(data.len() - CHECKSUM);
                 data.extend([0x8E, 0]);
             })
-        }),
-        ("with objects out of order", wrong, |command, _| {
-            with_data(command, |data| data.rotate_right(CHECKSUM))
-        }),
-        ("with an object twice", wrong, |command, _| {
-            with_data(command, |data| data.splice(..0, [0x97, 1, 0]).for_each(drop))
-        }),
-        ("with an object behind the checksum", wrong, |command, _| {
-            with_data(command, |data| data.extend([0x97, 1, 0]))
-        }),
-        ("with the status of an answer", wrong, |command, _| {
+        },
+    ),
+    (
+        "with objects out of order",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_data(command, |data| data.rotate_right(CHECKSUM)),
+    ),
+    (
+        "with an object twice",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_data(command, |data| data.splice(..0, [0x97, 1, 0]).for_each(drop)),
+    ),
+    (
+        "with an object behind the checksum",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| with_data(command, |data| data.extend([0x97, 1, 0])),
+    ),
+    (
+        "with the status of an answer",
+        StatusWord::SM_OBJECT_WRONG,
+        |command, _| {
             with_data(command, |data| {
                 let at = data.len() - CHECKSUM;
                 data.splice(at..at, [0x99, 2, 0x90, 0]).for_each(drop);
             })
-        }),
-        ("with bytes that are no object", wrong, |_, _| {
-            vec![0x0C, 0xB0, 0, 0, 2, 0x97, 9]
-        }),
-        ("cut on the way", StatusWord::WRONG_LENGTH, |command, _| {
-            command[..command.len() - 3].to_vec()
-        }),
-        (
-            "cut to the header's half",
-            StatusWord::WRONG_LENGTH,
-            |command, _| command[..2].to_vec(),
-        ),
-        ("in clear", StatusWord::WRONG_LENGTH, |_, _| {
-            vec![0x00, 0xB0, 0, 0]
-        }),
-        ("on a logical channel", StatusWord::UNKNOWN_CLASS, |command, _| {
-            with_header(command, 0, 0x0D)
-        }),
-    ];
-    for (name, expected, attack) in cases {
+        },
+    ),
+    (
+        "with bytes that are no object",
+        StatusWord::SM_OBJECT_WRONG,
+        |_, _| vec![0x0C, 0xB0, 0, 0, 2, 0x97, 9],
+    ),
+    ("cut on the way", StatusWord::WRONG_LENGTH, |command, _| {
+        command[..command.len() - 3].to_vec()
+    }),
+    (
+        "cut to the header's half",
+        StatusWord::WRONG_LENGTH,
+        |command, _| command[..2].to_vec(),
+    ),
+    ("in clear", StatusWord::WRONG_LENGTH, |_, _| {
+        vec![0x00, 0xB0, 0, 0]
+    }),
+    ("on a logical channel", StatusWord::UNKNOWN_CLASS, |command, _| {
+        with_header(command, 0, 0x0D)
+    }),
+];
+
+#[test]
+fn commands_under_attack_get_their_status_word_and_end_the_session() {
+    for (name, expected, attack) in COMMANDS_UNDER_ATTACK {
         let (found, outcome) = read_under(Attack::Command(*attack));
         let Err(CardError::SessionEnded { command, status }) = outcome else {
             panic!("{name}: {outcome:?}");
