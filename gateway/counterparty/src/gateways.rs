@@ -48,6 +48,12 @@ pub enum GatewayError {
         #[source]
         source: CertificateError,
     },
+    /// The attestation key is the SIG key, so that it would prove nothing.
+    #[error("the card of the gateway {guid} has no attestation key of its own; ask the trust centre")]
+    Attestation {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+    },
     /// The certificates are another gateway's.
     #[error("the certificates of the gateway {guid} are those of {found:?}; ask the trust centre")]
     Foreign {
@@ -136,8 +142,34 @@ impl CardFolder {
         Ok(files::replace(&self.file(slot), pem.as_bytes(), Access::Public)?)
     }
 
+    /// Returns the certificate of the card's attestation key, judged by the root: it is this card's, and of
+    /// another key than SIG, with which the gateway has anything signed.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] if it is not there, cannot be read or does not hold.
+    pub fn read_attestation(
+        &self,
+        anchor: &TrustAnchor,
+        now: Timestamp,
+    ) -> Result<Certificate, GatewayError> {
+        let guid = self.guid;
+        let certificate = self.read_file(self.attestation_file())?;
+        let verified = anchor
+            .verify(&certificate, now, Role::Card, KeySlot::Sig)
+            .map_err(|source| GatewayError::Refused { guid, source })?;
+        let found = verified.card_id();
+        if found != Some(guid) {
+            return Err(GatewayError::Foreign { guid, found });
+        }
+        if certificate.spki_digest() == self.read_one(KeySlot::Sig)?.spki_digest() {
+            return Err(GatewayError::Attestation { guid });
+        }
+        Ok(certificate)
+    }
+
     /// Writes the certificate of the card's attestation key, or replaces it, and makes the folder if need
-    /// be. Nobody reads it from here: the card shows it itself.
+    /// be. Only the trust centre has it here, for its TSM; to its gateway the card shows it itself.
     ///
     /// # Errors
     ///
@@ -145,17 +177,28 @@ impl CardFolder {
     pub fn write_attestation(&self, certificate: &Certificate) -> Result<(), PublishError> {
         files::make_folder(&self.path)?;
         let pem = certificate.to_pem().map_err(PublishError::Pem)?;
-        let path = self.path.join("attestation.pem");
-        Ok(files::replace(&path, pem.as_bytes(), Access::Public)?)
+        Ok(files::replace(
+            &self.attestation_file(),
+            pem.as_bytes(),
+            Access::Public,
+        )?)
     }
 
     fn read_one(&self, slot: KeySlot) -> Result<Certificate, GatewayError> {
-        let (guid, path) = (self.guid, self.file(slot));
+        self.read_file(self.file(slot))
+    }
+
+    fn read_file(&self, path: PathBuf) -> Result<Certificate, GatewayError> {
+        let guid = self.guid;
         let text = files::read_text(&path, Certificate::MAX_PEM).map_err(|source| match source {
             FileError::Missing { .. } => GatewayError::Unknown { guid },
             source => GatewayError::File { guid, source },
         })?;
         Certificate::from_pem(&text).map_err(|source| GatewayError::Certificate { path, source })
+    }
+
+    fn attestation_file(&self) -> PathBuf {
+        self.path.join("attestation.pem")
     }
 
     fn file(&self, slot: KeySlot) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod log;
+mod selftest;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use crate::mbus;
 use crate::modbus;
 use crate::report::Chain;
 use log::LogCommand;
+use selftest::SelftestOptions;
 
 /// The configuration file of an installed gateway.
 const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
@@ -33,7 +35,7 @@ pub(crate) const CONFIGURATION: u8 = 78;
 #[command(
     name = "smgw",
     version,
-    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 77 refused, 78 wrong configuration."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -67,7 +69,7 @@ enum Command {
         #[command(subcommand)]
         command: mbus::MbusCommand,
     },
-    /// Looks at the card in the reader; changes nothing.
+    /// Looks at the card in the reader, and tests it.
     Card {
         #[command(subcommand)]
         command: CardCommand,
@@ -102,6 +104,10 @@ enum CardCommand {
     Status(CardOptions),
     /// Says what would keep the card from being bound, or from serving this gateway; ends with 1 if anything does.
     Check(CardOptions),
+    /// Runs card scripts: commands, and the answers that every card for a gateway has to give.
+    ///
+    /// Without --dangerous only those that leave the card as it is. Stop the gateway first.
+    Selftest(SelftestOptions),
 }
 
 #[derive(Debug, Args)]
@@ -164,6 +170,9 @@ impl Cli {
                     ExitCode::from(FAILURE)
                 }
             }),
+            Command::Card {
+                command: CardCommand::Selftest(options),
+            } => options.run(),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),

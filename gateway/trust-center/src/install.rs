@@ -13,7 +13,7 @@ use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
 use crate::bundles::{Bundles, BundlesError, Wanted};
 use crate::grants::{GrantsError, GrantsFile};
-use crate::personalize::{CardCertificatesError, card_of};
+use crate::personalize::{CardCertificatesError, attestation_of, card_of};
 use crate::tsm::{VisitError, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
@@ -91,6 +91,7 @@ pub(crate) async fn install(
     let now = clock();
     let guid = order.guid;
     let card = card_of(authority, guid, now)?;
+    let attestation = attestation_of(authority, guid, now)?;
     let supplier = read_supplier(authority, &order.supplier, now)?;
     let grants = GrantsFile::read(&order.grants)?;
     let tsm = authority.tsm();
@@ -116,7 +117,7 @@ pub(crate) async fn install(
     published.write(&card).map_err(InstallError::Publish)?;
 
     let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
-    let state = visit(&mut conversation, &stored).await?;
+    let state = visit(&mut conversation, &attestation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
     if state.serves_suppliers() {
         Ok(Installed { version, state })

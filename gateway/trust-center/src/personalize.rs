@@ -8,7 +8,7 @@ use card::personalization::PersonalizationError;
 use card::session::{CardIdentity, CardSession};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::gateways::{CardFolder, GatewayError, PublishError};
-use messages::certificate::{CertificateError, Subject, VerifiedParty};
+use messages::certificate::{Certificate, CertificateError, Subject, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 
@@ -79,6 +79,12 @@ pub(crate) enum CardCertificatesError {
         #[source]
         source: CertificateError,
     },
+    /// The card's attestation key is its SIG key, so that the card could prove nothing.
+    #[error("the card {guid} has no attestation key of its own; personalise a new card")]
+    Attestation {
+        /// The GUID.
+        guid: CardId,
+    },
     /// The certificates are another card's.
     #[error(
         "the certificates in the folder of the card {guid} are another card's; restore them from the backup"
@@ -147,19 +153,35 @@ pub(crate) fn card_of(
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
     let card = card_folder(authority, guid).read(authority.anchor(), now);
-    card.map_err(|error| match error {
-        GatewayError::Unknown { guid } => CardCertificatesError::Unknown { guid },
-        GatewayError::File { guid, source } => CardCertificatesError::Unreadable {
+    card.map_err(|error| unknown(guid, error))
+}
+
+/// Returns the certificate of the attestation key of a card of this trust centre, judged by its root.
+pub(crate) fn attestation_of(
+    authority: &Authority,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<Certificate, CardCertificatesError> {
+    let certificate = card_folder(authority, guid).read_attestation(authority.anchor(), now);
+    certificate.map_err(|error| unknown(guid, error))
+}
+
+fn unknown(guid: CardId, error: GatewayError) -> CardCertificatesError {
+    use CardCertificatesError as E;
+    match error {
+        GatewayError::Unknown { guid } => E::Unknown { guid },
+        GatewayError::File { guid, source } => E::Unreadable {
             guid,
             source: source.into(),
         },
-        GatewayError::Certificate { path, source } => CardCertificatesError::Unreadable {
+        GatewayError::Certificate { path, source } => E::Unreadable {
             guid,
             source: AuthorityError::Certificate { path, source },
         },
-        GatewayError::Refused { guid, source } => CardCertificatesError::Refused { guid, source },
-        GatewayError::Foreign { guid, .. } => CardCertificatesError::Foreign { guid },
-    })
+        GatewayError::Refused { guid, source } => E::Refused { guid, source },
+        GatewayError::Foreign { guid, .. } => E::Foreign { guid },
+        GatewayError::Attestation { guid } => E::Attestation { guid },
+    }
 }
 
 fn card_folder(authority: &Authority, guid: CardId) -> CardFolder {

@@ -4,7 +4,7 @@
 //! what goes through the channel. Version and digest of the bundle are on the card before the
 //! bundle comes, so that the gateway takes this bundle and no other.
 
-use card::tsm::{TsmError, begin};
+use card::tsm::{AttestationKey, TsmError, begin};
 use card::{
     Anchor, ApduError, CommandApdu, FileContentError, Point, PointError, ResponseApdu, Signature,
     SupplierEntry, Suppliers,
@@ -12,6 +12,7 @@ use card::{
 use counterparty::conversation::{Conversation, ConversationError};
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
+use messages::certificate::Certificate;
 use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
 use messages::keys::Signer;
 use messages::software::SoftwareKeyError;
@@ -45,7 +46,7 @@ pub(crate) enum VisitError {
     #[error("the TSM's key cannot be used")]
     Key(#[from] SoftwareKeyError),
     /// A key of a certificate is none for the card.
-    #[error("an ENC key cannot be given to the card; personalise or certify anew")]
+    #[error("a certified key is none that the card can use; personalise or certify anew")]
     Point(#[from] PointError),
     /// The suppliers do not fit the card.
     #[error(
@@ -75,11 +76,14 @@ pub(crate) enum VisitError {
 }
 
 /// Puts the bundle in force and returns the state that the gateway reports afterwards.
+///
+/// `attestation` is the certificate by which the card itself is known, from the trust centre's own books.
 pub(crate) async fn visit(
     conversation: &mut Conversation<'_>,
+    attestation: &Certificate,
     stored: &StoredBundle,
 ) -> Result<GatewayState, VisitError> {
-    anchor_on_card(conversation, stored).await?;
+    anchor_on_card(conversation, attestation, stored).await?;
     tracing::info!(
         version = stored.bundle.bundle_version,
         "the card expects the bundle"
@@ -101,10 +105,11 @@ pub(crate) async fn visit(
 /// Authenticates to the card and writes version, digest and suppliers through its channel.
 async fn anchor_on_card(
     conversation: &mut Conversation<'_>,
+    attestation: &Certificate,
     stored: &StoredBundle,
 ) -> Result<(), VisitError> {
-    let card_key = point_of(conversation.card().enc.certificate())?;
-    let (awaiting, commands) = begin(conversation.guid(), card_key);
+    let attestation = AttestationKey::new(point_of(attestation)?);
+    let (awaiting, commands) = begin(conversation.guid(), attestation);
     let answers = pass_to_card(conversation, commands).await?;
     let tsm = conversation.identity();
     let certificate = tsm.party.sig.certificate().as_der();
@@ -163,6 +168,6 @@ fn suppliers_of(stored: &StoredBundle) -> Result<Suppliers, VisitError> {
     Suppliers::new(entries).map_err(|source| VisitError::Suppliers { found, source })
 }
 
-fn point_of(certificate: &messages::certificate::Certificate) -> Result<Point, PointError> {
+fn point_of(certificate: &Certificate) -> Result<Point, PointError> {
     Point::try_from(certificate.public_key().as_sec1().as_slice())
 }

@@ -50,6 +50,30 @@ fn certificates_are_replaced_by_new_ones() {
 }
 
 #[test]
+fn attestation_key_is_the_cards_own_and_another_than_its_sig_key() {
+    let authority = TestAuthority::new("Trust centre");
+    let home = tempfile::tempdir().unwrap();
+    let folder = CardFolder::of_gateway(home.path(), guid());
+    let read = || folder.read_attestation(authority.anchor(), clock::now());
+    let own = card(&authority);
+    folder.write(&own).unwrap();
+    assert!(matches!(read(), Err(GatewayError::Unknown { .. })));
+    let attestation = card(&authority).sig;
+    folder.write_attestation(attestation.certificate()).unwrap();
+    assert_eq!(&read().unwrap(), attestation.certificate());
+
+    folder.write_attestation(own.sig.certificate()).unwrap();
+    assert!(matches!(read(), Err(GatewayError::Attestation { .. })));
+    let other: CardId = "fd5a:6d67:7700::2".parse().unwrap();
+    let other = authority.party(&Subject::card(other)).certificates;
+    folder.write_attestation(other.sig.certificate()).unwrap();
+    assert!(matches!(read(), Err(GatewayError::Foreign { .. })));
+    let stranger = card(&TestAuthority::new("Trust centre"));
+    folder.write_attestation(stranger.sig.certificate()).unwrap();
+    assert!(matches!(read(), Err(GatewayError::Refused { .. })));
+}
+
+#[test]
 fn folder_that_cannot_be_written_is_named() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("gateways"), "no folder").unwrap();

@@ -131,7 +131,10 @@ impl CardHandle {
                 .and_then(|session| Ok(job(session)?));
             let reached = match &outcome {
                 Err(CardFault::Card(
-                    CardError::Transport(_) | CardError::Channel { .. } | CardError::SessionEnded { .. },
+                    CardError::Transport(_)
+                    | CardError::Channel { .. }
+                    | CardError::SessionEnded { .. }
+                    | CardError::NotSent { .. },
                 )) => Reached::No,
                 _ => Reached::Yes,
             };

@@ -34,19 +34,23 @@ pub(crate) fn inspect(slot: &Slot, open: Option<&mut Session>, store: Option<&St
         Ok(session) => read(session, store, &mut view),
         Err(obstacle) => view.obstacles = texts(&[obstacle]),
     }
-    let facts = slot.facts();
-    view.soft_card = match slot.place() {
-        CardSlot::Reader(_) => facts
-            .as_ref()
-            .is_some_and(|facts| facts.name.starts_with(VIRTUAL_READER)),
-        #[cfg(feature = "soft-card")]
-        CardSlot::Soft(_) => true,
-    };
-    if let Some(facts) = facts {
+    view.soft_card = is_soft_card(slot);
+    if let Some(facts) = slot.facts() {
         view.atr = facts.atr.map(hex::encode_upper);
         view.reader = Some(facts.name);
     }
     view
+}
+
+/// Returns whether the card that last got power in the slot is a file, or on a virtual reader.
+pub(super) fn is_soft_card(slot: &Slot) -> bool {
+    match slot.place() {
+        CardSlot::Reader(_) => slot
+            .facts()
+            .is_some_and(|facts| facts.name.starts_with(VIRTUAL_READER)),
+        #[cfg(feature = "soft-card")]
+        CardSlot::Soft(_) => true,
+    }
 }
 
 fn open_own(slot: &Slot) -> Result<Session, Obstacle> {

@@ -15,6 +15,7 @@ mod obstacle;
 mod pcsc;
 mod queue;
 mod reader;
+mod selftest;
 mod slot;
 #[cfg(feature = "soft-card")]
 mod soft;
@@ -31,6 +32,7 @@ pub(crate) use handle::{CardFault, CardHandle};
 pub(crate) use inspection::inspect;
 pub(crate) use keys::CardKeys;
 pub(crate) use reader::SOFT_CARD;
+pub(crate) use selftest::{Order, SelftestView, selftest};
 pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
 pub(crate) use tls::server_config;

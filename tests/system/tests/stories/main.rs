@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod card_reader;
 #[cfg(test)]
+mod card_scripts;
+#[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod logs;
