@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::binding::BindingView;
-use crate::card::{CardView, Slot};
+use crate::binding::{BindingView, ConfirmationView};
+use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
@@ -69,7 +69,7 @@ enum Command {
         #[command(subcommand)]
         command: mbus::MbusCommand,
     },
-    /// Looks at the card in the reader, and tests it.
+    /// Looks at the card in the reader, tests it, and lets its trust centre speak to it.
     Card {
         #[command(subcommand)]
         command: CardCommand,
@@ -96,6 +96,19 @@ enum BindingCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Binds the card in the reader, for good, if its GUID ends with these characters; ends with 1 if it does not.
+    Confirm(ConfirmOptions),
+}
+
+#[derive(Debug, Args)]
+struct ConfirmOptions {
+    /// The last four characters of the GUID, from the card's label.
+    characters: String,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print one JSON document (schema smgw.binding-confirm/1).
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +121,9 @@ enum CardCommand {
     ///
     /// Without --dangerous only those that leave the card as it is. Stop the gateway first.
     Selftest(SelftestOptions),
+    /// Passes the trust centre's commands to the card: each line of hexadecimal commands is answered by a line. For
+    /// `trust-center unlock --relay`; whoever carries the lines can neither read nor forge what they mean.
+    Relay(ConfigFile),
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +169,9 @@ impl Cli {
                 let view = control::ask_for::<BindingView>(&config.control_socket, control::BINDING);
                 answer(view, json)
             }),
+            Command::Binding {
+                command: BindingCommand::Confirm(options),
+            } => confirm(options),
             Command::Log { command } => command.run(),
             Command::Mbus { command } => command.run(),
             Command::Card {
@@ -173,11 +192,54 @@ impl Cli {
             Command::Card {
                 command: CardCommand::Selftest(options),
             } => options.run(),
+            Command::Card {
+                command: CardCommand::Relay(file),
+            } => with_config(file.config, |config| relay(&config)),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
             Command::Modbus { command } => command.run(),
         }
+    }
+}
+
+fn confirm(options: ConfirmOptions) -> ExitCode {
+    let ConfirmOptions {
+        characters,
+        file,
+        json,
+    } = options;
+    with_config(file.config, |config| {
+        let confirmation = Confirmation { characters };
+        let outcome =
+            control::order::<ConfirmationView>(&config.control_socket, control::CONFIRM, &confirmation);
+        let is_bound = outcome.as_ref().is_ok_and(ConfirmationView::is_bound);
+        let shown = answer(outcome, json);
+        if is_bound || shown != ExitCode::SUCCESS {
+            shown
+        } else {
+            ExitCode::from(FAILURE)
+        }
+    })
+}
+
+/// Has the daemon pass on what the trust centre says, or does it itself if none runs.
+fn relay(config: &Config) -> ExitCode {
+    let (input, output) = (io::stdin().lock(), io::stdout().lock());
+    let ask = |commands: &Apdus| control::order::<Apdus>(&config.control_socket, control::RELAY, commands);
+    if !matches!(ask(&Apdus::default()), Err(ControlError::NoDaemon { .. })) {
+        return done(&relay_lines(input, output, ask));
+    }
+    match DirectCard::open(&Slot::new(config.card.slot.clone())) {
+        Ok(mut card) => done(&relay_lines(input, output, |commands| card.pass(commands))),
+        Err(fault) => fail(FAILURE, &fault),
+    }
+}
+
+fn done<E: std::error::Error>(outcome: &Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILURE, error),
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct CardConfig {
     pub(crate) slot: CardSlot,
     /// How often it is looked for, or looked after. It bounds how long it can be gone before the service stops.
     pub(crate) heartbeat: Duration,
+    /// Whether a card is bound only after the technician has confirmed it, and not at its insertion.
+    pub(crate) waits_for_confirmation: bool,
 }
 
 /// Where the card is.
@@ -178,6 +180,23 @@ fn line_of(endpoint: &str) -> String {
     line.unwrap_or_else(|| endpoint.to_ascii_lowercase())
 }
 
+impl fmt::Display for CardConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.slot {
+            CardSlot::Reader(None) => writeln!(formatter, "card                 in the only reader")?,
+            CardSlot::Reader(Some(name)) => writeln!(formatter, "card                 in reader {name}")?,
+            #[cfg(feature = "soft-card")]
+            CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
+        }
+        let binding = if self.waits_for_confirmation {
+            "after smgw binding confirm"
+        } else {
+            "at the first insertion of a card that fits"
+        };
+        writeln!(formatter, "binding              {binding}")
+    }
+}
+
 impl fmt::Display for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = |address: Option<SocketAddr>| {
@@ -211,12 +230,7 @@ impl fmt::Display for Config {
             formatter,
             "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
         )?;
-        match &self.card.slot {
-            CardSlot::Reader(None) => writeln!(formatter, "card                 in the only reader")?,
-            CardSlot::Reader(Some(name)) => writeln!(formatter, "card                 in reader {name}")?,
-            #[cfg(feature = "soft-card")]
-            CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
-        }
+        write!(formatter, "{}", self.card)?;
         writeln!(
             formatter,
             "control socket       {}",
@@ -356,7 +370,7 @@ pub(crate) enum Fault {
     OtpOffset { at: usize },
     #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
     WebNotLocal { at: usize },
-    #[error("card.heartbeat_ms: the card is looked after every 50 to 10000 ms")]
+    #[error("card.heartbeat_ms: the card is looked after every 50 to 500 ms")]
     Heartbeat { at: usize },
     #[error("card: the card is either in a reader or in a file; leave out reader or soft")]
     TwoCards { at: usize },

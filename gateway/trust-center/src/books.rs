@@ -79,6 +79,38 @@ pub(crate) enum Act {
         /// The state that the gateway reported.
         state: GatewayState,
     },
+    /// As TSM it set out to give a card its tries back.
+    UnlockBegun {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// The card has its tries back.
+    Unlocked {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// As TSM it set out to end a card's life.
+    TerminationBegun {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// The card has ended its life.
+    Terminated {
+        /// The card's GUID.
+        guid: CardId,
+        /// Who says so.
+        witness: Witness,
+    },
+}
+
+/// Who says that a card has ended its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Witness {
+    /// The card itself, through the channel that ends in it.
+    Card,
+    /// Its gateway, within the connection that the card had signed for: a dead card signs no message.
+    Gateway,
 }
 
 /// An act and when it was done.
@@ -147,6 +179,16 @@ impl Books {
     pub(crate) fn record(&self, time: Timestamp, act: &Act) -> Result<(), BooksError> {
         let mut file = self.lock()?;
         self.append(&mut file, time, act)
+    }
+
+    /// Returns whether a card has ended its life.
+    pub(crate) fn is_terminated(&self, guid: CardId) -> Result<bool, BooksError> {
+        let mut file = self.lock()?;
+        let mut is_terminated = false;
+        self.for_each(&mut file, |act| {
+            is_terminated |= matches!(act, Act::Terminated { guid: dead, .. } if dead == guid);
+        })?;
+        Ok(is_terminated)
     }
 
     /// Gives a GUID away that was never given before, and writes that down first.

@@ -19,6 +19,9 @@ use crate::tsm::{VisitError, visit};
 /// The reason why nothing was installed, or the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
+    /// The gateway's card has ended its life.
+    #[error("the gateway's card was terminated; replace gateway and card together")]
+    Terminated,
     /// The gateway's card is not known.
     #[error("the gateway's card is not known")]
     Card(#[from] CardCertificatesError),
@@ -92,6 +95,9 @@ pub(crate) async fn install(
     let guid = order.guid;
     let card = card_of(authority, guid, now)?;
     let attestation = attestation_of(authority, guid, now)?;
+    if books.is_terminated(guid)? {
+        return Err(InstallError::Terminated);
+    }
     let supplier = read_supplier(authority, &order.supplier, now)?;
     let grants = GrantsFile::read(&order.grants)?;
     let tsm = authority.tsm();

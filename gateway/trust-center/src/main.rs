@@ -9,6 +9,7 @@ mod arguments;
 mod authority;
 mod books;
 mod bundles;
+mod card_act;
 mod certify;
 mod grants;
 mod install;
@@ -16,6 +17,7 @@ mod output;
 mod pcsc_card;
 mod personalize;
 mod reader;
+mod relay;
 #[cfg(feature = "soft-card")]
 mod soft_card;
 #[cfg(test)]
@@ -32,9 +34,10 @@ use clap::Parser;
 use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
-use arguments::{Arguments, Certify, Command, Init, Install, Personalize};
+use arguments::{Arguments, CardAct, Certify, Command, Init, Install, Personalize};
 use authority::{Authority, AuthorityError};
 use books::{Books, BooksError};
+use card_act::{CardActError, CardOrder, Sentence};
 use certify::CertifyError;
 use install::{InstallError, Order};
 use output::Output;
@@ -68,6 +71,9 @@ enum ProgramError {
     /// Nothing was installed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// A card was not unlocked or terminated.
+    #[error(transparent)]
+    CardAct(#[from] CardActError),
     /// No runtime for the network.
     #[error("the network cannot be used")]
     Runtime(#[source] io::Error),
@@ -88,6 +94,8 @@ fn main() -> ExitCode {
         Command::Certify(act) => certify(&act),
         Command::Personalize(act) => personalize(&act),
         Command::Install(act) => install(act),
+        Command::Unlock(act) => act_on_card(act, Sentence::Unlock),
+        Command::Terminate(act) => act_on_card(act, Sentence::Terminate),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -147,6 +155,24 @@ fn install(act: Install) -> Result<(), ProgramError> {
     runtime.shutdown_timeout(END_PATIENCE);
     let output = Output::installed(order.guid, &installed?);
     output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn act_on_card(act: CardAct, sentence: Sentence) -> Result<(), ProgramError> {
+    let authority = Authority::load(&act.common.home, clock::now())?;
+    let books = Books::open(&act.common.home)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)?;
+    let json = act.common.json;
+    let order = CardOrder {
+        guid: act.guid,
+        way: act.way,
+        sentence,
+    };
+    let output = runtime.block_on(card_act::carry_out(&authority, &books, &order, clock::now));
+    runtime.shutdown_timeout(END_PATIENCE);
+    output?.print(json).map_err(ProgramError::Output)
 }
 
 /// Writes an error and its causes in one line.

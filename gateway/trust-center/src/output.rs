@@ -6,6 +6,7 @@ use messages::certificate::{PartyName, VerifiedParty};
 use model::{CardId, Fingerprint, GatewayState};
 use serde::Serialize;
 
+use crate::books::Witness;
 use crate::install::Installed;
 
 /// The result of an act.
@@ -49,6 +50,20 @@ pub(crate) enum Output {
         version: u64,
         /// The state of the gateway.
         state: GatewayState,
+    },
+    /// Of `unlock`.
+    #[serde(rename = "trust-center.unlock/1")]
+    Unlock {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// Of `terminate`.
+    #[serde(rename = "trust-center.terminate/1")]
+    Terminate {
+        /// The card's GUID.
+        guid: CardId,
+        /// Who says so.
+        witness: Witness,
     },
 }
 
@@ -109,6 +124,17 @@ impl Output {
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")
             }
+            Self::Unlock { guid } => {
+                format!("The card {guid} has all its tries back; its gateway pairs with it by itself.")
+            }
+            Self::Terminate {
+                guid,
+                witness: Witness::Card,
+            } => format!("The card {guid} has ended its life, as it says itself."),
+            Self::Terminate {
+                guid,
+                witness: Witness::Gateway,
+            } => format!("The card {guid} has ended its life, as its gateway reports."),
         }
     }
 }

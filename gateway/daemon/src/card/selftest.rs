@@ -13,7 +13,6 @@ use card::{CardError, CardSession, LifeCycle, StatusWord, Transport};
 use model::CardId;
 use zeroize::Zeroizing;
 
-use super::inspection::is_soft_card;
 use super::reader::{Reader, ReaderError};
 use super::slot::Slot;
 use crate::report::Chain;
@@ -110,7 +109,7 @@ pub(crate) fn selftest(slot: &Slot, data: &Path, order: &Order) -> Result<Selfte
     if order.dangerous {
         permit(data, order.confirmation.as_deref(), life_cycle, guid)?;
     }
-    let mut view = SelftestView::new(slot.facts().map(|facts| facts.name), is_soft_card(slot), guid);
+    let mut view = SelftestView::new(slot.facts().map(|facts| facts.name), slot.is_soft(), guid);
     let mut out_of_reach = false;
     for (name, script) in &scripts {
         let outcome = if out_of_reach {

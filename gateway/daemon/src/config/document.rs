@@ -104,14 +104,27 @@ pub(super) struct CardSection {
     reader: Option<String>,
     soft: Option<Spanned<PathBuf>>,
     heartbeat_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    binding: BindingSection,
+}
+
+/// When a card is bound.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BindingSection {
+    /// At its insertion.
+    #[default]
+    Automatic,
+    /// After the technician's confirmation.
+    Confirmed,
 }
 
 /// How often the card is looked after unless the file says otherwise, in milliseconds. With it, a card that is taken
 /// out is missed well within a second.
 const DEFAULT_HEARTBEAT_MS: u64 = 250;
 /// How often the card can be looked after, in milliseconds: seldom enough for a slow card to do something else as well,
-/// often enough to notice.
-const HEARTBEATS_MS: RangeInclusive<u64> = 50..=10_000;
+/// often enough that the service stops within a second when the card is gone.
+const HEARTBEATS_MS: RangeInclusive<u64> = 50..=500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +218,7 @@ impl CardSection {
             Some(ms) => return Err(Fault::Heartbeat { at: ms.span().start }),
         };
         Ok(CardConfig {
+            waits_for_confirmation: self.binding == BindingSection::Confirmed,
             slot: self.slot()?,
             heartbeat: Duration::from_millis(heartbeat_ms),
         })

@@ -368,11 +368,22 @@ fn the_card_is_in_the_only_reader_unless_one_is_named() {
 }
 
 #[test]
+fn a_card_is_bound_at_its_insertion_unless_the_technician_is_to_confirm() {
+    let of = |text: &str| Config::parse(&GOOD.replace("[control]", &format!("[card]\n{text}\n[control]")));
+    assert!(!of("").unwrap().card.waits_for_confirmation);
+    assert!(!of("binding = \"automatic\"").unwrap().card.waits_for_confirmation);
+    let confirmed = of("binding = \"confirmed\"").unwrap();
+    assert!(confirmed.card.waits_for_confirmation);
+    assert!(confirmed.to_string().contains("after smgw binding confirm"));
+    assert!(of("binding = \"sometimes\"").is_err());
+}
+
+#[test]
 fn a_heartbeat_that_never_comes_or_never_rests_is_refused() {
-    for ms in [0, 49, 10_001] {
+    for ms in [0, 49, 501] {
         let (line, message) =
             fault(&GOOD.replace("[control]", &format!("[card]\nheartbeat_ms = {ms}\n[control]")));
-        assert!(line > 1 && message.contains("50 to 10000"), "{message}");
+        assert!(line > 1 && message.contains("50 to 500"), "{message}");
     }
 }
 

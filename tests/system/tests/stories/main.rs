@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod card_life;
+#[cfg(test)]
 mod card_reader;
 #[cfg(test)]
 mod card_scripts;
