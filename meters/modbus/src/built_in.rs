@@ -44,6 +44,7 @@ const PROFILES: [(&str, &str); 19] = files![
 ];
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {
     use proptest::prelude::*;
 
