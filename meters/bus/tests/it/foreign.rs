@@ -110,6 +110,31 @@ async fn read_twice(foreign: &Foreign, endpoint: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn profiles_are_what_foreign_libraries_say() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    // The self-tests as pymodbus reads them; the SunSpec maps as pysunspec2 has the models.
+    for script in ["check-profiles.py", "check-sunspec.py"] {
+        let mut python = Command::new(format!("{root}/target/foreign-python/bin/python"));
+        let output = match python
+            .arg(format!("{root}/tests/vectors/modbus/{script}"))
+            .output()
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("pymodbus is missing; `cargo verify` installs it into target/foreign-python")
+            }
+            output => output.unwrap(),
+        };
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+}
+
+#[tokio::test]
 async fn meters_of_pymodbus_are_read_over_tcp() {
     for name in [
         "eastron-sdm630",

@@ -403,7 +403,8 @@ pub(super) struct SelfTestEntry {
     /// What the vector shows, in a few words.
     pub(super) title: String,
     /// The registers that the meter is supposed to have answered with.
-    pub(super) registers: Vec<TestBlockEntry>,
+    #[schemars(with = "Vec<TestBlockEntry>")]
+    pub(super) registers: Vec<Spanned<TestBlockEntry>>,
     /// The identity that they must give, if the profile has a serial number.
     #[schemars(with = "Option<String>")]
     pub(super) meter: Option<MeterId>,

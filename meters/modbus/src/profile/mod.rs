@@ -265,6 +265,10 @@ impl UnitIds {
     ///
     /// Spec: MODBUS over Serial Line V1.02, section 2.2.
     pub const SERIAL_LINE: Self = Self { first: 1, last: 247 };
+    /// The unit of a meter that is its own TCP server.
+    ///
+    /// Spec: Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 4.4.2.3.
+    pub const OWN_SERVER: u8 = 255;
 
     /// Returns whether the unit is one of them.
     #[must_use]
