@@ -74,7 +74,10 @@ enum Protection {
     /// Under secure messaging.
     On(Channel),
     /// Not at all: secure messaging has ended by an error.
-    Ended,
+    Ended {
+        /// The status word that ended it, if it was one.
+        by: Option<StatusWord>,
+    },
 }
 
 impl<T> fmt::Debug for CardSession<T> {
@@ -459,19 +462,24 @@ impl<T: Transport> CardSession<T> {
         name: &'static str,
         command: &CommandApdu,
     ) -> Result<ResponseApdu, CardError<T::Error>> {
-        let channel = match std::mem::replace(&mut self.protection, Protection::Ended) {
+        let ended = Protection::Ended { by: None };
+        let channel = match std::mem::replace(&mut self.protection, ended) {
             Protection::None => {
                 self.protection = Protection::None;
                 return exchange(&mut self.transport, command);
             }
             Protection::On(channel) => channel,
-            Protection::Ended => return Err(CardError::NotSent { command: name }),
+            Protection::Ended { by } => {
+                self.protection = Protection::Ended { by };
+                return Err(CardError::NotSent { command: name, by });
+            }
         };
         let altered = |_| CardError::Channel { command: name };
         let (channel, protected) = channel.wrap_command(command).map_err(altered)?;
         let answer = exchange(&mut self.transport, &protected)?;
         let status = answer.status();
         if !status.is_ok() {
+            self.protection = Protection::Ended { by: Some(status) };
             return Err(CardError::SessionEnded {
                 command: name,
                 status,

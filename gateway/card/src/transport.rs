@@ -82,6 +82,8 @@ pub enum CardError<E: std::error::Error + 'static> {
     NotSent {
         /// What the card was to do.
         command: &'static str,
+        /// The status word with which the session ended, if it was one.
+        by: Option<StatusWord>,
     },
     /// The card signed something else, or with another key than it should.
     #[error("the card's signature for {command} does not verify")]

@@ -221,9 +221,11 @@ impl Custodian {
                 self.removal.see(Sight::Card, now);
                 self.anchor.keep_up(session, &self.store, &self.journal, now);
             }
-            Err(CardError::Refused { status, .. } | CardError::SessionEnded { status, .. })
-                if status == StatusWord::TERMINATED =>
-            {
+            Err(
+                CardError::Refused { status, .. }
+                | CardError::SessionEnded { status, .. }
+                | CardError::NotSent { by: Some(status), .. },
+            ) if status == StatusWord::TERMINATED => {
                 self.note_death();
                 self.examine();
             }

@@ -18,6 +18,8 @@ mod logs;
 #[cfg(test)]
 mod mbus_tools;
 #[cfg(test)]
+mod modbus_tools;
+#[cfg(test)]
 mod openssl;
 #[cfg(test)]
 mod second_card;

@@ -66,7 +66,7 @@ fn read_under(attack: Attack) -> ([StatusWord; 2], Result<Anchor, CardError<Infa
         // In clear anybody could answer.
         let next = session.anchor();
         let command = "SELECT";
-        assert!(matches!(next, Err(CardError::NotSent { command: found }) if found == command));
+        assert!(matches!(next, Err(CardError::NotSent { command: found, .. }) if found == command));
     }
     drop(session);
     assert_eq!(
