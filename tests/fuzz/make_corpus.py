@@ -1,8 +1,18 @@
-"""Makes the corpus of the fuzz targets from the golden files in tests/vectors/mbus, and from frames of the other kinds."""
+"""Makes the corpus of the fuzz targets: for M-Bus from the golden files in tests/vectors/mbus and frames of the other
+kinds, for the card from the card scripts in tests/vectors/card and from what its partners send."""
 
+import re
 from pathlib import Path
 
 here = Path(__file__).parent
+
+
+def write(target, name, content):
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
 vectors = here.parent / "vectors" / "mbus"
 
 frames = []
@@ -27,11 +37,103 @@ messages = {
     "clock": "6c " + header + "001e050c573b30000000",
 }
 for name, frame in frames:
-    (here / "corpus" / "link" / name).write_bytes(frame)
-    (here / "corpus" / "decoder" / name).write_bytes(frame[6:-2])
+    write("link", name, frame)
+    write("decoder", name, frame[6:-2])
 for name, message in messages.items():
-    (here / "corpus" / "decoder" / name).write_bytes(bytes.fromhex(message))
+    write("decoder", name, bytes.fromhex(message))
 mode_7 = (vectors / "mode-7.hex").read_text().strip()
-(here / "corpus" / "decrypt" / "mode-5").write_bytes(bytes.fromhex(key + "72 78563412 93153303" + gas))
-(here / "corpus" / "decrypt" / "mode-7").write_bytes(bytes.fromhex("000102030405060708090a0b0c0d0e0f 90" + mode_7))
-(here / "corpus" / "link" / "short").write_bytes(bytes.fromhex("ff 10 7b 01 7c 16 e5"))
+write("decrypt", "mode-5", bytes.fromhex(key + "72 78563412 93153303" + gas))
+write("decrypt", "mode-7", bytes.fromhex("000102030405060708090a0b0c0d0e0f 90" + mode_7))
+write("link", "short", bytes.fromhex("ff 10 7b 01 7c 16 e5"))
+
+
+# The card. Its numbers in the world of the fuzz targets; a script names the first state that it is for.
+CARDS = ["blank", "personalized", "bound", "operational", "terminated"]
+# The rows of the card's table, in the order of gateway/card/src/commands.rs.
+SELECT_APPLICATION, SELECT, READ, PUT, UPDATE, GENERATE, ACTIVATE, BIND, CHOOSE, PAIR, CONFIRM = range(11)
+DST, KAT, SIGN, AGREE, PROVE, CHALLENGE, VERIFY, AUTHENTICATE, TSM, ENVELOPE, RETRY, END, REST = range(11, 24)
+ANYONE, GATEWAY, THE_TSM, ALTERED = 1, 2, 3, 4
+RESET = b"\x05"
+POINT = bytes.fromhex(
+    "046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"
+    "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
+)
+
+
+def short(data):
+    return len(data).to_bytes(2, "big") + data
+
+
+def says(who, row, data=b"", position=0):
+    head = bytes([who]) + (position.to_bytes(2, "big") if who == ALTERED else b"")
+    return head + bytes([row, 0, 0]) + short(data)
+
+
+def tlv(tag, value):
+    length = bytes([len(value)]) if len(value) < 128 else b"\x81" + bytes([len(value)])
+    return bytes.fromhex(tag) + length + value
+
+
+def file(identifier, who=GATEWAY):
+    return says(who, SELECT, bytes.fromhex(identifier))
+
+
+for number, path in enumerate(sorted((here.parent / "vectors" / "card").glob("*.script"))):
+    text = path.read_text()
+    write("script", path.stem, text.encode())
+    card = CARDS.index(re.search(r"^card (\w+)", text, re.M).group(1))
+    moves, answers = bytes([card]), []
+    for line in text.splitlines():
+        if line == "reset":
+            moves += RESET
+        elif line[:2] in ("> ", "< "):
+            digits = re.sub(r"\{\w+:(\d+)\}", lambda found: "5a" * int(found.group(1)), line[2:])
+            message = bytes.fromhex(re.sub(r"\{[*\w]+\}", "", digits))
+            if line[0] == ">":
+                moves += b"\x00" + short(message)
+                write("apdu", "command-" + message[:4].hex(), message)
+            else:
+                answers.append(message)
+                write("apdu", f"answer-{len(message)}", message)
+    write("applet", path.stem, moves)
+    write("answers", path.stem, bytes([number]) + b"".join(map(short, answers[:20])))
+
+key = tlv("84", b"\x01") + tlv("83", b"\x33" * 32)
+template = tlv("7c", tlv("85", POINT))
+anchor = tlv("80", bytes(7) + b"\x02") + tlv("81", b"\x77" * 32)
+head = tlv("80", bytes(7) + b"\x01") + tlv("81", b"\x88" * 32)
+supplier = tlv("a0", tlv("80", b"\x33" * 32) + tlv("86", POINT))
+bind = lambda gateway: tlv("80", gateway * 16) + tlv("81", bytes(16)) + tlv("82", bytes(16)) + tlv("86", POINT)
+games = {
+    "keys": b"\x03" + says(GATEWAY, DST, key) + says(GATEWAY, SIGN, bytes(32)) + says(GATEWAY, KAT, tlv("84", b"\x02"))
+    + says(GATEWAY, AGREE, template) + says(GATEWAY, KAT, b"\x84\x01\x00" + key[3:]) + says(GATEWAY, AGREE, template),
+    "proof": b"\x02" + says(GATEWAY, PROVE, bytes(16)) + says(THE_TSM, PROVE, bytes(16)) + says(GATEWAY, CHALLENGE),
+    "head": b"\x02" + file("0602") + says(GATEWAY, UPDATE, head) + says(GATEWAY, READ) + says(GATEWAY, UPDATE, head),
+    "bundle": b"\x02" + file("0601", THE_TSM) + says(THE_TSM, UPDATE, anchor) + file("0501", THE_TSM)
+    + says(THE_TSM, UPDATE, supplier) + says(THE_TSM, READ) + file("0601") + says(GATEWAY, READ),
+    "unlock": b"\x02" + says(THE_TSM, RETRY) + says(GATEWAY, CONFIRM, tlv("80", b"\x11" * 16)),
+    "end": b"\x03" + says(THE_TSM, END) + says(THE_TSM, READ) + says(ANYONE, SELECT, b"\x01\x01"),
+    "foreign": b"\x03" + says(ANYONE, BIND, bind(b"\x22")) + says(ANYONE, SELECT_APPLICATION, bytes.fromhex("F0534D475701")),
+    "bind": b"\x01" + says(ANYONE, BIND, bind(b"\x11")) + says(ANYONE, BIND, bind(b"\x11")) + RESET + says(ANYONE, CHOOSE),
+    "altered": b"\x03" + file("0601") + says(ALTERED, READ, b"", 77) + says(GATEWAY, READ),
+    "mixed": b"\x03" + file("0601") + says(ANYONE, CHALLENGE) + says(GATEWAY, READ) + file("0501", THE_TSM) + says(GATEWAY, READ)
+    + says(THE_TSM, READ),
+    "whole-life": b"\x00"
+    + b"".join(says(ANYONE, GENERATE, bytes.fromhex(row)) for row in ("B603840101", "A603840102", "A403840103", "A403840104"))
+    + file("0101", ANYONE) + says(ANYONE, PUT, bytes.fromhex("fd5a0000000000000000000000000001")) + says(ANYONE, ACTIVATE),
+    "rest": b"\x01" + file("0201", ANYONE) + b"\x00" + short(bytes.fromhex("00b0000020")) + says(ANYONE, REST),
+}
+for name, moves in games.items():
+    write("applet", "game-" + name, moves)
+for name, content in {"anchor": anchor, "suppliers": supplier * 2, "template": template, "bind": bind(b"\x11"),
+                      "two-bytes": tlv("7f49", tlv("06", b"\x04\x00") + tlv("86", POINT)),
+                      "contact": tlv("0c", b"Trust centre") + tlv("7f21", b"\x30\x00")}.items():
+    write("tlv", name, content)
+for name, content in {
+    "command": "00 0c b0 00 04 8711 01 513f0912ff5d53f06beb55ce7226afa7 970120",
+    "answer": "01 0c 00 00 00 8721 01 53ae2e72b68ac9d7f8aeb62dd79390b4b8c8f5415a2444ae79e3784f53a334d2 99029000",
+    "empty": "00 0c 84 00 00",
+    "expected": "03 8c 10 00 00 97020100",
+    "status": "01 0c 00 00 00 99026a82",
+}.items():
+    write("secure_messaging", name, bytes.fromhex(content))

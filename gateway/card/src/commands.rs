@@ -175,7 +175,7 @@ const fn rule(
 /// Every command that the card understands. What is not in this table is refused.
 ///
 /// Spec: ISO/IEC 7816-4, -8 and -9; BSI TR-03110-3 for the pairing (PACE) and for the TSM's
-/// authentication (terminal authentication and chip authentication version 2); BIND and CONFIRM are
+/// authentication (after terminal authentication version 2); BIND and CONFIRM are
 /// the card's own.
 #[rustfmt::skip]
 pub const COMMANDS: &[CommandRule] = &[
@@ -198,7 +198,7 @@ pub const COMMANDS: &[CommandRule] = &[
     rule(C::GetChallenge, "GET CHALLENGE", [0x00, 0x84], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "→ challenge (16)"),
     rule(C::VerifyCertificate, "PSO: VERIFY CERTIFICATE", [0x00, 0x2A], Some([0x00, 0xBE]), (BOUND, ON_THE_WAY), "X.509 certificate of the TSM, DER"),
     rule(C::ExternalAuthenticate, "EXTERNAL AUTHENTICATE", [0x00, 0x82], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "86 TSM's ephemeral point (65), 9E signature (64)"),
-    rule(C::AgreeWithTsm, "GENERAL AUTHENTICATE (TSM)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "7C {80 TSM's ephemeral point} → 7C {81 nonce (8), 82 token (8)}"),
+    rule(C::AgreeWithTsm, "GENERAL AUTHENTICATE (TSM)", [0x00, 0x86], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "7C {80 TSM's ephemeral point} → 7C {81 card's ephemeral point (65), 82 token (8), 9E signature (64)}"),
     rule(C::Envelope, "ENVELOPE", [0x00, 0xC2], Some([0x00, 0x00]), (BOUND, ON_THE_WAY), "protected command → protected answer"),
     rule(C::ResetRetryCounter, "RESET RETRY COUNTER", [0x00, 0x2C], Some([0x03, 0x03]), (BOUND, TSM), "–"),
     rule(C::Terminate, "TERMINATE CARD USAGE", [0x00, 0xFE], Some([0x00, 0x00]), (BOUND, TSM), "–"),

@@ -1,6 +1,7 @@
 //! The card's cryptography: P-256 keys, points, signatures, shared secrets.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::elliptic_curve::Generate;
@@ -126,11 +127,24 @@ impl fmt::Debug for SharedSecret {
 /// A private key. It is serialized only into the state of the soft card; wiped when dropped.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "HexKey", into = "HexKey")]
-pub(crate) struct PrivateKey(SecretKey);
+pub(crate) struct PrivateKey {
+    secret: SecretKey,
+    /// Made at the first signature and kept: with it comes the public key, which costs as much as a signature.
+    signing: OnceLock<ecdsa::SigningKey>,
+}
+
+impl From<SecretKey> for PrivateKey {
+    fn from(secret: SecretKey) -> Self {
+        Self {
+            secret,
+            signing: OnceLock::new(),
+        }
+    }
+}
 
 impl PrivateKey {
     pub(crate) fn generate(random: &mut dyn CryptoRng) -> Self {
-        Self(SecretKey::generate_from_rng(random))
+        SecretKey::generate_from_rng(random).into()
     }
 
     /// Derives a key pair from a secret that nobody else knows and a nonce that makes it serve once.
@@ -139,22 +153,22 @@ impl PrivateKey {
         const MAX_DRAWS: u8 = 8;
         (0..MAX_DRAWS).find_map(|draw| {
             let digest = Zeroizing::new(sha256(&[domain, secret, nonce, &[draw]]));
-            SecretKey::from_slice(digest.as_slice()).ok().map(Self)
+            SecretKey::from_slice(digest.as_slice()).ok().map(Self::from)
         })
     }
 
     pub(crate) fn point(&self) -> Point {
-        Point(self.0.public_key())
+        Point(self.secret.public_key())
     }
 
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> Option<Signature> {
-        let key = ecdsa::SigningKey::from(&self.0);
+        let key = self.signing.get_or_init(|| ecdsa::SigningKey::from(&self.secret));
         let signature: ecdsa::Signature = key.sign_prehash(digest).ok()?;
         Some(Signature(signature.to_bytes().into()))
     }
 
     pub(crate) fn agree(&self, peer: &Point) -> SharedSecret {
-        let secret = self.0.diffie_hellman(&peer.0);
+        let secret = self.secret.diffie_hellman(&peer.0);
         SharedSecret(Zeroizing::new((*secret.raw_secret_bytes()).into()))
     }
 }
@@ -166,7 +180,7 @@ struct HexKey(Zeroizing<String>);
 
 impl From<PrivateKey> for HexKey {
     fn from(key: PrivateKey) -> Self {
-        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(key.0.to_bytes().into());
+        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(key.secret.to_bytes().into());
         Self(Zeroizing::new(hex::encode(bytes.as_slice())))
     }
 }
@@ -176,7 +190,9 @@ impl TryFrom<HexKey> for PrivateKey {
 
     fn try_from(key: HexKey) -> Result<Self, Self::Error> {
         let bytes = Zeroizing::new(hex::decode(key.0.as_str()).map_err(|_| PointError)?);
-        SecretKey::from_slice(&bytes).map(Self).map_err(|_| PointError)
+        SecretKey::from_slice(&bytes)
+            .map(Self::from)
+            .map_err(|_| PointError)
     }
 }
 

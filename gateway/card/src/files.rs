@@ -1,12 +1,12 @@
 //! The card's files: identifiers and contents.
 
-use model::{CardId, Fingerprint, GatewayId};
+use model::{CardId, Fingerprint, GatewayId, KeySlot};
 use serde::{Deserialize, Serialize};
 use x509_cert::der::Decode;
 
 use crate::commands::{BLANK, BOUND, EVERYBODY, GATEWAY_AND_TSM};
 use crate::tlv;
-use crate::{LifeCycle, Point, Reach};
+use crate::{CardKey, LifeCycle, Point, Reach};
 
 /// The application identifier: a proprietary one (F0), "SMGW", version 1.
 pub(crate) const AID: [u8; 6] = [0xF0, b'S', b'M', b'G', b'W', 1];
@@ -73,6 +73,17 @@ impl FileId {
             Self::Anchor => 0x0601,
             Self::StoreHead => 0x0602,
             Self::State => 0x0701,
+        }
+    }
+
+    /// Returns the file that holds the certificate of a key.
+    #[must_use]
+    pub const fn certificate_of(key: CardKey) -> Self {
+        match key {
+            CardKey::Slot(KeySlot::Sig) => Self::CertificateSig,
+            CardKey::Slot(KeySlot::Enc) => Self::CertificateEnc,
+            CardKey::Slot(KeySlot::Tls) => Self::CertificateTls,
+            CardKey::Attestation => Self::CertificateAttestation,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! | line | what it says |
 //! |---|---|
-//! | `# …` | a comment |
-//! | `card bound` | the state that the card has to be in; the first line that says anything |
+//! | `# …` | a comment; the first one is the script's title |
+//! | `card bound operational` | the states that the card may be in; the first line that says anything |
 //! | `dangerous` | the script changes the card for good |
 //! | `reset` | the card loses its power and gets it back |
 //! | `> 00 A4 02 0C 02 01 01` | a command |
@@ -21,10 +21,46 @@ use crate::{LifeCycle, Transport};
 /// The greatest number of lines in a script; a script is one thought, and written by hand.
 const MAX_LINES: usize = 1_000;
 
+/// A script that is built in: its name and its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// The name of its file, without the ending.
+    pub name: &'static str,
+    /// What stands in it.
+    pub text: &'static str,
+}
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$(BuiltIn {
+            name: $name,
+            text: include_str!(concat!("../../../tests/vectors/card/", $name, ".script")),
+        }),*]
+    };
+}
+
+/// Every script of `tests/vectors/card`, in the order in which they can run one after the other: those that
+/// change the card come late, those that end its life last of all.
+pub const BUILT_IN: &[BuiltIn] = built_in![
+    "blank-refused",
+    "reading",
+    "refused",
+    "in-clear",
+    "pairing",
+    "tsm-order",
+    "blank",
+    "same-gateway",
+    "wrong-secret",
+    "bind",
+    "another-gateway",
+    "terminated",
+];
+
 /// A script that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    card: LifeCycle,
+    title: String,
+    cards: Vec<LifeCycle>,
     is_dangerous: bool,
     steps: Vec<Step>,
 }
@@ -65,8 +101,8 @@ pub enum ScriptFault {
     /// The line begins with no known word.
     #[error("it begins with none of the known words")]
     Word,
-    /// The card's state is unknown, not given first, or given twice.
-    #[error("the state of the card is unknown, or does not come first and once")]
+    /// A state of the card is unknown or named twice, or the line does not come first and once.
+    #[error("a state of the card is unknown or named twice, or the line does not come first and once")]
     Card,
     /// Something is neither a byte nor a placeholder.
     #[error("a part is neither bytes nor a placeholder that is known here")]
@@ -115,10 +151,16 @@ impl FromStr for Script {
 }
 
 impl Script {
-    /// Returns the state that the card has to be in.
+    /// Returns what the script shows, in words.
     #[must_use]
-    pub const fn card(&self) -> LifeCycle {
-        self.card
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Returns the states that the card may be in, one at least.
+    #[must_use]
+    pub fn cards(&self) -> &[LifeCycle] {
+        &self.cards
     }
 
     /// Returns whether the script changes the card for good.
@@ -219,7 +261,8 @@ fn matches(parts: &[Part], found: &[u8], names: &mut Names) -> bool {
 /// What has been read so far.
 #[derive(Debug, Default)]
 struct ScriptReader {
-    card: Option<LifeCycle>,
+    title: Option<String>,
+    cards: Option<Vec<LifeCycle>>,
     is_dangerous: bool,
     steps: Vec<Step>,
     command: Option<(usize, Vec<Part>)>,
@@ -229,10 +272,14 @@ struct ScriptReader {
 impl ScriptReader {
     fn read(&mut self, line: usize, content: &str) -> Result<(), ScriptFault> {
         let (word, rest) = content.split_once(' ').unwrap_or((content, ""));
-        match (word, self.card) {
-            ("" | "#", _) => Ok(()),
+        match (word, &self.cards) {
+            ("#", _) => {
+                self.title.get_or_insert_with(|| rest.trim().to_owned());
+                Ok(())
+            }
+            ("", _) => Ok(()),
             ("card", None) => {
-                self.card = Some(life_cycle(rest.trim()).ok_or(ScriptFault::Card)?);
+                self.cards = Some(life_cycles(rest).ok_or(ScriptFault::Card)?);
                 Ok(())
             }
             ("card", Some(_)) | (_, None) => Err(ScriptFault::Card),
@@ -291,17 +338,27 @@ impl ScriptReader {
             return Err(ScriptFault::Order);
         }
         Ok(Script {
-            card: self.card.ok_or(ScriptFault::Card)?,
+            title: self.title.unwrap_or_default(),
+            cards: self.cards.ok_or(ScriptFault::Card)?,
             is_dangerous: self.is_dangerous,
             steps: self.steps,
         })
     }
 }
 
-fn life_cycle(name: &str) -> Option<LifeCycle> {
+/// Reads the names of states: one at least, and none twice.
+fn life_cycles(names: &str) -> Option<Vec<LifeCycle>> {
     use LifeCycle::{Blank, Bound, Operational, Personalized, Terminated};
     let states = [Blank, Personalized, Bound, Operational, Terminated];
-    states.into_iter().find(|state| state.to_string() == name)
+    let mut found = Vec::new();
+    for name in names.split_whitespace() {
+        let state = states.into_iter().find(|state| state.to_string() == name)?;
+        if found.contains(&state) {
+            return None;
+        }
+        found.push(state);
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 #[cfg(test)]
@@ -330,6 +387,8 @@ mod tests {
         assert_eq!(fault("card blank\nsend 00"), (2, ScriptFault::Word));
         assert_eq!(fault("reset"), (1, ScriptFault::Card));
         assert_eq!(fault("card dead"), (1, ScriptFault::Card));
+        assert_eq!(fault("card"), (1, ScriptFault::Card));
+        assert_eq!(fault("card bound blank bound"), (1, ScriptFault::Card));
         assert_eq!(fault("card blank\ncard blank"), (2, ScriptFault::Card));
         assert_eq!(fault(""), (0, ScriptFault::Card));
         assert_eq!(fault("card blank\n< 9000"), (2, ScriptFault::Order));
@@ -341,6 +400,16 @@ mod tests {
         assert_eq!(fault("card blank\n> 00\n< {*} {*}"), (3, ScriptFault::Part));
         let long = format!("card blank\n{}", "# and on\n".repeat(MAX_LINES));
         assert_eq!(fault(&long), (MAX_LINES + 1, ScriptFault::Length));
+    }
+
+    #[test]
+    fn head_of_a_script_says_what_it_shows_and_on_which_cards() {
+        let script: Script = "# A title.\ncard bound operational\n# No title.\ndangerous"
+            .parse()
+            .unwrap();
+        assert_eq!(script.title(), "A title.");
+        assert_eq!(script.cards(), [LifeCycle::Bound, LifeCycle::Operational]);
+        assert!(script.is_dangerous());
     }
 
     #[test]

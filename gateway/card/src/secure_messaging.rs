@@ -21,6 +21,9 @@ use crate::{CommandApdu, Header, ResponseApdu, StatusWord};
 
 /// The bits of CLA that say "secure messaging, header authenticated".
 const PROTECTED: u8 = 0x0C;
+/// The classes of the card's commands with these bits. The others that have them are of logical channels,
+/// which the card does not have, or none at all.
+const PROTECTED_CLASSES: [u8; 2] = [PROTECTED, 0x80 | PROTECTED];
 const BLOCK: usize = 16;
 /// Length of the checksum in data object 8E.
 const CHECKSUM: usize = 8;
@@ -98,7 +101,7 @@ impl Channel {
     pub fn unwrap_command(mut self, command: &CommandApdu) -> Result<(Self, CommandApdu), SmError> {
         self.advance()?;
         let header = command.header();
-        if header.cla & PROTECTED != PROTECTED {
+        if !is_protected(header) {
             return Err(SmError::ObjectMissing);
         }
         let objects = Objects::parse(command.data())?;
@@ -237,8 +240,8 @@ impl Channel {
 }
 
 /// Returns whether a command says that it is protected.
-pub(crate) const fn is_protected(header: Header) -> bool {
-    header.cla & PROTECTED == PROTECTED
+pub(crate) fn is_protected(header: Header) -> bool {
+    PROTECTED_CLASSES.contains(&header.cla)
 }
 
 /// Derives a key of 16 bytes; the purpose is 1 for encryption, 2 for authentication, 3 for the nonce

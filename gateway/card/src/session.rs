@@ -3,7 +3,7 @@
 //! Every method is one step of what the gateway needs from its card, in the gateway's words; which
 //! APDUs that takes is known here alone. All calls block for as long as the card takes. Behind
 //! [`CardSession::pair`] every command goes under secure messaging; what ends that is an error, and
-//! nothing that needs it works until the pairing is repeated.
+//! nothing is sent any more until the pairing is repeated: in clear anybody could answer.
 
 use std::fmt;
 
@@ -64,15 +64,27 @@ pub struct BindOrder {
 /// A session with a card. Dropping it leaves the card as it is.
 pub struct CardSession<T> {
     transport: T,
-    /// Secure messaging, once the card is paired.
-    channel: Option<Channel>,
+    protection: Protection,
+}
+
+/// How commands go to the card.
+enum Protection {
+    /// In clear: the card is not paired yet.
+    None,
+    /// Under secure messaging.
+    On(Channel),
+    /// Not at all: secure messaging has ended by an error.
+    Ended {
+        /// The status word that ended it, if it was one.
+        by: Option<StatusWord>,
+    },
 }
 
 impl<T> fmt::Debug for CardSession<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("CardSession")
-            .field("paired", &self.channel.is_some())
+            .field("paired", &matches!(self.protection, Protection::On(_)))
             .finish_non_exhaustive()
     }
 }
@@ -86,7 +98,7 @@ impl<T: Transport> CardSession<T> {
     pub fn open(transport: T) -> Result<Self, CardError<T::Error>> {
         let mut session = Self {
             transport,
-            channel: None,
+            protection: Protection::None,
         };
         session.run("SELECT", [0x00, 0xA4, 0x04, 0x0C], AID.to_vec())?;
         Ok(session)
@@ -144,11 +156,12 @@ impl<T: Transport> CardSession<T> {
     /// Returns whether commands go under secure messaging.
     #[must_use]
     pub const fn is_paired(&self) -> bool {
-        self.channel.is_some()
+        matches!(self.protection, Protection::On(_))
     }
 
     /// Pairs with the card: both prove that they know the secret, and what follows goes under secure
-    /// messaging until either end has lost its power or anything was wrong with a message.
+    /// messaging until either end has lost its power or anything was wrong with a message. From then on
+    /// every method but this one fails with [`CardError::NotSent`].
     ///
     /// # Errors
     ///
@@ -158,7 +171,7 @@ impl<T: Transport> CardSession<T> {
     ///
     /// Spec: BSI TR-03110-3, sections A.3 and B.1.
     pub fn pair(&mut self, secret: &[u8; 16], random: &mut dyn CryptoRng) -> Result<(), CardError<T::Error>> {
-        self.channel = None;
+        self.protection = Protection::None;
         let choice = encode([(0x80, &PROTOCOL[..]), (0x83, &[PAIRING_SECRET])])?;
         self.run("MANAGE SECURITY ENVIRONMENT", [0x00, 0x22, 0xC1, 0xA4], choice)?;
         let nonce = self.pairing_step(CHAINED, None, 0x80)?;
@@ -172,7 +185,7 @@ impl<T: Transport> CardSession<T> {
         let peer = self.pairing_step(CHAINED, Some((0x83, &agreement.public())), 0x84)?;
         let agreed = agreement.agree(&peer).map_err(pairing_error)?;
         let token = self.pairing_step(LAST, Some((0x85, &agreed.token())), 0x86)?;
-        self.channel = Some(agreed.verify(&token).map_err(pairing_error)?);
+        self.protection = Protection::On(agreed.verify(&token).map_err(pairing_error)?);
         Ok(())
     }
 
@@ -449,21 +462,31 @@ impl<T: Transport> CardSession<T> {
         name: &'static str,
         command: &CommandApdu,
     ) -> Result<ResponseApdu, CardError<T::Error>> {
-        let Some(channel) = self.channel.take() else {
-            return exchange(&mut self.transport, command);
+        let ended = Protection::Ended { by: None };
+        let channel = match std::mem::replace(&mut self.protection, ended) {
+            Protection::None => {
+                self.protection = Protection::None;
+                return exchange(&mut self.transport, command);
+            }
+            Protection::On(channel) => channel,
+            Protection::Ended { by } => {
+                self.protection = Protection::Ended { by };
+                return Err(CardError::NotSent { command: name, by });
+            }
         };
         let altered = |_| CardError::Channel { command: name };
         let (channel, protected) = channel.wrap_command(command).map_err(altered)?;
         let answer = exchange(&mut self.transport, &protected)?;
         let status = answer.status();
         if !status.is_ok() {
+            self.protection = Protection::Ended { by: Some(status) };
             return Err(CardError::SessionEnded {
                 command: name,
                 status,
             });
         }
         let (channel, response) = channel.unwrap_response(answer.data()).map_err(altered)?;
-        self.channel = Some(channel);
+        self.protection = Protection::On(channel);
         Ok(response)
     }
 }

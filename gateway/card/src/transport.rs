@@ -77,6 +77,14 @@ pub enum CardError<E: std::error::Error + 'static> {
         /// What it answered, in clear.
         status: StatusWord,
     },
+    /// Secure messaging has ended with an error before; in clear anybody could answer.
+    #[error("{command} is not sent: the session with the card has ended, and has to begin anew")]
+    NotSent {
+        /// What the card was to do.
+        command: &'static str,
+        /// The status word with which the session ended, if it was one.
+        by: Option<StatusWord>,
+    },
     /// The card signed something else, or with another key than it should.
     #[error("the card's signature for {command} does not verify")]
     Signature {

@@ -6,9 +6,11 @@
 
 use model::CardId;
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
 
-use crate::applet::access::AUTHENTICATION_DOMAIN;
-use crate::crypto::{PrivateKey, sha256};
+use crate::applet::CHALLENGE;
+use crate::applet::access::{authentication_digest, channel_digest};
+use crate::crypto::PrivateKey;
 use crate::files::{Anchor, Suppliers};
 use crate::secure_messaging::{Channel, SmError};
 use crate::tlv;
@@ -39,8 +41,11 @@ pub enum TsmError {
         /// What the card was to do.
         command: &'static str,
     },
-    /// The card does not hold the ENC key of its certificate.
-    #[error("the card's token does not verify: it does not hold the key of its certificate")]
+    /// What answers is not the card: it does not hold the attestation key of the card's certificate.
+    #[error("what answers does not hold the attestation key of the card's certificate: it is not the card")]
+    Attestation,
+    /// The card has not agreed the same keys.
+    #[error("the card's token does not verify: it has not agreed the same keys")]
     Token,
     /// A protected answer was altered, replayed or reordered on the way.
     #[error("an answer of the card was altered on the way")]
@@ -53,17 +58,34 @@ impl From<SmError> for TsmError {
     }
 }
 
+/// The key of a card's attestation certificate, which the TSM has from the trust centre's own books.
+///
+/// Not what the gateway shows: the certificate is of the same kind as that of SIG, with which the
+/// gateway has anything signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttestationKey(Point);
+
+impl AttestationKey {
+    /// Takes the point for the card's attestation key.
+    #[must_use]
+    pub const fn new(point: Point) -> Self {
+        Self(point)
+    }
+}
+
 /// First step: the card has been asked for a challenge.
 #[derive(Debug)]
 pub struct AwaitingChallenge {
     guid: CardId,
-    card_key: Point,
+    attestation: AttestationKey,
 }
 
 /// Second step: the TSM has signed the challenge and awaits the card's token.
 pub struct AwaitingToken {
+    guid: CardId,
+    attestation: AttestationKey,
+    challenge: [u8; CHALLENGE],
     ephemeral: PrivateKey,
-    card_key: Point,
 }
 
 /// The channel that ends on the card: commands of the TSM alone go through it.
@@ -73,12 +95,10 @@ pub struct TsmChannel {
 }
 
 /// Begins: returns the first step and the commands that belong to it.
-///
-/// `card_key` is the key of the card's ENC certificate, which the TSM has verified.
 #[must_use]
-pub fn begin(guid: CardId, card_key: Point) -> (AwaitingChallenge, Vec<CommandApdu>) {
-    let challenge = CommandApdu::new(Header::new([0x00, 0x84, 0x00, 0x00]), Vec::new()).expecting(16);
-    (AwaitingChallenge { guid, card_key }, vec![challenge])
+pub fn begin(guid: CardId, attestation: AttestationKey) -> (AwaitingChallenge, Vec<CommandApdu>) {
+    let challenge = CommandApdu::new(Header::new([0x00, 0x84, 0x00, 0x00]), Vec::new()).expecting(CHALLENGE);
+    (AwaitingChallenge { guid, attestation }, vec![challenge])
 }
 
 impl AwaitingChallenge {
@@ -96,13 +116,16 @@ impl AwaitingChallenge {
         random: &mut dyn CryptoRng,
         sign: impl FnOnce(&[u8; 32]) -> Result<Signature, E>,
     ) -> Result<(AwaitingToken, Vec<CommandApdu>), E> {
-        let [challenge] = good(answers, ["GET CHALLENGE"])?;
+        const COMMAND: &str = "GET CHALLENGE";
+        let [challenge] = good(answers, [COMMAND])?;
+        let challenge = challenge
+            .try_into()
+            .map_err(|_| TsmError::Malformed { command: COMMAND })?;
+        let Self { guid, attestation } = self;
         let ephemeral = PrivateKey::generate(random);
-        let point = ephemeral.point().to_bytes();
-        let guid = self.guid.to_bytes();
-        let card_key = self.card_key.to_bytes();
-        let digest = sha256(&[AUTHENTICATION_DOMAIN, challenge, &guid, &point, &card_key]);
-        let signature = sign(&digest)?;
+        let point = ephemeral.point();
+        let signature = sign(&authentication_digest(&challenge, &guid, &point, &attestation.0))?;
+        let point = point.to_bytes();
         let authentication = encode([(0x86, &point), (0x9E, signature.as_bytes())])?;
         let agreement = encode([(0x7C, &encode([(0x80, &point)])?)])?;
         let command = |header, data| CommandApdu::new(Header::new(header), data);
@@ -112,28 +135,38 @@ impl AwaitingChallenge {
             command([0x00, 0x86, 0x00, 0x00], agreement).expecting(256),
         ];
         let next = AwaitingToken {
+            guid,
+            attestation,
+            challenge,
             ephemeral,
-            card_key: self.card_key,
         };
         Ok((next, commands))
     }
 }
 
 impl AwaitingToken {
-    /// Takes the card's token and opens the channel.
+    /// Takes the card's ephemeral key and token, and opens the channel.
     ///
     /// # Errors
     ///
-    /// [`TsmError::Token`] if the card does not hold its certified key.
+    /// [`TsmError::Attestation`] if the card has not signed for that key, [`TsmError::Token`] if it has
+    /// agreed other keys.
     pub fn open(self, answers: &[ResponseApdu]) -> Result<TsmChannel, TsmError> {
         const AGREEMENT: &str = "GENERAL AUTHENTICATE";
+        const MALFORMED: TsmError = TsmError::Malformed { command: AGREEMENT };
         let names = ["PSO: VERIFY CERTIFICATE", "EXTERNAL AUTHENTICATE", AGREEMENT];
         let [_, _, agreement] = good(answers, names)?;
-        let malformed = |_| TsmError::Malformed { command: AGREEMENT };
-        let [template] = tlv::exactly(agreement, [0x7C]).map_err(malformed)?;
-        let [nonce, token] = tlv::exactly(template, [0x81, 0x82]).map_err(malformed)?;
-        let channel = Channel::new(self.ephemeral.agree(&self.card_key).as_bytes(), nonce);
-        if channel.token(&self.ephemeral.point().to_bytes()) != token {
+        let [template] = tlv::exactly(agreement, [0x7C]).map_err(|_| MALFORMED)?;
+        let [card, token, signature] = tlv::exactly(template, [0x81, 0x82, 0x9E]).map_err(|_| MALFORMED)?;
+        let card = Point::try_from(card).map_err(|_| MALFORMED)?;
+        let signature = Signature::try_from(signature).map_err(|_| MALFORMED)?;
+        let own = self.ephemeral.point();
+        let digest = channel_digest(&self.challenge, &self.guid, &own, &card);
+        if !self.attestation.0.verifies(&digest, &signature) {
+            return Err(TsmError::Attestation);
+        }
+        let channel = Channel::new(self.ephemeral.agree(&card).as_bytes(), &[]);
+        if !bool::from(channel.token(&own.to_bytes()).as_slice().ct_eq(token)) {
             return Err(TsmError::Token);
         }
         Ok(TsmChannel {
@@ -220,6 +253,23 @@ impl TsmChannel {
     /// As for [`TsmChannel::installed`].
     pub fn terminated(self, answers: &[ResponseApdu]) -> Result<(), TsmError> {
         self.carried_out(answers, ["TERMINATE CARD USAGE"]).map(|_| ())
+    }
+
+    /// Protects any commands.
+    #[cfg(test)]
+    pub(crate) fn send_for_test(self, commands: &[CommandApdu]) -> (Self, Vec<CommandApdu>) {
+        self.protect(commands).unwrap()
+    }
+
+    /// Opens the answers to [`TsmChannel::send_for_test`], whatever they say, and returns the last one.
+    #[cfg(test)]
+    pub(crate) fn opened_for_test(self, answers: &[ResponseApdu]) -> Option<ResponseApdu> {
+        let (mut receiving, mut last) = (self.receiving, None);
+        for answer in answers.iter().filter(|answer| answer.status().is_ok()) {
+            let (next, response) = receiving.skip().ok()?.unwrap_response(answer.data()).ok()?;
+            (receiving, last) = (next, Some(response));
+        }
+        last
     }
 
     /// Opens the protected answers and checks that each of them is good.

@@ -117,7 +117,7 @@ impl<'a> Conversation<'a> {
 
     /// Returns the certificates of the gateway's card.
     #[must_use]
-    pub const fn card(&self) -> &VerifiedParty {
+    pub const fn card(&self) -> &'a VerifiedParty {
         self.card
     }
 

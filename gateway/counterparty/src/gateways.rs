@@ -77,17 +77,11 @@ pub struct CardFolder {
 }
 
 impl CardFolder {
-    /// Names the folder of a card among those of others; there need not be one.
-    #[must_use]
-    pub fn of_card(cards: &Path, guid: CardId) -> Self {
-        let path = cards.join(folder_name(guid));
-        Self { guid, path }
-    }
-
     /// Names the folder of a gateway's card in the home of a party; there need not be one.
     #[must_use]
     pub fn of_gateway(home: &Path, guid: CardId) -> Self {
-        Self::of_card(&home.join("gateways"), guid)
+        let path = home.join("gateways").join(folder_name(guid));
+        Self { guid, path }
     }
 
     /// Returns the certificates, judged by the root: they are this card's.
@@ -134,19 +128,6 @@ impl CardFolder {
         files::make_folder(&self.path)?;
         let pem = certificate.to_pem().map_err(PublishError::Pem)?;
         Ok(files::replace(&self.file(slot), pem.as_bytes(), Access::Public)?)
-    }
-
-    /// Writes the certificate of the card's attestation key, or replaces it, and makes the folder if need
-    /// be. Nobody reads it from here: the card shows it itself.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`] if it cannot be written.
-    pub fn write_attestation(&self, certificate: &Certificate) -> Result<(), PublishError> {
-        files::make_folder(&self.path)?;
-        let pem = certificate.to_pem().map_err(PublishError::Pem)?;
-        let path = self.path.join("attestation.pem");
-        Ok(files::replace(&path, pem.as_bytes(), Access::Public)?)
     }
 
     fn read_one(&self, slot: KeySlot) -> Result<Certificate, GatewayError> {

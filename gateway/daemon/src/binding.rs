@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::Timestamp;
+use model::{Binding, CardId, Fingerprint, GatewayId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{Health, Report, Store, Strength};
+use store::{Bindings, BindingsError, Health, Report, Store, Strength, Tamper};
+use tokio::sync::watch;
 
+use crate::card::{Confirmed, NotConfirmed, SOFT_CARD, Standing};
 use crate::report::Chain;
 
 /// Everything that is shown about the binding. The schema is additive within its version.
@@ -16,6 +18,27 @@ pub(crate) struct BindingView {
     schema: String,
     /// Why the bindings cannot be trusted; then nothing else is known about them.
     trouble: Option<String>,
+    /// To which card the gateway is bound.
+    #[serde(default)]
+    binding: Option<BoundView>,
+    /// The card with which a binding has begun that is not burned yet.
+    #[serde(default)]
+    begun: Option<BoundView>,
+    /// When and why the gateway was given up.
+    #[serde(default)]
+    given_up: Option<GivenUpView>,
+    /// When the bound card ended its life, as far as this gateway has seen.
+    #[serde(default)]
+    card_ended: Option<Timestamp>,
+    /// How far the store has come, as the card is told.
+    #[serde(default)]
+    milestone: Option<MilestoneView>,
+    /// Whether a card is bound at its insertion (`automatic`) or after `smgw binding confirm` (`confirmed`).
+    #[serde(default)]
+    mode: String,
+    /// Whether the card is a file, or a program on a virtual reader: never so in production.
+    #[serde(default)]
+    soft_card: bool,
     /// What it takes to undo the binding: `files`, `fuses` or `files-and-fuses`.
     strength: Option<String>,
     /// The file with the device key, if it is not the weak default.
@@ -27,6 +50,40 @@ pub(crate) struct BindingView {
     reserved_bytes: u64,
     /// What was put right at the last start.
     repairs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BoundView {
+    /// The GUID of the card.
+    card: CardId,
+    /// SHA-256 of the public key of its SIG certificate.
+    card_key: Fingerprint,
+    /// The gateway's own identity, as the card has it.
+    gateway: GatewayId,
+    time: Timestamp,
+}
+
+impl From<Binding> for BoundView {
+    fn from(binding: Binding) -> Self {
+        Self {
+            card: binding.card,
+            card_key: binding.card_key,
+            gateway: binding.gateway,
+            time: binding.time,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct GivenUpView {
+    time: Timestamp,
+    reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct MilestoneView {
+    counter: u64,
+    digest: Fingerprint,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +117,8 @@ const SCHEMA: &str = "smgw.binding/1";
 pub(crate) struct BindingSource {
     pub(crate) store: Arc<Store>,
     pub(crate) device_key: Option<PathBuf>,
+    pub(crate) waits_for_confirmation: bool,
+    pub(crate) standing: watch::Receiver<Standing>,
 }
 
 impl BindingSource {
@@ -67,14 +126,25 @@ impl BindingSource {
     /// block.
     pub(crate) fn view(&self) -> BindingView {
         let report = match self.store.bindings() {
-            Ok(bindings) => bindings.report().map_err(|error| Chain(&error).to_string()),
+            Ok(bindings) => BindingView::of(bindings).map_err(|error| Chain(&error).to_string()),
             Err(error) => Err(Chain(error).to_string()),
         };
-        let view = report.map_or_else(BindingView::of_trouble, |report| BindingView::of(&report));
+        let mode = if self.waits_for_confirmation {
+            "confirmed"
+        } else {
+            "automatic"
+        };
+        let milestone = self.store.milestone().ok().flatten();
         BindingView {
             schema: SCHEMA.to_owned(),
             device_key: self.device_key.clone(),
-            ..view
+            mode: mode.to_owned(),
+            soft_card: SOFT_CARD || self.standing.borrow().soft_card,
+            milestone: milestone.map(|milestone| MilestoneView {
+                counter: milestone.counter,
+                digest: milestone.digest(),
+            }),
+            ..report.unwrap_or_else(BindingView::of_trouble)
         }
     }
 }
@@ -87,7 +157,20 @@ impl BindingView {
         }
     }
 
-    fn of(report: &Report) -> Self {
+    fn of(bindings: &Bindings) -> Result<Self, BindingsError> {
+        let binding = bindings.binding()?;
+        let begun = bindings.intent()?.filter(|_| binding.is_none());
+        let given_up = bindings.tampered()?;
+        Ok(Self {
+            binding: binding.map(BoundView::from),
+            begun: begun.map(|intent| BoundView::from(intent.binding)),
+            given_up: given_up.map(|Tamper { reason, time }| GivenUpView { time, reason }),
+            card_ended: bindings.card_terminated()?.map(|card| card.time),
+            ..Self::of_report(&bindings.report()?)
+        })
+    }
+
+    fn of_report(report: &Report) -> Self {
         let strength = match report.strength {
             Strength::Files => "files",
             Strength::Fuses => "fuses",
@@ -125,6 +208,13 @@ impl fmt::Display for BindingView {
         if let Some(trouble) = &self.trouble {
             return writeln!(formatter, "The bindings cannot be trusted: {trouble}");
         }
+        if self.soft_card {
+            writeln!(
+                formatter,
+                "The card is, or can be, a SOFT CARD: its keys are in a file. Never for production."
+            )?;
+        }
+        self.write_binding(formatter)?;
         let strength = self.strength.as_deref().unwrap_or("unknown");
         writeln!(formatter, "strength    {strength}")?;
         match &self.device_key {
@@ -168,6 +258,86 @@ impl fmt::Display for BindingView {
     }
 }
 
+impl BindingView {
+    /// Shows what the rows say.
+    fn write_binding(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = self.binding.as_ref().map(|bound| ("bound to", bound));
+        let begun = self.begun.as_ref().map(|begun| ("begun with", begun));
+        match bound.or(begun) {
+            Some((what, bound)) => {
+                let BoundView {
+                    card,
+                    card_key,
+                    gateway,
+                    time,
+                } = bound;
+                writeln!(formatter, "{what:<11} {card} since {time}")?;
+                writeln!(formatter, "card key    {card_key}")?;
+                writeln!(formatter, "gateway     {gateway}")?;
+            }
+            None => writeln!(formatter, "bound to    no card yet")?,
+        }
+        writeln!(formatter, "mode        {}", self.mode)?;
+        if let Some(GivenUpView { time, reason }) = &self.given_up {
+            writeln!(formatter, "given up    {time}: {reason}")?;
+        }
+        if let Some(time) = &self.card_ended {
+            writeln!(formatter, "card ended  {time}")?;
+        }
+        match &self.milestone {
+            Some(MilestoneView { counter, digest }) => writeln!(formatter, "milestone   {counter}  {digest}"),
+            None => writeln!(formatter, "milestone   none yet"),
+        }
+    }
+}
+
+/// What came of `smgw binding confirm`. The schema is additive within its version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ConfirmationView {
+    schema: String,
+    /// The GUID of the card, if it is bound now.
+    bound_to: Option<CardId>,
+    /// Why not.
+    refusal: Option<RefusalView>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RefusalView {
+    code: String,
+    reason: String,
+}
+
+impl ConfirmationView {
+    /// Describes an outcome.
+    pub(crate) fn of(outcome: &Result<Confirmed, NotConfirmed>) -> Self {
+        Self {
+            schema: "smgw.binding-confirm/1".to_owned(),
+            bound_to: outcome.as_ref().ok().map(|confirmed| confirmed.guid),
+            refusal: outcome.as_ref().err().map(|refusal| RefusalView {
+                code: refusal.code().to_owned(),
+                reason: refusal.to_string(),
+            }),
+        }
+    }
+
+    /// Returns whether the card is bound now.
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.bound_to.is_some()
+    }
+}
+
+impl fmt::Display for ConfirmationView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(guid) = &self.bound_to {
+            writeln!(formatter, "The gateway is bound to the card {guid}, for good.")?;
+        }
+        if let Some(RefusalView { code, reason }) = &self.refusal {
+            writeln!(formatter, "not bound ({code}): {reason}")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use model::{Binding, Fingerprint, GatewayId};
@@ -182,6 +352,8 @@ mod tests {
         BindingSource {
             store: Arc::new(store),
             device_key: None,
+            waits_for_confirmation: false,
+            standing: watch::channel(Standing::unknown()).1,
         }
     }
 
@@ -190,7 +362,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
         let shown = source.view().to_string();
-        assert!(shown.contains("none is burned"), "{shown}");
+        assert!(
+            shown.contains("none is burned") && shown.contains("no card yet"),
+            "{shown}"
+        );
         let bindings = source.store.bindings().unwrap();
         let binding = Binding {
             card: "fd5a::1".parse().unwrap(),
@@ -213,10 +388,28 @@ mod tests {
         assert_eq!(read.strength.as_deref(), Some("files"));
         assert_eq!((read.rows.len(), read.parts.len()), (1, 3));
         let shown = read.to_string();
-        for part in ["binding", "2026-11-23T12:00:00Z", "card-session     5", "copy-b"] {
+        for part in [
+            "bound to    fd5a::1 since 2026-11-23T12:00:00Z",
+            "0707",
+            "0909",
+            "mode        automatic",
+            "card-session     5",
+            "copy-b",
+        ] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         assert!(!json.contains("abab") && !shown.contains("abab"));
+        let time = "2026-11-24T12:00:00Z".parse().unwrap();
+        bindings
+            .burn_tamper("the bound card was taken out", time)
+            .unwrap();
+        bindings.burn_card_terminated(time).unwrap();
+        let shown = source.view().to_string();
+        let said = "given up    2026-11-24T12:00:00Z: the bound card was taken out";
+        assert!(
+            shown.contains(said) && shown.contains("card ended  2026-11-24"),
+            "{shown}"
+        );
         std::fs::write(folder.path().join("bindings/copy-a"), "?").unwrap();
         let shown = source.view().to_string();
         assert!(shown.contains("damaged") && shown.contains("Restart"), "{shown}");

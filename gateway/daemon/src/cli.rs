@@ -1,6 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod log;
+mod selftest;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -10,8 +11,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::binding::BindingView;
-use crate::card::{CardView, Slot};
+use crate::binding::{BindingView, ConfirmationView};
+use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
 use crate::config::Config;
 use crate::life;
 use crate::local::control::{self, ControlError};
@@ -19,6 +20,7 @@ use crate::mbus;
 use crate::modbus;
 use crate::report::Chain;
 use log::LogCommand;
+use selftest::SelftestOptions;
 
 /// The configuration file of an installed gateway.
 const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
@@ -26,14 +28,14 @@ const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
 /// The exit codes, after sysexits.h where that has one.
 pub(crate) const FAILURE: u8 = 1;
 const UNAVAILABLE: u8 = 69;
-const CONFIGURATION: u8 = 78;
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// Smart-meter gateway: polls meters, keeps what they say, and hands it to whom the card permits.
 #[derive(Debug, Parser)]
 #[command(
     name = "smgw",
     version,
-    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 77 refused, 78 wrong configuration."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -67,7 +69,7 @@ enum Command {
         #[command(subcommand)]
         command: mbus::MbusCommand,
     },
-    /// Looks at the card in the reader; changes nothing.
+    /// Looks at the card in the reader, tests it, and lets its trust centre speak to it.
     Card {
         #[command(subcommand)]
         command: CardCommand,
@@ -77,7 +79,7 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Looks after the profiles of Modbus meters.
+    /// Speaks to Modbus meters, and looks after their profiles.
     Modbus {
         #[command(subcommand)]
         command: modbus::Command,
@@ -94,6 +96,19 @@ enum BindingCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Binds the card in the reader, for good, if its GUID ends with these characters; ends with 1 if it does not.
+    Confirm(ConfirmOptions),
+}
+
+#[derive(Debug, Args)]
+struct ConfirmOptions {
+    /// The last four characters of the GUID, from the card's label.
+    characters: String,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print one JSON document (schema smgw.binding-confirm/1).
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +117,13 @@ enum CardCommand {
     Status(CardOptions),
     /// Says what would keep the card from being bound, or from serving this gateway; ends with 1 if anything does.
     Check(CardOptions),
+    /// Runs card scripts: commands, and the answers that every card for a gateway has to give.
+    ///
+    /// Without --dangerous only those that leave the card as it is. Stop the gateway first.
+    Selftest(SelftestOptions),
+    /// Passes the trust centre's commands to the card: each line of hexadecimal commands is answered by a line. For
+    /// `trust-center unlock --relay`; whoever carries the lines can neither read nor forge what they mean.
+    Relay(ConfigFile),
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +169,9 @@ impl Cli {
                 let view = control::ask_for::<BindingView>(&config.control_socket, control::BINDING);
                 answer(view, json)
             }),
+            Command::Binding {
+                command: BindingCommand::Confirm(options),
+            } => confirm(options),
             Command::Log { command } => command.run(),
             Command::Mbus { command } => command.run(),
             Command::Card {
@@ -164,14 +189,57 @@ impl Cli {
                     ExitCode::from(FAILURE)
                 }
             }),
+            Command::Card {
+                command: CardCommand::Selftest(options),
+            } => options.run(),
+            Command::Card {
+                command: CardCommand::Relay(file),
+            } => with_config(file.config, |config| relay(&config)),
             Command::Config {
                 command: ConfigCommand::Check { file },
             } => with_config(file, |config| print(&config.to_string())),
-            Command::Modbus { command } => match command.run() {
-                Ok(text) => print(&text),
-                Err(error) => fail(CONFIGURATION, &error),
-            },
+            Command::Modbus { command } => command.run(),
         }
+    }
+}
+
+fn confirm(options: ConfirmOptions) -> ExitCode {
+    let ConfirmOptions {
+        characters,
+        file,
+        json,
+    } = options;
+    with_config(file.config, |config| {
+        let confirmation = Confirmation { characters };
+        let outcome =
+            control::order::<ConfirmationView>(&config.control_socket, control::CONFIRM, &confirmation);
+        let is_bound = outcome.as_ref().is_ok_and(ConfirmationView::is_bound);
+        let shown = answer(outcome, json);
+        if is_bound || shown != ExitCode::SUCCESS {
+            shown
+        } else {
+            ExitCode::from(FAILURE)
+        }
+    })
+}
+
+/// Has the daemon pass on what the trust centre says, or does it itself if none runs.
+fn relay(config: &Config) -> ExitCode {
+    let (input, output) = (io::stdin().lock(), io::stdout().lock());
+    let ask = |commands: &Apdus| control::order::<Apdus>(&config.control_socket, control::RELAY, commands);
+    if !matches!(ask(&Apdus::default()), Err(ControlError::NoDaemon { .. })) {
+        return done(&relay_lines(input, output, ask));
+    }
+    match DirectCard::open(&Slot::new(config.card.slot.clone())) {
+        Ok(mut card) => done(&relay_lines(input, output, |commands| card.pass(commands))),
+        Err(fault) => fail(FAILURE, &fault),
+    }
+}
+
+fn done<E: std::error::Error>(outcome: &Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILURE, error),
     }
 }
 

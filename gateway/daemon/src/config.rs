@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bus::{BusConfig, Port};
 use document::{BusSection, Document};
-use model::{Fingerprint, Span};
+use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
 use store::{LogLimits, OtpPlace};
+
+use crate::modbus::source::SourceError;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -57,6 +59,8 @@ pub(crate) struct CardConfig {
     pub(crate) slot: CardSlot,
     /// How often it is looked for, or looked after. It bounds how long it can be gone before the service stops.
     pub(crate) heartbeat: Duration,
+    /// Whether a card is bound only after the technician has confirmed it, and not at its insertion.
+    pub(crate) waits_for_confirmation: bool,
 }
 
 /// Where the card is.
@@ -154,13 +158,43 @@ fn check_names(document: &Document) -> Result<(), Fault> {
 fn check_endpoints(document: &Document) -> Result<(), Fault> {
     let mut endpoints = BTreeSet::new();
     for endpoint in document.bus.iter().filter_map(BusSection::endpoint) {
-        if !endpoints.insert(endpoint.get_ref()) {
+        if !endpoints.insert(line_of(endpoint.get_ref())) {
             return Err(Fault::DuplicateEndpoint {
                 at: endpoint.span().start,
             });
         }
     }
     Ok(())
+}
+
+/// Returns the host and port, or the device, that an endpoint names: neither its kind nor its speed make
+/// another line of it.
+fn line_of(endpoint: &str) -> String {
+    let serial = |rest: &str, parts| rest.rsplitn(parts, ':').last().map(str::to_owned);
+    let line = match endpoint.split_once(':') {
+        Some(("tcp" | "rtutcp", rest)) if rest.contains(':') => Some(rest.to_ascii_lowercase()),
+        Some(("serial", rest)) => serial(rest, 2),
+        Some(("rtu", rest)) => serial(rest, 3),
+        _ => None,
+    };
+    line.unwrap_or_else(|| endpoint.to_ascii_lowercase())
+}
+
+impl fmt::Display for CardConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.slot {
+            CardSlot::Reader(None) => writeln!(formatter, "card                 in the only reader")?,
+            CardSlot::Reader(Some(name)) => writeln!(formatter, "card                 in reader {name}")?,
+            #[cfg(feature = "soft-card")]
+            CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
+        }
+        let binding = if self.waits_for_confirmation {
+            "after smgw binding confirm"
+        } else {
+            "at the first insertion of a card that fits"
+        };
+        writeln!(formatter, "binding              {binding}")
+    }
 }
 
 impl fmt::Display for Config {
@@ -196,12 +230,7 @@ impl fmt::Display for Config {
             formatter,
             "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
         )?;
-        match &self.card.slot {
-            CardSlot::Reader(None) => writeln!(formatter, "card                 in the only reader")?,
-            CardSlot::Reader(Some(name)) => writeln!(formatter, "card                 in reader {name}")?,
-            #[cfg(feature = "soft-card")]
-            CardSlot::Soft(file) => writeln!(formatter, "card                 SOFT CARD {}", file.display())?,
-        }
+        write!(formatter, "{}", self.card)?;
         writeln!(
             formatter,
             "control socket       {}",
@@ -216,9 +245,9 @@ impl fmt::Display for Config {
                     endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
-                Port::ModbusTcp { endpoint, meters, .. } => (
+                Port::Modbus { endpoint, meters } => (
                     "Modbus",
-                    endpoint.clone(),
+                    endpoint.to_string(),
                     meters.iter().map(|meter| meter.name.as_str()).collect(),
                 ),
             };
@@ -280,12 +309,29 @@ pub(crate) enum Fault {
         #[source]
         source: bus::ParseEndpointError,
     },
+    #[error("bus: the endpoint is none")]
+    ModbusEndpoint {
+        at: usize,
+        #[source]
+        source: bus::ParseModbusEndpointError,
+    },
     #[error("bus: baud is the speed behind an M-Bus converter on TCP; a serial port has it in its endpoint")]
     Baud {
         at: usize,
         #[source]
         source: Option<mbus::master::UnknownBaudRate>,
     },
+    #[error("meter: key_file has to be a file with the 32 hexadecimal digits of the meter's AES key")]
+    KeyFile {
+        at: usize,
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    #[error(
+        "bus: latency_ms is what an M-Bus converter adds to the time of an answer, 0 to {}",
+        crate::mbus::MAX_LATENCY_MS
+    )]
+    Latency { at: usize },
     #[error(
         "meter: an M-Bus meter needs primary, 0 to 250, or secondary, such as ACW-12345678-14-07, and no other address; byte_order goes with secondary"
     )]
@@ -297,24 +343,34 @@ pub(crate) enum Fault {
         source: Option<mbus::master::UnknownBaudRate>,
     },
     #[error(
-        "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset and byte_order are of an M-Bus meter"
+        "meter: a Modbus meter needs unit, 1 to 247 or 255, and profile, and no other address; baud, application_reset, byte_order and key_file are of an M-Bus meter"
     )]
     ModbusMeter { at: usize },
-    #[error("profile: there is no profile {name:?}; there are {known}")]
-    UnknownProfile { name: String, known: String, at: usize },
-    #[error("profile: it is damaged")]
+    #[error("profile")]
     Profile {
         at: usize,
         #[source]
-        source: Box<modbus::ProfileError>,
+        source: Box<SourceError>,
     },
+    #[error(
+        "meter: meters of {name} do not tell their serial number; give the meter an id, such as id = \"ACM-1\""
+    )]
+    NoIdentity { name: String, at: usize },
+    #[error("id")]
+    Identity {
+        at: usize,
+        #[source]
+        source: MeterIdError,
+    },
+    #[error("answer_timeout_ms: an answer is waited for 10 to 60000 ms")]
+    AnswerTimeout { at: usize },
     #[error("store.history: readings are kept for a day (P1D) at least")]
     HistoryTooShort { at: usize },
     #[error("store.otp: the offset is a multiple of 4 bytes, the length of a fuse word")]
     OtpOffset { at: usize },
     #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
     WebNotLocal { at: usize },
-    #[error("card.heartbeat_ms: the card is looked after every 50 to 10000 ms")]
+    #[error("card.heartbeat_ms: the card is looked after every 50 to 500 ms")]
     Heartbeat { at: usize },
     #[error("card: the card is either in a reader or in a file; leave out reader or soft")]
     TwoCards { at: usize },
@@ -340,9 +396,14 @@ impl Fault {
             | Self::Period { at, .. }
             | Self::MbusMeter { at }
             | Self::MeterBaud { at, .. }
+            | Self::Latency { at }
+            | Self::KeyFile { at, .. }
             | Self::ModbusMeter { at }
-            | Self::UnknownProfile { at, .. }
             | Self::Profile { at, .. }
+            | Self::NoIdentity { at, .. }
+            | Self::Identity { at, .. }
+            | Self::AnswerTimeout { at }
+            | Self::ModbusEndpoint { at, .. }
             | Self::HistoryTooShort { at }
             | Self::OtpOffset { at }
             | Self::Heartbeat { at }

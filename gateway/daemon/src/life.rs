@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::binding::BindingSource;
-use crate::card::{CardHandle, Custodian, CustodianThread, Standing};
+use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::local::{control, web};
@@ -116,9 +116,10 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     };
     let keeper = gateway.keeper(config.registration_period);
     let outcome = runtime.block_on(live(config, doors, gateway.clone()));
+    let card = gateway.card.clone();
     gateway.journal.note([stopped(outcome.as_ref().err())]);
     drop(gateway);
-    runtime.block_on(take_leave(keeper));
+    runtime.block_on(take_leave(keeper, card));
     stop(runtime, custodian);
     outcome
 }
@@ -151,10 +152,24 @@ fn stopped(error: Option<&LifeError>) -> LogEvent {
     SystemEvent::Stopped { reason }.into()
 }
 
-/// Has the card sign the logs for the time until the next start.
-async fn take_leave(keeper: Keeper) {
-    if tokio::time::timeout(STOP_TIMEOUT, keeper.sign()).await.is_err() {
+/// Has the card sign the logs, and vouch for the store, for the time until the next start.
+async fn take_leave(keeper: Keeper, card: CardHandle) {
+    let leaving = async {
+        ask(card.clone(), CardHandle::take_leave).await;
+        keeper.sign().await;
+        ask(card, CardHandle::vouch).await;
+    };
+    if tokio::time::timeout(STOP_TIMEOUT, leaving).await.is_err() {
         tracing::warn!("the card did not sign the heads of the logs in time");
+    }
+}
+
+/// Asks the card's thread for something that the end does not depend on.
+async fn ask(card: CardHandle, what: fn(&CardHandle) -> Result<(), CardFault>) {
+    match tokio::task::spawn_blocking(move || what(&card)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::warn!("{}", Chain(&fault)),
+        Err(error) => tracing::error!("a thread has failed: {error}"),
     }
 }
 
@@ -234,6 +249,8 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
     let bindings = BindingSource {
         store: Arc::clone(&store),
         device_key: config.device_key.clone(),
+        waits_for_confirmation: config.card.waits_for_confirmation,
+        standing: standing.clone(),
     };
     let control = control::serve(
         doors.control,

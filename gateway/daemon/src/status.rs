@@ -26,11 +26,14 @@ pub(crate) struct Status {
     pub(crate) remedy: String,
     /// More about the cause, if there is more to say.
     pub(crate) detail: Option<String>,
+    /// The stable code of what keeps the gateway from serving, if it is the card or the binding.
+    #[serde(default)]
+    pub(crate) obstacle: Option<String>,
     /// The GUID that the gateway is bound to.
     pub(crate) guid: Option<CardId>,
     /// The version of the bundle in force.
     pub(crate) bundle_version: Option<u64>,
-    /// Whether the card is a file: never so in production.
+    /// Whether the card is, or can be, a file or a program on a virtual reader: never so in production.
     pub(crate) soft_card: bool,
     pub(crate) web: Option<String>,
     pub(crate) wan: Option<SocketAddr>,
@@ -78,11 +81,15 @@ impl StatusSource {
             state,
             code: state.code().to_owned(),
             cause: state.cause().to_owned(),
-            remedy: state.remedy().to_owned(),
+            remedy: standing
+                .obstacle
+                .map_or_else(|| state.remedy(), |obstacle| obstacle.remedy)
+                .to_owned(),
+            obstacle: standing.obstacle.map(|obstacle| obstacle.code.to_owned()),
             detail: standing.detail,
             guid: standing.bound_to,
             bundle_version: bundle.map(|bundle| bundle.version),
-            soft_card: SOFT_CARD,
+            soft_card: SOFT_CARD || standing.soft_card,
             web: self.web.map(|address| format!("http://{address}/")),
             wan: self.wan,
             registration_period: self.registration_period,
@@ -130,13 +137,17 @@ fn resident_memory_kib() -> Option<u64> {
 
 impl fmt::Display for Status {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{} ({})", self.state, self.code)?;
+        write!(formatter, "{} ({})", self.state, self.code)?;
+        match &self.obstacle {
+            Some(obstacle) => writeln!(formatter, ", {obstacle}")?,
+            None => writeln!(formatter)?,
+        }
         writeln!(formatter, "  {}", self.detail.as_deref().unwrap_or(&self.cause))?;
         writeln!(formatter, "  {}", self.remedy)?;
         if self.soft_card {
             writeln!(
                 formatter,
-                "  This build can use a SOFT CARD and is not for production."
+                "  The card is, or can be, a SOFT CARD: this is not for production."
             )?;
         }
         for Finding { code, text, remedy } in &self.findings {

@@ -16,6 +16,7 @@
 //! | `gateway.db.suspect` | empty: the next start looks at the whole database |
 //! | `gateway.head` | which commit of the database was the last one |
 //! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
+//! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
@@ -30,10 +31,14 @@ mod crash;
 mod database;
 mod files;
 mod logs;
+mod milestone;
 
 use std::path::Path;
 
+use model::LogKind;
+
 use database::Opening;
+use milestone::Milestones;
 
 pub use bindings::{
     Bindings, BindingsError, BurnError, Burned, Counter, DeviceKey, DeviceKeyError, EngineError, Health,
@@ -51,12 +56,14 @@ pub use logs::{
     LogEntry, LogError, LogFault, LogLimits, LogPage, LogRepair, LogSpan, LogVerdict, Logs, Moment,
     SignedHeads, Verification,
 };
+pub use milestone::{DatabasePosition, Milestone};
 
 /// The whole store of one gateway.
 #[derive(Debug)]
 pub struct Store {
     bindings: Result<Bindings, BindingsError>,
     database: Database,
+    milestones: Result<Milestones, FileError>,
 }
 
 impl Store {
@@ -84,7 +91,11 @@ impl Store {
         let binding = bindings.as_ref().ok().map(Bindings::binding);
         let is_provisioned = matches!(binding, Some(Ok(Some(_))));
         let database = database.finish(is_provisioned)?;
-        Ok(Self { bindings, database })
+        Ok(Self {
+            bindings,
+            database,
+            milestones: Milestones::open(folder),
+        })
     }
 
     /// Returns the bindings.
@@ -101,6 +112,56 @@ impl Store {
     pub const fn database(&self) -> &Database {
         &self.database
     }
+
+    /// Returns the last milestone that was reached, or `None` before the first, or if both copies are damaged.
+    ///
+    /// # Errors
+    ///
+    /// The [`FileError`] that kept the copies from being read; it stays until the store is opened again.
+    pub fn milestone(&self) -> Result<Option<Milestone>, &FileError> {
+        Ok(self.milestones.as_ref()?.last())
+    }
+
+    /// Builds the milestone behind the last one: the store and the logs as they are now. It is not written yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::milestone`].
+    pub fn next_milestone(&self, logs: &Logs) -> Result<Milestone, &FileError> {
+        let last = self.milestone()?;
+        Ok(Milestone {
+            counter: last.map_or(0, |last| last.counter).saturating_add(1),
+            before: last.map_or(Milestone::NOTHING_BEFORE, |last| last.digest()),
+            database: self.database.position(),
+            system: logs.head(LogKind::System),
+            consumer: logs.head(LogKind::Consumer),
+            calibration: logs.head(LogKind::Calibration),
+        })
+    }
+
+    /// Writes a milestone down; on return it is on the disk, and the card may be told.
+    ///
+    /// # Errors
+    ///
+    /// [`ReachError`] if it is not; the card must not be told then.
+    pub fn reach(&self, milestone: &Milestone) -> Result<(), ReachError> {
+        self.milestones
+            .as_ref()
+            .map_err(|_| ReachError::Closed)?
+            .reach(milestone)
+            .map_err(ReachError::File)
+    }
+}
+
+/// The reason why a milestone was not written down.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// The copies could not be read when the store was opened, as [`Store::milestone`] says.
+    #[error("the milestones were out of reach when the store was opened")]
+    Closed,
+    /// A copy cannot be written.
+    #[error("the milestone cannot be written")]
+    File(#[source] FileError),
 }
 
 /// The reason why the store cannot be opened.

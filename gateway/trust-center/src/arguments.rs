@@ -51,6 +51,10 @@ pub(crate) enum Command {
     },
     /// Makes first contact with a gateway and installs a supplier's grants
     Install(Install),
+    /// Gives a card whose pairing is blocked all its tries back
+    Unlock(CardAct),
+    /// Ends the life of a bound card, for good
+    Terminate(CardAct),
 }
 
 /// Where the trust centre is, and how it answers.
@@ -258,6 +262,31 @@ pub(crate) struct Install {
     pub(crate) keep: Option<PathBuf>,
 }
 
+/// `trust-center unlock` and `trust-center terminate`
+#[derive(Debug, Args)]
+pub(crate) struct CardAct {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The GUID of the card
+    #[arg(long, value_name = "GUID")]
+    pub(crate) guid: CardId,
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+}
+
+/// How the card is reached.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WayArguments {
+    /// Where its gateway listens; a card whose pairing is blocked serves no gateway and needs --relay
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) gateway: Option<GatewayAddress>,
+    /// A command line that carries lines to and from the card, as `ssh GATEWAY smgw card relay`; it runs in sh, and can
+    /// neither read nor forge what goes through it
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) relay: Option<String>,
+}
+
 /// Where a card is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CardPlace {
@@ -312,8 +341,17 @@ mod tests {
             "trust-center directory serve --home d --listen [::1]:0",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
+            "trust-center unlock --home d --guid fd5a::1 --relay cat --json",
+            "trust-center unlock --home d --guid fd5a::1 --gateway [::1]:1",
+            "trust-center terminate --home d --guid fd5a::1 --gateway [::1]:1 --json",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "trust-center unlock --home d --guid fd5a::1",
+            "trust-center terminate --home d --guid fd5a::1 --gateway [::1]:1 --relay cat",
+        ] {
+            assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 

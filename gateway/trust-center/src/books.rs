@@ -26,7 +26,7 @@ use sqlx::query;
 use certificates::{entry, holding, revoke, revoked, unrevoked, write_issued};
 use database::{Database, number, text};
 
-pub(crate) use act::Act;
+pub(crate) use act::{Act, Witness};
 pub(crate) use certificates::serial_of;
 pub(crate) use chain::Verified;
 pub(crate) use prefix::{GuidPrefix, PrefixError};
@@ -260,8 +260,15 @@ impl Books {
     /// Appends an act; when this returns, it is on the disk.
     pub(crate) fn record(&self, time: Timestamp, act: &Act) -> Result<(), BooksError> {
         self.database.transact(async |connection: &mut AnyConnection| {
-            chain::append(connection, time, act).await.map(|_| ())
+            let record = chain::append(connection, time, act).await?;
+            write_terminated(connection, act, record).await
         })
+    }
+
+    /// Returns whether a card has ended its life.
+    pub(crate) fn is_terminated(&self, guid: CardId) -> Result<bool, BooksError> {
+        self.database
+            .run(async |connection: &mut AnyConnection| is_terminated(connection, guid).await)
     }
 
     /// Appends an act together with the certificates that it is about.
@@ -494,6 +501,28 @@ impl Books {
 /// Writes bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn is_terminated(connection: &mut AnyConnection, guid: CardId) -> Result<bool, BooksError> {
+    let row = query("SELECT guid FROM terminations WHERE guid = $1").bind(guid.to_string());
+    Ok(row.fetch_optional(connection).await?.is_some())
+}
+
+/// Writes down which card has ended its life, if the act of this record says so. It may be said again; the first time
+/// counts.
+async fn write_terminated(connection: &mut AnyConnection, act: &Act, record: i64) -> Result<(), BooksError> {
+    let Act::Terminated { guid, .. } = act else {
+        return Ok(());
+    };
+    if is_terminated(connection, *guid).await? {
+        return Ok(());
+    }
+    query("INSERT INTO terminations (guid, record) VALUES ($1, $2)")
+        .bind(guid.to_string())
+        .bind(record)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn unused_guid(

@@ -13,12 +13,15 @@ use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
 use crate::bundles::{Bundles, BundlesError, Wanted};
 use crate::grants::{GrantsError, GrantsFile};
-use crate::personalize::{CardCertificatesError, card_of};
+use crate::personalize::{CardCertificatesError, attestation_of, card_of};
 use crate::tsm::{VisitError, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
+    /// The gateway's card has ended its life.
+    #[error("the gateway's card was terminated; replace gateway and card together")]
+    Terminated,
     /// The gateway's card is not known.
     #[error("the gateway's card is not known")]
     Card(#[from] CardCertificatesError),
@@ -94,6 +97,10 @@ pub(crate) async fn install(
     let now = clock();
     let guid = order.guid;
     let card = card_of(authority, books, guid, now)?;
+    let attestation = attestation_of(authority, books, guid, now)?;
+    if books.is_terminated(guid)? {
+        return Err(InstallError::Terminated);
+    }
     let supplier = read_supplier(authority, &order.supplier, now)?;
     let grants = GrantsFile::read(&order.grants)?;
     let tsm = authority.tsm().map_err(InstallError::Tsm)?;
@@ -119,7 +126,7 @@ pub(crate) async fn install(
     published.write(&card).map_err(InstallError::Publish)?;
 
     let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
-    let state = visit(&mut conversation, &stored).await?;
+    let state = visit(&mut conversation, &attestation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
     if state.serves_suppliers() {
         Ok(Installed { version, state })

@@ -10,6 +10,7 @@ mod authority;
 mod batch;
 mod books;
 mod bundles;
+mod card_act;
 mod certify;
 mod directory;
 mod grants;
@@ -20,6 +21,7 @@ mod output;
 mod pcsc_card;
 mod personalize;
 mod reader;
+mod relay;
 mod renew;
 mod revoke;
 #[cfg(feature = "soft-card")]
@@ -39,12 +41,13 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{
-    Arguments, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Init, Install,
+    Arguments, CardAct, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Init, Install,
     Personalize, Records, Renew, Revoke, ServeDirectory,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
 use books::{Books, BooksError, Verified};
+use card_act::{CardActError, CardOrder, Sentence};
 use certify::{BrokerOrder, CertifyError};
 use directory::DirectoryError;
 use install::{InstallError, Order};
@@ -98,6 +101,9 @@ enum ProgramError {
     /// Nothing was installed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// A card was not unlocked or terminated.
+    #[error(transparent)]
+    CardAct(#[from] CardActError),
     /// No runtime for the network.
     #[error("the network cannot be used")]
     Runtime(#[source] io::Error),
@@ -126,6 +132,8 @@ fn main() -> ExitCode {
             command: Directory::Serve(act),
         } => serve_directory(&act),
         Command::Install(act) => install(act),
+        Command::Unlock(act) => act_on_card(act, Sentence::Unlock),
+        Command::Terminate(act) => act_on_card(act, Sentence::Terminate),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -315,6 +323,23 @@ fn install(act: Install) -> Result<(), ProgramError> {
     runtime.shutdown_timeout(END_PATIENCE);
     let output = Output::installed(order.guid, &installed?);
     output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn act_on_card(act: CardAct, sentence: Sentence) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)?;
+    let json = act.common.json;
+    let order = CardOrder {
+        guid: act.guid,
+        way: act.way,
+        sentence,
+    };
+    let output = runtime.block_on(card_act::carry_out(&authority, &books, &order, clock::now));
+    runtime.shutdown_timeout(END_PATIENCE);
+    output?.print(json).map_err(ProgramError::Output)
 }
 
 /// Writes an error and its causes in one line.

@@ -8,7 +8,7 @@ use messages::certificate::{PartyName, RevocationReason, VerifiedParty};
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
 use serde::Serialize;
 
-use crate::books::Record;
+use crate::books::{Record, Witness};
 use crate::install::Installed;
 use crate::revoke::SignedList;
 
@@ -108,6 +108,20 @@ pub(crate) enum Output {
         version: u64,
         /// The state of the gateway.
         state: GatewayState,
+    },
+    /// Of `unlock`.
+    #[serde(rename = "trust-center.unlock/1")]
+    Unlock {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// Of `terminate`.
+    #[serde(rename = "trust-center.terminate/1")]
+    Terminate {
+        /// The card's GUID.
+        guid: CardId,
+        /// Who says so.
+        witness: Witness,
     },
 }
 
@@ -226,6 +240,17 @@ impl Output {
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")
             }
+            Self::Unlock { guid } => {
+                format!("The card {guid} has all its tries back; its gateway pairs with it by itself.")
+            }
+            Self::Terminate {
+                guid,
+                witness: Witness::Card,
+            } => format!("The card {guid} has ended its life, as it says itself."),
+            Self::Terminate {
+                guid,
+                witness: Witness::Gateway,
+            } => format!("The card {guid} has ended its life, as its gateway reports."),
         }
     }
 }

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, Entry, GuidPrefix, Issued, Outcome, Station};
 
+/// What the books call the key with which a card attests.
+const ATTESTATION: &str = "attestation";
+
 /// The reason why a card was not personalised.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PersonalizeError<E: std::error::Error + 'static> {
@@ -82,6 +85,12 @@ pub(crate) enum CardCertificatesError {
         /// Why not.
         #[source]
         source: CertificateError,
+    },
+    /// The card's attestation key is its SIG key, so that the card could prove nothing.
+    #[error("the card {guid} has no attestation key of its own; personalise a new card")]
+    Attestation {
+        /// The GUID.
+        guid: CardId,
     },
 }
 
@@ -229,7 +238,7 @@ impl Workplace<'_> {
                 let der = certificate.as_der().to_vec();
                 let key = match name {
                     CardKey::Slot(slot) => slot.name(),
-                    CardKey::Attestation => "attestation",
+                    CardKey::Attestation => ATTESTATION,
                 };
                 issued.push(Issued { certificate, key });
                 Ok(der)
@@ -280,7 +289,7 @@ impl Workplace<'_> {
             ("sig", sig),
             ("enc", enc),
             ("tls", tls),
-            ("attestation", attestation),
+            (ATTESTATION, attestation),
         ]
         .into_iter()
         .all(|(key, der)| issued(key) == Some(der));
@@ -358,14 +367,8 @@ pub(crate) fn card_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
-    let entries = books.certificates(&guid.to_string());
-    let entries = entries.map_err(|source| CardCertificatesError::Unreadable { guid, source })?;
-    let latest = |slot: KeySlot| {
-        let of_slot = |entry: &&Entry| entry.key == slot.name() && !entry.revoked;
-        let found = entries.iter().rev().find(of_slot);
-        let found = found.map(|entry| entry.certificate.clone());
-        found.ok_or(CardCertificatesError::Unknown { guid })
-    };
+    let entries = entries_of(books, guid)?;
+    let latest = |slot: KeySlot| latest(&entries, guid, slot.name());
     let certificates = Triple {
         sig: latest(KeySlot::Sig)?,
         enc: latest(KeySlot::Enc)?,
@@ -375,4 +378,42 @@ pub(crate) fn card_of(
         .anchor()
         .verify_party(&certificates, now, Role::Card)
         .map_err(|source| CardCertificatesError::Refused { guid, source })
+}
+
+/// Returns the certificate of the attestation key of a card of this trust centre, judged by its root: the latest that is
+/// not revoked. It is of another key than SIG, with which the gateway has anything signed.
+pub(crate) fn attestation_of(
+    authority: &Authority,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<Certificate, CardCertificatesError> {
+    let entries = entries_of(books, guid)?;
+    let certificate = latest(&entries, guid, ATTESTATION)?;
+    let verified = authority
+        .anchor()
+        .verify(&certificate, now, Role::Card, KeySlot::Sig)
+        .map_err(|source| CardCertificatesError::Refused { guid, source })?;
+    if verified.card_id() != Some(guid) {
+        return Err(CardCertificatesError::Unknown { guid });
+    }
+    // A SIG certificate that is revoked or expired is about the SIG key nevertheless.
+    let key = certificate.spki_digest();
+    let mut sigs = entries.iter().filter(|entry| entry.key == KeySlot::Sig.name());
+    if sigs.any(|sig| sig.certificate.spki_digest() == key) {
+        return Err(CardCertificatesError::Attestation { guid });
+    }
+    Ok(certificate)
+}
+
+fn entries_of(books: &Books, guid: CardId) -> Result<Vec<Entry>, CardCertificatesError> {
+    let entries = books.certificates(&guid.to_string());
+    entries.map_err(|source| CardCertificatesError::Unreadable { guid, source })
+}
+
+fn latest(entries: &[Entry], guid: CardId, key: &str) -> Result<Certificate, CardCertificatesError> {
+    let of_key = |entry: &&Entry| entry.key == key && !entry.revoked;
+    let found = entries.iter().rev().find(of_key);
+    let found = found.map(|entry| entry.certificate.clone());
+    found.ok_or(CardCertificatesError::Unknown { guid })
 }

@@ -4,23 +4,26 @@
 //! what goes through the channel. Version and digest of the bundle are on the card before the
 //! bundle comes, so that the gateway takes this bundle and no other.
 
-use card::tsm::{TsmError, begin};
+use card::tsm::{AttestationKey, TsmChannel, TsmError, begin};
 use card::{
     Anchor, ApduError, CommandApdu, FileContentError, Point, PointError, ResponseApdu, Signature,
     SupplierEntry, Suppliers,
 };
 use counterparty::conversation::{Conversation, ConversationError};
+use counterparty::exchange::Identity;
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
+use messages::certificate::Certificate;
 use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
 use messages::keys::Signer;
 use messages::software::SoftwareKeyError;
-use model::{Fingerprint, GatewayState};
+use model::{CardId, Fingerprint, GatewayState};
 use rand_core::UnwrapErr;
 
 use crate::bundles::StoredBundle;
+use crate::relay::{Relay, RelayError};
 
-/// The reason why a bundle was not put in force. It may be repeated.
+/// The reason why a card was not reached, or did not do what it was told. It may be repeated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VisitError {
     /// The conversation with the gateway failed.
@@ -45,7 +48,7 @@ pub(crate) enum VisitError {
     #[error("the TSM's key cannot be used")]
     Key(#[from] SoftwareKeyError),
     /// A key of a certificate is none for the card.
-    #[error("an ENC key cannot be given to the card; personalise or certify anew")]
+    #[error("a certified key is none that the card can use; personalise or certify anew")]
     Point(#[from] PointError),
     /// The suppliers do not fit the card.
     #[error(
@@ -62,6 +65,9 @@ pub(crate) enum VisitError {
     /// No random bytes could be drawn.
     #[error("no message id can be drawn")]
     Random(#[from] RandomError),
+    /// The relay failed.
+    #[error("the relay to the card failed")]
+    Relay(#[from] RelayError),
     /// The gateway reports another bundle than the one that was sent.
     #[error(
         "the gateway reports bundle {version} ({digest:?}) to be in force, sent was another; repeat the installation"
@@ -75,11 +81,14 @@ pub(crate) enum VisitError {
 }
 
 /// Puts the bundle in force and returns the state that the gateway reports afterwards.
+///
+/// `attestation` is the certificate by which the card itself is known, from the trust centre's own books.
 pub(crate) async fn visit(
     conversation: &mut Conversation<'_>,
+    attestation: &Certificate,
     stored: &StoredBundle,
 ) -> Result<GatewayState, VisitError> {
-    anchor_on_card(conversation, stored).await?;
+    anchor_on_card(conversation, attestation, stored).await?;
     tracing::info!(
         version = stored.bundle.bundle_version,
         "the card expects the bundle"
@@ -98,57 +107,106 @@ pub(crate) async fn visit(
     Ok(report.state)
 }
 
-/// Authenticates to the card and writes version, digest and suppliers through its channel.
+/// A way on which commands get to a card, and its answers back.
+pub(crate) enum Way<'a, 'b> {
+    /// In messages over the WAN, which takes a card that serves its gateway.
+    Messages(&'a mut Conversation<'b>),
+    /// Line by line through a program, whatever state card and gateway are in.
+    Relay(&'a mut Relay),
+}
+
+/// Whose card is spoken to, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parties<'a> {
+    /// The GUID of the card.
+    pub(crate) guid: CardId,
+    /// The certificate of the card's attestation key, from the trust centre's own books.
+    pub(crate) attestation: &'a Certificate,
+    /// The TSM.
+    pub(crate) tsm: Identity<'a>,
+}
+
+/// Writes version, digest and suppliers through a channel to the card.
 async fn anchor_on_card(
     conversation: &mut Conversation<'_>,
+    attestation: &Certificate,
     stored: &StoredBundle,
 ) -> Result<(), VisitError> {
-    let card_key = point_of(conversation.card().enc.certificate())?;
-    let (awaiting, commands) = begin(conversation.guid(), card_key);
-    let answers = pass_to_card(conversation, commands).await?;
-    let tsm = conversation.identity();
-    let certificate = tsm.party.sig.certificate().as_der();
-    let (awaiting, commands) = awaiting.answer(&answers, certificate, &mut UnwrapErr(SysRng), |digest| {
-        let signature = (&tsm.keys.sig).sign_digest(digest)?;
-        Ok::<_, VisitError>(Signature::from(signature))
-    })?;
-    let answers = pass_to_card(conversation, commands).await?;
-    let channel = awaiting.open(&answers)?;
-    tracing::info!(guid = %conversation.guid(), "the channel to the card is open");
+    let parties = Parties {
+        guid: conversation.guid(),
+        attestation,
+        tsm: conversation.identity(),
+    };
+    let mut way = Way::Messages(conversation);
+    let channel = open_channel(&mut way, parties).await?;
     let anchor = Anchor {
         version: stored.bundle.bundle_version,
         digest: stored.digest,
     };
     let (channel, commands) = channel.install(&anchor, &suppliers_of(stored)?)?;
-    let answers = pass_to_card(conversation, commands).await?;
+    let answers = way.pass(commands).await?;
     channel.installed(&answers)?;
     Ok(())
 }
 
-/// Sends commands to the card, in one message, and returns its answers.
-async fn pass_to_card(
-    conversation: &mut Conversation<'_>,
-    commands: Vec<CommandApdu>,
-) -> Result<Vec<ResponseApdu>, VisitError> {
-    let mut apdus = Vec::with_capacity(commands.len());
-    for command in commands {
-        apdus.push(Apdu::try_from(command.to_bytes()?.to_vec())?);
+/// Authenticates to the card and opens the channel that ends in it.
+pub(crate) async fn open_channel(
+    way: &mut Way<'_, '_>,
+    parties: Parties<'_>,
+) -> Result<TsmChannel, VisitError> {
+    let Parties {
+        guid,
+        attestation,
+        tsm,
+    } = parties;
+    let (awaiting, commands) = begin(guid, AttestationKey::new(point_of(attestation)?));
+    let answers = way.pass(commands).await?;
+    let certificate = tsm.party.sig.certificate().as_der();
+    let (awaiting, commands) = awaiting.answer(&answers, certificate, &mut UnwrapErr(SysRng), |digest| {
+        let signature = (&tsm.keys.sig).sign_digest(digest)?;
+        Ok::<_, VisitError>(Signature::from(signature))
+    })?;
+    let answers = way.pass(commands).await?;
+    let channel = awaiting.open(&answers)?;
+    tracing::info!(%guid, "the channel to the card is open");
+    Ok(channel)
+}
+
+impl Way<'_, '_> {
+    /// Sends commands to the card and returns its answers.
+    pub(crate) async fn pass(&mut self, commands: Vec<CommandApdu>) -> Result<Vec<ResponseApdu>, VisitError> {
+        let mut apdus = Vec::with_capacity(commands.len());
+        for command in commands {
+            apdus.push(Apdu::try_from(command.to_bytes()?.to_vec())?);
+        }
+        let answers = match self {
+            Self::Messages(conversation) => in_a_message(conversation, apdus).await?,
+            Self::Relay(relay) => relay.pass(&apdus)?,
+        };
+        let parse = |answer: &Apdu| ResponseApdu::parse(answer.as_bytes());
+        Ok(answers.iter().map(parse).collect::<Result<_, _>>()?)
     }
+}
+
+/// Sends commands to the card, in one message, and returns its answers.
+async fn in_a_message(
+    conversation: &mut Conversation<'_>,
+    commands: Vec<Apdu>,
+) -> Result<Vec<Apdu>, VisitError> {
     let tsm = conversation.identity();
     let content = Content::CardCommands(CardCommands {
         id: MessageId::new(*random::bytes()?),
         recipient: conversation.guid(),
         time: conversation.now(),
         reply_to: tsm.party.enc.certificate().clone(),
-        commands: apdus,
+        commands,
     });
-    let Content::CardAnswers(answers) = conversation.ask(&content).await? else {
-        return Err(VisitError::Unexpected {
+    match conversation.ask(&content).await? {
+        Content::CardAnswers(answers) => Ok(answers.answers),
+        _ => Err(VisitError::Unexpected {
             asked: "the card's commands",
-        });
-    };
-    let parse = |answer: &Apdu| ResponseApdu::parse(answer.as_bytes());
-    Ok(answers.answers.iter().map(parse).collect::<Result<_, _>>()?)
+        }),
+    }
 }
 
 fn suppliers_of(stored: &StoredBundle) -> Result<Suppliers, VisitError> {
@@ -163,6 +221,6 @@ fn suppliers_of(stored: &StoredBundle) -> Result<Suppliers, VisitError> {
     Suppliers::new(entries).map_err(|source| VisitError::Suppliers { found, source })
 }
 
-fn point_of(certificate: &messages::certificate::Certificate) -> Result<Point, PointError> {
+fn point_of(certificate: &Certificate) -> Result<Point, PointError> {
     Point::try_from(certificate.public_key().as_sec1().as_slice())
 }

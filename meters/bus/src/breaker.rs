@@ -22,6 +22,11 @@ impl Breaker {
         Some(rounds)
     }
 
+    /// Returns whether the meter did not answer the last time that it was asked.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.pause > 0
+    }
+
     /// Takes notice that the meter has answered, be it well or badly.
     pub(crate) fn answered(&mut self) {
         *self = Self::default();

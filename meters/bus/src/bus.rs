@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
 use crate::mbus_line::MbusMaster;
-use crate::modbus_line::ModbusLine;
-use crate::{BusConfig, MeterAnswer, MeterConfig, PollError, Port, Report, Statistics};
+use crate::{BusConfig, MeterAnswer, MeterConfig, ModbusMaster, PollError, Port, Report, Statistics};
 
 /// The handle of the task that reads a bus.
 #[derive(Debug, Clone)]
@@ -86,12 +85,8 @@ pub fn spawn(
             let task = Task::new(name, line, meters, reports);
             tasks.spawn(task.run(rounds, stop));
         }
-        Port::ModbusTcp {
-            endpoint,
-            answer_timeout,
-            meters,
-        } => {
-            let line = ModbusLine::new(endpoint, answer_timeout);
+        Port::Modbus { endpoint, meters } => {
+            let line = ModbusMaster::new(endpoint);
             let task = Task::new(name, line, meters, reports);
             tasks.spawn(task.run(rounds, stop));
         }
@@ -167,6 +162,9 @@ impl<L: Line> Task<L> {
     async fn read_all(&mut self, round: Round) {
         let mut permit = Some(round.permit);
         let mut remaining = self.meters.len();
+        // All are due at the same time; who did not answer the last time comes last, so that waiting
+        // in vain delays nobody's values. The order of the others stays.
+        self.meters.sort_by_key(|meter| meter.breaker.is_open());
         for meter in &mut self.meters {
             remaining = remaining.saturating_sub(1);
             let outcome = meter.read(&mut self.line).await;

@@ -1,16 +1,8 @@
 //! What a bus is made of.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use mbus::master::{Station, Timing};
-use modbus::Profile;
 
-use crate::MbusEndpoint;
-
-/// The usual time for which a Modbus answer is waited: behind a gateway to a slow serial line,
-/// 300 ms are known to be too short.
-pub const DEFAULT_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::{MbusEndpoint, ModbusEndpoint, ModbusStation};
 
 /// A bus, how it is reached, and the meters on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +25,12 @@ pub enum Port {
         /// The meters, and how each is asked.
         meters: Vec<MeterConfig<Station>>,
     },
-    /// Modbus TCP: a meter, or a gateway to a serial line.
-    ModbusTcp {
-        /// The meter or gateway, `host:port`.
-        endpoint: String,
-        /// How long an answer is waited for.
-        answer_timeout: Duration,
-        /// The meters, by unit.
-        meters: Vec<MeterConfig<ModbusUnit>>,
+    /// Modbus: a serial line, a meter on TCP, or a gateway to a serial line.
+    Modbus {
+        /// Where the line, the meter or the gateway is.
+        endpoint: ModbusEndpoint,
+        /// The meters, and what each has in its registers.
+        meters: Vec<MeterConfig<ModbusStation>>,
     },
 }
 
@@ -51,13 +41,4 @@ pub struct MeterConfig<A> {
     pub name: String,
     /// Where it is on the bus.
     pub address: A,
-}
-
-/// A Modbus meter: its unit identifier and what it has in its registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModbusUnit {
-    /// The unit identifier, 1 to 247; 255 for a meter that is its own TCP server.
-    pub unit: u8,
-    /// Its registers.
-    pub profile: Arc<Profile>,
 }

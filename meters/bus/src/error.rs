@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use mbus::master::ReadError;
 use mbus::readout::ReadoutError;
-use modbus::{DecodeError, ImageError};
+use modbus::sunspec::PlacementError;
+use modbus::{DecodeError, Misfit};
 use model::GapReason;
 
-use crate::ModbusException;
+use crate::{AnswerFault, ModbusException};
 
 /// The reason why a meter gave no values in a round.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum PollError {
         /// The time until the next attempt.
         wait: Duration,
     },
+    /// Another bus, or another program on this machine, is connected to a host that serves one client.
+    #[error("another program on this machine is connected to the host, which serves one client at a time")]
+    EndpointTaken,
     /// The connection broke while the meter was asked.
     #[error("the connection to the bus was lost")]
     ConnectionLost,
@@ -55,15 +59,15 @@ pub enum PollError {
     /// The Modbus meter refused the request.
     #[error("the meter refused the request: {0}")]
     Exception(ModbusException),
-    /// The answer carries another unit, transaction or function than the request.
-    #[error("the answer is not the one to the request")]
-    ForeignAnswer,
-    /// What came is no Modbus.
-    #[error("the answer is not a Modbus frame")]
-    MalformedAnswer,
-    /// The answer has another length than the request asked for.
-    #[error("the answer has another length than was asked for")]
-    AnswerLength(#[source] ImageError),
+    /// What came is not the answer to the Modbus request.
+    #[error("the meter's answer on Modbus cannot be used")]
+    Answer(#[source] AnswerFault),
+    /// The Modbus meter is not of the family that its profile describes.
+    #[error("the meter is not one of its profile")]
+    OtherMeter(#[source] Misfit),
+    /// The Modbus meter has none of its profile's SunSpec models.
+    #[error("the meter has not what its profile describes")]
+    Placement(#[source] PlacementError),
     /// The registers do not say whose they are.
     #[error("the meter's registers cannot be decoded")]
     Registers(#[source] DecodeError),
@@ -77,15 +81,16 @@ impl PollError {
             Self::Connect { .. }
             | Self::ConnectTimeout
             | Self::ConnectPostponed { .. }
+            | Self::EndpointTaken
             | Self::ConnectionLost
             | Self::RateFixed => GapReason::BusDown,
             Self::NoAnswer { .. } | Self::Skipped { .. } => GapReason::NoAnswer,
             Self::Exception(exception) => exception.gap_reason(),
             Self::Mbus(_)
             | Self::Telegrams(_)
-            | Self::ForeignAnswer
-            | Self::MalformedAnswer
-            | Self::AnswerLength(_)
+            | Self::Answer(_)
+            | Self::OtherMeter(_)
+            | Self::Placement(_)
             | Self::Registers(_) => GapReason::BadAnswer,
         }
     }

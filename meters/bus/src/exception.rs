@@ -23,6 +23,13 @@ impl ModbusException {
         self.0
     }
 
+    /// Returns whether the same request may be answered a little later: the meter is busy, or the
+    /// gateway before it has not reached it.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self.0, 5 | 6 | 10 | 11)
+    }
+
     /// Returns what the exception means for the values that were asked for.
     ///
     /// A gateway sends 10 and 11 in the place of a meter that it cannot reach; a meter sends 4, 5
@@ -64,6 +71,12 @@ mod tests {
         assert_eq!(ModbusException::new(2).to_string(), "illegal data address (2)");
         assert_eq!(ModbusException::new(99).to_string(), "unknown exception (99)");
         assert_eq!(ModbusException::new(6).code(), 6);
+    }
+
+    #[test]
+    fn only_who_is_busy_or_out_of_reach_is_asked_again() {
+        let passing = (0..=255).filter(|code| ModbusException::new(*code).is_passing());
+        assert_eq!(passing.collect::<Vec<u8>>(), [5, 6, 10, 11]);
     }
 
     #[test]

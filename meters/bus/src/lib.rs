@@ -6,7 +6,8 @@
 //! timeouts and the retries, and nowhere else. The wall clock is not read: the time of a round is
 //! the daemon's word, and waiting follows the monotonic clock of tokio.
 //!
-//! An [`MbusMaster`] by itself is for what has no rounds: [`discovery`], commands, a single read.
+//! An [`MbusMaster`] or a [`ModbusMaster`] by itself is for what has no rounds: [`discovery`],
+//! commands, a single read.
 //!
 //! What is bounded: a connection attempt by a timeout, attempts by a growing pause, a meter by three
 //! tries for each request and then by a circuit breaker, rounds by the refusal to start one while
@@ -26,9 +27,14 @@ mod modbus_line;
 mod report;
 
 pub use bus::{Bus, StartRoundError, spawn};
-pub use config::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MeterConfig, ModbusUnit, Port};
+pub use config::{BusConfig, MeterConfig, Port};
 pub use endpoint::{MbusEndpoint, ParseEndpointError};
 pub use error::PollError;
 pub use exception::ModbusException;
 pub use mbus_line::MbusMaster;
+pub use modbus_line::discovery as modbus_discovery;
+pub use modbus_line::{
+    AnswerFault, Characters, ModbusCounters, ModbusEndpoint, ModbusMaster, ModbusReading, ModbusStation,
+    ParseModbusEndpointError,
+};
 pub use report::{MeterAnswer, Report, Statistics};

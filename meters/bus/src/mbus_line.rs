@@ -8,7 +8,6 @@ use mbus::master::{
     Command, Counters, Found, Instruction, Line as Wire, Machine, MeterAddress, Output, Probe, Read,
     Recipient, Reply, Station, Timing,
 };
-use mbus::readout::Readout;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bus::Line;
@@ -99,6 +98,10 @@ impl MbusMaster {
         recipient: Recipient,
         instruction: Instruction,
     ) -> Result<Reply, PollError> {
+        if let (MbusEndpoint::Tcp { .. }, Instruction::SetBaudRate(_)) = (&self.endpoint, instruction) {
+            // The meter would switch, and the converter could not follow.
+            return Err(PollError::RateFixed);
+        }
         self.open().await?;
         let result = self.run(|wire| Command::new(wire, recipient, instruction)).await;
         result?.map_err(PollError::from)
@@ -149,7 +152,7 @@ impl Line for MbusMaster {
         statistics.link = statistics.link.plus(counted);
         let opened = std::mem::take(&mut self.connections);
         statistics.connections = statistics.connections.saturating_add(opened);
-        let readout = Readout::from_frames(&frames?).map_err(PollError::Telegrams)?;
+        let readout = station.readout(&frames?).map_err(PollError::Telegrams)?;
         Ok(MeterAnswer {
             id: readout.meter,
             medium: readout.medium,

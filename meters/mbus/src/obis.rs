@@ -33,7 +33,7 @@
 
 use model::{Medium, Obis};
 
-use crate::application::{DeviceType, Function, Line, Measurand, Modifier, Record};
+use crate::application::{DeviceType, Function, Line, Measurand, Modifier, Record, Vib};
 
 /// Group F of a present value.
 const PRESENT: u8 = 255;
@@ -116,8 +116,9 @@ impl Flavour {
         }
         for modifier in record.vib.modifiers() {
             match modifier {
-                // No error, corrections (which are in the number), uncorrected, positive contributions.
-                Modifier::First(0x00 | 0x3A | 0x3B | 0x70..=0x7B | 0x7D) => {}
+                passing if is_passing(passing) => {}
+                // Uncorrected, positive contributions.
+                Modifier::First(0x3A | 0x3B) => {}
                 Modifier::First(0x3C) => flavour = Self::Negative,
                 Modifier::First(0x3E) => flavour = Self::BaseConditions,
                 // The line, which group C tells too, and the type of the number.
@@ -206,9 +207,12 @@ const fn electricity(measurand: Measurand, flavour: Flavour, line: Line) -> Opti
 /// A is the medium and B is 0. With `h` as the 32-bit FNV-1a hash of the bytes named below, C is
 /// `128 + h mod 72`, and D, E and F are the three low bytes of `h / 72`, the highest first. Hashed are
 ///
-/// 1. the value information: VIF and VIFEs as they are, but of a primary VIF alone only its kind,
-///    without the bits that give the power of ten or the unit of time, since meters change these as
-///    values grow;
+/// 1. the value information: the VIF without its extension bit and without the bits that give the
+///    power of ten or the unit of time, since meters change these as values grow (behind `FB` or `FD`
+///    that byte and the next one likewise), then each VIFE without its extension bit, one of the second
+///    table behind `7C` and one of the maker behind `7F`; but no VIFE that reports an error or corrects
+///    the number, since these come and go. If the unit is written out or the VIF is the maker's, it is
+///    all of the block's bytes as they are;
 /// 2. function (0 to 3, 1 byte), storage number (8 bytes), tariff (4 bytes), subunit (2 bytes), all
 ///    little-endian;
 /// 3. `occurrence` (1 byte), which tells apart records that differ in nothing of this.
@@ -221,10 +225,7 @@ pub fn private_code(record: &Record<'_>, device_type: DeviceType, occurrence: u8
         Function::Error => 3,
     };
     let mut hash = Fnv1a::new();
-    match *record.vib.bytes() {
-        [vif] => hash.add(&[kind_of(vif)]),
-        ref bytes => hash.add(bytes),
-    }
+    hash.add_value_information(&record.vib);
     hash.add(&[function]);
     hash.add(&record.storage.to_le_bytes());
     hash.add(&record.tariff.to_le_bytes());
@@ -252,6 +253,35 @@ const fn kind_of(vif: u8) -> u8 {
     }
 }
 
+/// Does the same for a VIF behind `FB`.
+const fn kind_behind_fb(vif: u8) -> u8 {
+    match vif {
+        0x00..=0x05 | 0x08..=0x09 | 0x10..=0x11 | 0x18..=0x1B | 0x28..=0x29 | 0x30..=0x31 => vif & 0x7E,
+        0x0C..=0x0F | 0x14..=0x17 | 0x2C..=0x2F | 0x34..=0x37 | 0x58..=0x67 | 0x70..=0x77 => vif & 0x7C,
+        0x78..=0x7F => vif & 0x78,
+        _ => vif,
+    }
+}
+
+/// Does the same for a VIF behind `FD`.
+const fn kind_behind_fd(vif: u8) -> u8 {
+    match vif {
+        0x00..=0x07 | 0x24..=0x27 | 0x2C..=0x2F | 0x34..=0x37 | 0x3C..=0x3F | 0x68..=0x6F => vif & 0x7C,
+        0x31..=0x33 => 0x31,
+        0x40..=0x5F => vif & 0x70,
+        _ => vif,
+    }
+}
+
+/// Returns whether a VIFE says nothing of what is measured: an error, none, or a correction, which is
+/// in the number.
+const fn is_passing(modifier: Modifier) -> bool {
+    matches!(
+        modifier,
+        Modifier::First(0x00..=0x11 | 0x15..=0x1C | 0x70..=0x7B | 0x7D)
+    )
+}
+
 const fn group_a(medium: Medium) -> u8 {
     match medium {
         Medium::Electricity => 1,
@@ -276,6 +306,33 @@ impl Fnv1a {
     fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+
+    /// Adds what a value information block says of what is measured.
+    fn add_value_information(&mut self, vib: &Vib<'_>) {
+        const CODE: u8 = 0x7F;
+        let is_own = vib.measurand() == Measurand::ManufacturerSpecific || vib.plain_text().is_some();
+        match *vib.bytes() {
+            _ if is_own => return self.add(vib.bytes()),
+            [first @ (0xFB | 0xFD), second @ (0xFB | 0xFD), third, ..] => {
+                self.add(&[first, second, third & CODE]);
+            }
+            [0xFB, code, ..] => self.add(&[0xFB, kind_behind_fb(code & CODE)]),
+            [0xFD, code, ..] => self.add(&[0xFD, kind_behind_fd(code & CODE)]),
+            [vif, ..] => self.add(&[kind_of(vif & CODE)]),
+            [] => {}
+        }
+        if vib.is_plain() {
+            return;
+        }
+        for modifier in vib.modifiers() {
+            match modifier {
+                passing if is_passing(passing) => {}
+                Modifier::First(code) => self.add(&[code]),
+                Modifier::Second(code) => self.add(&[0x7C, code]),
+                Modifier::Maker(code) => self.add(&[0x7F, code]),
+            }
         }
     }
 }
@@ -429,6 +486,53 @@ mod tests {
         let in_seconds = code(0x07, &[0x01, 0x24, 0x01]);
         assert_eq!(in_seconds, code(0x07, &[0x02, 0x26, 0x01, 0x00]));
         assert_ne!(in_seconds, code(0x07, &[0x01, 0x20, 0x01]));
+    }
+
+    #[test]
+    fn code_outlives_a_change_of_scale_or_a_passing_error() {
+        for (device_type, one, other) in [
+            (
+                0x07,
+                &[0x02, 0xFD, 0x48, 0x01, 0x00][..],
+                &[0x02, 0xFD, 0x49, 0x01, 0x00][..],
+            ),
+            (
+                0x07,
+                &[0x02, 0xFD, 0x50, 0x01, 0x00],
+                &[0x02, 0xFD, 0x5C, 0x01, 0x00],
+            ),
+            (
+                0x07,
+                &[0x02, 0xFB, 0x14, 0x01, 0x00],
+                &[0x02, 0xFB, 0x17, 0x01, 0x00],
+            ),
+            (
+                0x07,
+                &[0x02, 0x93, 0x40, 0x01, 0x00],
+                &[0x02, 0x94, 0x40, 0x01, 0x00],
+            ),
+            (0x07, &[0x02, 0x6D, 0x5F, 0x1C], &[0x02, 0xED, 0x00, 0x5F, 0x1C]),
+            (0x07, &[0x02, 0x5B, 0x01, 0x00], &[0x02, 0xDB, 0x15, 0x00, 0x00]),
+            (0x07, &[0x02, 0x13, 0x01, 0x00], &[0x02, 0x93, 0x15, 0x00, 0x00]),
+            (
+                0x07,
+                &[0x02, 0x93, 0x40, 0x01, 0x00],
+                &[0x02, 0x93, 0xC0, 0x74, 0x01, 0x00],
+            ),
+        ] {
+            assert_eq!(code(device_type, one), code(device_type, other), "{other:02x?}");
+        }
+        for (one, other) in [
+            (
+                &[0x02, 0xFD, 0x4F, 0x01, 0x00][..],
+                &[0x02, 0xFD, 0x50, 0x01, 0x00][..],
+            ),
+            (&[0x01, 0x93, 0x40, 0x01], &[0x01, 0x93, 0x48, 0x01]),
+            (&[0x01, 0xAB, 0xFC, 0x01, 0x01], &[0x01, 0xAB, 0xFC, 0x02, 0x01]),
+            (&[0x01, 0xFF, 0x01, 0x01], &[0x01, 0xFF, 0x02, 0x01]),
+        ] {
+            assert_ne!(code(0x07, one), code(0x07, other), "{other:02x?}");
+        }
     }
 
     #[test]

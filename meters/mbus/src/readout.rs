@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use model::{Element, GapReason, Medium, MeterId, MeterIdError, Obis, Quantity, Sample};
 
-use crate::application::{DeviceType, Header, HeaderKind, Record, Telegram, TelegramError, Unit, Value};
+use crate::application::{
+    DeviceType, Header, HeaderKind, Opener, Record, Scratch, Telegram, TelegramError, Unit, Value,
+};
 use crate::link::LongFrame;
 use crate::obis;
 
@@ -31,9 +33,22 @@ impl Readout {
     ///
     /// [`ReadoutError`] if there is none, if one cannot be read, or if they are not of one meter.
     pub fn from_frames(frames: &[LongFrame]) -> Result<Self, ReadoutError> {
+        Self::of(frames, &Opener::default())
+    }
+
+    /// Puts the telegrams of one poll together, which may be encrypted, compact, or without a header
+    /// that says who sends.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadoutError`], as [`Readout::from_frames`]; besides, if the key is missing or wrong, or the
+    /// format of a compact frame unknown.
+    pub fn of(frames: &[LongFrame], opener: &Opener<'_>) -> Result<Self, ReadoutError> {
         let (first, others) = frames.split_first().ok_or(ReadoutError::Empty)?;
-        let first = Telegram::parse(first)?;
-        if matches!(first.header().kind, HeaderKind::Short | HeaderKind::None) {
+        let mut scratch = Scratch::new();
+        let first = Telegram::open(first, opener, &mut scratch)?;
+        let is_nameless = matches!(first.header().kind, HeaderKind::Short | HeaderKind::None);
+        if is_nameless && opener.sender.is_none() {
             return Err(ReadoutError::Nameless);
         }
         let mut gathering = Gathering {
@@ -44,7 +59,8 @@ impl Readout {
         };
         gathering.add(&first);
         for other in others {
-            let telegram = Telegram::parse(other)?;
+            let mut scratch = Scratch::new();
+            let telegram = Telegram::open(other, opener, &mut scratch)?;
             if !telegram.header().same_meter(first.header()) {
                 return Err(ReadoutError::OtherMeter {
                     expected: gathering.meter,

@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Name and text of each file in `profiles/`.
-const PROFILES: [(&str, &str); 18] = files![
+const PROFILES: [(&str, &str); 19] = files![
     "2flow-mag11",
     "abb-aquamaster3",
     "abb-b23",
@@ -29,6 +29,7 @@ const PROFILES: [(&str, &str); 18] = files![
     "eastron-sdm120",
     "eastron-sdm630",
     "eastron-sdm72",
+    "generic-pulse-gateway",
     "janitza-umg604",
     "janitza-umg96",
     "kamstrup-multical403",
@@ -43,8 +44,11 @@ const PROFILES: [(&str, &str); 18] = files![
 ];
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {
-    use crate::{Block, Function, Profile};
+    use proptest::prelude::*;
+
+    use crate::{Block, Function, Profile, RegisterImage};
 
     use super::*;
 
@@ -134,6 +138,7 @@ mod tests {
             ("eastron-sdm630", 47, 2),
             ("eastron-sdm72", 27, 2),
             ("eastron-sdm120", 13, 2),
+            ("generic-pulse-gateway", 8, 1),
             ("janitza-umg96", 24, 1),
             ("saia-ale3", 12, 2),
             ("schneider-iem3155", 20, 3),
@@ -150,6 +155,66 @@ mod tests {
                 (values, requests),
                 "{name}"
             );
+        }
+    }
+
+    fn profiles() -> Vec<Profile> {
+        let texts = PROFILES.iter().map(|(_, text)| *text);
+        let texts = texts.chain([include_str!("../example.toml")]);
+        texts.map(|text| Profile::parse(text).unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_contents_of_registers_are_read(seed: [u16; 32], holes in 1usize..9) {
+            for profile in profiles() {
+                // A SunSpec meter's registers are where its self-test has the models.
+                let tested = profile.self_tests()[0].image().unwrap();
+                let placed = profile.placed(&crate::sunspec::walk_image(&profile, &tested)).unwrap();
+                let mut image = RegisterImage::new();
+                let fields = placed.registers().iter().map(|register| register.field.block());
+                let parameters = placed.parameters().iter().map(|parameter| parameter.field.block());
+                let mut words = seed.iter().cycle();
+                for (number, block) in fields.chain(parameters).enumerate() {
+                    if number % holes != 0 || holes == 1 {
+                        let words: Vec<u16> = words.by_ref().take(block.count.into()).copied().collect();
+                        image.insert(block, &words).unwrap();
+                    }
+                }
+                let codes = placed.registers().iter().flat_map(|register| register.codes()).count();
+                prop_assert_eq!(placed.values(&image).len(), codes);
+                prop_assert!(placed.serial_number().is_none() || placed.identity(&image).is_err());
+            }
+        }
+
+        #[test]
+        fn any_change_of_a_profile_is_read_or_refused(
+            which in 0usize..PROFILES.len(),
+            place: prop::sample::Index,
+            removed in 0usize..12,
+            inserted in "[-\\[\\]{}=\",.a-z0-9 \n]{0,8}",
+        ) {
+            let (_, text) = PROFILES[which];
+            let letters: Vec<char> = text.chars().collect();
+            let start = place.index(letters.len());
+            let end = letters.len().min(start + removed);
+            let changed: String = letters[..start].iter().copied()
+                .chain(inserted.chars())
+                .chain(letters[end..].iter().copied())
+                .collect();
+            match Profile::parse(&changed) {
+                Ok(profile) => for test in profile.self_tests() {
+                    // It may fail, by an error.
+                    drop(test.run(&profile));
+                },
+                Err(error) => prop_assert!(error.line >= 1 && error.line <= changed.lines().count() + 1),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_no_profile(bytes: Vec<u8>) {
+            let text = String::from_utf8_lossy(&bytes);
+            prop_assert!(Profile::parse(&text).is_err());
         }
     }
 

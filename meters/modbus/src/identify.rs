@@ -1,11 +1,15 @@
 //! Whether a device belongs to the family of meters that a profile describes.
 
+mod plausible;
+
 use std::collections::VecDeque;
 
 use crate::image::RegisterImage;
 use crate::plan::Block;
 use crate::profile::{DeviceObject, Probe, Profile, SunSpec};
 use crate::sunspec::{ModelMap, Walk};
+
+pub use plausible::Plausibility;
 
 /// The identification of a device by a profile: which question comes next, and what the answer means.
 ///

@@ -1,6 +1,6 @@
 //! What was read from a meter in one poll.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::GapReason;
 
@@ -11,8 +11,17 @@ use crate::profile::Function;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisterImage {
     words: BTreeMap<(Function, u16), u16>,
-    /// What the meter has refused to show.
-    refused: BTreeSet<Block>,
+    /// What was asked for and is not there.
+    absent: BTreeMap<Block, Absence>,
+}
+
+/// Why registers that were asked for are not in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// The meter has refused to show them, with this exception.
+    Refused(u8),
+    /// What came in their place cannot be used.
+    Spoilt,
 }
 
 impl RegisterImage {
@@ -57,17 +66,37 @@ impl RegisterImage {
             .collect()
     }
 
-    /// Notes that the meter has refused to show a block by itself.
-    pub fn refuse(&mut self, block: Block) {
-        self.refused.insert(block);
+    /// Notes that the meter has refused to show a block by itself, with the exception of that code.
+    pub fn refuse(&mut self, block: Block, code: u8) {
+        self.absent.insert(block, Absence::Refused(code));
+    }
+
+    /// Returns the code of the exception with which the meter has refused to show a block.
+    #[must_use]
+    pub fn refusal(&self, block: Block) -> Option<u8> {
+        match self.absent.get(&block)? {
+            Absence::Refused(code) => Some(*code),
+            Absence::Spoilt => None,
+        }
+    }
+
+    /// Notes that what came in the place of a block cannot be used.
+    pub fn spoil(&mut self, block: Block) {
+        self.absent.insert(block, Absence::Spoilt);
+    }
+
+    /// Returns whether a block was asked for by itself and is not there.
+    #[must_use]
+    pub fn is_absent(&self, block: Block) -> bool {
+        self.absent.contains_key(&block)
     }
 
     /// Returns why a block has no words.
     pub(crate) fn gap(&self, block: Block) -> GapReason {
-        if self.refused.contains(&block) {
-            GapReason::NotAvailable
-        } else {
-            GapReason::NoAnswer
+        match self.absent.get(&block) {
+            Some(Absence::Refused(_)) => GapReason::NotAvailable,
+            Some(Absence::Spoilt) => GapReason::BadAnswer,
+            None => GapReason::NoAnswer,
         }
     }
 }
@@ -145,6 +174,25 @@ mod tests {
             })
         );
         assert_eq!(image, RegisterImage::new());
+    }
+
+    #[test]
+    fn what_is_absent_has_its_reason() {
+        let mut image = RegisterImage::new();
+        assert_eq!(
+            (image.gap(BLOCK), image.refusal(BLOCK)),
+            (GapReason::NoAnswer, None)
+        );
+        image.refuse(BLOCK, 4);
+        assert_eq!(
+            (image.gap(BLOCK), image.refusal(BLOCK)),
+            (GapReason::NotAvailable, Some(4))
+        );
+        image.spoil(BLOCK);
+        assert_eq!(
+            (image.gap(BLOCK), image.refusal(BLOCK)),
+            (GapReason::BadAnswer, None)
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ mod vectors;
 pub use built_in::{built_in, built_in_names};
 pub use decode::{DecodeError, DecodedValue, Readout};
 pub use identify::{
-    DeviceIdentificationError, Identification, Misfit, Question, Reply, Verdict, device_identification,
+    DeviceIdentificationError, Identification, Misfit, Plausibility, Question, Reply, Verdict,
+    device_identification,
 };
 pub use image::{ImageError, RegisterImage};
 pub use plan::{Block, Handled, Outcome, Plan, Refusals};

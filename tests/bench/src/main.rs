@@ -1,13 +1,13 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `cargo xtask bench mbus`, `cargo xtask bench card` and so on build and run
-//! this. It is a program of
-//! its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card` and `personalize` build and run this. It is a program
+//! of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
 mod mbus;
 mod mbus_bus;
+mod modbus;
 mod personalize;
 mod store;
 
@@ -32,6 +32,8 @@ enum Bench {
     Mbus(mbus::Options),
     /// The time of a round on a simulated M-Bus, beside what the bit times take.
     MbusBus(mbus_bus::Options),
+    /// A full Modbus read on a slow line beside pymodbus and beside single reads, and many meters on TCP.
+    Modbus(modbus::Options),
     /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
     Card(card::Options),
     /// A batch of soft cards, as the trust centre personalises it.
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Bench::Store(options) => store::run(&options),
         Bench::Mbus(options) => mbus::run(&options),
         Bench::MbusBus(options) => mbus_bus::run(&options),
+        Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
         Bench::Personalize(options) => personalize::run(&options),
         Bench::Step(options) => store::run_step(&options),

@@ -58,6 +58,29 @@ fn short_bench_of_the_bus_prints_its_table() {
 }
 
 #[test]
+fn short_bench_of_modbus_prints_its_table() {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["modbus", "--short"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{table}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for line in [
+        "pymodbus, one request for each value",
+        "pymodbus, blocks found by hand",
+        "smgw, one request for each value",
+        "smgw, blocks",
+        "60 meters on TCP",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}
+
+#[test]
 fn short_bench_of_the_card_prints_its_table() {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .args(["card", "--short"])

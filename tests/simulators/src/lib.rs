@@ -5,3 +5,6 @@
 pub mod mbus;
 pub mod modbus;
 pub mod softcard;
+mod terminal;
+
+pub use terminal::{Terminal, TerminalError};

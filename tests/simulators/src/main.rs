@@ -3,12 +3,15 @@
 //! It prints one line of JSON with the addresses on standard output once everything listens, and
 //! lives until SIGINT or SIGTERM.
 
+mod modbus_meter;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 use mbus::master::{BaudRate, UnknownBaudRate};
-use simulators::mbus::{Bus, Numbering, Terminal, fleet, household};
+use simulators::Terminal;
+use simulators::mbus::{Bus, Numbering, fleet, household};
 use simulators::modbus::Sdm630;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +37,10 @@ enum Simulators {
     Meters(Listen),
     /// Water meters on an M-Bus, on which bits take their time.
     Mbus(Fleet),
+    /// A Modbus meter of a profile, with the values of the profile's first self-test.
+    Modbus(modbus_meter::Options),
+    /// Two serial ports with a cable between them: what goes into one comes out of the other.
+    Cable,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +82,8 @@ async fn main() -> io::Result<()> {
     match Arguments::parse().simulators {
         Simulators::Meters(listen) => run_meters(listen).await,
         Simulators::Mbus(options) => run_fleet(options).await,
+        Simulators::Modbus(options) => modbus_meter::run(&options).await,
+        Simulators::Cable => run_cable().await,
     }
 }
 
@@ -108,6 +117,20 @@ async fn run_fleet(options: Fleet) -> io::Result<()> {
     }
     print_addresses(&serde_json::json!({ "mbus": converter.local_addr()?, "terminal": path }))?;
     serve(mbus, converter, end).await
+}
+
+async fn run_cable() -> io::Result<()> {
+    let mut end = Ending::new()?;
+    let mut ends = [
+        Terminal::open().map_err(io::Error::other)?,
+        Terminal::open().map_err(io::Error::other)?,
+    ];
+    print_addresses(&serde_json::json!({ "terminals": ends.each_ref().map(Terminal::path) }))?;
+    let [one, other] = &mut ends;
+    tokio::select! {
+        () = end.wait() => Ok(()),
+        broken = one.connect(other) => broken,
+    }
 }
 
 /// The signals that end the program.

@@ -117,6 +117,12 @@ pub struct Status {
     pub state: String,
     /// The code of the state.
     pub code: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// More about the cause.
+    pub detail: Option<String>,
+    /// The code of what keeps the gateway from serving, if it is the card or the binding.
+    pub obstacle: Option<String>,
     /// The GUID of the bound card.
     pub guid: Option<String>,
     /// Whether the card is a soft one.

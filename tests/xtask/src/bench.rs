@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::build::{cargo, programs, run_step};
 use crate::error::XtaskError;
-use crate::packages;
+use crate::{packages, python};
 
 /// Which bench, and its options.
 #[derive(Debug, Args)]
@@ -31,10 +31,12 @@ pub(crate) struct Options {
 /// limit; the bench has said which.
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     packages::ensure(&packages::FOR_VERIFY, &mut |text| eprintln!("{text}"))?;
-    let first = options.arguments.first();
-    if first.is_some_and(|bench| bench == "card" || bench == "personalize") {
+    match options.arguments.first().map(String::as_str) {
         // They measure the programs as they are, so these stand beside it.
-        run_step("build", &mut programs())?;
+        Some("card" | "personalize") => run_step("build", &mut programs())?,
+        // It measures a client in Python besides.
+        Some("modbus") => python::ensure()?,
+        _ => {}
     }
     let mut command = cargo(&["run", "--quiet", "--release", "--package", "bench", "--"]);
     run_step("bench", command.args(&options.arguments))

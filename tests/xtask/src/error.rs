@@ -55,6 +55,9 @@ pub(crate) enum XtaskError {
     /// The store did not stand the torture, or could not be tortured.
     #[error("the torture went wrong")]
     Torture(#[from] crate::torture::TortureError),
+    /// Inputs break the properties of fuzz targets.
+    #[error("these fuzz targets found something: {0}; the inputs are in tests/fuzz/artifacts")]
+    Findings(String),
     /// A signal or the deadline ended the demonstration before enough had arrived.
     #[error("the demonstration ended before {wanted} registration periods had arrived: {found} had")]
     TooFewRounds {

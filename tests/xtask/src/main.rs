@@ -1,4 +1,4 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask bench` and `torture`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask bench`, `torture` and `fuzz`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod demo;
 mod error;
+mod fuzz;
 mod kept;
 mod packages;
 mod python;
@@ -37,12 +38,14 @@ enum Chore {
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
-    /// `bench card`.
+    /// `bench modbus`, `bench card`.
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
     /// Kills, cuts off and damages a part of the system, and says what it does not stand.
     Torture(torture::Options),
+    /// Throws bytes at whatever takes them from outside: `fuzz applet --seconds 600`.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),
         Chore::Torture(options) => torture::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,5 +114,7 @@ mod tests {
         let parsed = Arguments::try_parse_from(["xtask", "bench", "store", "--short"]);
         assert!(matches!(parsed.unwrap().chore, Chore::Bench(_)));
         assert!(Arguments::try_parse_from(["xtask", "bench"]).is_err());
+        assert!(Arguments::try_parse_from(["xtask", "fuzz", "applet", "--seconds", "5"]).is_ok());
+        assert!(Arguments::try_parse_from(["xtask", "fuzz", "nothing"]).is_err());
     }
 }

@@ -65,6 +65,13 @@ pub(crate) const FOR_TORTURE: [Package; 5] = [
     package("mount", "mount"),
 ];
 
+/// What the fuzz targets need: libFuzzer is written in C++, and the card's way to a reader is not among them.
+pub(crate) const FOR_FUZZ: [Package; 3] = [
+    package("cc", "gcc"),
+    package("c++", "g++"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+];
+
 /// Makes sure that every package is there; installs what is missing, as root or with sudo.
 ///
 /// # Errors

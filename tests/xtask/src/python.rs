@@ -1,13 +1,27 @@
 //! Foreign programs in Python that prove our formats, in an environment of their own.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::build::{root, run_step};
 use crate::error::XtaskError;
 
 /// What is installed, with fixed versions, so that a new one cannot break an old commit: a foreign
-/// M-Bus master, and what it opens ports with.
-const PACKAGES: [&str; 2] = ["pyMeterBus==0.8.5", "pyserial==3.5"];
+/// M-Bus master, a foreign Modbus server and client, what both open ports with, and the definitions of
+/// the SunSpec models.
+const PACKAGES: [&str; 4] = [
+    "pyMeterBus==0.8.5",
+    "pymodbus==3.16.1",
+    "pyserial==3.5",
+    "pysunspec2==1.3.7",
+];
+
+/// Ends well if every package that it is told is there in its version.
+const CHECK: &str = "
+import importlib.metadata, sys
+for package in sys.argv[1:]:
+    name, version = package.split('==')
+    assert importlib.metadata.version(name) == version, package
+";
 
 /// Makes sure that `target/foreign-python` has the packages; the tests look there.
 ///
@@ -18,7 +32,9 @@ pub(crate) fn ensure() -> Result<(), XtaskError> {
     let folder = root().join("target").join("foreign-python");
     let python = folder.join("bin").join("python");
     let works = Command::new(&python)
-        .args(["-c", "import meterbus, serial"])
+        .args(["-c", CHECK])
+        .args(PACKAGES)
+        .stderr(Stdio::null())
         .status();
     if works.is_ok_and(|status| status.success()) {
         return Ok(());

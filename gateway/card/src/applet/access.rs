@@ -1,14 +1,17 @@
 //! The trust centre's access: its certificate, its answer to the card's challenge, its channel.
 //!
 //! The gateway's software carries these commands and can neither forge nor read what goes through
-//! the channel: the TSM signs over the challenge, the GUID and both keys from which the channel comes,
-//! its own ephemeral key and the card's certified ENC key.
+//! the channel. Both ends make a key pair for it that serves once, and sign for it: the TSM over the
+//! challenge, the GUID, its own ephemeral key and the attestation key of the card that it means; the
+//! card, with that key, over all of this and its own ephemeral key. ENC and SIG have no part in it, since
+//! the gateway has them agree and sign whatever it likes.
 //!
-//! Spec: BSI TR-03110-3, sections 3.3 and 3.4 (terminal and chip authentication, version 2).
+//! Spec: BSI TR-03110-3, sections 3.3 and 3.4 (terminal authentication, version 2; chip authentication,
+//! version 3, has an ephemeral key of the card too, and authenticates it in another way).
 
 use std::fmt;
 
-use model::KeySlot;
+use model::{CardId, KeySlot};
 use rand_core::CryptoRng;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
@@ -16,22 +19,52 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage};
 
 use super::keys::dynamic_authentication;
 use super::{Applet, CHALLENGE, Outcome, response};
-use crate::crypto::sha256;
+use crate::crypto::{PrivateKey, sha256};
 use crate::files::public_key;
 use crate::secure_messaging::Channel;
 use crate::tlv;
 use crate::{CardKey, CommandApdu, FileId, Point, Reach, Signature, StatusWord};
 
 /// The domain of the TSM's signature.
-pub(crate) const AUTHENTICATION_DOMAIN: &[u8] = b"smgw/tsm-authentication/2";
+pub(crate) const AUTHENTICATION_DOMAIN: &[u8] = b"smgw/tsm-authentication/3";
 
-const ENC: CardKey = CardKey::Slot(KeySlot::Enc);
+/// The domain of the signature by which the card stands for its end of the channel.
+pub(crate) const CHANNEL_DOMAIN: &[u8] = b"smgw/tsm-channel/1";
+
+/// Returns what the TSM signs: which card it means, and which key it agrees with.
+pub(crate) fn authentication_digest(
+    challenge: &[u8; CHALLENGE],
+    card: &CardId,
+    ephemeral: &Point,
+    attestation: &Point,
+) -> [u8; 32] {
+    sha256(&[
+        AUTHENTICATION_DOMAIN,
+        challenge,
+        &card.to_bytes(),
+        &ephemeral.to_bytes(),
+        &attestation.to_bytes(),
+    ])
+}
+
+/// Returns what the card signs: both ephemeral keys of the channel, and for whom it made its own.
+pub(crate) fn channel_digest(
+    challenge: &[u8; CHALLENGE],
+    card: &CardId,
+    theirs: &Point,
+    own: &Point,
+) -> [u8; 32] {
+    sha256(&[
+        CHANNEL_DOMAIN,
+        challenge,
+        &card.to_bytes(),
+        &theirs.to_bytes(),
+        &own.to_bytes(),
+    ])
+}
 
 /// The organisational unit that marks a certificate of the TSM.
 const TSM_UNIT: &str = "TSM";
-
-/// The length of the card's nonce in the key agreement.
-const AGREEMENT_NONCE: usize = 8;
 
 /// From this number of expected bytes on a command takes whatever there is (Le = 00).
 const ALL_THERE_IS: usize = 256;
@@ -43,11 +76,19 @@ pub(super) struct TsmAccess {
     pub(super) signature_key: Option<Point>,
     /// The key of the TSM's ENC certificate, once that is verified.
     pub(super) encryption_key: Option<Point>,
-    /// The ephemeral key that the TSM has signed.
-    ephemeral: Option<Point>,
+    /// What the TSM has signed in this session, until the channel is opened.
+    authenticated: Option<Authenticated>,
     channel: Option<Channel>,
     /// The file that the TSM has selected.
     pub(super) selected_file: Option<FileId>,
+}
+
+/// What the TSM has authenticated itself with.
+struct Authenticated {
+    /// The challenge of the card that it has answered.
+    challenge: [u8; CHALLENGE],
+    /// The ephemeral key that it has signed.
+    ephemeral: Point,
 }
 
 impl fmt::Debug for TsmAccess {
@@ -93,53 +134,54 @@ impl Applet {
     pub(super) fn external_authenticate(&mut self, data: &[u8]) -> Outcome {
         let challenge = self.session.challenge.take().ok_or(StatusWord::CONDITIONS)?;
         let tsm = &mut self.session.tsm;
-        (tsm.ephemeral, tsm.channel) = (None, None);
+        (tsm.authenticated, tsm.channel) = (None, None);
         let key = tsm.signature_key.ok_or(StatusWord::CONDITIONS)?;
         let [ephemeral, signature] = tlv::exactly(data, [0x86, 0x9E]).map_err(|_| StatusWord::WRONG_DATA)?;
         let signature = Signature::try_from(signature).map_err(|_| StatusWord::WRONG_DATA)?;
-        let point = Point::try_from(ephemeral).map_err(|_| StatusWord::WRONG_DATA)?;
+        let ephemeral = Point::try_from(ephemeral).map_err(|_| StatusWord::WRONG_DATA)?;
         let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
-        let own = self.encryption_point()?.to_bytes();
-        let digest = sha256(&[
-            AUTHENTICATION_DOMAIN,
-            &challenge,
-            &guid.to_bytes(),
-            ephemeral,
-            &own,
-        ]);
+        let own = self
+            .state
+            .key(CardKey::Attestation)
+            .ok_or(StatusWord::CONDITIONS)?
+            .point();
+        let digest = authentication_digest(&challenge, &guid, &ephemeral, &own);
         if !key.verifies(&digest, &signature) {
             return Err(StatusWord::SECURITY_STATUS);
         }
-        self.session.tsm.ephemeral = Some(point);
+        self.session.tsm.authenticated = Some(Authenticated { challenge, ephemeral });
         Ok(Vec::new())
     }
 
-    /// Agrees the channel's keys with the ephemeral key that the TSM has signed.
+    /// Agrees the channel's keys with the ephemeral key that the TSM has signed and one that the card
+    /// makes now and signs with its attestation key.
     pub(super) fn open_tsm_channel(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
         let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
         let [ephemeral] = tlv::exactly(template, [0x80]).map_err(|_| StatusWord::WRONG_DATA)?;
-        let authenticated = self
-            .session
-            .tsm
-            .ephemeral
-            .take()
-            .ok_or(StatusWord::SECURITY_STATUS)?;
-        if authenticated.to_bytes() != ephemeral {
+        let authenticated = self.session.tsm.authenticated.take();
+        let Authenticated {
+            challenge,
+            ephemeral: theirs,
+        } = authenticated.ok_or(StatusWord::SECURITY_STATUS)?;
+        if theirs.to_bytes() != ephemeral {
             return Err(StatusWord::SECURITY_STATUS);
         }
-        let key = self.state.key(ENC).ok_or(StatusWord::CONDITIONS)?;
-        let mut nonce = [0; AGREEMENT_NONCE];
-        random.fill_bytes(&mut nonce);
-        let channel = Channel::new(key.agree(&authenticated).as_bytes(), &nonce);
+        let guid = self.state.guid().ok_or(StatusWord::CONDITIONS)?;
+        let key = PrivateKey::generate(random);
+        let own = key.point();
+        let signature = self.sign(
+            CardKey::Attestation,
+            &channel_digest(&challenge, &guid, &theirs, &own),
+        )?;
+        let channel = Channel::new(key.agree(&theirs).as_bytes(), &[]);
         let token = channel.token(ephemeral);
         self.session.tsm.channel = Some(channel);
         self.session.tsm.selected_file = None;
-        dynamic_authentication(&[(0x81, &nonce), (0x82, &token)])
-    }
-
-    fn encryption_point(&self) -> Result<Point, StatusWord> {
-        let key = self.state.key(ENC).ok_or(StatusWord::CONDITIONS)?;
-        Ok(key.point())
+        dynamic_authentication(&[
+            (0x81, &own.to_bytes()),
+            (0x82, &token),
+            (0x9E, signature.as_bytes()),
+        ])
     }
 
     /// Gives all tries of the pairing back: the TSM unlocks a card that somebody has tried out.

@@ -216,9 +216,9 @@ impl Applet {
     }
 }
 
-/// The greatest length of the template: a point, a secret and their headers. It is set aside at once,
-/// so that a secret is not left behind where a growing buffer stood.
-const MAX_TEMPLATE: usize = 128;
+/// The greatest length of the template: a point, a token, a signature and their headers. It is set aside
+/// at once, so that a secret is not left behind where a growing buffer stood.
+const MAX_TEMPLATE: usize = 160;
 
 /// Wraps data objects in the template 7C.
 pub(super) fn dynamic_authentication(objects: &[(u16, &[u8])]) -> Outcome {

@@ -35,6 +35,8 @@ use transmission::{Received, Transmission};
 #[derive(Debug)]
 pub struct Applet {
     state: CardState,
+    /// The revision of the state that the holder has.
+    written: u64,
     session: Session,
     transmission: Transmission,
 }
@@ -74,17 +76,21 @@ impl fmt::Debug for Session {
 }
 
 /// The length of a challenge in bytes: as many as make a repetition unthinkable.
-const CHALLENGE: usize = 16;
+pub(crate) const CHALLENGE: usize = 16;
 
 /// What a command yields: the data of a good answer, or the status word of a refusal.
 type Outcome = Result<Vec<u8>, StatusWord>;
 
 impl Applet {
-    /// Gives power to a card.
+    /// Gives power to a card. One that was cut off while it died goes on dying, and says so in its first
+    /// answer.
     #[must_use]
-    pub fn power_on(state: CardState) -> Self {
+    pub fn power_on(mut state: CardState) -> Self {
+        let written = state.revision();
+        state.go_on_dying();
         Self {
             state,
+            written,
             session: Session::default(),
             transmission: Transmission::default(),
         }
@@ -102,11 +108,17 @@ impl Applet {
     /// survives a reset, with two exceptions: a wrong secret uses up a try, and the attempt to bind a
     /// bound card to another gateway terminates it.
     pub fn process(&mut self, command: &[u8], random: &mut dyn CryptoRng) -> Answer {
-        let before = self.state.revision();
         let response = self.respond(command, random);
+        if self.state.life_cycle() == LifeCycle::Terminated {
+            // Nothing is left of a dead card, nor of whom it spoke with.
+            self.session = Session::default();
+            self.transmission = Transmission::default();
+        }
+        let revision = self.state.revision();
+        let written = std::mem::replace(&mut self.written, revision);
         Answer {
             response: response.to_bytes(),
-            changed: self.state.revision() != before,
+            changed: revision != written,
         }
     }
 
@@ -114,25 +126,37 @@ impl Applet {
         if self.state.life_cycle() == LifeCycle::Terminated {
             return ResponseApdu::status_only(StatusWord::TERMINATED);
         }
-        let Ok(command) = CommandApdu::parse(command) else {
-            return ResponseApdu::status_only(StatusWord::WRONG_LENGTH);
-        };
-        match self.transmission.receive(command) {
+        let received = CommandApdu::parse(command)
+            .map_err(|_| StatusWord::WRONG_LENGTH)
+            .and_then(|command| self.transmission.receive(command));
+        match received {
             Ok(Received::Part) => ResponseApdu::ok(Vec::new()),
             Ok(Received::Rest(rest)) => rest,
             Ok(Received::Whole(command)) => {
                 let response = if is_protected(command.header()) {
                     self.unprotect(&command, random)
                 } else {
-                    // Who speaks in clear is not the gateway: its session ends.
-                    if self.session.paired.is_some() {
-                        self.session = Session::default();
-                    }
+                    // Who speaks in clear is not the gateway.
+                    self.end_pairing();
                     response(self.dispatch(&command, Reach::Anyone, random))
                 };
                 self.transmission.send(response, command.expected())
             }
-            Err(status) => ResponseApdu::status_only(status),
+            Err(status) => {
+                // A reader that expects a wrong number of bytes asks again. Whatever else does not even
+                // come to a command is a message that was cut or broken up on the way.
+                if status.exact().is_none() {
+                    self.end_pairing();
+                }
+                ResponseApdu::status_only(status)
+            }
+        }
+    }
+
+    /// Ends the session with the gateway, if there is one, and forgets everything that belongs to it.
+    fn end_pairing(&mut self) {
+        if self.session.paired.is_some() {
+            self.session = Session::default();
         }
     }
 

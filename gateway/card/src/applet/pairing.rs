@@ -1,9 +1,9 @@
 //! The pairing: after every reset a bound card and its gateway prove to each other that they share the
 //! secret, and agree the keys of secure messaging.
 //!
-//! The steps come in order, and whatever goes wrong ends the run. A wrong secret uses up a try; the
-//! try is gone from the state before the tokens are compared, and the holder writes the state down
-//! before it hands out what came of the comparison.
+//! The steps come in order, and whatever goes wrong ends the run. A wrong secret uses up a try. The try
+//! is gone with the third step, whose answer the holder hands out only when that is written down; so
+//! whoever takes the power away while the tokens are compared in the fourth has lost it already.
 //!
 //! Spec: BSI TR-03110-3, sections A.3 and B.1 (PACE).
 
@@ -69,6 +69,9 @@ impl Applet {
             PairingStep::Agreement(agreement) => {
                 let own = agreement.public();
                 let agreed = agreement.agree(object(0x83)?).map_err(status)?;
+                if !self.state.use_try() {
+                    return Err(StatusWord::BLOCKED);
+                }
                 self.session.pairing = Some(PairingStep::Agreed(agreed));
                 dynamic_authentication(&[(0x84, &own)])
             }
@@ -85,9 +88,6 @@ impl Applet {
     }
 
     fn open_session(&mut self, agreed: Agreed, token: &[u8]) -> Outcome {
-        if !self.state.use_try() {
-            return Err(StatusWord::BLOCKED);
-        }
         let own = agreed.token();
         let channel = agreed
             .verify(token)

@@ -179,7 +179,9 @@ impl CardState {
         self.touch();
     }
 
+    /// Takes a new key. A certificate of the one before it says nothing any more, and goes with it.
     pub(super) fn write_key(&mut self, name: CardKey, key: PrivateKey) {
+        self.files.remove(&FileId::certificate_of(name).identifier());
         self.keys.insert(name.name().to_owned(), key);
         self.touch();
     }
@@ -221,12 +223,21 @@ impl CardState {
         }
     }
 
-    /// Erases the keys and the pairing secret and dies.
+    /// Dies, for good: first the life cycle says so, then the keys and the pairing secret are erased. A
+    /// card that writes these one by one is dead with the first, and erases what is left at the next reset.
     pub(super) fn die(&mut self) {
         self.advance_to(LifeCycle::Terminated);
-        self.keys.clear();
-        self.binding = None;
-        self.touch();
+        self.go_on_dying();
+    }
+
+    /// Erases what a cut has left of a card that was dying.
+    pub(super) fn go_on_dying(&mut self) {
+        let has_secrets = !self.keys.is_empty() || self.binding.is_some();
+        if self.life_cycle == LifeCycle::Terminated && has_secrets {
+            self.keys.clear();
+            self.binding = None;
+            self.touch();
+        }
     }
 
     const fn touch(&mut self) {

@@ -8,15 +8,18 @@ use zeroize::Zeroizing;
 use super::testing::{TestCard, TestCenter, TestRandom};
 use super::{CardState, keys, life};
 use crate::crypto::{PrivateKey, sha256};
+use crate::files::Contact;
 use crate::personalization::{CardPoints, PersonalizationError, personalize};
+use crate::secure_messaging::Channel;
 use crate::session::{BindOrder, CardIdentity, CardSession};
 use crate::tlv;
-use crate::tsm::{self, TsmChannel, TsmError};
+use crate::tsm::{self, AttestationKey, TsmChannel, TsmError};
 use crate::{
-    Anchor, CardError, CardKey, CommandApdu, FileId, LifeCycle, Pairing, Partner, Point, ResponseApdu,
-    StatusWord, StoreHead, SupplierEntry, Suppliers, Transport,
+    Anchor, CardError, CardKey, CommandApdu, FileId, Header, LifeCycle, Pairing, Partner, Point,
+    ResponseApdu, StatusWord, StoreHead, SupplierEntry, Suppliers, Transport,
 };
 
+mod attacks;
 mod pairing;
 mod random;
 mod scripts;
@@ -69,12 +72,16 @@ fn encryption_key(identity: &CardIdentity) -> Point {
     super::access::certificate_key(&identity.certificates.enc).unwrap()
 }
 
+fn attestation_key(identity: &CardIdentity) -> AttestationKey {
+    AttestationKey::new(super::access::certificate_key(&identity.certificates.attestation).unwrap())
+}
+
 fn open_channel(
     card: &mut TestCard,
     identity: &CardIdentity,
     center: &TestCenter,
 ) -> Result<TsmChannel, TsmError> {
-    let (step, commands) = tsm::begin(identity.guid, encryption_key(identity));
+    let (step, commands) = tsm::begin(identity.guid, attestation_key(identity));
     let answers = transmit(card, &commands);
     let certificate = center.tsm_certificate(KeySlot::Sig);
     let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
@@ -300,7 +307,7 @@ fn an_authentication_relayed_to_another_card_is_refused() {
 fn a_challenge_serves_once() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
-    let (step, commands) = tsm::begin(identity.guid, encryption_key(&identity));
+    let (step, commands) = tsm::begin(identity.guid, attestation_key(&identity));
     let answers = transmit(&mut card, &commands);
     let certificate = center.tsm_certificate(KeySlot::Sig);
     let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
@@ -313,31 +320,89 @@ fn a_challenge_serves_once() {
     assert_eq!(again[1..], [StatusWord::CONDITIONS, StatusWord::SECURITY_STATUS]);
 }
 
-#[test]
-fn a_gateway_that_alters_the_channel_ends_it() {
-    let center = TestCenter::new(1);
-    let (mut card, identity) = bound_card(&center);
-    let channel = open_channel(&mut card, &identity, &center).unwrap();
-    let (_, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
-    let mut altered = commands[1].data().to_vec();
-    let last = altered.len() - 3;
-    altered[last] ^= 1;
-    let altered = CommandApdu::new(commands[1].header(), altered).expecting(256);
-    let answers = transmit(&mut card, &[commands[0].clone(), altered, commands[2].clone()]);
-    assert_eq!(answers[1].status(), StatusWord::SM_OBJECT_WRONG);
-    assert_eq!(answers[2].status(), StatusWord::SECURITY_STATUS);
-    assert_eq!(card.applet.state().life_cycle(), LifeCycle::Bound);
+/// Carries the TSM's authentication through a paired session, as the gateway's software does. Returns the
+/// TSM's step, the challenge, the TSM's ephemeral point and the card's answers.
+fn carry_authentication(
+    session: &mut CardSession<&mut TestCard>,
+    identity: &CardIdentity,
+    center: &TestCenter,
+) -> (
+    tsm::AwaitingToken,
+    [u8; super::CHALLENGE],
+    Point,
+    Vec<ResponseApdu>,
+) {
+    let mut pass = |commands: &[CommandApdu]| -> Vec<ResponseApdu> {
+        let pass = |command: &CommandApdu| session.pass(&command.to_bytes().unwrap()).unwrap();
+        let parse = |bytes: Zeroizing<Vec<u8>>| ResponseApdu::parse(&bytes).unwrap();
+        commands.iter().map(pass).map(parse).collect()
+    };
+    let (step, commands) = tsm::begin(identity.guid, attestation_key(identity));
+    let answers = pass(&commands);
+    let challenge = answers[0].data().try_into().unwrap();
+    let certificate = center.tsm_certificate(KeySlot::Sig);
+    let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
+    let (step, commands) = step
+        .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
+        .unwrap();
+    let [template] = tlv::exactly(commands[2].data(), [0x7C]).unwrap();
+    let [ephemeral] = tlv::exactly(template, [0x80]).unwrap();
+    let ephemeral = Point::try_from(ephemeral).unwrap();
+    (step, challenge, ephemeral, pass(&commands))
 }
 
 #[test]
-fn answers_of_the_card_cannot_be_swapped_on_the_way() {
+fn a_gateway_that_agrees_keys_with_the_tsms_key_cannot_speak_for_the_tsm() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
-    let channel = open_channel(&mut card, &identity, &center).unwrap();
-    let (channel, commands) = channel.install(&anchor(1), &one_supplier()).unwrap();
-    let mut answers = transmit(&mut card, &commands);
-    answers.swap(0, 1);
-    assert_eq!(channel.installed(&answers).unwrap_err(), TsmError::Channel);
+    let mut session = paired(&mut card);
+    let (_, _, ephemeral, _) = carry_authentication(&mut session, &identity, &center);
+    // The card agrees ENC with any key, since it cannot know who sends a message.
+    let secret = session.agree(&ephemeral).unwrap();
+    let select = CommandApdu::new(Header::new([0x00, 0xA4, 0x02, 0x0C]), vec![0x05, 0x01]);
+    let (_, forged) = Channel::new(secret.as_bytes(), &[])
+        .wrap_command(&select)
+        .unwrap();
+    let forged = forged.to_bytes().unwrap().to_vec();
+    let envelope = CommandApdu::new(Header::new([0x00, 0xC2, 0x00, 0x00]), forged).expecting(65_536);
+    let answer = session.pass(&envelope.to_bytes().unwrap()).unwrap();
+    assert_eq!(answer.as_slice(), StatusWord::SM_OBJECT_WRONG.to_bytes());
+}
+
+#[test]
+fn a_gateway_cannot_be_the_card_to_the_tsm() {
+    let center = TestCenter::new(1);
+    let (mut card, identity) = bound_card(&center);
+    let mut session = paired(&mut card);
+    let (step, challenge, ephemeral, mut answers) = carry_authentication(&mut session, &identity, &center);
+    // The gateway puts its own key in place of the card's, and has SIG, which signs anything, sign for it.
+    let key = PrivateKey::generate(&mut TestRandom::new(77));
+    let digest = super::access::channel_digest(&challenge, &identity.guid, &ephemeral, &key.point());
+    let signature = session.sign(Partner::Tsm, &digest).unwrap();
+    let token = Channel::new(key.agree(&ephemeral).as_bytes(), &[]).token(&ephemeral.to_bytes());
+    let template = tlv::encode([
+        (0x81, &key.point().to_bytes()[..]),
+        (0x82, &token),
+        (0x9E, signature.as_bytes()),
+    ]);
+    answers[2] = ResponseApdu::ok(tlv::encode([(0x7C, &template.unwrap()[..])]).unwrap());
+    assert_eq!(step.open(&answers).unwrap_err(), TsmError::Attestation);
+}
+
+#[test]
+fn a_challenge_of_another_length_is_not_signed() {
+    let center = TestCenter::new(1);
+    let (_, identity) = TestCard::personalized(1, &center);
+    for length in [0, 15, 17] {
+        let (step, _) = tsm::begin(identity.guid, attestation_key(&identity));
+        let sign = |_: &[u8; 32]| -> Result<_, TsmError> { panic!("the TSM signs a challenge that is none") };
+        let answers = [ResponseApdu::ok(vec![1; length])];
+        let outcome = step
+            .answer(&answers, &[], &mut TestRandom::new(1), sign)
+            .map(|_| ());
+        let command = "GET CHALLENGE";
+        assert_eq!(outcome, Err(TsmError::Malformed { command }));
+    }
 }
 
 #[test]
@@ -357,7 +422,7 @@ fn an_older_bundle_is_not_taken() {
 fn the_first_step_with_too_few_answers_is_refused() {
     let center = TestCenter::new(1);
     let (_, identity) = TestCard::personalized(1, &center);
-    let (step, _) = tsm::begin(identity.guid, encryption_key(&identity));
+    let (step, _) = tsm::begin(identity.guid, attestation_key(&identity));
     let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
     let outcome = step.answer(&[], &[], &mut TestRandom::new(1), sign).map(|_| ());
     assert_eq!(
@@ -373,7 +438,7 @@ fn the_first_step_with_too_few_answers_is_refused() {
 fn a_card_with_another_key_than_the_certified_one_takes_nothing_of_the_tsm() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
-    let (step, commands) = tsm::begin(identity.guid, supplier_key().point());
+    let (step, commands) = tsm::begin(identity.guid, AttestationKey::new(supplier_key().point()));
     let answers = transmit(&mut card, &commands);
     let certificate = center.tsm_certificate(KeySlot::Sig);
     let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
@@ -390,7 +455,7 @@ fn a_card_with_another_key_than_the_certified_one_takes_nothing_of_the_tsm() {
 fn a_token_that_is_not_the_cards_opens_no_channel() {
     let center = TestCenter::new(1);
     let (mut card, identity) = bound_card(&center);
-    let (step, commands) = tsm::begin(identity.guid, encryption_key(&identity));
+    let (step, commands) = tsm::begin(identity.guid, attestation_key(&identity));
     let answers = transmit(&mut card, &commands);
     let certificate = center.tsm_certificate(KeySlot::Sig);
     let sign = |digest: &[u8; 32]| Ok::<_, TsmError>(center.tsm_sign(digest));
@@ -398,9 +463,12 @@ fn a_token_that_is_not_the_cards_opens_no_channel() {
         .answer(&answers, &certificate, &mut TestRandom::new(5), sign)
         .unwrap();
     let mut answers = transmit(&mut card, &commands);
-    let mut forged = answers[2].data().to_vec();
-    *forged.last_mut().unwrap() ^= 1;
-    answers[2] = ResponseApdu::ok(forged);
+    let [template] = tlv::exactly(answers[2].data(), [0x7C]).unwrap();
+    let [point, token, signature] = tlv::exactly(template, [0x81, 0x82, 0x9E]).unwrap();
+    let mut forged = token.to_vec();
+    forged[0] ^= 1;
+    let template = tlv::encode([(0x81, point), (0x82, &forged), (0x9E, signature)]).unwrap();
+    answers[2] = ResponseApdu::ok(tlv::encode([(0x7C, &template[..])]).unwrap());
     assert_eq!(step.open(&answers).unwrap_err(), TsmError::Token);
 }
 
@@ -564,6 +632,52 @@ fn long_commands_come_in_chains_and_long_answers_go_in_parts() {
 }
 
 #[test]
+fn a_new_key_takes_the_certificate_of_the_old_one_away() {
+    let center = TestCenter::new(1);
+    let mut card = TestCard::blank(1);
+    let mut certified = 0;
+    let certify = |name, key: &Point| {
+        certified += 1;
+        Ok::<_, Infallible>(center.certify_card(name, key))
+    };
+    let contact = Contact {
+        name: "x".repeat(65),
+        ..center.contact()
+    };
+    // Everything is written but the contact, which is too long.
+    let identify =
+        |points: &CardPoints| Ok::<_, Infallible>(("fd5a::1".parse().unwrap(), points.certified(certify)?));
+    personalize(&mut card, &contact, identify).unwrap_err();
+    assert_eq!(certified, 4);
+    assert_eq!(card.status("00a4020c020301"), "9000");
+    let contact = center.contact().to_bytes().unwrap();
+    let write = CommandApdu::new(Header::new([0x00, 0xD6, 0x00, 0x00]), contact);
+    assert!(transmit(&mut card, &[write])[0].status().is_ok());
+    assert_eq!(card.status("0047800005b603840101"), "6146");
+    assert_eq!(card.status("00440000"), "6985", "SIG has no certificate any more");
+    assert_eq!(card.status("00a4020c020201"), "9000");
+    assert_eq!(card.status("00b0000000"), "6a82");
+}
+
+#[test]
+fn a_card_that_was_cut_off_while_dying_goes_on_dying() {
+    let (card, _) = bound_card(&TestCenter::new(1));
+    let bytes = card.applet.state().to_bytes().unwrap();
+    let mut stored: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    stored["life_cycle"] = "terminated".into();
+    let state = CardState::from_bytes(stored.to_string().as_bytes()).unwrap();
+    let mut applet = super::Applet::power_on(state);
+    let answer = applet.process(&[0x00, 0xA4, 0x04, 0x0C], &mut TestRandom::new(1));
+    assert_eq!(answer.response.as_slice(), StatusWord::TERMINATED.to_bytes());
+    assert!(answer.changed, "the holder has to write down what was erased");
+    let stored: serde_json::Value = serde_json::from_slice(&applet.state().to_bytes().unwrap()).unwrap();
+    assert_eq!(stored["keys"], serde_json::json!({}));
+    assert_eq!(stored["binding"], serde_json::Value::Null);
+    let again = applet.process(&[0x00, 0xA4, 0x04, 0x0C], &mut TestRandom::new(1));
+    assert!(!again.changed);
+}
+
+#[test]
 fn damaged_state_is_an_error() {
     assert!(CardState::from_bytes(b"{}").is_err());
     let error = CardState::from_bytes(br#"{"format":"smgw-soft-card/9"}"#).unwrap_err();
@@ -594,6 +708,7 @@ fn proofs_and_receipts_have_domains_of_their_own() {
         keys::PROOF_DOMAIN,
         super::binding::BIND_DOMAIN,
         super::access::AUTHENTICATION_DOMAIN,
+        super::access::CHANNEL_DOMAIN,
     ];
     for (index, one) in domains.iter().enumerate() {
         for two in &domains[index + 1..] {

@@ -1,30 +1,42 @@
 //! The thread that owns the card.
 
+mod publication;
+
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use card::CardSession;
-use model::{Fingerprint, GatewayState, LogEvent, LogKind, LogText, SystemEvent};
-use store::Store;
+use card::{CardError, CardSession, StatusWord};
+use model::Fingerprint;
+use store::{Bindings, Burned, Counter, Store};
 use tokio::sync::watch;
 
-use super::examination;
-use super::handle::{CardHandle, Job, Reached, Session};
+use super::confirmation::{self, Confirmed, NotConfirmed};
+use super::examination::{self, Consent};
+use super::handle::{CardFault, CardHandle, Job, Reached, RelayedAnswers, RelayedCommands, Session};
+use super::hold::Hold;
 use super::inspection;
 use super::monitor;
 use super::obstacle::Obstacle;
 use super::queue::{Next, Queue};
-use super::reader::ReaderError;
+use super::removal::{RemovalWatch, Sight};
+use super::rollback::StoreAnchor;
 use super::slot::Slot;
 use super::standing::{Identity, Standing};
+use crate::clock;
 use crate::config::{CardConfig, CardSlot};
 use crate::journal::{Alarm, Journal};
 use crate::report::Chain;
 
 /// How often a card is looked for at the most.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a card keeps its power for the trust centre, which has several things to say to it, each over a network.
+const RELAY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What stands in the tamper row of a removal.
+const REMOVED: &str = "the bound card was taken out while the gateway ran";
 
 /// Owns the reader, the session with the card, and the binding.
 pub(crate) struct Custodian {
@@ -33,52 +45,27 @@ pub(crate) struct Custodian {
     heartbeat: Duration,
     store: Arc<Store>,
     journal: Journal,
+    /// Whether a card may be bound.
+    consent: Consent,
+    /// The session with the card that serves.
     session: Option<Session>,
+    /// A session with a card that does not serve, and that is not to be opened again: it is paired, or the trust centre
+    /// speaks to the card.
+    parked: Option<Session>,
+    /// Until when the trust centre may go on speaking to the card.
+    relayed_until: Option<Instant>,
+    /// How many sessions with a card have served.
+    served: u64,
     /// Version and digest of the bundle that the card last said is in force.
     anchored: Option<(u64, Fingerprint)>,
+    anchor: StoreAnchor,
     /// What the logs last said about the standing.
     alarm: Option<Alarm>,
     /// Whether the system log has the binding.
     binding_noted: bool,
     standing: watch::Sender<Standing>,
-    /// The card that refused the pairing secret. It is not asked again before it is inserted anew: every try
-    /// runs down a counter, and a card without tries needs the trust centre.
-    refusal: Option<Refusal>,
-}
-
-/// A card's refusal of the pairing secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Refusal {
-    /// How many tries the card has left.
-    tries: u8,
-    /// The insertion that the card came by, as its reader counts them.
-    insertion: Option<u16>,
-}
-
-impl Refusal {
-    /// Returns whether a card that came by the insertion is still the one that refused.
-    fn is_of(&self, insertion: Option<u16>) -> bool {
-        self.insertion == insertion
-    }
-
-    /// Returns what is left of a refusal after an examination of a card that came by the insertion.
-    ///
-    /// A failure says nothing about which card there is: a card that another program has for a moment, or whose
-    /// reader hangs, has not been taken out.
-    const fn after(
-        before: Option<Self>,
-        outcome: Result<(), &Obstacle>,
-        insertion: Option<u16>,
-    ) -> Option<Self> {
-        match outcome {
-            Ok(()) | Err(Obstacle::Reader(ReaderError::NoCard | ReaderError::NoReader)) => None,
-            Err(Obstacle::PairingRefused { tries }) => Some(Self {
-                tries: *tries,
-                insertion,
-            }),
-            Err(_) => before,
-        }
-    }
+    hold: Option<Hold>,
+    removal: RemovalWatch,
 }
 
 /// The running thread, and that of the monitor; they end when the last handle is gone.
@@ -125,12 +112,22 @@ impl Custodian {
             heartbeat: config.heartbeat,
             store,
             journal,
+            consent: if config.waits_for_confirmation {
+                Consent::Awaited
+            } else {
+                Consent::Automatic
+            },
             session: None,
+            parked: None,
+            relayed_until: None,
+            served: 0,
             anchored: None,
+            anchor: StoreAnchor::default(),
             alarm: None,
             binding_noted: false,
             standing,
-            refusal: None,
+            hold: None,
+            removal: RemovalWatch::default(),
         };
         let (end, ended) = mpsc::sync_channel(1);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -157,22 +154,10 @@ impl Custodian {
         let mut look = Instant::now();
         loop {
             match queue.next(look) {
-                Next::Job(Job::Use(job)) => {
+                Next::Job(job) => {
                     // A card that went is missed at once, not at the next heartbeat.
-                    if job(self.session.as_mut()) == Reached::No {
+                    if self.carry_out(job) == Reached::No {
                         look = Instant::now();
-                    }
-                }
-                Next::Job(Job::Examine(done)) => {
-                    self.examine();
-                    if done.try_send(()).is_err() {
-                        tracing::debug!("whoever asked for the examination has given up waiting");
-                    }
-                }
-                Next::Job(Job::Inspect(reply)) => {
-                    let view = inspection::inspect(&self.slot, self.session.as_mut(), Some(&self.store));
-                    if reply.try_send(view).is_err() {
-                        tracing::debug!("whoever asked for the inspection has given up waiting");
                     }
                 }
                 Next::Look => {
@@ -190,238 +175,236 @@ impl Custodian {
         }
     }
 
-    /// Notices a card that went, came, or moved on in its life.
+    /// Carries out a job; whoever asked may have given up waiting.
+    fn carry_out(&mut self, job: Job) -> Reached {
+        let answered = match job {
+            Job::Use(work) => return work(self.session.as_mut()),
+            Job::Examine(done) => {
+                self.examine();
+                done.try_send(()).is_ok()
+            }
+            Job::Inspect(reply) => {
+                let session = self.session.as_mut().or(self.parked.as_mut());
+                let view = inspection::inspect(&self.slot, session, Some(&self.store));
+                reply.try_send(view).is_ok()
+            }
+            Job::Confirm(characters, reply) => reply.try_send(self.confirm(&characters)).is_ok(),
+            Job::Relay(commands, reply) => reply.try_send(self.relay(&commands)).is_ok(),
+            Job::TakeLeave(done) => {
+                // From here on whoever has stopped the gateway may take the card out.
+                self.removal = RemovalWatch::default();
+                done.try_send(()).is_ok()
+            }
+            Job::Vouch(done) => {
+                if let Some(session) = &mut self.session {
+                    self.anchor.step(session, &self.store, &self.journal);
+                }
+                done.try_send(()).is_ok()
+            }
+        };
+        if !answered {
+            tracing::debug!("whoever asked has given up waiting");
+        }
+        Reached::Yes
+    }
+
+    /// Notices a card that went, came, died, or moved on in its life.
     fn look_after_the_card(&mut self) {
         let Some(session) = &mut self.session else {
             return self.examine();
         };
+        // Under secure messaging: it is the same card, and the same session.
         let anchored = session.anchor().map(|anchor| (anchor.version, anchor.digest));
-        if anchored.ok() != self.anchored || self.journal.alarm() != self.alarm {
-            self.examine();
+        match anchored {
+            Ok(anchored) if Some(anchored) == self.anchored && self.journal.alarm() == self.alarm => {
+                let now = Instant::now();
+                self.removal.see(Sight::Card, now);
+                self.anchor.keep_up(session, &self.store, &self.journal, now);
+            }
+            Err(
+                CardError::Refused { status, .. }
+                | CardError::SessionEnded { status, .. }
+                | CardError::NotSent { by: Some(status), .. },
+            ) if status == StatusWord::TERMINATED => {
+                self.note_death();
+                self.examine();
+            }
+            Ok(_) | Err(_) => self.examine(),
+        }
+    }
+
+    /// Writes down that the card that served is dead, if it says so with power of its own too: a single answer in clear
+    /// proves little.
+    fn note_death(&mut self) {
+        self.session = None;
+        let opened = self
+            .slot
+            .power_on()
+            .map_err(Obstacle::from)
+            .and_then(|card| CardSession::open(card).map_err(Obstacle::of_selection));
+        if !matches!(opened, Err(Obstacle::Terminated)) {
+            return;
+        }
+        let Ok(bindings) = self.store.bindings() else {
+            return;
+        };
+        match bindings.burn_card_terminated(clock::now()) {
+            Ok(_) => tracing::warn!("the bound card has ended its life"),
+            Err(error) => tracing::error!("the end of the card cannot be burned: {}", Chain(&error)),
         }
     }
 
     /// Examines whatever is in the reader, from the start, and publishes what follows.
     fn examine(&mut self) {
-        let store = Arc::clone(&self.store);
-        let refusal = self.refusal;
-        let outcome = self.open().and_then(|mut session| {
-            if let Some(refusal) = refusal.filter(|refusal| refusal.is_of(self.slot.insertion())) {
-                return Err(Obstacle::PairingRefused { tries: refusal.tries });
-            }
-            let identity = examination::examine(&mut session, &store)?;
-            Ok((session, identity))
-        });
+        let outcome = self.attempt();
+        let sight = match &outcome {
+            Ok(_) => Sight::Card,
+            Err(obstacle) => obstacle.sight(),
+        };
+        self.watch_for_removal(sight);
         self.anchored = None;
-        let said = outcome.as_ref().map(|_| ());
-        self.refusal = Refusal::after(self.refusal, said, self.slot.insertion());
         let next = match outcome {
+            // What is decided about the card stands, even if it is back now.
+            Ok(_) if self.removal.is_removed() => self.stand_down(&Obstacle::Removed),
             Ok((session, identity)) => {
                 self.session = Some(session);
                 self.anchored = Some(identity.anchored());
                 self.note_binding();
-                Standing {
-                    state: state_of(&identity),
-                    detail: None,
-                    bound_to: Some(identity.guid),
-                    identity: Some(Arc::new(identity)),
-                }
+                Standing::serving(Arc::new(identity), self.slot.is_soft())
             }
             Err(obstacle) => self.stand_down(&obstacle),
         };
         self.alarm = self.journal.alarm();
-        let next = under_alarm(next, self.alarm.as_ref());
+        let next = publication::under_alarm(next, self.alarm.as_ref());
         self.publish(next);
+        if let Some(session) = &mut self.session {
+            self.anchor
+                .keep_up(session, &self.store, &self.journal, Instant::now());
+        }
     }
 
-    /// Writes the binding into the system log, if a power cut kept it from being written when it was burned.
-    fn note_binding(&mut self) {
-        if self.binding_noted {
-            return;
+    /// Examines the card, unless something is held against it.
+    fn attempt(&mut self) -> Result<(Session, Identity), Arc<Obstacle>> {
+        let mut session = self.open().map_err(|obstacle| self.held(obstacle, false))?;
+        if let Some(obstacle) = self
+            .hold
+            .as_ref()
+            .and_then(|hold| hold.against(self.slot.insertion(), Instant::now()))
+        {
+            self.park(session);
+            return Err(obstacle);
         }
-        let Ok(Ok(Some(binding))) = self.store.bindings().map(store::Bindings::binding) else {
-            return;
-        };
-        self.journal.compare_with(binding.card_key);
-        match self.knows_binding() {
-            Ok(false) => self.journal.note([LogEvent::from(SystemEvent::BindingBurned {
-                card: binding.card,
-                gateway: binding.gateway,
-                time: binding.time,
-            })]),
-            Ok(true) => {}
-            Err(error) => return tracing::warn!("{}", Chain(&error)),
-        }
-        self.binding_noted = true;
-    }
-
-    /// Returns whether the system log has the binding, or is so old that its beginning is gone.
-    fn knows_binding(&self) -> Result<bool, store::LogError> {
-        let mut after = Some(0);
-        while let Some(behind) = after {
-            let page = self.journal.logs().page(LogKind::System, behind, None)?;
-            let is_binding =
-                |event| matches!(event, Some(LogEvent::System(SystemEvent::BindingBurned { .. })));
-            let is_shortened = page
-                .entries
-                .first()
-                .is_some_and(|entry| behind == 0 && entry.sequence > 1);
-            if is_shortened || page.entries.iter().any(|entry| is_binding(entry.event())) {
-                return Ok(true);
+        let before = self.pairings();
+        let is_new = !session.is_paired();
+        let examined = examination::examine(&mut session, &self.store, self.consent).and_then(|identity| {
+            self.anchor.compare(&mut session, &self.store, &self.journal)?;
+            Ok(identity)
+        });
+        let was_paired = session.is_paired() || self.pairings() != before;
+        match examined {
+            Ok(mut identity) => {
+                self.hold = None;
+                self.served = self.served.saturating_add(u64::from(is_new));
+                identity.session = self.served;
+                Ok((session, identity))
             }
-            after = page.next;
+            Err(obstacle) => {
+                self.park(session);
+                Err(self.held(obstacle, was_paired))
+            }
         }
-        Ok(false)
+    }
+
+    /// Takes an obstacle into what is held against the card.
+    fn held(&mut self, obstacle: Obstacle, was_paired: bool) -> Arc<Obstacle> {
+        let obstacle = Arc::new(obstacle);
+        let (before, insertion) = (self.hold.take(), self.slot.insertion());
+        self.hold = Hold::after(before, &obstacle, was_paired, insertion, Instant::now());
+        obstacle
+    }
+
+    /// Returns how often this gateway has paired with its card, as far as that can be read.
+    fn pairings(&self) -> Option<u64> {
+        let bindings = self.store.bindings().ok()?;
+        bindings.counter(Counter::CardSession).ok()
+    }
+
+    /// Keeps a session that would have to be paired again, or in which the trust centre speaks to the card. Any other
+    /// card is let go of, so that other programs may look at it.
+    fn park(&mut self, session: Session) {
+        let is_relayed = self.relayed_until.is_some_and(|until| Instant::now() < until);
+        self.parked = (session.is_paired() || is_relayed).then_some(session);
     }
 
     /// Takes the session that is open, if the card still answers, or opens one.
     fn open(&mut self) -> Result<Session, Obstacle> {
-        if let Some(mut session) = self.session.take()
+        let parked = self.parked.take();
+        if let Some(mut session) = self.session.take().or(parked)
             && session.life_cycle().is_ok()
         {
             return Ok(session);
         }
-        Ok(CardSession::open(self.slot.power_on()?)?)
+        CardSession::open(self.slot.power_on()?).map_err(Obstacle::of_selection)
     }
 
-    fn stand_down(&self, obstacle: &Obstacle) -> Standing {
-        let binding = match self.store.bindings().map(store::Bindings::binding) {
-            Ok(Ok(binding)) => binding,
+    /// Gives the gateway up, for good, if the card was taken out while it ran. See [`super::removal`].
+    fn watch_for_removal(&mut self, sight: Sight) {
+        let now = Instant::now();
+        if self.slot.take_blindness() {
+            self.removal.see(Sight::Blind, now);
+        }
+        if !self.removal.see(sight, now) {
+            return;
+        }
+        (self.session, self.parked) = (None, None);
+        let Ok(bindings) = self.store.bindings() else {
+            return;
+        };
+        match bindings.burn_tamper(REMOVED, clock::now()) {
+            Ok(Burned::Now) => tracing::error!("{REMOVED}; the gateway is given up"),
+            Ok(Burned::AlreadyBurned) => {}
+            Err(error) => tracing::error!("the removal of the card cannot be burned: {}", Chain(&error)),
+        }
+    }
+
+    /// Binds the card in the reader, whose GUID the technician has confirmed.
+    fn confirm(&mut self, characters: &str) -> Result<Confirmed, NotConfirmed> {
+        let store = Arc::clone(&self.store);
+        let bound_to = || match store.bindings().map(Bindings::binding) {
+            Ok(Ok(binding)) => binding.map(|binding| binding.card),
             Ok(Err(_)) | Err(_) => None,
         };
-        // Bindings that cannot be read are no proof that there is none, and come before the card.
-        let unreadable = self.store.bindings().err().map(Obstacle::from);
-        let obstacle = unreadable.as_ref().unwrap_or(obstacle);
-        Standing {
-            state: obstacle.state(binding.is_some()),
-            detail: Some(Chain(obstacle).to_string()),
-            bound_to: binding.map(|binding| binding.card),
-            identity: None,
+        if let Some(card) = bound_to() {
+            return Err(NotConfirmed::AlreadyBound { card });
         }
-    }
-
-    /// Writes a change of the state, or of its cause, into the system log before it is acted on.
-    fn note_change(&self, next: &Standing) {
-        let is_change = {
-            let current = self.standing.borrow();
-            current.state != next.state || current.detail != next.detail
+        let mut session = self.open().map_err(|obstacle| NotConfirmed::of(&obstacle))?;
+        let guid = match session.identity() {
+            Ok(shown) => shown.guid,
+            Err(_) => return Err(NotConfirmed::of(&Obstacle::Blank)),
         };
-        if is_change {
-            self.journal.note_outside(SystemEvent::StandingChanged {
-                state: next.state,
-                code: LogText::cut(next.state.code()),
-                detail: next.detail.as_deref().map(LogText::cut),
-            });
+        if !confirmation::are_last_characters(guid, characters) {
+            return Err(NotConfirmed::OtherCard);
         }
+        self.parked = Some(session);
+        let before = std::mem::replace(&mut self.consent, Consent::Given(guid));
+        self.examine();
+        self.consent = before;
+        if bound_to() == Some(guid) {
+            return Ok(Confirmed { guid });
+        }
+        Err(NotConfirmed::of_standing(&self.standing.borrow()))
     }
 
-    /// Publishes a standing, and logs it once when it differs from the last.
-    fn publish(&self, next: Standing) {
-        self.note_change(&next);
-        self.standing.send_if_modified(|current| {
-            let same_identity = current.identity.is_none() && next.identity.is_none();
-            if same_identity && current.state == next.state && current.detail == next.detail {
-                return false;
-            }
-            let detail = next.detail.as_deref().unwrap_or_else(|| next.state.cause());
-            let code = next.state.code();
-            if next.state.serves_tsm() {
-                tracing::info!(state = %next.state, code, "{detail}");
-            } else {
-                tracing::warn!(state = %next.state, code, remedy = next.state.remedy(), "{detail}");
-            }
-            *current = next;
-            true
-        });
-    }
-}
-
-/// Returns the standing that is left of one when a log is damaged or full.
-///
-/// Without its identity the gateway serves nobody. With a log that is full or lost it keeps it, to say so.
-fn under_alarm(next: Standing, alarm: Option<&Alarm>) -> Standing {
-    match alarm {
-        Some(alarm) if alarm.state == GatewayState::Tampered && next.state != GatewayState::Tampered => {
-            Standing {
-                state: alarm.state,
-                detail: Some(alarm.detail.clone()),
-                identity: None,
-                ..next
-            }
+    /// Passes the trust centre's commands to whatever card is there; what they mean is between those two.
+    fn relay(&mut self, commands: &RelayedCommands) -> Result<RelayedAnswers, CardFault> {
+        if self.session.is_none() && self.parked.is_none() {
+            let card = self.slot.power_on().map_err(CardError::Transport)?;
+            self.parked = Some(CardSession::open(card)?);
         }
-        Some(alarm) if next.state.serves_tsm() => Standing {
-            state: alarm.state,
-            detail: Some(alarm.detail.clone()),
-            ..next
-        },
-        Some(_) | None => next,
-    }
-}
-
-/// The gateway is operational once the bundle that the card vouches for is there.
-const fn state_of(identity: &Identity) -> GatewayState {
-    match &identity.bundle {
-        Some(_) => GatewayState::Operational,
-        None => GatewayState::Bound,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(state: GatewayState, alarm: GatewayState) -> GatewayState {
-        let standing = Standing {
-            state,
-            ..Standing::unknown()
-        };
-        let alarm = Alarm {
-            state: alarm,
-            detail: "the consumer log is damaged".to_owned(),
-        };
-        under_alarm(standing, Some(&alarm)).state
-    }
-
-    #[test]
-    fn refusal_lasts_until_the_card_is_inserted_anew() {
-        let refused = Obstacle::PairingRefused { tries: 9 };
-        let refusal = Refusal::after(None, Err(&refused), Some(3));
-        let expected = Refusal {
-            tries: 9,
-            insertion: Some(3),
-        };
-        assert_eq!(refusal, Some(expected));
-        for failure in [
-            ReaderError::InUse,
-            ReaderError::Lost,
-            ReaderError::NoService,
-            ReaderError::Hangs,
-        ] {
-            assert_eq!(Refusal::after(refusal, Err(&failure.into()), Some(3)), refusal);
-        }
-        assert!(expected.is_of(Some(3)));
-        assert!(!expected.is_of(Some(5)), "another card, or this one again");
-        for gone in [ReaderError::NoCard, ReaderError::NoReader] {
-            assert_eq!(Refusal::after(refusal, Err(&gone.into()), Some(3)), None);
-        }
-        assert_eq!(Refusal::after(refusal, Ok(()), Some(5)), None);
-    }
-
-    #[test]
-    fn alarm_ends_the_service_and_hides_nothing_that_is_worse() {
-        let (lost, full, changed) = (
-            GatewayState::Degraded,
-            GatewayState::StorageFull,
-            GatewayState::Tampered,
-        );
-        for serving in [GatewayState::Bound, GatewayState::Operational] {
-            for alarm in [lost, full, changed] {
-                assert_eq!(after(serving, alarm), alarm);
-            }
-        }
-        for alarm in [lost, full] {
-            assert_eq!(after(GatewayState::CardMissing, alarm), GatewayState::CardMissing);
-        }
-        assert_eq!(after(GatewayState::CardMissing, changed), changed);
+        self.relayed_until = Instant::now().checked_add(RELAY_PATIENCE);
+        let session = self.session.as_mut().or(self.parked.as_mut());
+        let session = session.ok_or(CardFault::Absent)?;
+        let pass = |command: &Vec<u8>| Ok(session.pass(command)?);
+        commands.iter().map(pass).collect()
     }
 }

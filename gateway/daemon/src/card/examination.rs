@@ -12,12 +12,12 @@
 //! old one; a card that is further behind was set back.
 
 use card::session::{BindOrder, CardIdentity};
-use card::{Anchor, CardError, LifeCycle, StatusWord};
+use card::{Anchor, CardError, LifeCycle, Pairing, StatusWord};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
 use messages::content::Content;
-use model::{Binding, Fingerprint, GatewayId, KeySlot, Status};
+use model::{Binding, CardId, Fingerprint, GatewayId, KeySlot, Status};
 use store::{Bindings, Counter, Intent, Store};
 use zeroize::Zeroizing;
 
@@ -32,14 +32,26 @@ use crate::report::Chain;
 /// The length of the secret that card and gateway share.
 const PAIRING_SECRET: usize = 16;
 
+/// Whether a card may be bound that is not bound yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// The first one that fits.
+    Automatic,
+    /// The one whose GUID the technician has confirmed.
+    Given(CardId),
+    /// None before the technician has confirmed it.
+    Awaited,
+}
+
 /// Examines the card, binds it if none is bound yet, and returns the identity that it gives.
 ///
-/// A session that is paired already stays so.
-pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, Obstacle> {
+/// A session that is paired already stays so. A gateway that was given up ends the life of its card instead.
+pub(super) fn examine(session: &mut Session, store: &Store, consent: Consent) -> Result<Identity, Obstacle> {
     let bindings = store.bindings()?;
-    if let Some(tamper) = bindings.tampered()? {
-        return Err(Obstacle::GivenUp(tamper));
+    if bindings.tampered()?.is_some() {
+        end_life_of_own(session, bindings)?;
     }
+    refuse_given_up(bindings)?;
     let life_cycle = session.life_cycle()?;
     if life_cycle == LifeCycle::Blank {
         return Err(Obstacle::Blank);
@@ -58,18 +70,64 @@ pub(super) fn examine(session: &mut Session, store: &Store) -> Result<Identity, 
             pair(session, bindings)?;
             confirm(session, bindings, binding)?;
         }
-        None => bind(session, bindings, &shown, &card)?,
+        None => bind(session, bindings, (&shown, &card), consent)?,
     }
-    session.prove(random::bytes()?, &shown)?;
+    session
+        .prove(random::bytes()?, &shown)
+        .map_err(|error| match error {
+            // It shows the certificates of the bound card and does not hold their keys.
+            CardError::Signature { .. } => Obstacle::OtherKey,
+            error => error.into(),
+        })?;
     let anchored = session.anchor()?;
     Ok(Identity {
         guid: shown.guid,
+        session: 0,
         card,
         anchor,
         anchored_version: anchored.version,
         anchored_digest: anchored.digest,
         bundle: bundle_in_force(store, &anchored)?,
     })
+}
+
+/// Refuses every card once the gateway was given up, or its card is known to be dead.
+pub(super) fn refuse_given_up(bindings: &Bindings) -> Result<(), Obstacle> {
+    let card = bindings.card_terminated()?;
+    match (bindings.tampered()?, card) {
+        (Some(tamper), card) => Err(Obstacle::GivenUp { tamper, card }),
+        (None, Some(card)) => Err(Obstacle::OwnTerminated(card.time)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Ends the life of the bound card, which a gateway that was given up sees again.
+///
+/// Such a gateway is none any more: it speaks to the card in the name of another one, which the card takes as the proof
+/// that it was carried away, and dies. That needs neither the pairing nor tries. Only the card that was burned is
+/// spoken to so; any other would be bound to nobody.
+fn end_life_of_own(session: &mut Session, bindings: &Bindings) -> Result<(), Obstacle> {
+    let life_cycle = session.life_cycle()?;
+    let Some(binding) = bindings.binding()?.filter(|_| life_cycle >= LifeCycle::Bound) else {
+        return Ok(());
+    };
+    let shown = session.identity()?;
+    recognise(session, &shown, &binding, life_cycle)?;
+    let secret: Zeroizing<[u8; PAIRING_SECRET]> = Zeroizing::new(random::bytes()?);
+    let order = BindOrder {
+        gateway: GatewayId::new(random::bytes()?),
+        pairing_secret: secret,
+        nonce: random::bytes()?,
+    };
+    match session.bind(&order, &shown) {
+        Err(CardError::Refused { status, .. }) if status == StatusWord::TERMINATED => {
+            tracing::warn!(guid = %shown.guid, "the card of this gateway, which was given up, has ended its life");
+            bindings.burn_card_terminated(clock::now())?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Err(Obstacle::SetBack { found: life_cycle }),
+    }
 }
 
 /// Compares what the card shows with what was burned.
@@ -129,7 +187,13 @@ fn pair(session: &mut Session, bindings: &Bindings) -> Result<(), Obstacle> {
     let intent = bindings.intent()?.ok_or(Obstacle::NoPairing)?;
     let secret = secret_of(&intent)?;
     let recorded = bindings.counter(Counter::CardSession)?;
-    let found = session.pairing()?.sessions;
+    let Pairing {
+        sessions: found,
+        tries,
+    } = session.pairing()?;
+    if tries == 0 {
+        return Err(Obstacle::PairingBlocked);
+    }
     compare_sessions(found, recorded)?;
     let next = found.saturating_add(1);
     bindings.advance(Counter::CardSession, next)?;
@@ -184,8 +248,8 @@ fn confirm(session: &mut Session, bindings: &Bindings, binding: &Binding) -> Res
 fn bind(
     session: &mut Session,
     bindings: &Bindings,
-    shown: &CardIdentity,
-    card: &VerifiedParty,
+    (shown, card): (&CardIdentity, &VerifiedParty),
+    consent: Consent,
 ) -> Result<(), Obstacle> {
     let begun = bindings.intent()?;
     let card_key = card.sig.certificate().spki_digest();
@@ -197,11 +261,13 @@ fn bind(
     }
     let intent = match begun {
         Some(intent) if (intent.binding.card, intent.binding.card_key) == (shown.guid, card_key) => intent,
-        _ => {
+        // What was begun was permitted; anything else has to be.
+        _ if consent == Consent::Automatic || consent == Consent::Given(shown.guid) => {
             let intent = new_intent(shown, card_key, ours)?;
             bindings.begin(&intent)?;
             intent
         }
+        _ => return Err(Obstacle::AwaitsConfirmation { guid: shown.guid }),
     };
     let order = order(&intent)?;
     tracing::info!(guid = %shown.guid, gateway = %intent.binding.gateway, "binding to the card in the reader");

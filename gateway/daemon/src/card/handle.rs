@@ -5,7 +5,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use card::{CardError, CardSession};
+use zeroize::Zeroizing;
 
+use super::confirmation::{Confirmed, NotConfirmed};
 use super::queue::{Priority, Queue, Refused};
 use super::reader::{Reader, ReaderError};
 use super::view::CardView;
@@ -27,7 +29,21 @@ pub(super) enum Job {
     Examine(SyncSender<()>),
     /// Look at the card without changing anything.
     Inspect(SyncSender<CardView>),
+    /// Bind the card whose GUID ends so.
+    Confirm(String, SyncSender<Result<Confirmed, NotConfirmed>>),
+    /// Pass the trust centre's commands to whatever card is there.
+    Relay(RelayedCommands, SyncSender<Result<RelayedAnswers, CardFault>>),
+    /// The daemon was told to stop: a card that goes from here on is no concern.
+    TakeLeave(SyncSender<()>),
+    /// Have the card vouch for the store as it is now.
+    Vouch(SyncSender<()>),
 }
+
+/// Commands of the trust centre to a card, as bytes.
+pub(super) type RelayedCommands = Vec<Vec<u8>>;
+
+/// The card's answers to them.
+pub(super) type RelayedAnswers = Vec<Zeroizing<Vec<u8>>>;
 
 /// Work with the card, or without one if it is not there.
 type CardWork = dyn FnOnce(Option<&mut Session>) -> Reached + Send;
@@ -80,6 +96,10 @@ impl std::fmt::Debug for Job {
             Self::Use(_) => "Use",
             Self::Examine(_) => "Examine",
             Self::Inspect(_) => "Inspect",
+            Self::Confirm(..) => "Confirm",
+            Self::Relay(..) => "Relay",
+            Self::TakeLeave(_) => "TakeLeave",
+            Self::Vouch(_) => "Vouch",
         })
     }
 }
@@ -131,7 +151,10 @@ impl CardHandle {
                 .and_then(|session| Ok(job(session)?));
             let reached = match &outcome {
                 Err(CardFault::Card(
-                    CardError::Transport(_) | CardError::Channel { .. } | CardError::SessionEnded { .. },
+                    CardError::Transport(_)
+                    | CardError::Channel { .. }
+                    | CardError::SessionEnded { .. }
+                    | CardError::NotSent { .. },
                 )) => Reached::No,
                 _ => Reached::Yes,
             };
@@ -145,16 +168,38 @@ impl CardHandle {
 
     /// Has the card examined again and waits until the standing that follows is published.
     pub(crate) fn examine(&self) -> Result<(), CardFault> {
-        let (reply, done) = mpsc::sync_channel(1);
-        self.submit(Priority::Bulk, DEADLINE, Job::Examine(reply))?;
-        wait(&done, DEADLINE)
+        self.ask(Job::Examine)
     }
 
     /// Has the card looked at, whichever it is.
     pub(crate) fn inspect(&self) -> Result<CardView, CardFault> {
-        let (reply, view) = mpsc::sync_channel(1);
-        self.submit(Priority::Bulk, DEADLINE, Job::Inspect(reply))?;
-        wait(&view, DEADLINE)
+        self.ask(Job::Inspect)
+    }
+
+    /// Binds the card in the reader if its GUID ends with these characters.
+    pub(crate) fn confirm(&self, characters: String) -> Result<Result<Confirmed, NotConfirmed>, CardFault> {
+        self.ask(|reply| Job::Confirm(characters, reply))
+    }
+
+    /// Passes commands of the trust centre's access to whatever card is there, in one session with those before.
+    pub(crate) fn relay(&self, commands: RelayedCommands) -> Result<RelayedAnswers, CardFault> {
+        self.ask(|reply| Job::Relay(commands, reply))?
+    }
+
+    /// Says that the daemon was told to stop: from here on the card may be taken out.
+    pub(crate) fn take_leave(&self) -> Result<(), CardFault> {
+        self.ask(Job::TakeLeave)
+    }
+
+    /// Has the card vouch for the store as it is now, if it serves.
+    pub(crate) fn vouch(&self) -> Result<(), CardFault> {
+        self.ask(Job::Vouch)
+    }
+
+    fn ask<R>(&self, job: impl FnOnce(SyncSender<R>) -> Job) -> Result<R, CardFault> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.submit(Priority::Bulk, DEADLINE, job(reply))?;
+        wait(&answer, DEADLINE)
     }
 
     fn submit(&self, priority: Priority, deadline: Duration, job: Job) -> Result<(), CardFault> {

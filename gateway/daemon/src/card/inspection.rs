@@ -8,17 +8,12 @@ use messages::certificate::Certificate;
 use model::{KeySlot, Status};
 use store::{Bindings, Store};
 
-use super::examination::{recognise, verify};
+use super::examination::{recognise, refuse_given_up, verify};
 use super::handle::Session;
 use super::obstacle::Obstacle;
 use super::slot::Slot;
 use super::view::{BindingOfCard, CardView, CertificateView};
 use crate::clock;
-use crate::config::CardSlot;
-use crate::report::Chain;
-
-/// How the names of vsmartcard's readers begin.
-const VIRTUAL_READER: &str = "Virtual PCD";
 
 /// Inspects the card in the slot, in the session that is open or else in one of its own.
 ///
@@ -32,16 +27,10 @@ pub(crate) fn inspect(slot: &Slot, open: Option<&mut Session>, store: Option<&St
     let mut view = CardView::new();
     match session {
         Ok(session) => read(session, store, &mut view),
-        Err(obstacle) => view.obstacles = texts(&[obstacle]),
+        Err(obstacle) => view.note(&given_up(store).unwrap_or(obstacle)),
     }
     let facts = slot.facts();
-    view.soft_card = match slot.place() {
-        CardSlot::Reader(_) => facts
-            .as_ref()
-            .is_some_and(|facts| facts.name.starts_with(VIRTUAL_READER)),
-        #[cfg(feature = "soft-card")]
-        CardSlot::Soft(_) => true,
-    };
+    view.soft_card = slot.is_soft();
     if let Some(facts) = facts {
         view.atr = facts.atr.map(hex::encode_upper);
         view.reader = Some(facts.name);
@@ -50,7 +39,7 @@ pub(crate) fn inspect(slot: &Slot, open: Option<&mut Session>, store: Option<&St
 }
 
 fn open_own(slot: &Slot) -> Result<Session, Obstacle> {
-    Ok(CardSession::open(slot.power_on()?)?)
+    CardSession::open(slot.power_on()?).map_err(Obstacle::of_selection)
 }
 
 /// Reads what the card says, and judges it.
@@ -64,7 +53,7 @@ fn read(session: &mut Session, store: Option<&Store>, view: &mut CardView) {
         Some(Ok(())) => view.was_compared = true,
         None => {}
     }
-    view.obstacles = texts(&obstacles);
+    obstacles.iter().for_each(|obstacle| view.note(obstacle));
 }
 
 /// Reads the card; returns what it could not get past, and collects what it could.
@@ -105,9 +94,7 @@ fn read_card(
 /// Compares the card with what the gateway has burned.
 fn read_gateway(session: &mut Session, store: &Store, view: &mut CardView) -> Result<(), Obstacle> {
     let bindings = store.bindings()?;
-    if let Some(tamper) = bindings.tampered()? {
-        return Err(Obstacle::GivenUp(tamper));
-    }
+    refuse_given_up(bindings)?;
     // A card that cannot be read that far has its obstacle already.
     let (Some(life_cycle), Some(_)) = (view.life_cycle, view.guid) else {
         return Ok(());
@@ -148,7 +135,8 @@ fn bound_elsewhere(session: &mut Session, bindings: &Bindings, view: &mut CardVi
     Err(Obstacle::BoundElsewhere { gateway })
 }
 
-fn texts(obstacles: &[Obstacle]) -> Vec<String> {
-    let texts = obstacles.iter().map(|obstacle| Chain(obstacle).to_string());
-    texts.collect()
+/// Returns whether the gateway was given up, which matters more than whatever is wrong with the reader.
+fn given_up(store: Option<&Store>) -> Option<Obstacle> {
+    let bindings = store?.bindings().ok()?;
+    refuse_given_up(bindings).err()
 }

@@ -5,9 +5,11 @@
 //! it examines every card that appears, binds the first one, and publishes the [`Standing`] that
 //! decides what is served.
 
+mod confirmation;
 mod custodian;
 mod examination;
 mod handle;
+mod hold;
 mod inspection;
 mod keys;
 mod monitor;
@@ -15,6 +17,10 @@ mod obstacle;
 mod pcsc;
 mod queue;
 mod reader;
+mod relay;
+mod removal;
+mod rollback;
+mod selftest;
 mod slot;
 #[cfg(feature = "soft-card")]
 mod soft;
@@ -26,11 +32,14 @@ mod view;
 #[cfg(feature = "soft-card")]
 pub(crate) use examination::tests::Center;
 
+pub(crate) use confirmation::{Confirmation, Confirmed, NotConfirmed};
 pub(crate) use custodian::{Custodian, CustodianThread};
 pub(crate) use handle::{CardFault, CardHandle};
 pub(crate) use inspection::inspect;
 pub(crate) use keys::CardKeys;
 pub(crate) use reader::SOFT_CARD;
+pub(crate) use relay::{Apdus, DirectCard, relay_lines};
+pub(crate) use selftest::{Order, SelftestView, selftest};
 pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
 pub(crate) use tls::server_config;

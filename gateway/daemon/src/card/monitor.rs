@@ -41,6 +41,7 @@ pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>) {
             Err(_) => {}
         }
         slot.forget_events();
+        slot.note_blindness();
         if queue.closed_within(Duration::ZERO) {
             return;
         }
@@ -61,6 +62,9 @@ fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(
             Err(error) => return Err(error),
         };
         let mut moved = follow(&mut states, &names);
+        if moved {
+            slot.note_blindness();
+        }
         match context.get_status_change(EVENT_TIMEOUT, &mut states) {
             Ok(()) => {}
             // A reader that went between the two calls is out of the list in the next turn.

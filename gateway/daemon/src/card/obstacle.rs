@@ -1,14 +1,19 @@
 //! What keeps the gateway from serving, and the state that follows from it.
+//!
+//! Each has a stable code, a cause (its text) and a remedy, the same on the command line, in the status and in the log.
+
+mod words;
 
 use std::error::Error;
 use std::io;
 
-use card::{CardError, LifeCycle};
+use card::{CardError, LifeCycle, StatusWord};
 use messages::certificate::CertificateError;
-use model::{CardId, GatewayId, GatewayState};
-use store::{BindingsError, BundleError, BurnError, Tamper};
+use model::{CardId, GatewayId, GatewayState, Timestamp};
+use store::{BindingsError, BundleError, BurnError, Tamper, Termination};
 
 use super::reader::ReaderError;
+use super::removal::Sight;
 use crate::random::RandomError;
 use crate::report::Chain;
 
@@ -24,6 +29,26 @@ pub(super) enum Obstacle {
     /// The card has never been personalised, or has been wiped.
     #[error("the card in the reader is blank; the trust centre personalises cards")]
     Blank,
+    /// The card has ended its life.
+    #[error("the card in the reader has ended its life and will never work again")]
+    Terminated,
+    /// The bound card has ended its life, as its own session said.
+    #[error("the card that this gateway is bound to has ended its life at {0}")]
+    OwnTerminated(Timestamp),
+    /// The card is another kind of card.
+    #[error(
+        "the card in the reader is no card for a gateway: it answers {status} to the selection of its application"
+    )]
+    OtherKind {
+        /// What it answers.
+        status: StatusWord,
+    },
+    /// The technician has not confirmed the binding yet.
+    #[error("the card {guid} may be bound, and waits for the technician's confirmation")]
+    AwaitsConfirmation {
+        /// The GUID of the card.
+        guid: CardId,
+    },
     /// The card is bound to another gateway.
     #[error("the card in the reader is bound to gateway {gateway}, not to this one")]
     BoundElsewhere {
@@ -94,9 +119,17 @@ pub(super) enum Obstacle {
         /// How often this gateway has paired it.
         recorded: u64,
     },
+    /// The card was taken out for good while the gateway ran, and that could not be burned.
+    #[error("the bound card was taken out while the gateway ran, and the tamper row cannot be burned")]
+    Removed,
     /// The tamper lock has been burned.
-    #[error("the gateway was given up at {}: {}", .0.time, .0.reason)]
-    GivenUp(Tamper),
+    #[error("the gateway was given up at {}: {}{}", .tamper.time, .tamper.reason, ended(.card.as_ref()))]
+    GivenUp {
+        /// When and why.
+        tamper: Tamper,
+        /// When the bound card was seen again and ended its life, if it was.
+        card: Option<Termination>,
+    },
     /// The bindings are damaged, lost or contradicted.
     #[error("the bindings cannot be trusted: {0}")]
     BindingsTampered(String),
@@ -119,6 +152,48 @@ pub(super) enum Obstacle {
         /// The version that is stored, which it vouched for once.
         stored: u64,
     },
+    /// The card is ahead of the store: an older copy of the data folder is in its place.
+    #[error(
+        "the bound card has been told milestone {card} of this store, which is at milestone {store}: an older copy of the \
+         data folder is in its place"
+    )]
+    StoreSetBack {
+        /// The counter that the card keeps.
+        card: u64,
+        /// The counter of the store.
+        store: u64,
+    },
+    /// The store's milestone is not the one that the card keeps, nor the next one.
+    #[error(
+        "milestone {counter} of this store is not the one that the bound card was told: the store was changed"
+    )]
+    StoreForeign {
+        /// The counter of the store.
+        counter: u64,
+    },
+    /// A part of the store is older than the milestone that the card vouches for.
+    #[error("the {part} is older than what the bound card vouches for: an older copy is in its place")]
+    PartSetBack {
+        /// Which part.
+        part: &'static str,
+    },
+    /// The store is ahead of the card by more than a cut explains.
+    #[error(
+        "the bound card keeps milestone {card}, but it was told milestone {store} of this store before: the card was set \
+         back"
+    )]
+    CardHeadSetBack {
+        /// The counter that the card keeps.
+        card: u64,
+        /// The counter of the store.
+        store: u64,
+    },
+    /// The milestones cannot be read.
+    #[error("the store's milestones are out of reach; the gateway looks again when it is started again: {0}")]
+    MilestonesOutOfReach(String),
+    /// A log cannot be read.
+    #[error("a log is out of reach: {0}")]
+    LogsOutOfReach(String),
     /// The binding could not be burned.
     #[error("the binding cannot be burned")]
     Burn(#[from] BurnError),
@@ -131,6 +206,12 @@ pub(super) enum Obstacle {
     /// No random bytes could be drawn.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+fn ended(card: Option<&Termination>) -> String {
+    card.map_or_else(String::new, |card| {
+        format!("; its card ended its life at {}", card.time)
+    })
 }
 
 impl From<&BindingsError> for Obstacle {
@@ -160,6 +241,15 @@ impl From<BindingsError> for Obstacle {
 }
 
 impl Obstacle {
+    /// Tells a card that refuses the selection of the application: it is dead, or of another kind.
+    pub(super) fn of_selection(error: CardError<ReaderError>) -> Self {
+        match error {
+            CardError::Refused { status, .. } if status == StatusWord::TERMINATED => Self::Terminated,
+            CardError::Refused { status, .. } => Self::OtherKind { status },
+            error => error.into(),
+        }
+    }
+
     /// Returns the state that the gateway is in because of it.
     pub(super) const fn state(&self, bound: bool) -> GatewayState {
         match self {
@@ -167,16 +257,22 @@ impl Obstacle {
             Self::Reader(_) | Self::Card(CardError::Transport(_)) if bound => GatewayState::CardMissing,
             Self::Reader(_) | Self::Card(CardError::Transport(_)) => GatewayState::Unbound,
             Self::Blank
+            | Self::Terminated
+            | Self::OtherKind { .. }
             | Self::BoundElsewhere { .. }
             | Self::Certificates(_)
             | Self::CertificateGuid { .. }
             | Self::AttestationKey
+            | Self::Card(_)
                 if !bound =>
             {
                 GatewayState::Unbound
             }
-            Self::Card(_) if !bound => GatewayState::Unbound,
+            Self::AwaitsConfirmation { .. } => GatewayState::Unbound,
             Self::Blank
+            | Self::Terminated
+            | Self::OwnTerminated(_)
+            | Self::OtherKind { .. }
             | Self::Card(_)
             | Self::BoundElsewhere { .. }
             | Self::OtherCard { .. }
@@ -188,15 +284,65 @@ impl Obstacle {
             | Self::PairingRefused { .. }
             | Self::PairingBlocked
             | Self::SessionCounterBehind { .. }
+            | Self::CardHeadSetBack { .. }
             | Self::BundleSetBack { .. } => GatewayState::CardForeign,
-            Self::GivenUp(_)
+            Self::GivenUp { .. }
+            | Self::Removed
             | Self::BindingsTampered(_)
             | Self::NoPairing
+            | Self::StoreSetBack { .. }
+            | Self::StoreForeign { .. }
+            | Self::PartSetBack { .. }
             | Self::SessionCounterAhead { .. } => GatewayState::Tampered,
             Self::BindingsNoSpace(_) => GatewayState::StorageFull,
             Self::ClockUnset => GatewayState::ClockUnknown,
             Self::Burn(_) | Self::Random(_) => GatewayState::Binding,
-            Self::Bundle(_) | Self::BindingsOutOfReach(_) => GatewayState::Degraded,
+            Self::Bundle(_)
+            | Self::BindingsOutOfReach(_)
+            | Self::MilestonesOutOfReach(_)
+            | Self::LogsOutOfReach(_) => GatewayState::Degraded,
+        }
+    }
+
+    /// Returns what it says about where the bound card is.
+    pub(super) const fn sight(&self) -> Sight {
+        match self {
+            Self::Reader(error) | Self::Card(CardError::Transport(error)) => error.sight(),
+            Self::Blank
+            | Self::OtherKind { .. }
+            | Self::BoundElsewhere { .. }
+            | Self::OtherCard { .. }
+            | Self::OtherKey
+            | Self::SetBack { .. } => Sight::Out,
+            // These are found behind the pairing, or say that the bound card is known to be dead.
+            Self::OwnTerminated(_)
+            | Self::ClockUnset
+            | Self::StoreSetBack { .. }
+            | Self::StoreForeign { .. }
+            | Self::PartSetBack { .. }
+            | Self::CardHeadSetBack { .. }
+            | Self::MilestonesOutOfReach(_)
+            | Self::LogsOutOfReach(_)
+            | Self::BundleSetBack { .. }
+            | Self::Bundle(_) => Sight::Card,
+            Self::Card(_)
+            | Self::Terminated
+            | Self::AwaitsConfirmation { .. }
+            | Self::Certificates(_)
+            | Self::CertificateGuid { .. }
+            | Self::AttestationKey
+            | Self::PairingRefused { .. }
+            | Self::PairingBlocked
+            | Self::SessionCounterAhead { .. }
+            | Self::SessionCounterBehind { .. }
+            | Self::Removed
+            | Self::GivenUp { .. }
+            | Self::BindingsTampered(_)
+            | Self::BindingsNoSpace(_)
+            | Self::BindingsOutOfReach(_)
+            | Self::Burn(_)
+            | Self::NoPairing
+            | Self::Random(_) => Sight::Unclear,
         }
     }
 }

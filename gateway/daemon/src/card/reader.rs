@@ -2,6 +2,8 @@
 
 use card::Transport;
 
+use super::removal::Sight;
+
 #[cfg(all(test, feature = "soft-card"))]
 use super::slot::Slot;
 #[cfg(all(test, feature = "soft-card"))]
@@ -86,6 +88,26 @@ impl From<pcsc::Error> for ReaderError {
             E::ProtoMismatch | E::UnsupportedCard => Self::OtherProtocol,
             E::NotTransacted | E::RemovedCard | E::ResetCard => Self::Lost,
             error => Self::Pcsc(error),
+        }
+    }
+}
+
+impl ReaderError {
+    /// Returns what it says about where the bound card is.
+    pub(super) const fn sight(&self) -> Sight {
+        match self {
+            Self::NoCard => Sight::Out,
+            Self::NoReader
+            | Self::SeveralReaders { .. }
+            | Self::OtherReaders { .. }
+            | Self::NoService
+            | Self::NotPermitted
+            | Self::Thread(_) => Sight::Blind,
+            Self::InUse | Self::Mute | Self::OtherProtocol | Self::Lost | Self::Hangs | Self::Pcsc(_) => {
+                Sight::Unclear
+            }
+            #[cfg(feature = "soft-card")]
+            Self::File(_) | Self::Damaged(_) => Sight::Unclear,
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::config::CardSlot;
 /// How long the thread of a card that was given up may take to let go of the reader.
 const LET_GO: Duration = Duration::from_millis(500);
 
+/// How the names of vsmartcard's readers begin.
+const VIRTUAL_READER: &str = "Virtual PCD";
+
 /// A slot for a card. Its clones are the same slot.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
@@ -28,6 +31,8 @@ struct Known {
     insertion: Option<u16>,
     /// The last event counts of the readers, as the monitor sees them; pcscd has at most sixteen readers.
     events: BTreeMap<String, u16>,
+    /// Whether a reader came or went, or the service did, since that was asked for.
+    was_blind: bool,
     /// Since when every command has failed.
     failing_since: Option<Instant>,
     /// Closed by the end of the thread that has the reader, or had it.
@@ -106,6 +111,29 @@ impl Slot {
         self.known().events.clear();
     }
 
+    /// Notes that a reader, or the service, came or went: for a moment nobody could look into the slot.
+    pub(super) fn note_blindness(&self) {
+        self.known().was_blind = true;
+    }
+
+    /// Returns whether nobody could look into the slot at some moment since this was asked for the last time.
+    pub(super) fn take_blindness(&self) -> bool {
+        std::mem::take(&mut self.known().was_blind)
+    }
+
+    /// Returns whether the card is a file, or a program on a virtual reader, as far as is known.
+    pub(super) fn is_soft(&self) -> bool {
+        match &self.place {
+            CardSlot::Reader(name) => {
+                let found = self.facts().map(|facts| facts.name);
+                let name = found.or_else(|| name.clone());
+                name.is_some_and(|name| name.starts_with(VIRTUAL_READER))
+            }
+            #[cfg(feature = "soft-card")]
+            CardSlot::Soft(_) => true,
+        }
+    }
+
     /// Whether a card came or went in the reader since it was at the count.
     pub(super) fn moved_since(&self, reader: &str, count: u16) -> bool {
         // Half of the counts lie ahead; the monitor may also lag behind, and that is no event.
@@ -174,6 +202,29 @@ mod tests {
         assert!(slot.moved_since("reader", u16::MAX), "the count started again");
         slot.forget_events();
         assert!(!slot.moved_since("reader", u16::MAX));
+    }
+
+    #[test]
+    fn moment_of_blindness_is_told_once() {
+        let slot = slot();
+        assert!(!slot.take_blindness());
+        slot.note_blindness();
+        assert!(slot.take_blindness());
+        assert!(!slot.take_blindness());
+    }
+
+    #[test]
+    fn virtual_reader_is_announced_before_and_after_it_is_found() {
+        let named = |name: &str| Slot::new(CardSlot::Reader(Some(name.to_owned())));
+        assert!(named("Virtual PCD 00 00").is_soft());
+        assert!(!named("Identiv SCR3500").is_soft());
+        let slot = slot();
+        assert!(!slot.is_soft());
+        slot.known().facts = Some(ReaderFacts {
+            name: "Virtual PCD 00 01".to_owned(),
+            atr: None,
+        });
+        assert!(slot.is_soft());
     }
 
     #[test]

@@ -6,6 +6,15 @@ use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
 use messages::content::SupplierEntry;
 use model::{CardId, Fingerprint, GatewayState, Grant};
 
+/// The code of an obstacle, and what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Explained {
+    /// The stable code.
+    pub(crate) code: &'static str,
+    /// The remedy, as a sentence.
+    pub(crate) remedy: &'static str,
+}
+
 /// What the custodian publishes: the state, and what belongs to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Standing {
@@ -13,6 +22,10 @@ pub(crate) struct Standing {
     pub(crate) state: GatewayState,
     /// Why, if there is more to say than the state itself says.
     pub(crate) detail: Option<String>,
+    /// What keeps the gateway from serving, if it is the card or the binding.
+    pub(crate) obstacle: Option<Explained>,
+    /// Whether the card is a file, or a program on a virtual reader: never so in production.
+    pub(crate) soft_card: bool,
     /// The GUID that the gateway is bound to, whether its card is there or not.
     pub(crate) bound_to: Option<CardId>,
     /// The identity of the bound card while it is there; nothing is served without it.
@@ -32,9 +45,37 @@ impl Standing {
         Self {
             state: GatewayState::Unbound,
             detail: None,
+            obstacle: None,
+            soft_card: false,
             bound_to: None,
             identity: None,
         }
+    }
+
+    /// The standing with a card that is in order. The gateway is operational once the bundle that the card vouches for
+    /// is there.
+    pub(crate) fn serving(identity: Arc<Identity>, soft_card: bool) -> Self {
+        Self {
+            state: match &identity.bundle {
+                Some(_) => GatewayState::Operational,
+                None => GatewayState::Bound,
+            },
+            detail: None,
+            obstacle: None,
+            soft_card,
+            bound_to: Some(identity.guid),
+            identity: Some(identity),
+        }
+    }
+
+    /// Returns whether whoever began to be served in a session with the card may go on: a card that was away, however
+    /// shortly, has begun another one.
+    pub(crate) fn continues(&self, session: u64) -> bool {
+        self.answers()
+            && self
+                .identity
+                .as_ref()
+                .is_some_and(|identity| identity.session == session)
     }
 }
 
@@ -43,6 +84,8 @@ impl Standing {
 pub(crate) struct Identity {
     /// The GUID.
     pub(crate) guid: CardId,
+    /// Which session with the card it is, counted since the start.
+    pub(crate) session: u64,
     /// The card's certificates, verified when it was examined.
     pub(crate) card: VerifiedParty,
     /// The trust centre that the card trusts.

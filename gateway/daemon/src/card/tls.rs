@@ -7,7 +7,7 @@ use messages::certificate::Certificate;
 use p256::ecdsa;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest, Sha256};
@@ -103,10 +103,13 @@ pub(crate) fn server_config(
         chain.map(der).collect(),
         Arc::new(CardTlsKey { card: card.clone() }),
     );
-    let config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    // A resumed session would need no signature of the card: every connection proves that the card is there.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
 }
 

@@ -7,6 +7,9 @@ use messages::certificate::{Certificate, CertificateError};
 use model::{CardId, KeySlot, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::obstacle::Obstacle;
+use crate::report::Chain;
+
 /// Everything that is shown about the card in the reader. The schema is additive within its version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CardView {
@@ -27,6 +30,17 @@ pub(crate) struct CardView {
     pub(super) was_compared: bool,
     /// What keeps the card from being bound, or from serving the gateway that it is bound to.
     pub(super) obstacles: Vec<String>,
+    /// The same, each with its stable code and what to do about it.
+    #[serde(default)]
+    pub(super) causes: Vec<CauseView>,
+}
+
+/// Something that is in the way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CauseView {
+    code: String,
+    cause: String,
+    remedy: String,
 }
 
 /// To whom a card is bound, as far as is known.
@@ -73,7 +87,19 @@ impl CardView {
             binding: BindingOfCard::Unknown,
             was_compared: false,
             obstacles: Vec::new(),
+            causes: Vec::new(),
         }
+    }
+
+    /// Notes an obstacle.
+    pub(super) fn note(&mut self, obstacle: &Obstacle) {
+        let cause = Chain(obstacle).to_string();
+        self.obstacles.push(cause.clone());
+        self.causes.push(CauseView {
+            code: obstacle.code().to_owned(),
+            cause,
+            remedy: obstacle.remedy().to_owned(),
+        });
     }
 
     /// Returns whether nothing keeps the card from being bound, or from serving this gateway.
@@ -183,8 +209,9 @@ impl fmt::Display for CardView {
                 ),
             };
         }
-        for obstacle in &self.obstacles {
-            writeln!(formatter, "obstacle      {obstacle}")?;
+        for CauseView { code, cause, remedy } in &self.causes {
+            writeln!(formatter, "obstacle      {code}: {cause}")?;
+            writeln!(formatter, "  remedy      {remedy}")?;
         }
         Ok(())
     }
@@ -195,6 +222,7 @@ mod tests {
     use model::Span;
 
     use super::*;
+    use crate::card::reader::ReaderError;
 
     fn days(count: u32) -> Span {
         Span::from_seconds(count * 86_400).unwrap()
@@ -219,12 +247,14 @@ mod tests {
     fn card_with_an_obstacle_is_not_in_order_and_says_why() {
         let mut view = CardView::new();
         assert!(view.is_in_order());
-        view.obstacles.push("there is no card in the reader".to_owned());
+        view.note(&Obstacle::from(ReaderError::NoCard));
         view.soft_card = true;
         assert!(!view.is_in_order());
         let shown = view.to_string();
         assert!(
-            shown.contains("SOFT CARD") && shown.contains("no card in the reader"),
+            shown.contains("SOFT CARD")
+                && shown.contains("SMGW-C-0101: there is no card in the reader")
+                && shown.contains("Insert the card."),
             "{shown}"
         );
         let json = serde_json::to_string(&view).unwrap();

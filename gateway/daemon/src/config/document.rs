@@ -7,16 +7,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusConfig, DEFAULT_ANSWER_TIMEOUT, MbusEndpoint, MeterConfig, ModbusUnit, Port};
+use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port};
+use mbus::application::Key;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
-use modbus::Profile;
-use model::Span;
+use model::{MeterId, Span};
 use serde::Deserialize;
 use store::{LogLimits, OtpPlace};
 use toml::Spanned;
+use zeroize::Zeroizing;
+
+use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
 use super::{CardConfig, CardSlot, Fault};
+use crate::modbus::source;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,14 +104,27 @@ pub(super) struct CardSection {
     reader: Option<String>,
     soft: Option<Spanned<PathBuf>>,
     heartbeat_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    binding: BindingSection,
+}
+
+/// When a card is bound.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BindingSection {
+    /// At its insertion.
+    #[default]
+    Automatic,
+    /// After the technician's confirmation.
+    Confirmed,
 }
 
 /// How often the card is looked after unless the file says otherwise, in milliseconds. With it, a card that is taken
 /// out is missed well within a second.
 const DEFAULT_HEARTBEAT_MS: u64 = 250;
 /// How often the card can be looked after, in milliseconds: seldom enough for a slow card to do something else as well,
-/// often enough to notice.
-const HEARTBEATS_MS: RangeInclusive<u64> = 50..=10_000;
+/// often enough that the service stops within a second when the card is gone.
+const HEARTBEATS_MS: RangeInclusive<u64> = 50..=500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +151,7 @@ pub(super) struct BusSection {
     mbus: Option<Spanned<String>>,
     modbus: Option<Spanned<String>>,
     baud: Option<Spanned<u32>>,
+    latency_ms: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) meter: Vec<MeterSection>,
 }
@@ -147,8 +165,11 @@ pub(super) struct MeterSection {
     baud: Option<Spanned<u32>>,
     application_reset: Option<u8>,
     byte_order: Option<SelectionOrder>,
+    key_file: Option<Spanned<PathBuf>>,
     unit: Option<u8>,
     profile: Option<Spanned<String>>,
+    id: Option<Spanned<String>>,
+    answer_timeout_ms: Option<Spanned<u64>>,
 }
 
 /// In which order of bytes a meter is selected.
@@ -197,6 +218,7 @@ impl CardSection {
             Some(ms) => return Err(Fault::Heartbeat { at: ms.span().start }),
         };
         Ok(CardConfig {
+            waits_for_confirmation: self.binding == BindingSection::Confirmed,
             slot: self.slot()?,
             heartbeat: Duration::from_millis(heartbeat_ms),
         })
@@ -235,16 +257,16 @@ impl BusSection {
                 let endpoint = mbus_endpoint(endpoint)?;
                 self.check_speeds(&endpoint)?;
                 Port::Mbus {
-                    timing: Timing::new(self.baud_rate(&endpoint)?, Timing::CONVERTER_ALLOWANCE),
+                    timing: Timing::new(self.baud_rate(&endpoint)?, self.latency()?),
                     endpoint,
                     meters: self.meters(MeterSection::station)?,
                 }
             }
             (None, Some(_)) if self.baud.is_some() => return Err(self.baud_fault(None)),
-            (None, Some(endpoint)) => Port::ModbusTcp {
-                endpoint: host_and_port(endpoint)?,
-                answer_timeout: DEFAULT_ANSWER_TIMEOUT,
-                meters: self.meters(MeterSection::modbus_unit)?,
+            (None, Some(_)) if self.latency_ms.is_some() => return Err(self.latency_fault()),
+            (None, Some(endpoint)) => Port::Modbus {
+                endpoint: modbus_endpoint(endpoint)?,
+                meters: self.meters(MeterSection::modbus_station)?,
             },
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Fault::Protocol {
@@ -279,6 +301,20 @@ impl BusSection {
             }
             (Some(_), MbusEndpoint::Serial { .. }) => Err(self.baud_fault(None)),
         }
+    }
+
+    /// Returns what the converter adds to the time of an answer.
+    fn latency(&self) -> Result<Duration, Fault> {
+        match &self.latency_ms {
+            None => Ok(Duration::from_millis(DEFAULT_LATENCY_MS)),
+            Some(ms) if *ms.get_ref() <= MAX_LATENCY_MS => Ok(Duration::from_millis(*ms.get_ref())),
+            Some(_) => Err(self.latency_fault()),
+        }
+    }
+
+    fn latency_fault(&self) -> Fault {
+        let at = self.latency_ms.as_ref().map_or(0, |ms| ms.span().start);
+        Fault::Latency { at }
     }
 
     fn baud_fault(&self, source: Option<UnknownBaudRate>) -> Fault {
@@ -318,6 +354,21 @@ fn mbus_endpoint(endpoint: &Spanned<String>) -> Result<MbusEndpoint, Fault> {
     host_and_port(endpoint).map(|address| MbusEndpoint::Tcp { address })
 }
 
+/// Takes `tcp:HOST:PORT`, `rtutcp:HOST:PORT` or `rtu:DEVICE:BAUD:8E1`; `HOST:PORT` alone is Modbus TCP.
+fn modbus_endpoint(endpoint: &Spanned<String>) -> Result<ModbusEndpoint, Fault> {
+    let text = endpoint.get_ref();
+    if ["tcp:", "rtutcp:", "rtu:"]
+        .iter()
+        .any(|kind| text.starts_with(kind))
+    {
+        return text.parse().map_err(|source| Fault::ModbusEndpoint {
+            at: endpoint.span().start,
+            source,
+        });
+    }
+    host_and_port(endpoint).map(|address| ModbusEndpoint::Tcp { address })
+}
+
 fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     let text = endpoint.get_ref();
     let parts = text.rsplit_once(':');
@@ -332,11 +383,27 @@ fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     }
 }
 
+/// Reads the AES key of a meter from its file.
+fn key_in(file: &Spanned<PathBuf>) -> Result<Key, Fault> {
+    let fault = |source| Fault::KeyFile {
+        at: file.span().start,
+        source,
+    };
+    let text = std::fs::read_to_string(file.get_ref()).map(Zeroizing::new);
+    let text = text.map_err(|source| fault(Some(source)))?;
+    KeyDigits::parse(&text)
+        .map(|digits| digits.0)
+        .map_err(|_| fault(None))
+}
+
 impl MeterSection {
     fn station(&self) -> Result<Station, Fault> {
         let fault = Fault::MbusMeter {
             at: self.name.span().start,
         };
+        if self.id.is_some() || self.answer_timeout_ms.is_some() {
+            return Err(fault);
+        }
         let station = match (self.primary, &self.secondary, self.unit, &self.profile) {
             (Some(address), None, None, None) if self.byte_order.is_none() => {
                 let address = PrimaryAddress::try_from(address).map_err(|_| fault)?;
@@ -356,6 +423,10 @@ impl MeterSection {
             None => station,
             Some(subcode) => station.with_application_reset(subcode),
         };
+        let station = match &self.key_file {
+            None => station,
+            Some(file) => station.with_key(key_in(file)?),
+        };
         let Some(baud) = &self.baud else {
             return Ok(station);
         };
@@ -374,30 +445,44 @@ impl MeterSection {
             || self.baud.is_some()
             || self.application_reset.is_some()
             || self.byte_order.is_some()
+            || self.key_file.is_some()
     }
 
-    fn modbus_unit(&self) -> Result<ModbusUnit, Fault> {
+    fn modbus_station(&self) -> Result<ModbusStation, Fault> {
         let fault = Fault::ModbusMeter {
             at: self.name.span().start,
         };
-        let (false, Some(unit @ (1..=247 | 255)), Some(profile)) =
-            (self.is_of_mbus(), self.unit, &self.profile)
+        let (false, Some(unit @ (1..=247 | 255)), Some(name)) = (self.is_of_mbus(), self.unit, &self.profile)
         else {
             return Err(fault);
         };
-        let at = profile.span().start;
-        let text = modbus::built_in(profile.get_ref()).ok_or_else(|| Fault::UnknownProfile {
-            name: profile.get_ref().clone(),
-            known: modbus::built_in_names().collect::<Vec<_>>().join(", "),
-            at,
-        })?;
-        let profile = Profile::parse(text).map_err(|source| Fault::Profile {
+        let at = name.span().start;
+        let profile = source::load(name.get_ref()).map_err(|source| Fault::Profile {
             at,
             source: Box::new(source),
         })?;
-        Ok(ModbusUnit {
-            unit,
-            profile: Arc::new(profile),
-        })
+        if profile.serial_number().is_none() && self.id.is_none() {
+            let name = profile.name().to_owned();
+            return Err(Fault::NoIdentity { name, at });
+        }
+        let mut station = ModbusStation::new(unit, Arc::new(profile));
+        if let Some(id) = &self.id {
+            let identity: MeterId = id.get_ref().parse().map_err(|source| Fault::Identity {
+                at: id.span().start,
+                source,
+            })?;
+            station = station.with_identity(identity);
+        }
+        match &self.answer_timeout_ms {
+            None => Ok(station),
+            Some(ms) if ANSWER_TIMEOUTS_MS.contains(ms.get_ref()) => {
+                Ok(station.with_answer_timeout(Duration::from_millis(*ms.get_ref())))
+            }
+            Some(ms) => Err(Fault::AnswerTimeout { at: ms.span().start }),
+        }
     }
 }
+
+/// How long a Modbus answer can be waited for, in milliseconds: from a meter on the same board to one behind
+/// two gateways.
+const ANSWER_TIMEOUTS_MS: RangeInclusive<u64> = 10..=60_000;

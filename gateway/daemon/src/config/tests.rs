@@ -19,7 +19,7 @@ primary = 1
 
 fn fault(text: &str) -> (usize, String) {
     let fault = Config::parse(text).unwrap_err();
-    (fault.line(text), fault.to_string())
+    (fault.line(text), crate::report::Chain(&fault).to_string())
 }
 
 #[test]
@@ -83,6 +83,86 @@ fn a_meter_has_the_address_of_its_protocol() {
     assert_eq!(line, 15);
     assert!(message.contains("no profile \"acme-1\"; there are "), "{message}");
     assert!(message.contains(" eastron-sdm630, "), "{message}");
+}
+
+#[test]
+fn modbus_meters_are_on_lines_and_hosts() {
+    let modbus = |endpoint: &str, meter: &str| {
+        GOOD.replace("mbus = \"127.0.0.1:10001\"", &format!("modbus = \"{endpoint}\""))
+            .replace("primary = 1", meter)
+    };
+    let electricity = "unit = 1\nprofile = \"eastron-sdm630\"";
+    for (endpoint, shown) in [
+        ("meter.local:502", "tcp:meter.local:502"),
+        ("tcp:[::1]:502", "tcp:[::1]:502"),
+        ("rtutcp:10.0.0.1:4001", "rtutcp:10.0.0.1:4001"),
+        ("rtu:/dev/ttyUSB0:9600:8E1", "rtu:/dev/ttyUSB0:9600:8E1"),
+    ] {
+        let config = Config::parse(&modbus(endpoint, electricity)).unwrap();
+        let text = config.to_string();
+        assert!(text.contains(&format!("Modbus at {shown}: gas")), "{text}");
+    }
+    let (line, message) = fault(&modbus("rtu:/dev/ttyUSB0:9600", electricity));
+    assert_eq!(line, 10);
+    assert!(message.contains("such as rtu:/dev/ttyUSB0:9600:8E1"), "{message}");
+
+    // A meter that does not tell its serial number is named by hand.
+    let gas = "unit = 1\nprofile = \"wirenboard-mcm8-gas\"";
+    let (line, message) = fault(&modbus("meter.local:502", gas));
+    assert_eq!(line, 15);
+    assert!(message.contains("give the meter an id"), "{message}");
+    let named = format!("{gas}\nid = \"GAS-4711\"\nanswer_timeout_ms = 2500");
+    Config::parse(&modbus("meter.local:502", &named)).unwrap();
+    let (line, message) = fault(&modbus("meter.local:502", &format!("{gas}\nid = \"a meter\"")));
+    assert_eq!(line, 16);
+    assert!(message.contains("cannot contain ' '"), "{message}");
+    let slow = format!("{electricity}\nanswer_timeout_ms = 61000");
+    let (line, message) = fault(&modbus("meter.local:502", &slow));
+    assert_eq!(line, 16);
+    assert!(message.contains("10 to 60000 ms"), "{message}");
+    let (_, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nid = \"GAS-1\""));
+    assert!(message.contains("no other address"), "{message}");
+}
+
+#[test]
+fn a_profile_can_be_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let text = |file: &Path| {
+        GOOD.replace("mbus = ", "modbus = ").replace(
+            "primary = 1",
+            &format!("unit = 1\nprofile = \"{}\"", file.display()),
+        )
+    };
+    let (line, message) = fault(&text(&file));
+    assert_eq!(line, 15);
+    assert!(message.contains("mine.toml: it cannot be read"), "{message}");
+    std::fs::write(&file, modbus::built_in("eastron-sdm630").unwrap()).unwrap();
+    Config::parse(&text(&file)).unwrap();
+    let damaged = modbus::built_in("eastron-sdm630")
+        .unwrap()
+        .replace("registers_per_request = 80", "registers_per_request = 0");
+    std::fs::write(&file, damaged).unwrap();
+    let (_, message) = fault(&text(&file));
+    assert!(
+        message.contains("mine.toml: line ") && message.contains("limits.registers_per_request"),
+        "{message}"
+    );
+}
+
+#[test]
+fn one_line_is_one_bus_however_it_is_written() {
+    let meter = "[[bus.meter]]\nname = \"heat\"\nunit = 3\nprofile = \"eastron-sdm630\"\n";
+    for (first, second) in [
+        ("127.0.0.1:10001", "tcp:127.0.0.1:10001"),
+        ("tcp:127.0.0.1:10001", "rtutcp:127.0.0.1:10001"),
+        ("serial:/dev/ttyUSB0:2400", "rtu:/dev/ttyUSB0:9600:8E1"),
+    ] {
+        let first = GOOD.replace("127.0.0.1:10001", first);
+        let second = format!("[[bus]]\nname = \"attic\"\nmodbus = \"{second}\"\n{meter}");
+        let (_, message) = fault(&format!("{first}\n{second}"));
+        assert!(message.contains("same endpoint"), "{message}");
+    }
 }
 
 #[test]
@@ -248,8 +328,26 @@ fn an_mbus_meter_may_be_asked_in_a_way_of_its_own() {
         assert!(message.contains(expected), "{text}: {message}");
         assert_eq!(found, line, "{text}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let with_key = format!("primary = 1\nkey_file = {file:?}");
+    for text in ["", "00112233", "0011223344556677889900112233445g"] {
+        std::fs::write(&file, text).unwrap();
+        let (line, message) = fault(&serial.replace("primary = 1", &with_key));
+        assert!(line == 15 && message.contains("32 hexadecimal"), "{message}");
+    }
+    std::fs::write(&file, "000102030405060708090a0b0c0d0e0f\n").unwrap();
+    let expected = Station::new(mbus::link::PrimaryAddress::try_from(1).unwrap()).with_key(
+        mbus::application::Key::new(std::array::from_fn(|n| n.try_into().unwrap())),
+    );
+    let config = of(&with_key);
+    assert!(matches!(&config.buses[0].port, Port::Mbus { meters, .. } if meters[0].address == expected));
     let (line, message) = fault(&GOOD.replace("primary = 1", "primary = 1\nbaud = 300"));
     assert!(line == 15 && message.contains("serial port"), "{line}: {message}");
+    for ms in ["5001", "-1"] {
+        let (line, message) = fault(&GOOD.replace("mbus =", &format!("latency_ms = {ms}\nmbus =")));
+        assert!(line == 10 && !message.is_empty(), "{line}: {message}");
+    }
     let modbus = "unit = 1\nprofile = \"eastron-sdm630\"\napplication_reset = 1";
     let modbus = GOOD.replace("mbus =", "modbus =").replace("primary = 1", modbus);
     let (_, message) = fault(&modbus);
@@ -270,11 +368,22 @@ fn the_card_is_in_the_only_reader_unless_one_is_named() {
 }
 
 #[test]
+fn a_card_is_bound_at_its_insertion_unless_the_technician_is_to_confirm() {
+    let of = |text: &str| Config::parse(&GOOD.replace("[control]", &format!("[card]\n{text}\n[control]")));
+    assert!(!of("").unwrap().card.waits_for_confirmation);
+    assert!(!of("binding = \"automatic\"").unwrap().card.waits_for_confirmation);
+    let confirmed = of("binding = \"confirmed\"").unwrap();
+    assert!(confirmed.card.waits_for_confirmation);
+    assert!(confirmed.to_string().contains("after smgw binding confirm"));
+    assert!(of("binding = \"sometimes\"").is_err());
+}
+
+#[test]
 fn a_heartbeat_that_never_comes_or_never_rests_is_refused() {
-    for ms in [0, 49, 10_001] {
+    for ms in [0, 49, 501] {
         let (line, message) =
             fault(&GOOD.replace("[control]", &format!("[card]\nheartbeat_ms = {ms}\n[control]")));
-        assert!(line > 1 && message.contains("50 to 10000"), "{message}");
+        assert!(line > 1 && message.contains("50 to 500"), "{message}");
     }
 }
 

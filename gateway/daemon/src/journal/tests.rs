@@ -176,6 +176,7 @@ mod with_a_card {
 
     fn in_file(folder: &Path) -> CardConfig {
         CardConfig {
+            waits_for_confirmation: false,
             slot: CardSlot::Soft(folder.join("card")),
             heartbeat: HEARTBEAT,
         }

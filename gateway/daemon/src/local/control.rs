@@ -11,26 +11,32 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
+use hyper::header;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{logs, server};
-use crate::binding::{BindingSource, BindingView};
-use crate::card::{CardHandle, CardView};
+use crate::binding::{BindingSource, BindingView, ConfirmationView};
+use crate::card::{Apdus, CardFault, CardHandle, CardView, Confirmation};
 use crate::journal::Journal;
+use crate::report::Chain;
 use crate::status::{Status, StatusSource};
 
 /// What can be asked for.
 const STATUS: &str = "/v1/status";
 pub(crate) const BINDING: &str = "/v1/binding";
 pub(crate) const CARD: &str = "/v1/card";
+/// What can be ordered.
+pub(crate) const CONFIRM: &str = "/v1/binding/confirm";
+pub(crate) const RELAY: &str = "/v1/card/relay";
 
 /// The greatest size of an answer that the command line takes: thousands of meters fit.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -74,7 +80,11 @@ pub(crate) async fn serve(
 ) {
     let status = Router::new().route(STATUS, get(status)).with_state(source);
     let binding = Router::new().route(BINDING, get(binding)).with_state(bindings);
-    let card = Router::new().route(CARD, get(inspect)).with_state(card);
+    let card = Router::new()
+        .route(CARD, get(inspect))
+        .route(CONFIRM, post(confirm))
+        .route(RELAY, post(relay))
+        .with_state(card);
     let router = status.merge(binding).merge(card).merge(logs::router(journal));
     server::serve(listener, router, is_permitted, stop).await;
 }
@@ -92,10 +102,33 @@ async fn binding(State(source): State<BindingSource>) -> Result<Json<BindingView
 
 async fn inspect(State(card): State<CardHandle>) -> Result<Json<CardView>, StatusCode> {
     let inspection = tokio::task::spawn_blocking(move || card.inspect());
-    match inspection.await {
-        Ok(Ok(view)) => Ok(Json(view)),
+    answered(inspection.await).map(Json)
+}
+
+async fn confirm(
+    State(card): State<CardHandle>,
+    Json(confirmation): Json<Confirmation>,
+) -> Result<Json<ConfirmationView>, StatusCode> {
+    let confirming = tokio::task::spawn_blocking(move || card.confirm(confirmation.characters));
+    let outcome = answered(confirming.await)?;
+    Ok(Json(ConfirmationView::of(&outcome)))
+}
+
+async fn relay(
+    State(card): State<CardHandle>,
+    Json(commands): Json<Apdus>,
+) -> Result<Json<Apdus>, StatusCode> {
+    let commands = commands.to_bytes().ok_or(StatusCode::BAD_REQUEST)?;
+    let relaying = tokio::task::spawn_blocking(move || card.relay(commands));
+    answered(relaying.await).map(|answers| Json(Apdus::of(&answers)))
+}
+
+/// Says in the log why the card's thread did not answer.
+fn answered<R>(outcome: Result<Result<R, CardFault>, tokio::task::JoinError>) -> Result<R, StatusCode> {
+    match outcome {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(fault)) => {
-            tracing::warn!("the card was not looked at: {fault}");
+            tracing::warn!("the card took no part: {}", Chain(&fault));
             Err(StatusCode::SERVICE_UNAVAILABLE)
         }
         Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
@@ -156,15 +189,35 @@ pub(crate) fn ask(path: &Path) -> Result<Status, ControlError> {
 
 /// Asks the daemon for what stands at an address.
 pub(crate) fn ask_for<T: DeserializeOwned>(path: &Path, address: &str) -> Result<T, ControlError> {
+    let request = hyper::Request::get(address).header(header::HOST, "localhost");
+    converse(path, request.body(Full::default())?)
+}
+
+/// Has the daemon do what stands at an address, and returns what came of it.
+pub(crate) fn order<T: DeserializeOwned>(
+    path: &Path,
+    address: &str,
+    order: &impl Serialize,
+) -> Result<T, ControlError> {
+    let request = hyper::Request::post(address)
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json");
+    converse(path, request.body(Full::from(serde_json::to_vec(order)?))?)
+}
+
+fn converse<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, ControlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ControlError::Setup)?;
-    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, address)).await };
+    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, exchange(path, request)).await };
     runtime.block_on(asking).unwrap_or(Err(ControlError::Timeout))
 }
 
-async fn exchange<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, ControlError> {
+/// A request of the command line.
+type Request = hyper::Request<Full<Bytes>>;
+
+async fn exchange<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, ControlError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| ControlError::NoDaemon {
@@ -172,9 +225,6 @@ async fn exchange<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Con
             source,
         })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = hyper::Request::get(what)
-        .header(hyper::header::HOST, "localhost")
-        .body(Empty::<Bytes>::new())?;
     let asking = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -172,6 +172,7 @@ mod tests {
                 cause: state.cause().to_owned(),
                 remedy: state.remedy().to_owned(),
                 detail: None,
+                obstacle: None,
                 guid: Some("fd5a::1".parse().unwrap()),
                 bundle_version: Some(1),
                 soft_card: true,

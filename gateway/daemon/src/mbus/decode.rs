@@ -34,10 +34,10 @@ pub(crate) struct Options {
 
 /// The digits of a key that are known to be 16 bytes.
 #[derive(Clone)]
-struct KeyDigits(Key);
+pub(crate) struct KeyDigits(pub(crate) Key);
 
 impl KeyDigits {
-    fn parse(text: &str) -> Result<Self, KeyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
         let mut key = [0; 16];
         hex::decode_to_slice(text.trim(), &mut key).map_err(|_| KeyError)?;
         Ok(Self(Key::new(key)))
@@ -53,7 +53,7 @@ impl std::fmt::Debug for KeyDigits {
 /// The error for a text that is no key; it does not repeat the text.
 #[derive(Debug, thiserror::Error)]
 #[error("a key has 32 hexadecimal digits")]
-struct KeyError;
+pub(crate) struct KeyError;
 
 /// The reason why a line has no telegram to show.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -165,6 +165,7 @@ impl<'o> Decoder<'o> {
                 key: self.key,
                 formats: Some(&self.formats),
                 sender: Some(wireless.sender),
+                is_lenient: true,
             };
             let telegram = Telegram::open_message(wireless.ci, wireless.data, &opener, &mut scratch)?;
             let text = self.text(None, &telegram);
@@ -178,6 +179,7 @@ impl<'o> Decoder<'o> {
             key: self.key,
             formats: Some(&self.formats),
             sender: None,
+            is_lenient: true,
         };
         let telegram = Telegram::open(&frame, &opener, &mut scratch)?;
         let text = self.text(Some(frame.address()), &telegram);

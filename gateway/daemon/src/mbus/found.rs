@@ -2,9 +2,10 @@
 
 use bus::PollError;
 use bus::discovery::Discovery;
+use mbus::application::Key;
 use mbus::link::{LongFrame, SecondaryAddress};
-use mbus::master::MeterAddress;
-use mbus::readout::Readout;
+use mbus::master::{MeterAddress, Station};
+use mbus::readout::{Readout, ReadoutError};
 use model::Medium;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use super::session::show_progress;
 use crate::report::Chain;
 
 /// What a scan, a search or a read has brought to light.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Result {
     schema: &'static str,
     bus: String,
@@ -23,6 +24,9 @@ pub(super) struct Result {
     shared: Vec<String>,
     /// Meters that were asked for and are not there, or do not answer well.
     missing: Vec<Missing>,
+    /// What opens the telegrams of meters that encrypt them.
+    #[serde(skip)]
+    key: Option<Key>,
 }
 
 /// A meter.
@@ -65,7 +69,7 @@ struct Missing {
 }
 
 impl Result {
-    pub(super) const fn new(schema: &'static str, bus: String) -> Self {
+    pub(super) const fn new(schema: &'static str, bus: String, key: Option<Key>) -> Self {
         Self {
             schema,
             bus,
@@ -73,6 +77,7 @@ impl Result {
             meters: Vec::new(),
             shared: Vec::new(),
             missing: Vec::new(),
+            key,
         }
     }
 
@@ -92,7 +97,13 @@ impl Result {
     }
 
     pub(super) fn add(&mut self, address: MeterAddress, telegrams: &[LongFrame]) {
-        self.meters.push(Meter::of(address, telegrams));
+        let station = Station::new(address);
+        let mut station = match &self.key {
+            None => station,
+            Some(key) => station.with_key(key.clone()),
+        };
+        self.meters
+            .push(Meter::of(address, telegrams, station.readout(telegrams)));
     }
 
     pub(super) fn miss(&mut self, address: MeterAddress, error: &PollError) {
@@ -128,12 +139,15 @@ impl Result {
 }
 
 impl Meter {
-    fn of(address: MeterAddress, telegrams: &[LongFrame]) -> Self {
-        let readout = Readout::from_frames(telegrams);
+    fn of(
+        address: MeterAddress,
+        telegrams: &[LongFrame],
+        readout: std::result::Result<Readout, ReadoutError>,
+    ) -> Self {
         let identity = match (&readout, address) {
             (Ok(readout), _) => readout.meter.as_str().parse::<SecondaryAddress>().ok(),
             (Err(_), MeterAddress::Secondary(address)) => Some(address),
-            (Err(_), MeterAddress::Primary(_)) => None,
+            (Err(_), MeterAddress::Single | MeterAddress::Primary(_)) => None,
         };
         let text = identity.map(|identity| identity.to_string());
         let part = |place: usize| text.as_ref()?.split('-').nth(place).map(str::to_owned);

@@ -9,12 +9,15 @@ mod input;
 mod read;
 mod scan;
 mod search;
-mod session;
+pub(crate) mod session;
 mod set_address;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+pub(crate) use decode::KeyDigits;
+pub(crate) use session::{DEFAULT_LATENCY_MS, MAX_LATENCY_MS};
 
 /// What can be done on an M-Bus, or with what was heard on one.
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bus::{MbusMaster, PollError};
 use clap::Args;
-use mbus::master::{MeterAddress, Station};
+use mbus::master::MeterAddress;
 use model::GapReason;
 
 use super::found::Result;
@@ -20,7 +20,7 @@ use super::session::{
 pub(crate) struct Options {
     #[command(flatten)]
     bus: BusOptions,
-    /// The meters: primary addresses, 0 to 250, or secondary ones such as 12345678 or ACW-12345678-14-07.
+    /// The meters: primary addresses, 0 to 250, 254 for the only meter on the line, or secondary ones such as 12345678 or ACW-12345678-14-07.
     #[arg(required = true, value_name = "METER", value_parser = meter_address)]
     meters: Vec<MeterAddress>,
     /// Resets the application of each meter first, with this subcode, which chooses what it sends.
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 pub(super) fn run(options: Options) -> ExitCode {
-    let mut result = Result::new("smgw.mbus.read/1", options.bus.name());
+    let mut result = options.bus.result("smgw.mbus.read/1");
     let mut master = options.bus.master();
     let end = match until_cancelled(read_all(&mut master, &options, &mut result)) {
         Ok(end) => end,
@@ -51,7 +51,7 @@ async fn read_all(
 ) -> std::result::Result<(), PollError> {
     for address in &options.meters {
         show_progress(&format!("reading {address}"));
-        let mut station = Station::new(*address);
+        let mut station = options.bus.station(*address);
         if let Some(subcode) = options.application_reset {
             station = station.with_application_reset(subcode);
         }

@@ -33,7 +33,7 @@ pub(super) fn run(options: Options) -> ExitCode {
     let addresses: Vec<PrimaryAddress> = (from..=to)
         .filter_map(|address| PrimaryAddress::try_from(address).ok())
         .collect();
-    let mut result = Result::new("smgw.mbus.scan/1", bus.name());
+    let mut result = bus.result("smgw.mbus.scan/1");
     let mut master = bus.master();
     let work = scan(&mut master, &addresses, tries, |report| result.take(report));
     let end = match until_cancelled(work) {

@@ -35,7 +35,7 @@ pub(super) fn run(options: Options) -> ExitCode {
         known,
         tries,
     } = options;
-    let mut result = Result::new("smgw.mbus.search/1", bus.name());
+    let mut result = bus.result("smgw.mbus.search/1");
     let mut master = bus.master();
     let work = search(&mut master, mask, &known, tries, |report| result.take(report));
     let end = match until_cancelled(work) {

@@ -1,24 +1,31 @@
-//! What the commands on an M-Bus have in common: the bus, the way out, what is printed.
+//! What the commands on a bus have in common: the bus, the way out, what is printed.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bus::{MbusEndpoint, MbusMaster, PollError};
 use clap::Args;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
-use mbus::master::{BaudRate, MeterAddress, Timing, UnknownBaudRate};
+use mbus::master::{BaudRate, MeterAddress, Station, Timing, UnknownBaudRate};
 use model::GapReason;
 use serde::Serialize;
 
+use super::decode::KeyDigits;
 use crate::report::Chain;
 
 /// A meter did not answer, or not well; or the line did not do what it was told.
-pub(super) const BAD_ANSWER: u8 = 3;
+pub(crate) const BAD_ANSWER: u8 = 3;
 /// The bus cannot be reached.
 pub(super) const UNAVAILABLE: u8 = 69;
 /// Ctrl-C: 128 and the number of SIGINT. What was found until then is shown.
 pub(super) const CANCELLED: u8 = 130;
 const FAILURE: u8 = 1;
+
+/// What USB and TCP converters add at most, in milliseconds.
+pub(crate) const DEFAULT_LATENCY_MS: u64 = 100;
+/// The greatest latency, in milliseconds: that of a satellite link, behind which nobody reads a bus.
+pub(crate) const MAX_LATENCY_MS: u64 = 5_000;
 
 /// The bus that a command is for.
 #[derive(Debug, Args)]
@@ -29,6 +36,12 @@ pub(super) struct BusOptions {
     /// The speed behind a converter on TCP, 300 to 38400.
     #[arg(long, value_parser = baud_rate)]
     baud: Option<BaudRate>,
+    /// What the converter adds to the time of an answer, in milliseconds; more finds slow meters.
+    #[arg(long, value_name = "MS", default_value_t = DEFAULT_LATENCY_MS, value_parser = clap::value_parser!(u64).range(..=MAX_LATENCY_MS))]
+    latency_ms: u64,
+    /// The AES key of meters whose telegrams are encrypted: 32 hexadecimal digits.
+    #[arg(long, value_name = "HEX", value_parser = KeyDigits::parse)]
+    key: Option<KeyDigits>,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -38,8 +51,14 @@ fn baud_rate(text: &str) -> Result<BaudRate, UnknownBaudRate> {
     BaudRate::try_from(text.parse::<u32>().unwrap_or(0))
 }
 
-/// Takes a primary address, 0 to 250, or a secondary one.
+/// The text of the test address.
+const SINGLE: &str = "254";
+
+/// Takes a primary address, 0 to 250, 254 for the only meter on the line, or a secondary address.
 pub(super) fn meter_address(text: &str) -> Result<MeterAddress, String> {
+    if text == SINGLE {
+        return Ok(MeterAddress::Single);
+    }
     if let Some(primary) = primary(text) {
         return Ok(primary.into());
     }
@@ -62,25 +81,36 @@ impl BusOptions {
             (MbusEndpoint::Tcp { .. }, Some(baud)) => baud,
             (endpoint, _) => endpoint.baud_rate(),
         };
-        let timing = Timing::new(baud_rate, Timing::CONVERTER_ALLOWANCE);
+        let timing = Timing::new(baud_rate, Duration::from_millis(self.latency_ms));
         MbusMaster::new(self.bus.clone(), timing)
     }
 
-    pub(super) fn name(&self) -> String {
-        self.bus.to_string()
+    /// Begins the result of a command on the bus.
+    pub(super) fn result(&self, schema: &'static str) -> super::found::Result {
+        let key = self.key.as_ref().map(|digits| digits.0.clone());
+        super::found::Result::new(schema, self.bus.to_string(), key)
+    }
+
+    /// Returns the station of a meter on the bus.
+    pub(super) fn station(&self, address: MeterAddress) -> Station {
+        let station = Station::new(address);
+        match &self.key {
+            None => station,
+            Some(digits) => station.with_key(digits.0.clone()),
+        }
     }
 }
 
 /// How a command came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Done,
     Cancelled,
     Failed(PollError),
 }
 
 /// Runs what is to be done on the bus until it is done or Ctrl-C is pressed.
-pub(super) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>) -> Result<End, io::Error> {
+pub(crate) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>) -> Result<End, io::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -97,7 +127,7 @@ pub(super) fn until_cancelled(work: impl Future<Output = Result<(), PollError>>)
 
 impl End {
     /// Says on standard error what is to be said, and returns the exit code.
-    pub(super) fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::Cancelled => {
@@ -123,19 +153,19 @@ pub(super) fn say(text: &str) {
 }
 
 /// Shows how far it has come, if somebody is watching.
-pub(super) fn show_progress(text: &str) {
+pub(crate) fn show_progress(text: &str) {
     if io::stderr().is_terminal() {
         drop(write!(io::stderr(), "\r\x1b[K{text}"));
     }
 }
 
 /// Wipes what the progress has left.
-pub(super) fn end_progress() {
+pub(crate) fn end_progress() {
     show_progress("");
 }
 
 /// Prints the result as JSON, or as `text` says it.
-pub(super) fn print<T: Serialize>(
+pub(crate) fn print<T: Serialize>(
     result: &T,
     json: bool,
     text: impl FnOnce(&T) -> String,
@@ -149,7 +179,7 @@ pub(super) fn print<T: Serialize>(
 }
 
 /// The exit code when the machine itself fails: no runtime, no output.
-pub(super) fn failure(error: &io::Error) -> ExitCode {
+pub(crate) fn failure(error: &io::Error) -> ExitCode {
     say(&format!("smgw: {}", Chain(error)));
     ExitCode::from(FAILURE)
 }
@@ -161,12 +191,14 @@ mod tests {
     #[test]
     fn meters_are_named_by_either_address() {
         assert_eq!(meter_address("17").unwrap().to_string(), "17");
+        assert_eq!(meter_address("254"), Ok(MeterAddress::Single));
+        assert_eq!(MeterAddress::Single.to_string(), "254");
         assert_eq!(meter_address("00000017").unwrap().to_string(), "*-00000017-*-*");
         assert_eq!(
             meter_address("ACW-12345678-14-07").unwrap().to_string(),
             "ACW-12345678-14-07"
         );
-        for text in ["251", "-1", "1234", ""] {
+        for text in ["251", "253", "255", "-1", "1234", ""] {
             assert!(meter_address(text).unwrap_err().contains("0 and 250"), "{text}");
         }
     }

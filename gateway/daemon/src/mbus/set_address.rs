@@ -6,7 +6,6 @@ use bus::{MbusMaster, PollError};
 use clap::Args;
 use mbus::link::{LongFrame, PrimaryAddress, SecondaryAddress};
 use mbus::master::{Found, Instruction, MeterAddress, Read, Recipient, Station};
-use mbus::readout::Readout;
 
 use super::found::Result;
 use super::session::{
@@ -21,7 +20,7 @@ use super::session::{
 pub(crate) struct Options {
     #[command(flatten)]
     bus: BusOptions,
-    /// The meter: its primary address, 0 to 250, or its secondary one such as 12345678 or ACW-12345678-14-07.
+    /// The meter: its primary address, 0 to 250, 254 for the only one on the line, or its secondary address such as 12345678 or ACW-12345678-14-07.
     #[arg(value_name = "METER", value_parser = meter_address)]
     meter: MeterAddress,
     /// The new primary address, 1 to 250.
@@ -44,7 +43,7 @@ fn identification(text: &str) -> std::result::Result<u32, String> {
 }
 
 pub(super) fn run(options: Options) -> ExitCode {
-    let mut result = Result::new("smgw.mbus.set-address/1", options.bus.name());
+    let mut result = options.bus.result("smgw.mbus.set-address/1");
     let mut master = options.bus.master();
     let mut refused = None;
     let work = set(&mut master, &options, &mut result, &mut refused);
@@ -101,8 +100,9 @@ async fn set(
             meter = with_digits(digits).into();
         }
     }
-    let telegrams = master.read(&mut Station::new(meter)).await?;
-    if let (Some(digits), Some(identity)) = (options.identification, identity(&telegrams))
+    let mut station = options.bus.station(meter);
+    let telegrams = master.read(&mut station).await?;
+    if let (Some(digits), Some(identity)) = (options.identification, identity(&mut station, &telegrams))
         && identity.identification() != digits
     {
         *refused = Some(Refused::IdentificationKept(digits));
@@ -136,8 +136,8 @@ const fn with_digits(identification: u32) -> SecondaryAddress {
 }
 
 /// Returns the secondary address that the telegrams name, if they name one.
-fn identity(telegrams: &[LongFrame]) -> Option<SecondaryAddress> {
-    let readout = Readout::from_frames(telegrams).ok()?;
+fn identity(station: &mut Station, telegrams: &[LongFrame]) -> Option<SecondaryAddress> {
+    let readout = station.readout(telegrams).ok()?;
     readout.meter.as_str().parse().ok()
 }
 

@@ -114,7 +114,7 @@ pub(super) fn unread(buses: &[BusConfig]) -> Vec<MeterView> {
     let meters = buses.iter().flat_map(|bus| {
         let names: Vec<&String> = match &bus.port {
             Port::Mbus { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
-            Port::ModbusTcp { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
+            Port::Modbus { meters, .. } => meters.iter().map(|meter| &meter.name).collect(),
         };
         names.into_iter().map(|name| (bus.name.clone(), name.clone()))
     });

@@ -1,13 +1,11 @@
 //! `smgw modbus check`: whether a file is a profile that does what it says.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use modbus::Profile;
 use serde_json::json;
 
-use super::{CommandError, requests};
+use super::{CommandError, requests, source};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -20,14 +18,7 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<String, CommandError> {
     let file = &arguments.file;
-    let text = read(file).map_err(|source| CommandError::File {
-        file: file.clone(),
-        source,
-    })?;
-    let profile = Profile::parse(&text).map_err(|source| CommandError::Profile {
-        file: file.clone(),
-        source,
-    })?;
+    let profile = source::read(file)?;
     check_name(file, &profile)?;
     run_self_tests(file, &profile)?;
     Ok(if arguments.json {
@@ -35,16 +26,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<String, CommandError> {
     } else {
         as_text(&profile)
     })
-}
-
-/// Reads the file, but no more of it than shows that it is too long.
-fn read(file: &Path) -> io::Result<String> {
-    let most = u64::try_from(Profile::MAX_LENGTH)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let mut text = String::new();
-    File::open(file)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// A profile is found by the name of its file.
@@ -187,7 +168,10 @@ mod tests {
     fn a_file_that_cannot_be_read_is_named() {
         let file = PathBuf::from("/nonexistent/acme-one.toml");
         let error = run(&Arguments { file, json: false }).unwrap_err();
-        assert!(matches!(error, CommandError::File { .. }));
+        assert!(matches!(
+            error,
+            CommandError::Source(source::SourceError::File { .. })
+        ));
     }
 
     #[test]

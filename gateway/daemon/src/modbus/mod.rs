@@ -1,18 +1,31 @@
-//! `smgw modbus`: the profiles of Modbus meters.
+//! `smgw modbus`: the technician's tools for Modbus meters, and their profiles.
 //!
-//! Nothing here asks the daemon, so that a profile can be written where no gateway is.
+//! Nothing here asks the daemon, so that a profile can be written and a meter be read where no
+//! gateway is. Results go to standard output, progress to standard error.
 
 mod check;
 mod profiles;
+mod read;
+mod scan;
+pub(crate) mod source;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Subcommand;
-use modbus::{Profile, ProfileError, SelfTestError};
+use modbus::{Profile, SelfTestError};
 
-/// Looks after the profiles of Modbus meters.
+use crate::cli::{CONFIGURATION, FAILURE, fail};
+use source::SourceError;
+
+/// Looks after the profiles of Modbus meters, and speaks to the meters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Reads a meter by its profile and shows its values.
+    Read(read::Options),
+    /// Asks units and shows which meters they are.
+    Scan(scan::Options),
     /// Lists the built-in profiles, or shows one of them, or the form of them all.
     Profiles(profiles::Arguments),
     /// Checks a profile and runs its self-tests; names file, line and field of a fault.
@@ -20,12 +33,22 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Carries out the command and returns what it prints.
-    pub(crate) fn run(self) -> Result<String, CommandError> {
+    /// Carries out the command and returns the exit code.
+    pub(crate) fn run(self) -> ExitCode {
         match self {
-            Self::Profiles(arguments) => profiles::run(&arguments),
-            Self::Check(arguments) => check::run(&arguments),
+            Self::Read(options) => read::run(&options),
+            Self::Scan(options) => scan::run(options),
+            Self::Profiles(arguments) => show(profiles::run(&arguments)),
+            Self::Check(arguments) => show(check::run(&arguments)),
         }
+    }
+}
+
+fn show(result: Result<String, CommandError>) -> ExitCode {
+    match result.map(|text| io::stdout().write_all(text.as_bytes())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(FAILURE, &error),
+        Err(error) => fail(CONFIGURATION, &error),
     }
 }
 
@@ -35,12 +58,9 @@ pub(crate) enum CommandError {
     /// There is no built-in profile of that name.
     #[error("there is no profile {name:?}; `smgw modbus profiles` lists them")]
     UnknownProfile { name: String },
-    /// The file cannot be read.
-    #[error("{}: it cannot be read", file.display())]
-    File { file: PathBuf, source: std::io::Error },
     /// The file is no profile.
-    #[error("{}", file.display())]
-    Profile { file: PathBuf, source: ProfileError },
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The file is not called as the profile in it.
     #[error("{}: name: the profile {name:?} belongs in a file {name}.toml", file.display())]
     FileName { file: PathBuf, name: String },

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use card::Partner;
+use card::{CardError, Partner, StatusWord};
 use messages::certificate::{Role, VerifiedCertificate};
 use messages::content::{self, Content, MessageId};
 use messages::envelope::{self, EnvelopeRandom, Opened, Sender};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use super::{answer, install};
-use crate::card::{CardHandle, CardKeys, Identity, Standing};
+use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing};
 use crate::clock;
 use crate::journal::Journal;
 use crate::random;
@@ -109,6 +109,7 @@ impl Exchange {
         let outcome = refuse_under_alarm(&content, state);
         let response = match outcome.and_then(|()| self.respond(&content, &opened, &identity, now)) {
             Ok(response) => response,
+            Err(Rejection::CardTerminated) => return Err(Rejection::CardTerminated),
             Err(rejection) => {
                 tracing::warn!(
                     sender = %opened.sender.name(),
@@ -203,6 +204,7 @@ impl Exchange {
             let answer = content::Apdu::try_from(answer.to_vec());
             answers.push(answer.map_err(|_| Rejection::WrongKind)?);
         }
+        self.refuse_dead_card()?;
         Ok(Content::CardAnswers(content::CardAnswers {
             id: MessageId::new(random::bytes()?),
             in_reply_to: commands.id,
@@ -210,6 +212,17 @@ impl Exchange {
             time: now,
             answers,
         }))
+    }
+
+    /// Notices a card that has just been told to end its life: it can neither seal nor sign an answer.
+    fn refuse_dead_card(&self) -> Result<(), Rejection> {
+        match self.card.call(|session| session.life_cycle()) {
+            Err(CardFault::Card(
+                CardError::SessionEnded { status, .. } | CardError::Refused { status, .. },
+            )) if status == StatusWord::TERMINATED => Err(Rejection::CardTerminated),
+            Ok(_) => Ok(()),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// Reports to the TSM what is in force now.

@@ -77,6 +77,9 @@ pub(super) enum Rejection {
     /// The card cannot be reached or refuses.
     #[error("the card did not take part")]
     Card(#[from] CardFault),
+    /// The card has carried out the order to end its life; a dead card signs no answer.
+    #[error("the card has ended its life, as it was told")]
+    CardTerminated,
     /// The answer could not be sealed.
     #[error("the answer cannot be sealed")]
     Seal(#[source] Box<messages::envelope::SealError<CardFault>>),
@@ -142,6 +145,7 @@ impl Rejection {
             Self::BundleSupplier { .. } | Self::BundleGrant { .. } => "bundle",
             Self::TooMuch { .. } => "too-much",
             Self::Card(_) | Self::Seal(_) => "card",
+            Self::CardTerminated => "card-terminated",
             Self::Store(_) | Self::Requests(_) | Self::Bundle(_) => "store",
             Self::StorageFull => "storage-full",
             Self::LogDamaged => "log-damaged",
@@ -165,6 +169,7 @@ impl Rejection {
             Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
             Self::TooMuch { .. } | Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
+            Self::CardTerminated => StatusCode::GONE,
             Self::NotServing { .. }
             | Self::Card(_)
             | Self::Seal(_)
@@ -261,6 +266,7 @@ mod tests {
                 StatusCode::PAYLOAD_TOO_LARGE,
             ),
             (Rejection::Incomplete, "incomplete", StatusCode::REQUEST_TIMEOUT),
+            (Rejection::CardTerminated, "card-terminated", StatusCode::GONE),
             (Rejection::WrongKind, "wrong-kind", StatusCode::BAD_REQUEST),
         ] {
             assert_eq!((rejection.code(), rejection.status()), (code, status));

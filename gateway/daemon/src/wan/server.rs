@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
 use super::rejection::Rejection;
-use crate::card::{CardHandle, Standing, server_config};
+use crate::card::{CardHandle, Identity, Standing, server_config};
 use crate::report::Chain;
 
 /// Connections of parties that have proved who they are; a household has few suppliers.
@@ -42,6 +42,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may last; a client simply comes again.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a connection may take to end once the card is gone: together with the time until that is noticed, less than
+/// a second.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long to wait after a connection could not be accepted, as without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -104,35 +107,52 @@ struct Connection {
 }
 
 impl Connection {
-    /// Serves the connection until it ends, its time is up, the gateway ceases to serve, or the
-    /// daemon stops.
+    /// Serves the connection until it ends, its time is up, the session with the card ends in which it
+    /// began, or the daemon stops.
     async fn run(self, stream: TcpStream, handshake: Handshake, stop: CancellationToken) {
-        let mut standing = self.standing.clone();
-        let peer = self.peer;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = standing.wait_for(|standing| !standing.answers()) => {
-                tracing::info!(%peer, "connection closed: the gateway does not serve");
-            }
-            outcome = tokio::time::timeout(CONNECTION_TIMEOUT, self.serve(stream, handshake)) => {
-                if outcome.is_err() {
-                    tracing::info!(%peer, "connection closed: its time is up");
-                }
-            }
-        }
-    }
-
-    async fn serve(self, stream: TcpStream, handshake: Handshake) {
-        let peer = self.peer;
         let Ok((_, identity)) = self.exchange.serving() else {
             return;
         };
-        let config = match server_config(&self.card, &identity) {
+        let mut standing = self.standing.clone();
+        let (peer, session) = (self.peer, identity.session);
+        let closing = CancellationToken::new();
+        let serving = self.serve(stream, handshake, &identity, closing.clone());
+        let mut serving = std::pin::pin!(tokio::time::timeout(CONNECTION_TIMEOUT, serving));
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return,
+            outcome = &mut serving => outcome,
+            () = end_of_session(&mut standing, session) => {
+                tracing::info!(%peer, "connection closed: the session with the card has ended");
+                closing.cancel();
+                // An answer that is sealed already, as that the card has ended its life, may still go.
+                drop(tokio::time::timeout(LAST_WORDS, serving).await);
+                return;
+            }
+        };
+        if outcome.is_err() {
+            tracing::info!(%peer, "connection closed: its time is up");
+        }
+    }
+
+    async fn serve(
+        self,
+        stream: TcpStream,
+        handshake: Handshake,
+        identity: &Identity,
+        closing: CancellationToken,
+    ) {
+        let peer = self.peer;
+        let config = match server_config(&self.card, identity) {
             Ok(config) => config,
             Err(error) => return tracing::error!(%peer, "{}", Chain(&error)),
         };
         let accepting = TlsAcceptor::from(config).accept(stream);
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
+        let accepting = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting);
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            () = closing.cancelled() => return,
+        };
+        let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.refuse(&error.to_string()).await,
             Err(_) => return self.refuse("it took too long").await,
@@ -142,11 +162,18 @@ impl Connection {
             return tracing::warn!(%peer, "connection closed: too many at the same time");
         };
         let service = TowerToHyperService::new(self.router.layer(Extension(ConnectInfo(peer))));
-        let served = hyper::server::conn::http1::Builder::new()
+        let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut serving = std::pin::pin!(serving);
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = closing.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
         if let Err(error) = served {
             tracing::debug!(%peer, "connection ended: {error}");
         }
@@ -167,6 +194,11 @@ impl Connection {
             tracing::error!("a thread of the journal has failed: {error}");
         }
     }
+}
+
+/// Waits for the end of a session with the card, or of the thread that has it.
+async fn end_of_session(standing: &mut watch::Receiver<Standing>, session: u64) {
+    drop(standing.wait_for(|standing| !standing.continues(session)).await);
 }
 
 /// Takes a message and answers it, where blocking is permitted.

@@ -33,7 +33,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::checksum::{self, split_sound};
-use super::{DatabaseError, Inner};
+use super::{Database, DatabaseError, Inner};
+use crate::DatabasePosition;
 
 const VERSION: u8 = 1;
 const UNSURE: u8 = 1;
@@ -274,6 +275,20 @@ impl Head {
         };
         let found = connection.query_row("SELECT content FROM head WHERE slot = 1", [], read);
         Ok(found.optional()?.flatten())
+    }
+}
+
+impl Database {
+    /// Returns how far the database has come.
+    #[must_use]
+    pub fn position(&self) -> DatabasePosition {
+        let head = self.lock().head;
+        let last_loss = self.losses_in_memory().last();
+        DatabasePosition {
+            generation: head.generation,
+            digest: head.digest(),
+            last_loss,
+        }
     }
 }
 

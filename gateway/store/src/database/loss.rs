@@ -97,6 +97,11 @@ pub(super) struct Losses {
 }
 
 impl Losses {
+    /// Returns the number of the last one, 0 if there is none.
+    pub(super) fn last(&self) -> u64 {
+        self.known.iter().map(|loss| loss.number).max().unwrap_or(0)
+    }
+
     /// Reads the table.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut losses = Self::default();

@@ -109,6 +109,38 @@ pub(crate) enum Act {
         /// The state that the gateway reported.
         state: GatewayState,
     },
+    /// As TSM it set out to give a card its tries back.
+    UnlockBegun {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// The card has its tries back.
+    Unlocked {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// As TSM it set out to end a card's life.
+    TerminationBegun {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// The card has ended its life.
+    Terminated {
+        /// The card's GUID.
+        guid: CardId,
+        /// Who says so.
+        witness: Witness,
+    },
+}
+
+/// Who says that a card has ended its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Witness {
+    /// The card itself, through the channel that ends in it.
+    Card,
+    /// Its gateway, within the connection that the card had signed for: a dead card signs no message.
+    Gateway,
 }
 
 impl fmt::Display for Act {
@@ -142,6 +174,16 @@ impl fmt::Display for Act {
                     formatter,
                     "installed bundle {version} on {guid}, which is {state}"
                 )
+            }
+            Self::UnlockBegun { guid } => write!(formatter, "began to unlock the card {guid}"),
+            Self::Unlocked { guid } => write!(formatter, "unlocked the card {guid}"),
+            Self::TerminationBegun { guid } => write!(formatter, "began to terminate the card {guid}"),
+            Self::Terminated { guid, witness } => {
+                let witness = match witness {
+                    Witness::Card => "it says itself",
+                    Witness::Gateway => "its gateway reports",
+                };
+                write!(formatter, "terminated the card {guid}, as {witness}")
             }
         }
     }

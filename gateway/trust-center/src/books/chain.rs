@@ -153,6 +153,7 @@ struct Said {
     certificates: BTreeMap<String, u64>,
     revocations: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
+    terminations: BTreeMap<String, u64>,
 }
 
 impl Said {
@@ -175,11 +176,17 @@ impl Said {
             Act::ListSigned { issuer, list, .. } => {
                 self.lists.insert(format!("{issuer} {list}"), record);
             }
+            Act::Terminated { guid, .. } => {
+                self.terminations.entry(guid.to_string()).or_insert(record);
+            }
             Act::Founded { .. }
             | Act::Certified { .. }
             | Act::Imported { .. }
             | Act::InstallBegun { .. }
-            | Act::Installed { .. } => {}
+            | Act::Installed { .. }
+            | Act::UnlockBegun { .. }
+            | Act::Unlocked { .. }
+            | Act::TerminationBegun { .. } => {}
         }
     }
 
@@ -205,6 +212,11 @@ impl Said {
                 "lists",
                 "SELECT issuer || ' ' || list AS key, record FROM lists",
                 &self.lists,
+            ),
+            (
+                "terminations",
+                "SELECT guid AS key, record FROM terminations",
+                &self.terminations,
             ),
         ] {
             let rows = query(statement).fetch_all(&mut *connection).await?;

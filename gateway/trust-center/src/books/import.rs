@@ -16,7 +16,7 @@ use sqlx::query;
 
 use crate::books::certificates::write_issued;
 use crate::books::database::Database;
-use crate::books::{Act, BooksError, Issued, Outcome, chain};
+use crate::books::{Act, BooksError, Issued, Outcome, chain, write_terminated};
 
 /// The greatest length of a line in bytes; the longest act had some 500.
 const MAX_LINE: u64 = 4_096;
@@ -106,7 +106,7 @@ async fn write_indexes(connection: &mut AnyConnection, act: &Act, record: i64) -
     match act {
         Act::GuidGiven { guid } => given(guid.to_string()).execute(connection).await?,
         Act::Personalized { guid, .. } => settled(guid.to_string()).execute(connection).await?,
-        _ => return Ok(()),
+        _ => return write_terminated(connection, act, record).await,
     };
     Ok(())
 }

@@ -8,7 +8,7 @@
 pub(super) const VERSION: i64 = 1;
 
 /// The tables that refuse to be altered.
-pub(super) const TABLES: [&str; 7] = [
+pub(super) const TABLES: [&str; 8] = [
     "books",
     "records",
     "guids",
@@ -16,6 +16,7 @@ pub(super) const TABLES: [&str; 7] = [
     "certificates",
     "revocations",
     "lists",
+    "terminations",
 ];
 
 /// The tables.
@@ -65,6 +66,10 @@ CREATE TABLE lists (
     record BIGINT NOT NULL REFERENCES records (number),
     PRIMARY KEY (issuer, list)
 );
+CREATE TABLE terminations (
+    guid TEXT PRIMARY KEY,
+    record BIGINT NOT NULL REFERENCES records (number)
+);
 ";
 
 /// What refuses changes in SQLite, for one table.
@@ -74,7 +79,7 @@ pub(super) fn guard_sqlite(table: &str) -> String {
     let key = match table {
         "books" => "version = NEW.version",
         "records" => "number >= NEW.number OR NEW.number - 1 > (SELECT max(number) FROM records)",
-        "guids" | "cards" => "guid = NEW.guid",
+        "guids" | "cards" | "terminations" => "guid = NEW.guid",
         "lists" => "issuer = NEW.issuer AND list = NEW.list",
         _ => "serial = NEW.serial",
     };

@@ -135,6 +135,45 @@ fn what_was_altered_all_the_same_is_found() {
 }
 
 #[test]
+fn card_that_ended_its_life_is_known_by_it_ever_after() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    let guid = give(&books, [1].into_iter()).unwrap();
+    books.record(now(), &Act::TerminationBegun { guid }).unwrap();
+    assert!(!books.is_terminated(guid).unwrap());
+    for witness in [Witness::Gateway, Witness::Card] {
+        books.record(now(), &Act::Terminated { guid, witness }).unwrap();
+        assert!(books.is_terminated(guid).unwrap());
+    }
+    assert!(!books.is_terminated("fd5a::2".parse().unwrap()).unwrap());
+    drop(books);
+    let books = Books::open(home.path()).unwrap();
+    assert!(books.is_terminated(guid).unwrap());
+    assert_eq!(books.verify().unwrap().records, 4);
+    for statement in [
+        "DELETE FROM terminations",
+        "UPDATE terminations SET guid = 'fd5a::2'",
+        "INSERT OR REPLACE INTO terminations SELECT guid, 1 FROM terminations",
+    ] {
+        assert!(
+            matches!(force(&books, statement), Err(BooksError::Database(_))),
+            "{statement}"
+        );
+    }
+    force(
+        &books,
+        "DROP TRIGGER terminations_delete; DELETE FROM terminations",
+    )
+    .unwrap();
+    assert!(matches!(
+        books.verify(),
+        Err(BooksError::Index {
+            table: "terminations"
+        })
+    ));
+}
+
+#[test]
 fn missing_and_later_books_are_named_and_never_begun_anew() {
     let home = tempfile::tempdir().unwrap();
     let error = Books::open(home.path()).unwrap_err();
@@ -199,6 +238,8 @@ const OLD: &str = concat!(
     r#"{"time":"2026-05-01T12:00:02Z","act":"guid-given","guid":"fd5a::2"}"#,
     "\n",
     r#"{"time":"2026-05-01T12:00:03Z","act":"personalized","guid":"fd5a::1","sig":"0101010101010101010101010101010101010101010101010101010101010101","enc":"0101010101010101010101010101010101010101010101010101010101010101","tls":"0101010101010101010101010101010101010101010101010101010101010101"}"#,
+    "\n",
+    r#"{"time":"2026-05-01T12:00:04Z","act":"terminated","guid":"fd5a::1","witness":"card"}"#,
     "\n"
 );
 
@@ -212,9 +253,9 @@ fn books_of_an_earlier_version_are_taken_over_once() {
     let books = Books::open(home.path()).unwrap();
     assert!(!old.exists() && home.path().join("records.jsonl.imported").exists());
     let records = books.page(0).unwrap();
-    assert_eq!(records.len(), 5);
+    assert_eq!(records.len(), 6);
     assert_eq!(records[1].time, "2026-05-01T12:00:01Z".parse().unwrap());
-    assert!(matches!(records[4].act, Act::Imported { records: 4, .. }));
+    assert!(matches!(records[5].act, Act::Imported { records: 5, .. }));
     books.verify().unwrap();
     assert_eq!(
         give(&books, [1, 2, 3].into_iter()).unwrap(),
@@ -224,8 +265,9 @@ fn books_of_an_earlier_version_are_taken_over_once() {
         books.outcome("fd5a::1".parse().unwrap()).unwrap(),
         Some(Outcome::Completed)
     );
+    assert!(books.is_terminated("fd5a::1".parse().unwrap()).unwrap());
     drop(books);
-    assert_eq!(Books::open(home.path()).unwrap().verify().unwrap().records, 6);
+    assert_eq!(Books::open(home.path()).unwrap().verify().unwrap().records, 7);
 }
 
 #[test]
@@ -237,6 +279,6 @@ fn damaged_line_of_an_earlier_version_is_named() {
     )
     .unwrap();
     let error = Books::open(home.path()).unwrap_err();
-    assert!(matches!(error, BooksError::Damaged { line: 5, .. }), "{error}");
+    assert!(matches!(error, BooksError::Damaged { line: 6, .. }), "{error}");
     assert!(home.path().join("records.jsonl").exists());
 }

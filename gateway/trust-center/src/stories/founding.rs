@@ -5,18 +5,18 @@ use card::{LifeCycle, Transport};
 use counterparty::clock;
 use counterparty::files::FileError;
 use getrandom::SysRng;
-use messages::certificate::{CertificationRequest, Role, Subject};
+use messages::certificate::{CertificationRequest, RevocationReason, Role, Subject};
 use messages::software::SoftwareKeys;
 use model::{KeySlot, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{found, openssl_verifies, write_requests};
 use crate::authority::AuthorityError;
-use crate::books::Outcome;
+use crate::books::{Issued, Outcome};
 use crate::certify::{CertifyError, certify};
 use crate::keys::KeyError;
 use crate::personalize::{
-    CardCertificatesError, GuidSource, PersonalizeError, Workplace, card_of, personalize,
+    CardCertificatesError, GuidSource, PersonalizeError, Workplace, attestation_of, card_of, personalize,
 };
 use crate::soft_card::{SoftCard, SoftCardError};
 
@@ -293,4 +293,47 @@ fn cards_of_others_are_not_known() {
     assert!(matches!(error, CardCertificatesError::Refused { .. }));
     std::fs::copy(foreign.path("card"), house.path("card")).unwrap();
     assert!(matches!(again(&house, "card"), PersonalizeError::NotBlank { .. }));
+}
+
+#[test]
+fn attestation_key_is_the_cards_own_and_another_than_its_sig_key() {
+    let house = super::house();
+    let foreign = super::house();
+    let guid = house.personalize("card");
+    let attestation = || attestation_of(&house.authority, &house.books, guid, clock::now());
+    let sig = card_of(&house.authority, &house.books, guid, clock::now())
+        .unwrap()
+        .sig;
+    let own = attestation().unwrap();
+    assert_ne!(own.spki_digest(), sig.certificate().spki_digest());
+    let theirs = attestation_of(&foreign.authority, &house.books, guid, clock::now());
+    assert!(matches!(theirs, Err(CardCertificatesError::Refused { .. })));
+    let theirs = attestation_of(&house.authority, &foreign.books, guid, clock::now());
+    assert!(matches!(theirs, Err(CardCertificatesError::Unknown { .. })));
+
+    let same_key = house
+        .authority
+        .certify(
+            &Subject::card(guid),
+            KeySlot::Sig,
+            sig.certificate().public_key(),
+            clock::now(),
+        )
+        .unwrap();
+    let issued = Issued {
+        certificate: same_key,
+        key: "attestation",
+    };
+    house.books.issued(clock::now(), &[issued]).unwrap();
+    assert!(matches!(
+        attestation(),
+        Err(CardCertificatesError::Attestation { .. })
+    ));
+    let reason = RevocationReason::KeyCompromise;
+    let name = guid.to_string();
+    house.books.revoke(clock::now(), &name, None, reason).unwrap();
+    assert!(matches!(
+        attestation(),
+        Err(CardCertificatesError::Unknown { .. })
+    ));
 }

@@ -13,7 +13,7 @@ use model::{GatewayState, KeySlot};
 use super::gateway_double::{Behaviour, GatewayDouble};
 use super::{GRANTS, openssl_verifies};
 use crate::authority::read_certificate;
-use crate::books::serial_of;
+use crate::books::{Act, Witness, serial_of};
 use crate::bundles::{Bundles, BundlesError};
 use crate::grants::GrantsError;
 use crate::install::{InstallError, Order};
@@ -308,6 +308,12 @@ async fn orders_that_cannot_be_carried_out_are_refused_before_anything_is_sent()
     let theirs = stranger.supplier("supplier");
     let order = house.order(guid, "[::1]:1", &theirs);
     assert!(matches!(refusal(&order).await, InstallError::Supplier(_)));
+    let witness = Witness::Card;
+    let terminated = house
+        .books
+        .record(clock::now(), &Act::Terminated { guid, witness });
+    terminated.unwrap();
+    assert!(matches!(refusal(&good).await, InstallError::Terminated));
     assert!(!supplier.join("gateways").exists());
 }
 

@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod mbus;
 #[cfg(test)]
 mod modbus;
+#[cfg(test)]
+mod modbus_discovery;
+#[cfg(test)]
+mod modbus_lines;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{MeterConfig, ModbusException, ModbusUnit, PollError, Port};
-use modbus::{DecodeError, ImageError, Profile};
+use bus::{AnswerFault, MeterConfig, ModbusEndpoint, ModbusException, ModbusStation, PollError, Port};
+use modbus::{DecodeError, Profile};
 use model::{GapReason, Medium, Status};
 use simulators::modbus::{Fault, Sdm630};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::rig::{Rig, quantity};
 
-const LOCALHOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const LOCALHOST: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Long against what the simulator takes, short against what a test may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -31,14 +32,12 @@ fn port_at(address: SocketAddr, names: &[&str]) -> Port {
     let profile = Arc::new(Profile::parse(text).unwrap());
     let meter = |name: &&str| MeterConfig {
         name: (*name).to_owned(),
-        address: ModbusUnit {
-            unit: 1,
-            profile: Arc::clone(&profile),
-        },
+        address: ModbusStation::new(1, Arc::clone(&profile)).with_answer_timeout(ANSWER_TIMEOUT),
     };
-    Port::ModbusTcp {
-        endpoint: address.to_string(),
-        answer_timeout: ANSWER_TIMEOUT,
+    Port::Modbus {
+        endpoint: ModbusEndpoint::Tcp {
+            address: address.to_string(),
+        },
         meters: names.iter().map(meter).collect(),
     }
 }
@@ -110,10 +109,19 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
 async fn answers_to_other_requests_give_no_values() {
     let meter = sdm630().await;
     let mut rig = Rig::new(port(&meter, &["house"]));
-    for fault in [Fault::WrongUnit, Fault::WrongTransaction] {
+    let unit = AnswerFault::Unit {
+        expected: 1,
+        found: 2,
+    };
+    // Each connection counts its transactions from 0.
+    let transaction = AnswerFault::Transaction {
+        expected: 0,
+        found: u16::MAX,
+    };
+    for (fault, named) in [(Fault::WrongUnit, unit), (Fault::WrongTransaction, transaction)] {
         meter.inject(fault, 3);
         let error = rig.only().await.outcome.unwrap_err();
-        assert_eq!(error, PollError::ForeignAnswer, "{fault:?}");
+        assert_eq!(error, PollError::Answer(named), "{fault:?}");
         assert_eq!(error.gap_reason(), GapReason::BadAnswer);
         meter.inject(fault, 2);
         assert!(rig.only().await.outcome.is_ok(), "{fault:?}");
@@ -128,9 +136,9 @@ async fn a_short_answer_gives_no_values() {
     let error = rig.only().await.outcome.unwrap_err();
     assert_eq!(
         error,
-        PollError::AnswerLength(ImageError::Length {
-            expected: 2,
-            found: 1
+        PollError::Answer(AnswerFault::TooShort {
+            expected: 4,
+            found: 2
         })
     );
     assert_eq!(error.gap_reason(), GapReason::BadAnswer);
@@ -154,7 +162,7 @@ async fn bytes_that_are_no_modbus_give_no_values() {
         }
     });
     let error = rig.only().await.outcome.unwrap_err();
-    assert_eq!(error, PollError::MalformedAnswer);
+    assert_eq!(error, PollError::Answer(AnswerFault::Protocol { found: 1 }));
     assert_eq!(error.gap_reason(), GapReason::BadAnswer);
     server.await.unwrap();
 }

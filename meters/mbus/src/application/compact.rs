@@ -16,7 +16,7 @@ const CHECKSUM: Crc<u16> = Crc::<u16>::new(&CRC_16_EN_13757);
 ///
 /// A meter that sends compact frames sends a full frame or a format frame from time to time. At
 /// most [`Formats::MOST`] are kept; the one that was learned first is forgotten first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Formats {
     known: VecDeque<(u16, Vec<u8>)>,
 }

@@ -1,5 +1,6 @@
 //! The header: which meter sends, and how it is.
 
+use crate::link;
 use std::fmt;
 
 use super::value::ByteOrder;
@@ -178,6 +179,17 @@ pub struct SecondaryAddress {
     pub device_type: DeviceType,
 }
 
+impl From<link::SecondaryAddress> for SecondaryAddress {
+    fn from(address: link::SecondaryAddress) -> Self {
+        Self {
+            identification: Identification::from_digits(address.identification()),
+            manufacturer: Manufacturer::from_bits(address.manufacturer()),
+            version: address.version(),
+            device_type: DeviceType::from_code(address.device_type()),
+        }
+    }
+}
+
 impl SecondaryAddress {
     /// The address that stands for none, where nothing says who sends.
     pub const NOBODY: Self = Header::ABSENT.sender();
@@ -325,6 +337,9 @@ impl DeviceType {
             0x1A => "smoke detector",
             0x1B => "room sensor",
             0x1C => "gas detector",
+            0x1D => "carbon monoxide alarm",
+            0x1E => "heat alarm",
+            0x1F => "sensor",
             0x20 => "circuit breaker",
             0x21 => "valve",
             0x25 => "customer unit",

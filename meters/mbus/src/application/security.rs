@@ -22,6 +22,14 @@ pub(super) const MODE_7: u8 = 7;
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; BLOCK]);
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Key {}
+
 impl Key {
     /// Takes the 16 bytes, in the order in which makers print them.
     #[must_use]

@@ -1,10 +1,11 @@
 //! One telegram: a header and records.
 
 use super::compact::{Formats, MAX_FULL, expand, parse_format};
+use super::fault::RecordError;
 use super::fixed::FixedData;
 use super::header::{Header, SecondaryAddress};
 use super::measurand::Measurand;
-use super::record::{Record, Records, scan};
+use super::record::{Function, Record, Records, scan};
 use super::security::{Afl, Key, MAX_PLAIN, MODE_5, MODE_7, decrypt, encrypted_length};
 use super::tables::{Form, unsigned};
 use super::value::{ByteOrder, Coding, Value};
@@ -44,6 +45,10 @@ pub struct Opener<'k> {
     pub formats: Option<&'k Formats>,
     /// Who sends, if the link says so, for telegrams without a long header.
     pub sender: Option<SecondaryAddress>,
+    /// Whether a telegram that its header calls encrypted is read without a key if it is in plain
+    /// beyond reasonable doubt, as those of meters are that have a signature of their own making in the
+    /// header. Not for values that count: the doubt is small, and not none.
+    pub is_lenient: bool,
 }
 
 /// Room for what a telegram says once it is decrypted, and once its compact form is expanded.
@@ -214,9 +219,12 @@ impl<'f> Telegram<'f> {
         let (header, mut body) = layout.header(data, opener.sender.as_ref())?;
         if is_encrypted(&header, body, layout.order) {
             let mode = header.encryption_mode();
-            let key = opener.key.ok_or(TelegramError::Encrypted { mode })?;
-            let length = decrypt(&header, body, key, afl.as_ref(), &mut scratch.plain)?;
-            body = scratch.plain.get(..length).unwrap_or(&[]);
+            if let Some(key) = opener.key {
+                let length = decrypt(&header, body, key, afl.as_ref(), &mut scratch.plain)?;
+                body = scratch.plain.get(..length).unwrap_or(&[]);
+            } else if !opener.is_lenient || !is_in_plain(body, layout.order) {
+                return Err(TelegramError::Encrypted { mode });
+            }
         }
         if layout.body == Body::Compact {
             let values = skip_check(body);
@@ -350,7 +358,48 @@ fn unknown_format(body: &[u8]) -> TelegramError {
     }
 }
 
-/// Returns whether the body is encrypted.
+/// Returns whether the body is in plain, whatever the header says of it.
+///
+/// A cipher text has next to no chance: its bytes would have to be [`PLAIN_RECORDS`] records or more of
+/// quantities that are known, each with a value that is sound and numbers that meters have, to the last
+/// byte.
+fn is_in_plain(body: &[u8], order: ByteOrder) -> bool {
+    let end = scan(body, order);
+    let mut count = 0_usize;
+    let all_are_sound = Records::new(end.records, order).all(|record| {
+        count = count.saturating_add(1);
+        is_beyond_doubt(&record)
+    });
+    end.sound && all_are_sound && count >= PLAIN_RECORDS && end.records.len() >= PLAIN_BYTES
+}
+
+/// The least number of records that speak for a body in plain.
+const PLAIN_RECORDS: usize = 5;
+/// The least number of bytes of them: two blocks of a cipher.
+const PLAIN_BYTES: usize = 32;
+
+/// Returns whether a record is one that real meters send: no rare coding, no far storage, a sound value.
+fn is_beyond_doubt(record: &Record<'_>) -> bool {
+    const GREATEST_STORAGE: u64 = 63;
+    const GREATEST_TARIFF: u32 = 9;
+    let is_sound = match record.value {
+        Ok(Value::Text(_) | Value::Raw(_) | Value::Nothing) => false,
+        Ok(_) | Err(RecordError::InvalidDate) => true,
+        Err(_) => false,
+    };
+    let is_known = !matches!(
+        record.vib.measurand(),
+        Measurand::Unknown | Measurand::ManufacturerSpecific
+    );
+    is_sound
+        && is_known
+        && record.function != Function::Error
+        && record.storage <= GREATEST_STORAGE
+        && record.tariff <= GREATEST_TARIFF
+        && record.vib.modifiers().next().is_none()
+}
+
+/// Returns whether the body is encrypted, as far as the header says.
 ///
 /// Older meters have a signature, of their own making, where the configuration field stands now.
 /// It is taken for what it is if it cannot be a configuration field: no block or more than there
@@ -458,7 +507,7 @@ pub enum TelegramError {
     #[error("the values of the meter's compact frame do not fit their format")]
     Compact,
     /// The meter reports that it could not do what it was asked.
-    #[error("the meter reports an error: {}", reported(*code))]
+    #[error("the meter reports error {code:#04x}: {}", reported(*code))]
     Reported {
         /// The code of the report.
         code: u8,
@@ -611,7 +660,10 @@ mod tests {
         ] {
             let error = Telegram::parse(&frame(ci, data)).unwrap_err();
             assert_eq!(error, TelegramError::Reported { code });
-            assert_eq!(error.to_string(), format!("the meter reports an error: {words}"));
+            assert_eq!(
+                error.to_string(),
+                format!("the meter reports error {code:#04x}: {words}")
+            );
         }
     }
 
@@ -684,6 +736,62 @@ mod tests {
         assert_eq!(shown(0x6C, &clock), "date and time 2026-11-23T12:05:30");
         let correction = [&HEADER[..], &[1, 10, 2, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_eq!(shown(0x6D, &correction), "time correction 00:02:10");
+    }
+
+    /// The records of a heat meter.
+    const HEAT: &str = "0c1321430500 0c0678563412 023b1000 0a5a8812 0a5e1605 026c8c11 0227370d 0c2201020304";
+
+    #[test]
+    fn signature_that_reads_as_a_known_mode_is_no_encryption_of_a_text_in_plain() {
+        let records = hex::decode(HEAT.replace(' ', "")).unwrap();
+        let key = Key::new([7; 16]);
+        for signature in [0x2727_u16, 0x2005, 0x1005, 0x0A0D, 0xFF02] {
+            let mut header = HEADER;
+            header[10..].copy_from_slice(&signature.to_be_bytes());
+            let frame = frame(0x72, [&header[..], &records].concat());
+            let mut scratch = Scratch::new();
+            let lenient = Opener {
+                is_lenient: true,
+                ..Opener::default()
+            };
+            let telegram = Telegram::open(&frame, &lenient, &mut scratch).unwrap();
+            assert_eq!(telegram.records().count(), 8, "{signature:04x}");
+            let mut scratch = Scratch::new();
+            let strict = Telegram::open(&frame, &Opener::default(), &mut scratch);
+            assert!(matches!(strict, Err(TelegramError::Encrypted { .. })));
+            // Who has a key takes nothing that anybody could have written.
+            if telegram.header().encryption_mode() == MODE_5 {
+                let with = Opener {
+                    key: Some(&key),
+                    ..lenient
+                };
+                let mut scratch = Scratch::new();
+                let opened = Telegram::open(&frame, &with, &mut scratch);
+                assert_eq!(opened, Err(TelegramError::WrongKey));
+            }
+        }
+    }
+
+    #[test]
+    fn cipher_text_is_hardly_ever_taken_for_a_text_in_plain() {
+        // A generator after Marsaglia (xorshift64), so that every run tries the same bodies.
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut taken = 0;
+        for length in [32, 48, 64, 96] {
+            for _ in 0..50_000 {
+                let body: Vec<u8> = (0..length / 8)
+                    .flat_map(|_| {
+                        state ^= state << 13;
+                        state ^= state >> 7;
+                        state ^= state << 17;
+                        state.to_le_bytes()
+                    })
+                    .collect();
+                taken += u32::from(is_in_plain(&body, ByteOrder::LeastFirst));
+            }
+        }
+        // Of 200,000: rare enough to show a telegram, too often to register its values.
+        assert!(taken <= 4, "{taken}");
     }
 
     #[test]

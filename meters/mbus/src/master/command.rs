@@ -10,15 +10,13 @@ use super::script::{Player, Script, Step};
 use super::station::MeterAddress;
 use super::timing::BaudRate;
 use super::{Machine, Output};
-use crate::link::{BROADCAST, Frame, LongFrame, PrimaryAddress, SecondaryAddress, TEST};
+use crate::link::{BROADCAST, Frame, LongFrame, PrimaryAddress, SecondaryAddress};
 
 /// Whom a command is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipient {
     /// One meter. With wildcards in a secondary address, every meter that matches.
     Meter(MeterAddress),
-    /// The only meter on the line, by the test address 254.
-    Single,
     /// Every meter on the line, by the broadcast address 255; none answers.
     Everybody,
 }
@@ -122,11 +120,12 @@ impl Script for CommandScript {
     type Result = Result<Reply, ReadError>;
 
     fn begin(&mut self, line: &Line) -> CommandStep {
-        match self.recipient {
-            Recipient::Meter(MeterAddress::Secondary(_)) => self.call(line),
-            Recipient::Meter(MeterAddress::Primary(_)) | Recipient::Single | Recipient::Everybody => {
-                self.instruct(line)
-            }
+        match (self.recipient, self.instruction) {
+            // A meter that remembers the frame count bit of whatever it was asked last would take the
+            // command for a repetition: it is made to forget first.
+            (Recipient::Meter(MeterAddress::Secondary(_)), _) => self.call(line),
+            (Recipient::Everybody, _) | (Recipient::Meter(_), Instruction::Initialise) => self.instruct(line),
+            (Recipient::Meter(_), _) => self.call(line),
         }
     }
 
@@ -159,7 +158,7 @@ impl Script for CommandScript {
             (Stage::Select | Stage::Instruct, Outcome::Failed { tries, fault }) => {
                 let asked = match self.recipient {
                     Recipient::Meter(address) => address,
-                    Recipient::Single | Recipient::Everybody => SecondaryAddress::ALL.into(),
+                    Recipient::Everybody => SecondaryAddress::ALL.into(),
                 };
                 Step::Done(Err(ReadError::from_fault(tries, fault, asked)))
             }
@@ -213,7 +212,6 @@ impl CommandScript {
 const fn field(recipient: Recipient) -> u8 {
     match recipient {
         Recipient::Meter(address) => address.field(),
-        Recipient::Single => TEST,
         Recipient::Everybody => BROADCAST,
     }
 }
@@ -222,7 +220,7 @@ fn expected(recipient: Recipient) -> Expected {
     let (from, identity) = match recipient {
         Recipient::Meter(MeterAddress::Primary(address)) => (Some(address.byte()), SecondaryAddress::ALL),
         Recipient::Meter(MeterAddress::Secondary(meter)) => (None, meter),
-        Recipient::Single | Recipient::Everybody => (None, SecondaryAddress::ALL),
+        Recipient::Meter(MeterAddress::Single) | Recipient::Everybody => (None, SecondaryAddress::ALL),
     };
     Expected {
         from,

@@ -282,6 +282,10 @@ impl Exchange {
                 None => return self.accept(line, Outcome::Telegram(frame), now),
                 Some(fault) => fault,
             },
+            // The late acknowledgement of a repetition, which the meter had already acknowledged.
+            (Ok(Frame::Acknowledgement), _) if now <= line.late_until => {
+                return count(&mut line.counters.strays);
+            }
             (Ok(_), _) => Fault::Unexpected,
             (Err(error), _) => Fault::Frame(error),
         };
@@ -304,6 +308,11 @@ impl Exchange {
             return;
         }
         count(&mut line.counters.received);
+        if self.tries > 1 && outcome == Outcome::Acknowledged {
+            // It may be the answer to the first try, and then those to the others follow just as late.
+            let latest = now.saturating_sub(self.first_sent);
+            line.late_until = line.late_until.max(self.sent.saturating_add(latest));
+        }
         let everybody = self.everybody(line);
         self.phase = match outcome {
             Outcome::Telegram(telegram) if self.manner.shared && now < everybody => Phase::Listening {

@@ -91,7 +91,7 @@ impl Script for ProbeScript {
 
     fn switched(&mut self, line: &Line) -> Step<Found> {
         let frame = match self.address {
-            MeterAddress::Primary(address) => frames::initialise(address.byte()),
+            MeterAddress::Single | MeterAddress::Primary(_) => frames::initialise(self.address.field()),
             MeterAddress::Secondary(meters) => frames::select(meters, ByteOrder::LeastFirst),
         };
         let manner = shared(line, self.tries);
@@ -103,6 +103,7 @@ impl Script for ProbeScript {
             Outcome::Acknowledged if !self.is_acknowledged => {
                 self.is_acknowledged = true;
                 let (from, identity) = match self.address {
+                    MeterAddress::Single => (None, SecondaryAddress::ALL),
                     MeterAddress::Primary(address) => (Some(address.byte()), SecondaryAddress::ALL),
                     MeterAddress::Secondary(meters) => (None, meters),
                 };

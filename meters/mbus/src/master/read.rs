@@ -106,8 +106,10 @@ impl Script for ReadScript<'_> {
     fn switched(&mut self, line: &Line) -> ReadStep {
         match (self.station.address(), self.link) {
             (MeterAddress::Secondary(_), _) => self.enter(Stage::Select, line),
-            (MeterAddress::Primary(_), Link::Unknown) => self.enter(Stage::Initialise, line),
-            (MeterAddress::Primary(_), Link::Initialised { frame_count_bit }) => {
+            (MeterAddress::Single | MeterAddress::Primary(_), Link::Unknown) => {
+                self.enter(Stage::Initialise, line)
+            }
+            (MeterAddress::Single | MeterAddress::Primary(_), Link::Initialised { frame_count_bit }) => {
                 self.ask(frame_count_bit, line)
             }
         }
@@ -165,7 +167,7 @@ impl ReadScript<'_> {
             frame_count_bit: true,
         };
         match self.station.address() {
-            MeterAddress::Primary(_) => self.ask(true, line),
+            MeterAddress::Single | MeterAddress::Primary(_) => self.ask(true, line),
             MeterAddress::Secondary(_) => self.enter(Stage::Select, line),
         }
     }
@@ -189,7 +191,7 @@ impl ReadScript<'_> {
             Stage::Select => {
                 let meter = match address {
                     MeterAddress::Secondary(meter) => meter,
-                    MeterAddress::Primary(_) => SecondaryAddress::ALL,
+                    MeterAddress::Single | MeterAddress::Primary(_) => SecondaryAddress::ALL,
                 };
                 let frame = frames::select(meter, self.station.byte_order());
                 (frame, Awaited::Acknowledgement, usual)
@@ -231,6 +233,7 @@ impl ReadScript<'_> {
 
     fn expected(&self) -> Expected {
         let (from, identity) = match self.station.address() {
+            MeterAddress::Single => (None, SecondaryAddress::ALL),
             MeterAddress::Primary(address) => (Some(address.byte()), SecondaryAddress::ALL),
             MeterAddress::Secondary(meter) => (None, meter),
         };
@@ -245,7 +248,7 @@ impl ReadScript<'_> {
         if self.frames.is_empty() && self.is_suspect(&frame) {
             return self.enter(Stage::Initialise, line);
         }
-        let more_follows = telegram::more_follows(&frame);
+        let more_follows = telegram::more_follows(&frame, &self.station.opener());
         self.frames.push(frame);
         self.link = Link::Initialised {
             frame_count_bit: !frame_count_bit,
@@ -267,7 +270,7 @@ impl ReadScript<'_> {
 
     /// Returns whether the first telegram may be an old one, and remembers it for the next time.
     fn is_suspect(&mut self, frame: &LongFrame) -> bool {
-        if let MeterAddress::Primary(_) = self.station.address() {
+        if let MeterAddress::Single | MeterAddress::Primary(_) = self.station.address() {
             return false;
         }
         let repeated = self.station.last_telegram.as_ref() == Some(frame);
@@ -355,7 +358,7 @@ impl ReadError {
             Some(Fault::WrongAddress { expected, found }) => Self::WrongAddress { expected, found },
             Some(Fault::WrongMeter { found }) => match asked {
                 MeterAddress::Secondary(expected) => Self::WrongMeter { expected, found },
-                MeterAddress::Primary(_) => Self::Unexpected { tries },
+                MeterAddress::Single | MeterAddress::Primary(_) => Self::Unexpected { tries },
             },
             Some(Fault::Unexpected) => Self::Unexpected { tries },
             Some(Fault::Repeated) => Self::Repeated { tries },

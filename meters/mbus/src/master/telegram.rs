@@ -1,11 +1,12 @@
 //! What the master has to know of a telegram: who sends it, and whether another one follows.
 
-use crate::application::Telegram;
+use crate::application::{Opener, Scratch, Telegram};
 use crate::link::{LongFrame, SecondaryAddress};
 
-/// Returns whether the meter announces another telegram.
-pub(super) fn more_follows(frame: &LongFrame) -> bool {
-    Telegram::parse(frame).is_ok_and(|telegram| telegram.more_follows())
+/// Returns whether the meter announces another telegram, as far as the telegram can be opened.
+pub(super) fn more_follows(frame: &LongFrame, opener: &Opener<'_>) -> bool {
+    let mut scratch = Scratch::new();
+    Telegram::open(frame, opener, &mut scratch).is_ok_and(|telegram| telegram.more_follows())
 }
 
 /// Returns the secondary address in the telegram's header, as far as the header names it.
@@ -64,6 +65,6 @@ mod tests {
 
     #[test]
     fn telegram_that_cannot_be_read_announces_nothing() {
-        assert!(!more_follows(&frame(0x72, &[0x1F])));
+        assert!(!more_follows(&frame(0x72, &[0x1F]), &Opener::default()));
     }
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    BaudRate, ByteOrder, Command, Found, Instruction, Line, Machine, Output, Probe, Read, ReadError,
-    Recipient, Reply, Station, Timing,
+    BaudRate, ByteOrder, Command, Found, Instruction, Line, Machine, MeterAddress, Output, Probe, Read,
+    ReadError, Recipient, Reply, Station, Timing,
 };
 use crate::link::{Control, FrameError, LongFrame, PrimaryAddress, SecondaryAddress};
 
@@ -610,7 +610,9 @@ fn broadcast_waits_until_everybody_has_heard_it() {
 fn address_is_set_at_the_only_meter_and_at_a_selected_one() {
     let mut line = Line::new(timing());
     let instruction = Instruction::SetPrimary(PrimaryAddress::try_from(8).unwrap());
-    let mut scene = command(&mut line, Recipient::Single, instruction);
+    let mut scene = command(&mut line, Recipient::Meter(MeterAddress::Single), instruction);
+    scene.expect_send(&[0x10, 0x40, 0xFE, 0x3E, 0x16]);
+    scene.hear(&[0xE5]);
     scene.expect_send(&hex::decode("6806066873fe51017a084516").unwrap());
     scene.hear(&[0xE5]);
     assert_eq!(scene.result(), Ok(Reply::Acknowledged));
@@ -636,6 +638,8 @@ fn alarm_is_a_telegram_or_none() {
         (alarm.encode(), Reply::Telegram(alarm)),
     ] {
         let mut scene = command(&mut line, recipient, Instruction::SendAlarm);
+        scene.expect_send(&[0x10, 0x40, 0x05, 0x45, 0x16]);
+        scene.hear(&[0xE5]);
         scene.expect_send(&[0x10, 0x7A, 0x05, 0x7F, 0x16]);
         scene.hear(&answer);
         assert_eq!(scene.result(), Ok(reply));
@@ -648,6 +652,8 @@ fn switch(heard_at: Option<BaudRate>) -> Result<Reply, ReadError> {
     let mut line = Line::new(timing());
     let recipient = Recipient::Meter(PrimaryAddress::try_from(5).unwrap().into());
     let mut scene = command(&mut line, recipient, Instruction::SetBaudRate(rate));
+    scene.expect_send(&[0x10, 0x40, 0x05, 0x45, 0x16]);
+    scene.hear(&[0xE5]);
     scene.expect_send(&[0x68, 0x03, 0x03, 0x68, 0x73, 0x05, 0xBD, 0x35, 0x16]);
     scene.hear(&[0xE5]);
     let mut speed = BaudRate::B2400;

@@ -265,9 +265,10 @@ fn push_time(out: &mut String, time: crate::application::TimeOfDay) {
 ///
 /// What the meter wrote out is shown beside texts too, since it is all that says what they are.
 pub(super) fn push_unit(out: &mut String, record: &Record<'_>) -> Option<()> {
-    let written_out = record.vib.plain_text();
-    if let Some(text) = written_out {
-        out.push_str(&text.to_string());
+    let written_out = record.vib.plain_text().map(|text| text.to_string());
+    let written_out = written_out.filter(|text| !text.is_empty());
+    if let Some(text) = &written_out {
+        out.push_str(text);
     }
     let unit = match record.value {
         Ok(Value::Number { unit, .. }) => unit,

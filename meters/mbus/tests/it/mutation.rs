@@ -119,6 +119,7 @@ fn mutated_frames_are_decoded_or_refused() {
         key: Some(&key),
         formats: Some(&formats),
         sender: None,
+        is_lenient: true,
     };
     let mut decoder = Decoder::new();
     let (mut telegrams, mut records) = (0u64, 0);

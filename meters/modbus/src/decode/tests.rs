@@ -217,7 +217,7 @@ fn a_register_that_was_not_read_or_is_refused_says_so() {
     assert_gap(r#"type = "u32""#, &[1], GapReason::NoAnswer);
     let profile = profile(r#"unit = "Wh", type = "u16""#);
     let mut image = RegisterImage::new();
-    image.refuse(profile.registers()[0].field.block());
+    image.refuse(profile.registers()[0].field.block(), 2);
     assert_eq!(profile.values(&image)[0].value, Err(GapReason::NotAvailable));
 }
 

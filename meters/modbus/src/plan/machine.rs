@@ -83,10 +83,9 @@ impl Plan {
         let mut image = RegisterImage::new();
         let mut present = Vec::new();
         for block in wanted {
-            if refusals.is_absent(block) {
-                image.refuse(block);
-            } else {
-                present.push(block);
+            match refusals.refusal(block) {
+                Some(code) => image.refuse(block, code),
+                None => present.push(block),
             }
         }
         let pending = runs(present, limits, refusals)
@@ -107,6 +106,12 @@ impl Plan {
     #[must_use]
     pub fn next_request(&self) -> Option<Block> {
         self.pending.front().map(|pending| pending.run.block)
+    }
+
+    /// Returns what has been read up to now.
+    #[must_use]
+    pub const fn image(&self) -> &RegisterImage {
+        &self.image
     }
 
     /// Takes the answer to the request. Bits come as words, 0 or 1.
@@ -142,13 +147,13 @@ impl Plan {
         };
         match run.members.as_slice() {
             [only] => {
-                self.image.refuse(*only);
-                self.refusals.add_absent(*only);
+                self.image.refuse(*only, code);
+                self.refusals.add_absent(*only, code);
                 Handled::Absent
             }
             members if self.splits_left == 0 => {
                 for member in members {
-                    self.image.refuse(*member);
+                    self.image.refuse(*member, code);
                 }
                 Handled::Absent
             }
@@ -160,9 +165,29 @@ impl Plan {
         }
     }
 
+    /// Takes the exception of a meter that does not want to be asked again for the present: its
+    /// registers are not available in this poll, and the next one asks for them as before.
+    pub fn handle_refusal(&mut self, code: u8) {
+        for member in self.take_members() {
+            self.image.refuse(member, code);
+        }
+    }
+
+    /// Gives the request up, since what comes in the place of an answer cannot be used.
+    pub fn handle_bad_answer(&mut self) {
+        for member in self.take_members() {
+            self.image.spoil(member);
+        }
+    }
+
     /// Gives the request up, after whatever the driver has tried; its registers have no answer.
     pub fn give_up(&mut self) {
         self.pending.pop_front();
+    }
+
+    fn take_members(&mut self) -> Vec<Block> {
+        let pending = self.pending.pop_front();
+        pending.map_or_else(Vec::new, |pending| pending.run.members)
     }
 
     /// Ends the plan. Registers that were not read, or given up, are not in the image.

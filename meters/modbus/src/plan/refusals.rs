@@ -1,6 +1,6 @@
 //! What a meter has refused to show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Block;
 use crate::profile::Function;
@@ -14,8 +14,8 @@ use crate::profile::Function;
 pub struct Refusals {
     /// Where a new request must begin, since the meter refused to be read across.
     cuts: BTreeSet<(Function, u16)>,
-    /// Registers that the meter does not have.
-    absent: BTreeSet<Block>,
+    /// Registers that the meter does not have, and the codes of the exceptions that said so.
+    absent: BTreeMap<Block, u8>,
 }
 
 impl Refusals {
@@ -27,7 +27,7 @@ impl Refusals {
 
     /// Returns the registers that the meter does not have.
     pub fn absent(&self) -> impl Iterator<Item = Block> {
-        self.absent.iter().copied()
+        self.absent.keys().copied()
     }
 
     /// Returns the addresses at which a new request must begin.
@@ -35,15 +35,16 @@ impl Refusals {
         self.cuts.iter().copied()
     }
 
-    pub(super) fn is_absent(&self, block: Block) -> bool {
-        self.absent.contains(&block)
+    /// Returns the code of the exception that said that the meter does not have the register.
+    pub(super) fn refusal(&self, block: Block) -> Option<u8> {
+        self.absent.get(&block).copied()
     }
 
     /// Returns whether a request that holds `before` may go on to `next`.
     pub(super) fn permit(&self, before: Block, next: Block) -> bool {
         let cut = self.cuts.contains(&(next.function, next.address));
         let between = Block::between(before, next);
-        let across = between.is_some_and(|gap| self.absent.iter().any(|absent| absent.overlaps(gap)));
+        let across = between.is_some_and(|gap| self.absent.keys().any(|absent| absent.overlaps(gap)));
         !cut && !across
     }
 
@@ -51,7 +52,7 @@ impl Refusals {
         self.cuts.insert((block.function, block.address));
     }
 
-    pub(super) fn add_absent(&mut self, block: Block) {
-        self.absent.insert(block);
+    pub(super) fn add_absent(&mut self, block: Block, code: u8) {
+        self.absent.insert(block, code);
     }
 }

@@ -15,6 +15,7 @@ fn limits() -> Limits {
         forbidden: Vec::new(),
         pause: Duration::ZERO,
         answer_timeout: Duration::from_secs(1),
+        connect_delay: Duration::ZERO,
         one_connection: false,
     }
 }
@@ -249,6 +250,29 @@ fn fewest(registers: &[Block], limits: &Limits) -> usize {
     best[registers.len()]
 }
 
+#[test]
+fn what_is_refused_for_the_present_or_spoilt_is_asked_for_again() {
+    let registers = [input(0, 2), input(10, 2), input(60, 2)];
+    let mut plan = Plan::new(registers, &limits(), &Refusals::default());
+    let requests = |plan: &Plan| plan.next_request();
+    let first = requests(&plan).unwrap();
+    assert_eq!(plan.handle_exception(6), Handled::Unchanged);
+    assert_eq!(requests(&plan), Some(first));
+    plan.handle_refusal(6);
+    while requests(&plan).is_some() {
+        plan.handle_bad_answer();
+    }
+    let outcome = plan.finish();
+    assert_eq!(outcome.image.refusal(input(0, 2)), Some(6));
+    assert_eq!(outcome.image.refusal(input(60, 2)), None);
+    assert!(
+        registers
+            .iter()
+            .all(|register| outcome.image.is_absent(*register))
+    );
+    assert!(outcome.refusals.is_empty());
+}
+
 proptest! {
     #[test]
     fn no_limit_is_broken_and_no_plan_needs_fewer_requests(registers in registers(), gap in 0u16..6, most in 4u16..20, forbidden in 0u16..150) {
@@ -307,7 +331,7 @@ proptest! {
     }
 
     #[test]
-    fn any_answers_and_exceptions_end_the_plan(registers in registers(), events in prop::collection::vec((0u8..4, 0u8..12), 400)) {
+    fn any_answers_and_exceptions_end_the_plan(registers in registers(), events in prop::collection::vec((0u8..6, 0u8..12), 400)) {
         let mut plan = Plan::new(registers.clone(), &limits(), &Refusals::default());
         let mut steps = 0;
         for (event, code) in events {
@@ -315,6 +339,8 @@ proptest! {
             match event {
                 0 => plan.handle_answer(&vec![0; request.count.into()]).unwrap(),
                 1 => plan.give_up(),
+                2 => plan.handle_refusal(code),
+                3 => plan.handle_bad_answer(),
                 _ => drop(plan.handle_exception(code)),
             }
             steps += 1;

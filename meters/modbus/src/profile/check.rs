@@ -85,7 +85,8 @@ impl Document {
         claims.check_use(&registers, &parameters)?;
         let limits = checked_limits(self.limits, &context, &claims)?;
         claims.check_forbidden(&limits.forbidden)?;
-        let self_tests = self.self_tests.into_iter().map(|entry| entry.checked(&context));
+        let self_tests = self.self_tests.into_iter();
+        let self_tests = self_tests.map(|entry| entry.checked(&context, &claims));
         let profile = Profile {
             name: self.name.into_inner(),
             manufacturer: self.manufacturer,
@@ -129,7 +130,8 @@ fn check_entries(found: usize, most: usize, span: &Range<usize>) -> Result<(), F
 fn checked_unit_ids(entry: Spanned<UnitIds>) -> Result<UnitIds, Fault> {
     let span = entry.span();
     let unit_ids = entry.into_inner();
-    if unit_ids.first == 0 || unit_ids.first > unit_ids.last {
+    let is_reserved = !UnitIds::SERIAL_LINE.contains(unit_ids.last) && unit_ids.last != UnitIds::OWN_SERVER;
+    if unit_ids.first == 0 || unit_ids.first > unit_ids.last || is_reserved {
         return Err(ProfileFault::UnitIds.at(&span));
     }
     Ok(unit_ids)
@@ -178,7 +180,14 @@ fn checked_probes(
                 } => {
                     check_entries(entry.one_of.len(), Probe::MAX_PATTERNS, &span)?;
                     let field = context.field(entry.place(), Place::Wire, &span)?;
-                    claims.widen(&field);
+                    if let Some(pattern) = entry.one_of.iter().find(|pattern| !pattern.can_be_in(&field)) {
+                        let fault = ProfileFault::Pattern {
+                            found: pattern.0.clone(),
+                            register_type: field.register_type,
+                        };
+                        return Err(fault.at_key(&span, "register"));
+                    }
+                    claims.share(&field, &span);
                     Ok(Probe::Register {
                         field,
                         patterns: entry.one_of,
@@ -307,6 +316,7 @@ fn checked_limits(
     for (key, found_ms, least) in [
         ("pause_ms", entry.pause_ms, 0),
         ("answer_timeout_ms", entry.answer_timeout_ms, 1),
+        ("connect_delay_ms", entry.connect_delay_ms, 0),
     ] {
         if !(least..=longest).contains(&found_ms) {
             return Err(ProfileFault::Wait { found_ms }.at_key(&span, key));
@@ -336,6 +346,7 @@ fn checked_limits(
         forbidden: forbidden.collect::<Result<_, _>>()?,
         pause: Duration::from_millis(entry.pause_ms.into()),
         answer_timeout: Duration::from_millis(entry.answer_timeout_ms.into()),
+        connect_delay: Duration::from_millis(entry.connect_delay_ms.into()),
         one_connection: entry.one_connection,
     })
 }
@@ -362,6 +373,24 @@ impl RegisterEntry {
         }
         if obis_rules::tariff(self.obis) != self.tariff && self.tariff.is_some() {
             return Err(ProfileFault::TariffMismatch { obis: self.obis }.at_key(span, "tariff"));
+        }
+        if let Some(obis) = self.negative_obis {
+            if obis_rules::phase(obis) != obis_rules::phase(self.obis) {
+                return Err(ProfileFault::PhaseMismatch { obis }.at_key(span, "negative_obis"));
+            }
+            if obis_rules::tariff(obis) != obis_rules::tariff(self.obis) {
+                return Err(ProfileFault::TariffMismatch { obis }.at_key(span, "negative_obis"));
+            }
+        }
+        let mut factors: Vec<&String> = self.times.iter().chain(&self.over).collect();
+        factors.sort_unstable();
+        if let Some((name, _)) = factors
+            .iter()
+            .zip(factors.iter().skip(1))
+            .find(|(one, other)| one == other)
+        {
+            let name = (*name).clone();
+            return Err(ProfileFault::ParameterUse { name }.at(span));
         }
         Ok(Register {
             obis: self.obis,
@@ -487,22 +516,33 @@ fn check_codes(
 }
 
 impl SelfTestEntry {
-    fn checked(self, context: &Context) -> Result<SelfTest, Fault> {
-        let elements = self.elements.into_iter().map(|entry| {
+    fn checked(self, context: &Context, claims: &Claims<'_>) -> Result<SelfTest, Fault> {
+        let mut codes = Vec::with_capacity(self.elements.len());
+        let mut elements = Vec::with_capacity(self.elements.len());
+        for entry in self.elements {
             let span = entry.span();
-            entry.into_inner().checked(&span)
-        });
-        let elements: Vec<Expected> = elements.collect::<Result<_, _>>()?;
-        let registers = self.registers.into_iter().map(|entry| {
-            Ok(TestBlock {
-                function: context.function(entry.function, &(0..0))?,
+            let element = entry.into_inner().checked(&span)?;
+            claims.check_expected(element.obis, &codes, &span)?;
+            codes.push((span, element.obis));
+            elements.push(element);
+        }
+        let mut blocks: Vec<(Range<usize>, Block)> = Vec::with_capacity(self.registers.len());
+        let mut registers = Vec::with_capacity(self.registers.len());
+        for entry in self.registers {
+            let span = entry.span();
+            let entry = entry.into_inner();
+            let test = TestBlock {
+                function: context.function(entry.function, &span)?,
                 address: entry.address,
                 words: entry.words,
-            })
-        });
+            };
+            claims.check_contents(test.block(), &blocks, &span)?;
+            blocks.push((span, test.block()));
+            registers.push(test);
+        }
         Ok(SelfTest {
             title: self.title,
-            registers: registers.collect::<Result<_, _>>()?,
+            registers,
             meter: self.meter,
             elements,
         })

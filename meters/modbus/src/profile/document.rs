@@ -211,6 +211,10 @@ pub(super) struct LimitsEntry {
     #[serde(default = "usual_timeout_ms")]
     #[schemars(range(min = 1, max = 60000))]
     pub(super) answer_timeout_ms: u32,
+    /// How long the meter is left alone after a connection to it was opened, in milliseconds.
+    #[serde(default)]
+    #[schemars(range(max = 60000))]
+    pub(super) connect_delay_ms: u32,
     /// Whether the meter serves one TCP connection at a time.
     #[serde(default)]
     pub(super) one_connection: bool,
@@ -399,7 +403,8 @@ pub(super) struct SelfTestEntry {
     /// What the vector shows, in a few words.
     pub(super) title: String,
     /// The registers that the meter is supposed to have answered with.
-    pub(super) registers: Vec<TestBlockEntry>,
+    #[schemars(with = "Vec<TestBlockEntry>")]
+    pub(super) registers: Vec<Spanned<TestBlockEntry>>,
     /// The identity that they must give, if the profile has a serial number.
     #[schemars(with = "Option<String>")]
     pub(super) meter: Option<MeterId>,

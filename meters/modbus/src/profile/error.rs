@@ -43,8 +43,8 @@ pub enum ProfileFault {
         /// The greatest number.
         most: usize,
     },
-    /// The first unit identifier is 0 or lies behind the last one.
-    #[error("unit identifiers go from 1 upwards, first to last")]
+    /// The first unit identifier is 0 or lies behind the last one, or the last one is reserved.
+    #[error("unit identifiers go from 1 to 247, first to last; 255 is a meter that is its own TCP server")]
     UnitIds,
     /// The limit asks for more than a Modbus answer can hold, or for less than one number needs.
     #[error("{found} registers or bits in a request are not within {least} to {most}")]
@@ -222,6 +222,20 @@ pub enum ProfileFault {
     /// A probe has neither `register` nor `device`, or both.
     #[error("a probe needs either register or device")]
     ProbeChoice,
+    /// A register cannot hold what a probe asks for.
+    #[error("a register of the type {register_type:?} never holds {found:?}")]
+    Pattern {
+        /// What the probe asks for.
+        found: String,
+        /// The register's type.
+        register_type: RegisterType,
+    },
+    /// A self-test expects an element that the profile does not have.
+    #[error("no register has the obis {obis}")]
+    UnknownElement {
+        /// The element's code.
+        obis: Obis,
+    },
     /// An expected element of a self-test has neither a value with unit nor a gap, or both.
     #[error("the expected element {obis} needs either value and unit, or gap")]
     Expectation {

@@ -1,5 +1,6 @@
 //! Where a number stands in the registers and how it is written there.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -39,6 +40,34 @@ impl Field {
             function: self.function,
             address: self.address,
             count: self.count,
+        }
+    }
+
+    /// Returns the whole numbers that the field can hold; `None` for reals and texts.
+    pub(crate) fn whole_numbers(&self) -> Option<RangeInclusive<i128>> {
+        let width = match self.bits {
+            Some(run) => u32::from(run.count),
+            None if self.function.reads_bits() => u32::from(self.count),
+            None => u32::from(self.count).saturating_mul(16),
+        };
+        // No field is wider than 144 bits, those of nine registers with decimal digits, and these are
+        // limited by their digits.
+        let above = 1_i128.checked_shl(width.min(126)).unwrap_or(i128::MAX);
+        match self.register_type {
+            RegisterType::F32 | RegisterType::F64 | RegisterType::Ascii => None,
+            RegisterType::Bcd => {
+                let digits = u32::from(self.count).saturating_mul(4);
+                Some(0..=10_i128.saturating_pow(digits).saturating_sub(1))
+            }
+            RegisterType::I16 | RegisterType::I32 | RegisterType::I64 => {
+                let half = above >> 1;
+                Some(half.saturating_neg()..=half.saturating_sub(1))
+            }
+            RegisterType::U16
+            | RegisterType::U32
+            | RegisterType::U48
+            | RegisterType::U64
+            | RegisterType::Bitfield => Some(0..=above.saturating_sub(1)),
         }
     }
 

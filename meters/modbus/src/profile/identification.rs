@@ -3,7 +3,7 @@
 use model::Decimal;
 use serde::Deserialize;
 
-use super::{Field, Place};
+use super::{Field, Place, RegisterType};
 use crate::decode::{Content, content};
 use crate::image::RegisterImage;
 
@@ -77,6 +77,26 @@ impl Pattern {
             (Ok(wanted), Ok(found)) => wanted.same_value(found),
             _ => self.0 == text,
         }
+    }
+
+    /// Returns whether there are contents of the field that fit.
+    pub(super) fn can_be_in(&self, field: &Field) -> bool {
+        let beginning = self.0.strip_suffix('*');
+        let text = beginning.unwrap_or(&self.0);
+        if field.register_type == RegisterType::Ascii {
+            return text.len() <= usize::from(field.count).saturating_mul(2);
+        }
+        if beginning.is_some() {
+            return text
+                .chars()
+                .all(|letter| letter.is_ascii_digit() || "-.".contains(letter));
+        }
+        let Ok(whole) = text.parse::<i128>() else {
+            return text.parse::<Decimal>().is_ok();
+        };
+        field
+            .whole_numbers()
+            .is_none_or(|numbers| numbers.contains(&whole))
     }
 }
 

@@ -265,6 +265,10 @@ impl UnitIds {
     ///
     /// Spec: MODBUS over Serial Line V1.02, section 2.2.
     pub const SERIAL_LINE: Self = Self { first: 1, last: 247 };
+    /// The unit of a meter that is its own TCP server.
+    ///
+    /// Spec: Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 4.4.2.3.
+    pub const OWN_SERVER: u8 = 255;
 
     /// Returns whether the unit is one of them.
     #[must_use]
@@ -294,6 +298,8 @@ pub struct Limits {
     pub pause: Duration,
     /// How long an answer can take.
     pub answer_timeout: Duration,
+    /// How long the meter is left alone after a connection to it was opened.
+    pub connect_delay: Duration,
     /// Whether the meter serves one TCP connection at a time.
     pub one_connection: bool,
 }

@@ -109,7 +109,7 @@ pub struct TestBlock {
 }
 
 impl TestBlock {
-    fn block(&self) -> Block {
+    pub(super) fn block(&self) -> Block {
         Block {
             function: self.function,
             address: self.address,

@@ -15,7 +15,7 @@ use super::client::{Heard, converse, converse_serial};
 use super::fault::Fault;
 use super::segment::{CHUNK, Segment};
 use super::slave::Slave;
-use super::terminal::Terminal;
+use crate::terminal::Terminal;
 
 /// Requests that wait for the bus at most; a master has one open.
 const QUEUE: usize = 64;

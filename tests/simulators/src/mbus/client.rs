@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::bus::Request;
-use super::terminal::Terminal;
+use crate::terminal::Terminal;
 
 /// Bytes taken from a client at once; the longest frame has 261.
 const CHUNK: usize = 512;
@@ -64,7 +64,7 @@ pub(super) async fn converse_serial(
             read = terminal.port.read(&mut chunk) => match read? {
                 0 => return Ok(()),
                 length => {
-                    let rate = terminal.rate();
+                    let rate = terminal.baud_rate().and_then(|rate| BaudRate::try_from(rate).ok());
                     hear(&bus, chunk.get(..length), rate).await;
                 }
             },

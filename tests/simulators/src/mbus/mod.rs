@@ -20,7 +20,6 @@ mod meter;
 mod profile;
 mod segment;
 mod slave;
-mod terminal;
 mod wire;
 
 #[cfg(test)]
@@ -35,4 +34,3 @@ pub use household::{household, household_after};
 pub use meter::{Identity, Meter};
 pub use segment::Segment;
 pub use slave::{Manners, Slave};
-pub use terminal::{Terminal, TerminalError};

@@ -55,6 +55,9 @@ pub struct Manners {
     pub compares_whole_fields: bool,
     /// Keeps the frame count bit over a selection, against the standard.
     pub keeps_bit_over_selection: bool,
+    /// Compares the frame count bit of commands too, as the standard says: one that has the bit of the
+    /// frame before is a repetition, whose answer is sent again and which has no effect.
+    pub compares_bit_of_commands: bool,
     /// Acknowledges another speed and stays at its own.
     pub refuses_rates: bool,
 }
@@ -66,6 +69,7 @@ impl Default for Manners {
             response_pause: Duration::ZERO,
             compares_whole_fields: false,
             keeps_bit_over_selection: false,
+            compares_bit_of_commands: false,
             refuses_rates: false,
         }
     }
@@ -223,6 +227,12 @@ impl Slave {
         if !self.is_addressed(frame.address()) {
             return None;
         }
+        let bit = frame.control().frame_count_bit();
+        if self.manners.compares_bit_of_commands
+            && let Some(answer) = self.remembered(frame.address(), bit)
+        {
+            return Some(answer);
+        }
         match frame.control_information() {
             0x50 | 0x54 => {
                 self.subcode = frame.data().first().copied().unwrap_or(0) & 0xF0;
@@ -239,7 +249,32 @@ impl Slave {
             }
             _ => {}
         }
-        Some(Frame::Acknowledgement.encode())
+        let answer = Frame::Acknowledgement.encode();
+        if self.manners.compares_bit_of_commands {
+            self.remember(frame.address(), bit, &answer);
+        }
+        Some(answer)
+    }
+
+    /// Returns the last answer, if a frame with this bit repeats the last one.
+    fn remembered(&self, address: u8, frame_count_bit: Option<bool>) -> Option<Vec<u8>> {
+        let memory = if address == SELECTED {
+            &self.selected
+        } else {
+            &self.primary
+        };
+        let (last_bit, answer) = memory.as_ref()?;
+        (frame_count_bit == Some(*last_bit)).then(|| answer.clone())
+    }
+
+    /// Remembers the answer to a frame that has a frame count bit.
+    fn remember(&mut self, address: u8, frame_count_bit: Option<bool>, answer: &[u8]) {
+        let memory = frame_count_bit.map(|bit| (bit, answer.to_vec()));
+        if address == SELECTED {
+            self.selected = memory;
+        } else {
+            self.primary = memory;
+        }
     }
 
     /// Returns whether a selection matches, or `None` if it is not complete.
@@ -283,15 +318,8 @@ impl Slave {
 
     /// Sends the last telegram again if the frame count bit is the last one's, else the next.
     fn respond(&mut self, address: u8, frame_count_bit: Option<bool>, now: Duration) -> Vec<u8> {
-        let memory = if address == SELECTED {
-            &self.selected
-        } else {
-            &self.primary
-        };
-        if let (Some(bit), Some((last_bit, answer))) = (frame_count_bit, memory)
-            && bit == *last_bit
-        {
-            return answer.clone();
+        if let Some(answer) = self.remembered(address, frame_count_bit) {
+            return answer;
         }
         if self.pending.is_empty() {
             let only_counters = self.subcode == SIMPLE_BILLING;
@@ -302,12 +330,7 @@ impl Slave {
         let data = [self.meter.header(self.access_number), records].concat();
         self.access_number = self.access_number.wrapping_add(1);
         let answer = self.telegram(VARIABLE_DATA, data);
-        let memory = frame_count_bit.map(|bit| (bit, answer.clone()));
-        if address == SELECTED {
-            self.selected = memory;
-        } else {
-            self.primary = memory;
-        }
+        self.remember(address, frame_count_bit, &answer);
         answer
     }
 

@@ -250,6 +250,56 @@ fn meter_that_keeps_its_bit_over_selections_is_read_afresh() {
 }
 
 #[test]
+fn command_is_no_repetition_to_a_meter_that_compares_the_bit_of_every_frame() {
+    let manners = Manners {
+        compares_bit_of_commands: true,
+        ..Manners::default()
+    };
+    let mut scene = Scene::new(slaves(&["ACW-12345678-14-07"], manners));
+    let mut station = Station::new(primary(0));
+    scene.read(&mut station).unwrap();
+    let acknowledged = Ok(Reply::Acknowledged);
+    let instruction = Instruction::SetPrimary(primary(7));
+    let recipient = Recipient::Meter(primary(0).into());
+    assert_eq!(scene.command(recipient, instruction), acknowledged);
+    let recipient = Recipient::Meter(primary(7).into());
+    let instruction = Instruction::SetIdentification(0x8765_4321);
+    assert_eq!(scene.command(recipient, instruction), acknowledged);
+    let mut station = Station::new(primary(7)).with_application_reset(0x10);
+    for _ in 0..3 {
+        let frames = scene.read(&mut station).unwrap();
+        assert_eq!(identity_of(&frames[0]).to_string(), "ACW-87654321-14-07");
+    }
+}
+
+#[test]
+fn only_meter_is_read_by_the_test_address() {
+    let mut scene = Scene::new(slaves(&["ACW-12345678-14-07"], Manners::default()));
+    let mut station = Station::new(MeterAddress::Single);
+    let numbers: BTreeSet<_> = (0..3)
+        .map(|_| scene.read(&mut station).unwrap()[0].data()[8])
+        .collect();
+    assert_eq!(numbers.len(), 3);
+    assert!(matches!(
+        scene.probe(MeterAddress::Single, 1),
+        Found::Meter { address: Some(_), .. }
+    ));
+}
+
+#[test]
+fn meter_that_is_slower_than_the_standard_is_not_taken_for_two() {
+    for pause in [50, 150, 200, 250] {
+        let manners = Manners {
+            response_pause: timing().answer() + Duration::from_millis(pause),
+            ..Manners::default()
+        };
+        let mut scene = Scene::new(slaves(&["ACW-12345678-14-07"], manners));
+        let found = scene.probe(primary(0).into(), 3);
+        assert!(!matches!(found, Found::Several), "{pause} ms: {found:?}");
+    }
+}
+
+#[test]
 fn addresses_and_speed_are_set_and_used() {
     let mut scene = Scene::new(slaves(&["ACW-12345678-14-07"], Manners::default()));
     let meter: SecondaryAddress = "12345678".parse().unwrap();
@@ -279,7 +329,10 @@ fn addresses_and_speed_are_set_and_used() {
         scene.command(Recipient::Everybody, Instruction::Initialise),
         Ok(Reply::Nothing)
     );
-    assert_eq!(scene.command(Recipient::Single, back), acknowledged);
+    assert_eq!(
+        scene.command(Recipient::Meter(MeterAddress::Single), back),
+        acknowledged
+    );
 }
 
 #[test]

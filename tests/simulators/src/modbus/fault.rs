@@ -1,6 +1,7 @@
 //! What can go wrong with an answer.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What the meter does wrong when it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +12,30 @@ pub enum Fault {
     Silence,
     /// It answers only when it is asked the next time on the same connection, before that answer.
     Late,
+    /// It answers that much later than it should.
+    Delayed(Duration),
     /// It answers as another unit.
     WrongUnit,
-    /// It answers with another transaction identifier.
+    /// It answers with another transaction identifier; on a serial line, which has none, with its
+    /// answer to the request before.
     WrongTransaction,
+    /// It answers as if another function had been asked for.
+    WrongFunction,
+    /// It answers with a checksum that does not fit; over TCP, which has none, as another protocol.
+    WrongChecksum,
+    /// The second half of its answer is missing.
+    HalfFrame,
     /// It answers with one register less than it was asked for.
     TooShort,
-    /// It closes the connection.
+    /// It answers with one register more than it was asked for.
+    TooLong,
+    /// It closes the connection; on a serial port, which stays open, it does not answer.
     Close,
+}
+
+impl Fault {
+    /// It is busy with something else (exception 6, Server Device Busy).
+    pub const BUSY: Self = Self::Exception(6);
 }
 
 /// The faults that are still to come, in their order.

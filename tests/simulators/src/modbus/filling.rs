@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use modbus::sunspec::{ModelMap, Walk};
 use modbus::{
-    Block, ByteOrder, Field, Limits, Parameter, Profile, Register, RegisterImage, RegisterType, SunSpec,
-    UnitSource, WordOrder,
+    Block, ByteOrder, Field, Limits, Parameter, Pattern, Place, Probe, Profile, Register, RegisterImage,
+    RegisterType, SunSpec, UnitSource, WordOrder,
 };
 use model::{Decimal, Obis};
 
@@ -53,6 +53,8 @@ impl Contents {
     pub fn fill(&self, profile: &Profile) -> Result<Registers, FillError> {
         let mut image = RegisterImage::new();
         let models = put_models(profile, &mut image)?;
+        put_identification(profile, &models, &mut image)?;
+        let probes = profile.identification();
         let profile = profile.placed(&models).map_err(|_| FillError::Models)?;
         if let Some(serial_number) = profile.serial_number() {
             put(&mut image, &serial_number.field, &self.serial_number)?;
@@ -65,7 +67,11 @@ impl Contents {
         for register in profile.registers() {
             self.put_value(&mut image, &profile, register)?;
         }
-        Ok(Registers::new(image, profile.limits().registers_per_request))
+        let registers = Registers::new(image, profile.limits().registers_per_request);
+        Ok(probes.iter().fold(registers, |registers, probe| match probe {
+            Probe::Device { object, patterns } => registers.with_object(object.id(), first(patterns)),
+            Probe::Register { .. } => registers,
+        }))
     }
 
     fn parameter(&self, profile: &Profile, parameter: &Parameter) -> Ratio {
@@ -232,6 +238,39 @@ fn put_models(profile: &Profile, image: &mut RegisterImage) -> Result<ModelMap, 
         }
     }
     Ok(walk.finish())
+}
+
+/// Puts what tells the family from others.
+fn put_identification(
+    profile: &Profile,
+    models: &ModelMap,
+    image: &mut RegisterImage,
+) -> Result<(), FillError> {
+    for probe in profile.identification() {
+        let Probe::Register { field, patterns } = probe else {
+            continue;
+        };
+        let mut wanted = profile.sunspec().into_iter().flat_map(|sunspec| &sunspec.models);
+        let start = match field.place {
+            Place::Wire => Some(0),
+            Place::CommonModel => models.address_of(SunSpec::COMMON_MODEL),
+            Place::MeterModel => wanted.find_map(|model| models.address_of(*model)),
+        };
+        let address = start.and_then(|start| field.address.checked_add(start));
+        let field = Field {
+            address: address.ok_or(FillError::Models)?,
+            place: Place::Wire,
+            ..field.clone()
+        };
+        put(image, &field, first(patterns))?;
+    }
+    Ok(())
+}
+
+/// Returns a text that the first of the patterns fits.
+fn first(patterns: &[Pattern]) -> &str {
+    let pattern = patterns.first().map_or("", |pattern| pattern.0.as_str());
+    pattern.strip_suffix('*').unwrap_or(pattern)
 }
 
 /// Shows that there is no value, if the profile knows how; zero otherwise.

@@ -1,5 +1,8 @@
 //! The registers of a meter, and what it answers when it is asked for them.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
 use modbus::{Block, Function, RegisterImage};
 
 /// The exceptions with which a meter refuses a request.
@@ -13,6 +16,10 @@ pub struct Registers {
     image: RegisterImage,
     longest: u16,
     refuses_holes: bool,
+    /// Registers that are refused, of any table, and the exception for it.
+    refused: Vec<(RangeInclusive<u16>, u8)>,
+    /// The texts of the device identification, by object.
+    objects: BTreeMap<u8, String>,
 }
 
 impl Registers {
@@ -23,7 +30,23 @@ impl Registers {
             image,
             longest,
             refuses_holes: false,
+            refused: Vec::new(),
+            objects: BTreeMap::new(),
         }
+    }
+
+    /// Has the meter refuse each request that touches one of these registers, with that exception.
+    #[must_use]
+    pub fn refusing(mut self, addresses: RangeInclusive<u16>, exception: u8) -> Self {
+        self.refused.push((addresses, exception));
+        self
+    }
+
+    /// Gives the meter a text in its device identification (function 43/14), by the object's number.
+    #[must_use]
+    pub fn with_object(mut self, object: u8, text: &str) -> Self {
+        self.objects.insert(object, text.to_owned());
+        self
     }
 
     /// Has the meter refuse each request that touches a hole.
@@ -47,6 +70,19 @@ impl Registers {
         &self.image
     }
 
+    /// Returns the text of an object of the device identification.
+    ///
+    /// # Errors
+    ///
+    /// The exception: 1 if the meter has no device identification, 2 if it lacks the object.
+    pub fn object(&self, object: u8) -> Result<&str, u8> {
+        if self.objects.is_empty() {
+            return Err(ILLEGAL_FUNCTION);
+        }
+        let text = self.objects.get(&object);
+        text.map(String::as_str).ok_or(ILLEGAL_DATA_ADDRESS)
+    }
+
     /// Returns what the meter answers: the registers, or the code of its exception.
     ///
     /// # Errors
@@ -65,6 +101,11 @@ impl Registers {
         };
         if block.end() > 1 << 16 {
             return Err(ILLEGAL_DATA_ADDRESS);
+        }
+        let touched =
+            |range: &RangeInclusive<u16>| u32::from(*range.start()) < block.end() && *range.end() >= address;
+        if let Some((_, exception)) = self.refused.iter().find(|(range, _)| touched(range)) {
+            return Err(*exception);
         }
         let single = |address| {
             self.image.words(Block {
@@ -110,6 +151,24 @@ mod tests {
             Err(ILLEGAL_DATA_ADDRESS)
         );
         assert_eq!(registers().refusing_holes().read(4, 14, 2), Ok(vec![3, 4]));
+    }
+
+    #[test]
+    fn given_registers_are_refused_with_the_given_exception() {
+        let registers = registers().refusing(12..=13, ILLEGAL_DATA_VALUE);
+        assert_eq!(registers.read(4, 10, 2), Ok(vec![1, 2]));
+        assert_eq!(registers.read(4, 14, 2), Ok(vec![3, 4]));
+        for (address, count) in [(10, 3), (13, 2), (10, 6)] {
+            assert_eq!(registers.read(4, address, count), Err(ILLEGAL_DATA_VALUE));
+        }
+    }
+
+    #[test]
+    fn a_device_identifies_itself_if_it_can() {
+        assert_eq!(registers().object(0), Err(ILLEGAL_FUNCTION));
+        let registers = registers().with_object(0, "Acme");
+        assert_eq!(registers.object(0), Ok("Acme"));
+        assert_eq!(registers.object(1), Err(ILLEGAL_DATA_ADDRESS));
     }
 
     #[test]

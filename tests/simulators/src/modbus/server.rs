@@ -1,21 +1,29 @@
-//! The meter's Modbus TCP server.
+//! A site in operation: a TCP server, a serial server, or a serial port.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_serial::{SerialPort, SerialStream};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Fault, Faults};
-use super::frame::Request;
-use super::house::House;
+use super::fault::Fault;
+use super::frame::{Carrier, LONGEST_RTU_FRAME, Request, SerialInput, receive_tcp};
 use super::registers::Registers;
-use super::sdm630;
+use super::site::{Memory, Reaction, Running, Site};
+use crate::terminal::Terminal;
+
+/// The silence after which the beginning of a frame is none: far beyond what a line between processes
+/// delays its pieces.
+const FRAME_GAP: Duration = Duration::from_millis(100);
+/// How long a connection that its client has closed may still count as the only one.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// A simulated SDM630 in a house, whose values follow from the time.
 #[derive(Debug)]
@@ -28,12 +36,8 @@ impl Sdm630 {
     ///
     /// What the system says if the address cannot be listened on.
     pub async fn start(listen: SocketAddr, unit: u8, serial_number: u32) -> io::Result<Self> {
-        let shown = Shown::House {
-            house: House::new(),
-            started: Instant::now(),
-            serial_number,
-        };
-        Server::listen(listen, unit, shown).await.map(Self)
+        let site = Site::new().with_sdm630(unit, serial_number);
+        site.listen(listen).await.map(Self)
     }
 
     /// Stops the meter; when that is done, its address is free and its connections are closed.
@@ -50,13 +54,11 @@ impl Deref for Sdm630 {
     }
 }
 
-/// A simulated meter; it lives until it is stopped or dropped, which closes its connections too.
+/// A site behind a TCP address; it lives until it is stopped or dropped, which closes its connections too.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    meter: Arc<Mutex<Meter>>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
+    service: Service,
 }
 
 impl Server {
@@ -69,171 +71,178 @@ impl Server {
     ///
     /// What the system says if the address cannot be listened on.
     pub async fn start(listen: SocketAddr, unit: u8, registers: Registers) -> io::Result<Self> {
-        Self::listen(listen, unit, Shown::Registers(registers)).await
+        Site::new().with_meter(unit, registers).listen(listen).await
     }
 
-    async fn listen(listen: SocketAddr, unit: u8, shown: Shown) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let address = listener.local_addr()?;
-        let meter = Arc::new(Mutex::new(Meter {
-            unit,
-            shown,
-            faults: Faults::default(),
-            requests: 0,
-            connections: 0,
-        }));
-        let mut tasks = JoinSet::new();
-        let stop = CancellationToken::new();
-        tasks.spawn(accept(listener, Arc::clone(&meter), stop.clone()));
-        Ok(Self {
-            address,
-            meter,
-            stop,
-            tasks,
-        })
+    /// Stops the meters; when that is done, their address is free and their connections are closed.
+    pub async fn stop(self) {
+        self.service.stop().await;
     }
 
-    /// Stops the meter; when that is done, its address is free and its connections are closed.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
-        while self.tasks.join_next().await.is_some() {}
-    }
-
-    /// Returns the address that the meter listens on.
+    /// Returns the address that the meters listen on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+}
 
-    /// Has the fault happen to that many requests, after those that were injected before.
+impl Deref for Server {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+/// A site in operation; it lives until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Service {
+    running: Arc<Running>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Service {
+    /// Has the fault happen to that many requests to any unit, after those that were injected before.
     pub fn inject(&self, fault: Fault, requests: u32) {
-        locked(&self.meter).faults.push(fault, requests);
+        self.running.state().faults.push(fault, requests);
+    }
+
+    /// Has the fault happen to that many requests to that unit, after those that were injected into it
+    /// before; false if there is no such unit.
+    pub fn inject_into(&self, unit: u8, fault: Fault, requests: u32) -> bool {
+        let mut state = self.running.state();
+        let meter = state.meter(unit);
+        meter.map(|meter| meter.faults.push(fault, requests)).is_some()
     }
 
     /// Takes back all faults that have not happened yet.
     pub fn heal(&self) {
-        locked(&self.meter).faults.clear();
+        self.running.state().heal();
     }
 
     /// Returns how many requests have come.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        locked(&self.meter).requests
+        self.running.state().requests
+    }
+
+    /// Returns how many requests have come for that unit; 0 if there is no such unit.
+    #[must_use]
+    pub fn requests_to(&self, unit: u8) -> u64 {
+        let mut state = self.running.state();
+        state.meter(unit).map_or(0, |meter| meter.requests)
     }
 
     /// Returns how many connections have been accepted.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        locked(&self.meter).connections
+        self.running.state().connections
+    }
+
+    /// Returns how many connections were closed at once, because there were others.
+    #[must_use]
+    pub fn refused_connections(&self) -> u64 {
+        self.running.state().refused
+    }
+
+    /// Returns how many requests came before the line was silent for as long as frames need it.
+    pub async fn hurried_requests(&self) -> u64 {
+        self.running.line.lock().await.hurried
+    }
+
+    /// Stops the meters; when that is done, their connections are closed.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
-#[derive(Debug)]
-struct Meter {
-    unit: u8,
-    shown: Shown,
-    faults: Faults,
-    requests: u64,
-    connections: u64,
-}
+impl Site {
+    /// Starts the meters as a Modbus TCP server on the address (port 0: any free one).
+    ///
+    /// # Errors
+    ///
+    /// What the system says if the address cannot be listened on.
+    pub async fn listen(self, listen: SocketAddr) -> io::Result<Server> {
+        self.serve(listen, Language::Tcp).await
+    }
 
-/// What the meter shows.
-#[derive(Debug)]
-enum Shown {
-    House {
-        house: House,
-        started: Instant,
-        serial_number: u32,
-    },
-    Registers(Registers),
-}
+    /// Starts the meters behind a serial server, which passes the frames of the line on as they are, on
+    /// the address (port 0: any free one).
+    ///
+    /// # Errors
+    ///
+    /// What the system says if the address cannot be listened on.
+    pub async fn listen_serial(self, listen: SocketAddr) -> io::Result<Server> {
+        self.serve(listen, Language::Serial).await
+    }
 
-impl Shown {
-    fn read(&mut self, request: Request) -> Result<Vec<u16>, u8> {
-        let Request {
-            function,
+    /// Starts the meters on a serial port. On a line with a speed, they understand no other one.
+    #[must_use]
+    pub fn attach(self, terminal: Terminal) -> Service {
+        let running = Arc::new(Running::new(self));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (meters, stopped) = (Arc::clone(&running), stop.clone());
+        tasks.spawn(async move {
+            // As a whole: the master's end, which it holds open, must live as long.
+            let mut terminal = terminal;
+            let mut port = Port {
+                stream: &mut terminal.port,
+                baud_rate: |port: &SerialStream| port.baud_rate().ok(),
+                can_close: false,
+            };
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = serve_serial(&mut port, &meters) => {}
+            }
+        });
+        Service { running, stop, tasks }
+    }
+
+    async fn serve(self, listen: SocketAddr, language: Language) -> io::Result<Server> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let running = Arc::new(Running::new(self));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, language, Arc::clone(&running), stop.clone()));
+        Ok(Server {
             address,
-            count,
-            ..
-        } = request;
-        match self {
-            Self::House {
-                house,
-                started,
-                serial_number,
-            } => {
-                house.live_until(started.elapsed().as_secs());
-                sdm630::read(house, *serial_number, function, address, count)
-            }
-            Self::Registers(registers) => registers.read(function, address, count),
-        }
+            service: Service { running, stop, tasks },
+        })
     }
 }
 
-/// What a connection does about a request.
-enum Reaction {
-    Answer(Vec<u8>),
-    Hold(Vec<u8>),
-    Ignore,
-    Close,
+/// What is spoken over a TCP connection.
+#[derive(Debug, Clone, Copy)]
+enum Language {
+    Tcp,
+    Serial,
 }
 
-impl Meter {
-    /// The exception of a gateway that has no such unit behind it.
-    const GATEWAY_TARGET_FAILED: u8 = 11;
-
-    fn react(&mut self, request: Request) -> Reaction {
-        self.requests += 1;
-        if request.unit != self.unit {
-            return Reaction::Answer(request.answer(Err(Self::GATEWAY_TARGET_FAILED)));
-        }
-        let words = self.shown.read(request);
-        let result = words.as_deref().map_err(|code| *code);
-        let Some(fault) = self.faults.next() else {
-            return Reaction::Answer(request.answer(result));
-        };
-        match fault {
-            Fault::Exception(code) => Reaction::Answer(request.answer(Err(code))),
-            Fault::Silence => Reaction::Ignore,
-            Fault::Late => Reaction::Hold(request.answer(result)),
-            Fault::WrongUnit => {
-                let unit = request.unit.wrapping_add(1);
-                Reaction::Answer(Request { unit, ..request }.answer(result))
-            }
-            Fault::WrongTransaction => {
-                let transaction = request.transaction.wrapping_sub(1);
-                Reaction::Answer(
-                    Request {
-                        transaction,
-                        ..request
-                    }
-                    .answer(result),
-                )
-            }
-            Fault::TooShort => {
-                let fewer = result.map(|words| words.split_last().map_or(words, |(_, fewer)| fewer));
-                Reaction::Answer(request.answer(fewer))
-            }
-            Fault::Close => Reaction::Close,
-        }
-    }
-}
-
-fn locked(meter: &Mutex<Meter>) -> MutexGuard<'_, Meter> {
-    meter.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn accept(listener: TcpListener, meter: Arc<Mutex<Meter>>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, language: Language, running: Arc<Running>, stop: CancellationToken) {
+    let most = if running.manners.one_connection {
+        1
+    } else {
+        Server::MAX_CONNECTIONS
+    };
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((connection, _)) if connections.len() < Server::MAX_CONNECTIONS => {
-                    locked(&meter).connections += 1;
-                    connections.spawn(serve(connection, Arc::clone(&meter)));
+                Ok((connection, _)) => {
+                    while connections.try_join_next().is_some() {}
+                    if connections.len() >= most && timeout(GRACE, connections.join_next()).await.is_err() {
+                        running.state().refused += 1;
+                        tracing::debug!("too many connections");
+                        continue;
+                    }
+                    running.state().connections += 1;
+                    connections.spawn(converse(connection, language, Arc::clone(&running)));
                 }
-                Ok(_) => tracing::warn!("too many connections"),
                 Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
             },
             Some(_) = connections.join_next() => {}
@@ -242,134 +251,128 @@ async fn accept(listener: TcpListener, meter: Arc<Mutex<Meter>>, stop: Cancellat
     connections.shutdown().await;
 }
 
-async fn serve(mut connection: TcpStream, meter: Arc<Mutex<Meter>>) {
-    let mut held: Vec<u8> = Vec::new();
-    while let Some(request) = Request::receive(&mut connection).await {
-        let late = std::mem::take(&mut held);
-        let reaction = locked(&meter).react(request);
-        let answer = match reaction {
-            Reaction::Answer(frame) => [late, frame].concat(),
-            Reaction::Hold(frame) => {
-                held = frame;
-                late
-            }
-            Reaction::Ignore => late,
+async fn converse(mut connection: TcpStream, language: Language, running: Arc<Running>) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "a connection cannot be served without delay");
+    }
+    match language {
+        Language::Tcp => serve_tcp(&mut connection, &running).await,
+        Language::Serial => {
+            let mut port = Port {
+                stream: &mut connection,
+                baud_rate: |_: &TcpStream| None,
+                can_close: true,
+            };
+            serve_serial(&mut port, &running).await;
+        }
+    }
+}
+
+async fn serve_tcp(connection: &mut TcpStream, running: &Running) {
+    /// What a request and an answer have on a serial line besides what they have over TCP.
+    const CHECKSUM: usize = 2;
+    const TCP_HEADER: usize = 6;
+
+    let mut memory = Memory::default();
+    while let Some((transaction, request)) = receive_tcp(connection).await {
+        let arrived = Instant::now();
+        let carrier = Carrier::Tcp { transaction };
+        let reaction = running.state().react(request, carrier, &mut memory);
+        let (answer, delay) = match reaction {
+            Reaction::Answer(frame, delay) => ([std::mem::take(&mut memory.held), frame].concat(), delay),
+            Reaction::Hold(frame) => (std::mem::replace(&mut memory.held, frame), Duration::ZERO),
+            Reaction::Ignore => (std::mem::take(&mut memory.held), Duration::ZERO),
             Reaction::Close => return,
         };
+        let latency = running.manners.latency + delay;
+        if running.manners.line.is_some() {
+            let mut line = running.line.lock().await;
+            let begun = line.request(REQUEST_LENGTH, arrived) + latency;
+            let length = (answer.len() + CHECKSUM).saturating_sub(TCP_HEADER);
+            tokio::time::sleep_until(line.answer(length, begun)).await;
+        } else {
+            tokio::time::sleep_until(arrived + latency).await;
+        }
         if connection.write_all(&answer).await.is_err() {
             return;
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
+/// The bytes of a request for registers on a serial line.
+const REQUEST_LENGTH: usize = 8;
 
-    use super::*;
+/// A stream on which frames go as they go over a serial line.
+struct Port<'a, S> {
+    stream: &'a mut S,
+    /// The speed that the master has set, if the stream has one.
+    baud_rate: fn(&S) -> Option<u32>,
+    /// Whether the meters' end can close it.
+    can_close: bool,
+}
 
-    const REQUEST: [u8; 12] = [0, 7, 0, 0, 0, 6, 1, 3, 0xFC, 0, 0, 2];
-    const ANSWER: [u8; 13] = [0, 7, 0, 0, 0, 7, 1, 3, 4, 0x00, 0xBC, 0x61, 0x4E];
-
-    async fn meter() -> (Sdm630, TcpStream) {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let meter = Sdm630::start(listen, 1, 12_345_678).await.unwrap();
-        let connection = TcpStream::connect(meter.address()).await.unwrap();
-        (meter, connection)
-    }
-
-    async fn ask(connection: &mut TcpStream) {
-        connection.write_all(&REQUEST).await.unwrap();
-    }
-
-    async fn assert_answer(connection: &mut TcpStream, expected: &[u8]) {
-        let mut answer = vec![0; expected.len()];
-        connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, expected);
-    }
-
-    #[tokio::test]
-    async fn the_serial_number_is_read() {
-        let (meter, mut connection) = meter().await;
-        ask(&mut connection).await;
-        assert_answer(&mut connection, &ANSWER).await;
-        assert_eq!((meter.requests(), meter.connections()), (1, 1));
-    }
-
-    #[tokio::test]
-    async fn a_meter_of_a_profile_shows_what_it_was_given() {
-        let profile = modbus::Profile::parse(modbus::built_in("wirenboard-mcm8-gas").unwrap()).unwrap();
-        let contents = crate::modbus::Contents {
-            values: [("7-0:3.0.0*255".parse().unwrap(), "1234.56".parse().unwrap())].into(),
-            ..Default::default()
+async fn serve_serial<S: AsyncRead + AsyncWrite + Unpin>(port: &mut Port<'_, S>, running: &Running) {
+    let mut input = SerialInput::default();
+    let mut memory = Memory::default();
+    let mut bytes = [0; LONGEST_RTU_FRAME];
+    loop {
+        let read = port.stream.read(&mut bytes);
+        let read = if input.is_empty() {
+            Ok(read.await)
+        } else {
+            timeout(FRAME_GAP, read).await
         };
-        let registers = contents.fill(&profile).unwrap();
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let meter = Server::start(listen, 1, registers).await.unwrap();
-        let mut connection = TcpStream::connect(meter.address()).await.unwrap();
-        connection
-            .write_all(&[0, 8, 0, 0, 0, 6, 1, 4, 0, 60, 0, 2])
-            .await
-            .unwrap();
-        // 123456 pulses of 0.01 m3
-        assert_answer(&mut connection, &[0, 8, 0, 0, 0, 7, 1, 4, 4, 0, 1, 0xE2, 0x40]).await;
-        meter.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_stopped_meter_leaves_its_address_free() {
-        let (meter, mut connection) = meter().await;
-        ask(&mut connection).await;
-        assert_answer(&mut connection, &ANSWER).await;
-        let address = meter.address();
-        meter.stop().await;
-        assert!(connection.read_u8().await.is_err());
-        assert_eq!(Sdm630::start(address, 1, 2).await.unwrap().address(), address);
-    }
-
-    #[tokio::test]
-    async fn another_unit_is_not_behind_the_gateway() {
-        let (_meter, mut connection) = meter().await;
-        let mut request = REQUEST;
-        request[6] = 9;
-        connection.write_all(&request).await.unwrap();
-        assert_answer(&mut connection, &[0, 7, 0, 0, 0, 3, 9, 0x83, 11]).await;
-    }
-
-    #[tokio::test]
-    async fn faults_happen_to_as_many_requests_as_were_asked_for() {
-        let (meter, mut connection) = meter().await;
-        meter.inject(Fault::Exception(6), 1);
-        meter.inject(Fault::WrongUnit, 1);
-        meter.inject(Fault::WrongTransaction, 1);
-        meter.inject(Fault::TooShort, 1);
-        meter.inject(Fault::Silence, 1);
-        meter.inject(Fault::Late, 1);
-        for expected in [
-            [0, 7, 0, 0, 0, 3, 1, 0x83, 6].as_slice(),
-            [0, 7, 0, 0, 0, 7, 2, 3, 4, 0x00, 0xBC, 0x61, 0x4E].as_slice(),
-            [0, 6, 0, 0, 0, 7, 1, 3, 4, 0x00, 0xBC, 0x61, 0x4E].as_slice(),
-            [0, 7, 0, 0, 0, 5, 1, 3, 2, 0x00, 0xBC].as_slice(),
-        ] {
-            ask(&mut connection).await;
-            assert_answer(&mut connection, expected).await;
+        let arrived = Instant::now();
+        let mut complete = match read {
+            Err(_) => input.end(),
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(length)) => {
+                let line = running.manners.line;
+                let speeds = line.map(|line| line.baud_rate).zip((port.baud_rate)(port.stream));
+                if speeds.is_some_and(|(ours, theirs)| ours != theirs) {
+                    continue;
+                }
+                input.extend(bytes.get(..length).unwrap_or_default());
+                input.take()
+            }
+        };
+        while let Some((length, request)) = complete {
+            if exchange(port, running, &mut memory, (length, request), arrived)
+                .await
+                .is_err()
+            {
+                return;
+            }
+            complete = input.take();
         }
-        // Silence, then a held answer, then the held and the true one.
-        for _ in 0..3 {
-            ask(&mut connection).await;
-        }
-        assert_answer(&mut connection, &[ANSWER, ANSWER].concat()).await;
     }
+}
 
-    #[tokio::test]
-    async fn a_closed_connection_and_a_healed_meter() {
-        let (meter, mut connection) = meter().await;
-        meter.inject(Fault::Close, 5);
-        ask(&mut connection).await;
-        assert!(connection.read_u8().await.is_err());
-        meter.heal();
-        let mut connection = TcpStream::connect(meter.address()).await.unwrap();
-        ask(&mut connection).await;
-        assert_answer(&mut connection, &ANSWER).await;
+/// Answers a request of so many bytes, with what the line's bits take.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    port: &mut Port<'_, S>,
+    running: &Running,
+    memory: &mut Memory,
+    (length, request): (usize, Request),
+    arrived: Instant,
+) -> io::Result<()> {
+    let mut line = running.line.lock().await;
+    let end = line.request(length, arrived);
+    let reaction = running.state().react(request, Carrier::Serial, memory);
+    let held = std::mem::take(&mut memory.held);
+    let (answer, delay) = match reaction {
+        Reaction::Answer(frame, delay) => ([held, frame].concat(), delay),
+        Reaction::Hold(frame) => {
+            memory.held = frame;
+            (held, Duration::ZERO)
+        }
+        Reaction::Close if port.can_close => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Reaction::Ignore | Reaction::Close => (held, Duration::ZERO),
+    };
+    if answer.is_empty() {
+        return Ok(());
     }
+    let begun = end + line.pause(running.manners.latency) + delay;
+    tokio::time::sleep_until(begun).await;
+    line.write(&answer, begun, port.stream).await
 }

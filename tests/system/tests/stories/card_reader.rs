@@ -28,21 +28,109 @@ fn wait_for_state(house: &mut House, state: &str) {
 }
 
 #[test]
-fn whole_system_works_with_the_card_in_a_reader_and_stops_without_it() {
+fn whole_system_works_with_the_card_in_a_reader_and_dies_with_its_removal() {
     let mut house = house();
     pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+    let mut open = open_connection(&house);
 
     reader(&house).card.order("remove").unwrap();
-    // Whatever the gateway does in this second, after it nobody gets anything.
+    // Whatever the gateway does in this second, behind it nobody gets anything, and who was connected is cut off.
     let second = house.stage.deadline(STOP_LIMIT);
+    let cut_off = wait_until(&second, || Ok::<_, StageError>(open.check_running().err()));
+    assert!(
+        cut_off.unwrap().is_some(),
+        "the open connection outlives the card"
+    );
     let waited: Result<Option<()>, StageError> = wait_until(&second, || Ok(None));
     waited.unwrap();
     assert_wan_refuses(&house);
-    wait_for_state(&mut house, "card-missing");
+    assert_given_up(&mut house);
 
+    // It is dead whenever it is started again, and so is its card as soon as it is seen.
+    house.gateway.stop().unwrap();
+    assert_eq!(life_cycle(&house), "operational");
+    house.start_gateway_again("tampered").unwrap();
     reader(&house).card.order("insert").unwrap();
-    wait_for_state(&mut house, "operational");
-    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+    let ended = wait_until(&house.stage.deadline(ARRIVAL), || {
+        Ok::<_, StageError>((life_cycle(&house) == "terminated").then_some(()))
+    });
+    ended.unwrap().expect("the card that is seen again is terminated");
+    assert_given_up(&mut house);
+    assert_wan_refuses(&house);
+}
+
+#[test]
+fn card_that_is_gone_when_the_service_returns_is_removed() {
+    let mut house = house();
+    let service = &mut house.reader.as_mut().expect("the house has a reader").service;
+    service.kill_service().unwrap();
+    wait_for_state(&mut house, "card-missing");
+    reader(&house).card.order("remove").unwrap();
+    let service = &mut house.reader.as_mut().expect("the house has a reader").service;
+    service.start_service(&house.stage).unwrap();
+    assert_given_up(&mut house);
+}
+
+/// Asserts that the gateway has been given up because of the removal, and says so.
+fn assert_given_up(house: &mut House) {
+    wait_for_state(house, "tampered");
+    let status = &house.status;
+    assert_eq!(status.obstacle.as_deref(), Some("SMGW-C-0301"));
+    assert!(
+        status
+            .detail
+            .as_ref()
+            .unwrap()
+            .contains("taken out while the gateway ran"),
+        "{status:?}"
+    );
+    assert!(
+        status.remedy.contains("Replace gateway and card together"),
+        "{status:?}"
+    );
+    let command = house
+        .stage
+        .command(Program::Smgw, "binding")
+        .arg("show")
+        .arg("--json");
+    let shown = house
+        .stage
+        .run(&command.option("--config", &house.config))
+        .unwrap();
+    let binding: Value = serde_json::from_str(shown.answer().unwrap()).unwrap();
+    assert_eq!(
+        binding["given_up"]["reason"],
+        "the bound card was taken out while the gateway ran"
+    );
+    assert_eq!(binding["binding"]["card"], house.card.guid.as_str());
+    assert_eq!(binding["soft_card"], true);
+}
+
+fn life_cycle(house: &House) -> String {
+    let state: Value = serde_json::from_slice(&std::fs::read(&house.card.file).unwrap()).unwrap();
+    state["life_cycle"].as_str().unwrap().to_owned()
+}
+
+/// Opens a TLS connection as the supplier, and leaves it open.
+fn open_connection(house: &House) -> system::Process {
+    let home = house.supplier.home();
+    let connect = Command::new("openssl s_client", Path::new("openssl"))
+        .arg("s_client")
+        .arg("-ign_eof")
+        .arg("-verify_return_error")
+        .option("-connect", house.status.wan.as_ref().unwrap())
+        .option("-cert", home.join("tls.pem"))
+        .option("-key", home.join("tls.key"))
+        .option("-CAfile", home.join("root.pem"));
+    let connection = house.stage.start(&connect).unwrap();
+    let deadline = house.stage.deadline(ARRIVAL);
+    while let Some(line) = connection.next_line(&deadline).unwrap() {
+        assert!(!line.contains("New, (NONE)"), "no connection");
+        if line.contains("Verify return code: 0") {
+            return connection;
+        }
+    }
+    panic!("no connection: {}", crate::steps::read(connection.log()));
 }
 
 #[test]
@@ -70,9 +158,12 @@ fn card_that_hangs_stops_the_service_and_not_the_gateway() {
     reader(&house).card.order("resume").unwrap();
     wait_for_state(&mut house, "operational");
 
-    // A brown-out and garbage cost an examination, not the binding.
+    // A brown-out, garbage and a contact that bounces cost an examination, not the binding.
     reader(&house).card.order("brown-out").unwrap();
     reader(&house).card.order("garble 2").unwrap();
+    pull_when_it_is_back(&mut house);
+    reader(&house).card.order("remove").unwrap();
+    reader(&house).card.order("insert").unwrap();
     pull_when_it_is_back(&mut house);
 }
 

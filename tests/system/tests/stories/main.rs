@@ -6,13 +6,19 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod card_life;
+#[cfg(test)]
 mod card_reader;
+#[cfg(test)]
+mod card_scripts;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod mbus_tools;
+#[cfg(test)]
+mod modbus_tools;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]

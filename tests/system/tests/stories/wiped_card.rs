@@ -1,6 +1,6 @@
 //! The bound card is gone or blank: the gateway serves nobody and binds to nothing else.
 
-use system::House;
+use system::{House, StageError, wait_until};
 
 use crate::steps::{assert_wan_refuses, granted, house, pull_until, read};
 
@@ -33,7 +33,7 @@ fn wiped_card_is_refused() {
 }
 
 #[test]
-fn card_that_is_exchanged_while_the_gateway_runs_is_noticed() {
+fn card_that_is_exchanged_while_the_gateway_runs_ends_gateway_and_card() {
     let mut house = house();
     let second = house.stage.personalize("second-card").unwrap();
     let theirs = std::fs::read(&second.file).unwrap();
@@ -42,10 +42,8 @@ fn card_that_is_exchanged_while_the_gateway_runs_is_noticed() {
     std::fs::rename(&second.file, &house.card.file).unwrap();
     let allowed = crate::steps::ARRIVAL;
     let stage = &house.stage;
-    house.status = house
-        .gateway
-        .wait_for_state(stage, "card-foreign", allowed)
-        .unwrap();
+    house.status = house.gateway.wait_for_state(stage, "tampered", allowed).unwrap();
+    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0301"));
     assert_wan_refuses(&house);
     assert_eq!(
         std::fs::read(&house.card.file).unwrap(),
@@ -54,12 +52,13 @@ fn card_that_is_exchanged_while_the_gateway_runs_is_noticed() {
     );
 
     std::fs::rename(&own, &house.card.file).unwrap();
-    let stage = &house.stage;
-    house.status = house
-        .gateway
-        .wait_for_state(stage, "operational", allowed)
-        .unwrap();
-    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+    let deadline = house.stage.deadline(allowed);
+    let ended = wait_until(&deadline, || {
+        let terminated = read(&house.card.file).contains("\"life_cycle\":\"terminated\"");
+        Ok::<_, StageError>(terminated.then_some(()))
+    });
+    ended.unwrap().expect("the card that is seen again is terminated");
+    assert_wan_refuses(&house);
 }
 
 /// Starts the gateway and asserts that it names one of the states and serves nobody.

@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{COMMANDS, Header, Reach};
+use crate::{COMMANDS, Reach};
 
-/// What is sent: known commands with odd data, in clear or as the paired gateway, a reset, or any bytes.
+/// What is sent: known commands with odd data, in clear, as the paired gateway or as the TSM with a file selected, a
+/// reset, or any bytes.
 #[derive(Debug, Clone)]
 enum Move {
     Clear(Vec<u8>),
-    Paired([u8; 4], Vec<u8>),
+    Paired(FileId, [u8; 4], Vec<u8>),
+    Tsm(FileId, [u8; 4], Vec<u8>),
     Reset,
 }
 
@@ -23,21 +25,50 @@ fn any_header() -> impl Strategy<Value = [u8; 4]> {
 
 /// Data that come further than random ones: what commands take, filled with anything.
 fn any_data() -> impl Strategy<Value = Vec<u8>> {
-    let file = prop::sample::select(FileId::ALL.to_vec());
     let object = (any::<u8>(), prop::collection::vec(any::<u8>(), 0..70));
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
-        file.prop_map(|file| file.identifier().to_be_bytes().to_vec()),
+        any_file().prop_map(|file| file.identifier().to_be_bytes().to_vec()),
         object.prop_map(|(tag, value)| {
             let inner = tlv::encode([(u16::from(tag | 0x80) & 0x9E, &value[..])]).unwrap();
             tlv::encode([(0x7C, &inner[..])]).unwrap()
         }),
+        (1u64..4).prop_map(|version| anchor(version).to_bytes()),
+        Just(one_supplier().to_bytes()),
         Just(vec![0x84, 1, 1]),
         Just(vec![0x84, 1, 2]),
         Just(vec![0x7C, 0]),
         Just(vec![0; 32]),
         Just(vec![0; 16]),
     ]
+}
+
+fn any_file() -> impl Strategy<Value = FileId> {
+    prop::sample::select(FileId::ALL.to_vec())
+}
+
+/// What the gateway or the TSM does: as often as not something that could work, if it were theirs to do.
+fn any_order() -> impl Strategy<Value = (FileId, [u8; 4], Vec<u8>)> {
+    const UPDATE: [u8; 4] = [0x00, 0xD6, 0x00, 0x00];
+    let head = |counter: u64| StoreHead {
+        counter,
+        hash: Fingerprint::new([7; 32]),
+    };
+    let likely = prop_oneof![
+        Just((FileId::Suppliers, UPDATE, one_supplier().to_bytes())),
+        Just((FileId::Suppliers, UPDATE, Vec::new())),
+        (0u64..4).prop_map(|version| (FileId::Anchor, UPDATE, anchor(version).to_bytes())),
+        (0u64..4).prop_map(move |counter| (FileId::StoreHead, UPDATE, head(counter).to_bytes())),
+        any_file().prop_map(|file| (file, [0x00, 0xB0, 0x00, 0x00], Vec::new())),
+        any_file().prop_map(|file| (file, [0x00, 0x88, 0x00, 0x00], vec![1; 16])),
+        any_file().prop_map(|file| (
+            file,
+            [0x80, 0x12, 0x00, 0x00],
+            [&[0x80, 16][..], &[0x11; 16]].concat()
+        )),
+        any_file().prop_map(|file| (file, [0x00, 0x2C, 0x03, 0x03], Vec::new())),
+    ];
+    prop_oneof![likely, (any_file(), any_header(), any_data()),]
 }
 
 fn any_move() -> impl Strategy<Value = Move> {
@@ -48,20 +79,39 @@ fn any_move() -> impl Strategy<Value = Move> {
     });
     prop_oneof![
         6 => clear,
-        6 => (any_header(), any_data()).prop_map(|(header, data)| Move::Paired(header, data)),
+        6 => any_order().prop_map(|(file, header, data)| Move::Paired(file, header, data)),
+        3 => any_order().prop_map(|(file, header, data)| Move::Tsm(file, header, data)),
         1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(Move::Clear),
         1 => Just(Move::Reset),
     ]
 }
 
-fn card_at(stage: u8) -> TestCard {
-    let center = TestCenter::new(1);
+fn card_at(stage: u8, center: &TestCenter) -> TestCard {
     match stage {
         0 => TestCard::blank(1),
-        1 => TestCard::personalized(1, &center).0,
-        2 => bound_card(&center).0,
-        _ => operational_card(&center).0,
+        1 => TestCard::personalized(1, center).0,
+        2 => bound_card(center).0,
+        _ => operational_card(center).0,
     }
+}
+
+/// Has the TSM select a file and send a command to the card, if the card lets it in.
+fn as_tsm(
+    card: &mut TestCard,
+    center: &TestCenter,
+    file: FileId,
+    (header, data): ([u8; 4], Vec<u8>),
+) -> Option<ResponseApdu> {
+    // Only what a living, completed card shows lets the TSM begin.
+    let identity = CardSession::open(&mut *card).ok()?.identity().ok()?;
+    let channel = open_channel(card, &identity, center).ok()?;
+    let select = CommandApdu::new(
+        Header::new([0x00, 0xA4, 0x02, 0x0C]),
+        file.identifier().to_be_bytes().to_vec(),
+    );
+    let command = CommandApdu::new(Header::new(header), data).expecting(256);
+    let (channel, commands) = channel.send_for_test(&[select, command]);
+    channel.opened_for_test(&transmit(card, &commands))
 }
 
 /// Returns whether the table has a row for the command, over the channel and in the state.
@@ -75,10 +125,18 @@ fn is_permitted(header: [u8; 4], reach: Reach, state: LifeCycle) -> bool {
     })
 }
 
-fn keys_of(card: &TestCard) -> Vec<String> {
+/// The private keys and the pairing secret, in hexadecimal digits.
+fn secrets_of(card: &TestCard) -> Vec<String> {
     let stored: serde_json::Value = serde_json::from_slice(&card.applet.state().to_bytes().unwrap()).unwrap();
     let keys = stored["keys"].as_object().unwrap().values();
-    keys.map(|key| key.as_str().unwrap().to_owned()).collect()
+    let mut secrets: Vec<String> = keys.map(|key| key.as_str().unwrap().to_owned()).collect();
+    if let Some(secret) = stored["binding"]["pairing_secret"].as_array() {
+        let bytes = secret
+            .iter()
+            .map(|byte| format!("{:02x}", byte.as_u64().unwrap()));
+        secrets.push(bytes.collect());
+    }
+    secrets
 }
 
 proptest! {
@@ -89,7 +147,8 @@ proptest! {
         stage in 0u8..4,
         moves in prop::collection::vec(any_move(), 1..40),
     ) {
-        let mut card = card_at(stage);
+        let center = TestCenter::new(1);
+        let mut card = card_at(stage, &center);
         let mut life_cycle = card.applet.state().life_cycle();
         for next in moves {
             let (header, reach, answer) = match next {
@@ -102,16 +161,22 @@ proptest! {
                     let answer = card.transmit(&command).unwrap().to_vec();
                     (header.unwrap_or([0xFF; 4]), Reach::Anyone, answer)
                 }
-                Move::Paired(header, data) => {
+                Move::Paired(file, header, data) => {
                     let Ok(mut session) = CardSession::open(&mut card) else {
                         continue;
                     };
                     if session.pair(&SECRET, &mut TestRandom::new(6)).is_err() {
                         continue;
                     }
+                    let identifier = file.identifier().to_be_bytes().to_vec();
+                    session.send_for_test([0x00, 0xA4, 0x02, 0x0C], identifier).unwrap();
                     let answer = session.send_for_test(header, data).unwrap();
                     (header, Reach::Gateway, answer.to_bytes().to_vec())
                 }
+                Move::Tsm(file, header, data) => match as_tsm(&mut card, &center, file, (header, data)) {
+                    Some(answer) => (header, Reach::Tsm, answer.to_bytes().to_vec()),
+                    None => continue,
+                },
             };
             let (data, status) = answer.split_last_chunk::<2>().unwrap();
             if matches!(status, [0x90 | 0x61, _]) {
@@ -121,8 +186,8 @@ proptest! {
                 );
             }
             let answer = hex::encode(&answer);
-            for key in keys_of(&card) {
-                prop_assert!(!answer.contains(&key));
+            for secret in secrets_of(&card) {
+                prop_assert!(!answer.contains(&secret));
             }
             let next = card.applet.state().life_cycle();
             prop_assert!(next >= life_cycle);

@@ -129,8 +129,9 @@ fn the_binding_survives_a_cut_at_every_two_writes_of_either_side() {
     assert!(cuts > WRITES * WRITES, "{cuts} cuts");
 }
 
-/// The writes of a first start: begin, BIND, burn, count, pair, CONFIRM.
-const WRITES: usize = 6;
+/// The writes of a first start: begin, BIND, burn, count, two of the pairing (the try, then the session),
+/// CONFIRM.
+const WRITES: usize = 7;
 
 fn all_cuts() -> impl Iterator<Item = Power> {
     (0..=WRITES).flat_map(|writes| [power(writes, false), power(writes, true)])

@@ -112,7 +112,7 @@ impl Gateway {
     /// Starts, examines what is in the reader, and stops.
     fn examine(&self) -> Result<Identity, Obstacle> {
         let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(self.card()))?)?;
-        examine(&mut session, &self.store())
+        examine(&mut session, &self.store(), Consent::Automatic)
     }
 
     /// What `smgw card check` finds.
@@ -233,9 +233,13 @@ fn a_given_up_gateway_serves_no_more() {
         .unwrap();
     drop(store);
     let refused = gateway.examine().map(|identity| identity.guid).unwrap_err();
-    assert!(matches!(refused, Obstacle::GivenUp(_)));
+    assert!(matches!(refused, Obstacle::GivenUp { .. }));
     assert_eq!(refused.state(true), GatewayState::Tampered);
 }
+
+mod anchor;
+mod custody;
+mod kills;
 
 /// Changes the stored state of a card as nothing but its own memory could.
 fn alter(file: &Path, change: impl FnOnce(&mut serde_json::Value)) {
@@ -251,9 +255,9 @@ fn a_bound_card_is_paired_at_every_start_and_both_sides_count() {
         let mut session =
             CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
         let store = gateway.store();
-        examine(&mut session, &store).unwrap();
+        examine(&mut session, &store, Consent::Automatic).unwrap();
         assert!(session.is_paired());
-        examine(&mut session, &store).unwrap();
+        examine(&mut session, &store, Consent::Automatic).unwrap();
         assert_eq!(session.pairing().unwrap().sessions, sessions);
         let recorded = store.bindings().unwrap().counter(Counter::CardSession).unwrap();
         assert_eq!(recorded, sessions);
@@ -284,6 +288,7 @@ fn a_refused_secret_is_tried_once_and_not_at_every_heartbeat() {
         card["binding"]["pairing_secret"] = serde_json::Value::from(vec![0_u8; 16]);
     });
     let config = CardConfig {
+        waits_for_confirmation: false,
         slot: CardSlot::Soft(gateway.card()),
         heartbeat: Duration::from_millis(50),
     };
@@ -424,7 +429,8 @@ fn a_power_cut_at_any_command_of_binding_and_pairing_costs_nothing() {
             };
             let reader: reader::Reader = Box::new(reader);
             let first = CardSession::open(reader).map_err(Obstacle::from);
-            let first = first.and_then(|mut session| examine(&mut session, &gateway.store()));
+            let first =
+                first.and_then(|mut session| examine(&mut session, &gateway.store(), Consent::Automatic));
             let second = gateway.examine().unwrap();
             assert_eq!(
                 second.guid,

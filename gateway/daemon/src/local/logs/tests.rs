@@ -47,6 +47,8 @@ where
     let bindings = BindingSource {
         store,
         device_key: None,
+        waits_for_confirmation: false,
+        standing: watch::channel(Standing::unknown()).1,
     };
     let card = CardHandle::ended();
     let serving = control::serve(listener, source, bindings, journal.clone(), card, stop.clone());

@@ -5,6 +5,7 @@ use std::ops::Range;
 use model::Obis;
 
 use super::Fault;
+use crate::image::ADDRESS_SPACE;
 use crate::plan::Block;
 use crate::profile::locator::Locator;
 use crate::profile::{Bits, Field, Parameter, Place, ProfileFault, Register};
@@ -15,7 +16,8 @@ use crate::profile::{Bits, Field, Parameter, Place, ProfileFault, Register};
 pub(super) struct Claims<'a> {
     locator: Locator<'a>,
     taken: Vec<Claim>,
-    shared: Vec<Block>,
+    /// What probes look at, which other entries may too.
+    shared: Vec<(Range<usize>, Place, Block)>,
     codes: Vec<(Range<usize>, Obis)>,
     names: Vec<(Range<usize>, String)>,
 }
@@ -120,24 +122,64 @@ impl<'a> Claims<'a> {
 
     /// Checks that no entry lies where no request may read.
     pub(super) fn check_forbidden(&self, forbidden: &[Block]) -> Result<(), Fault> {
-        for claim in self.taken.iter().filter(|claim| claim.place == Place::Wire) {
-            if forbidden.iter().any(|block| block.overlaps(claim.block)) {
-                let address = claim.block.address;
-                return Err(ProfileFault::Forbidden { address }.at_key(&claim.span, "address"));
+        let taken = self.taken.iter();
+        let taken = taken.map(|claim| (&claim.span, claim.place, claim.block, "address"));
+        let shared = self.shared.iter();
+        let shared = shared.map(|(span, place, block)| (span, *place, *block, "register"));
+        let on_the_wire = taken.chain(shared).filter(|(_, place, ..)| *place == Place::Wire);
+        for (span, _, block, key) in on_the_wire {
+            if forbidden.iter().any(|forbidden| forbidden.overlaps(block)) {
+                let address = block.address;
+                return Err(ProfileFault::Forbidden { address }.at_key(span, key));
             }
         }
         Ok(())
     }
 
     /// Notes a field that is read, but that other entries may share.
-    pub(super) fn widen(&mut self, field: &Field) {
-        self.shared.push(field.block());
+    pub(super) fn share(&mut self, field: &Field, span: &Range<usize>) {
+        self.shared.push((span.clone(), field.place, field.block()));
+    }
+
+    /// Checks that a self-test expects an element of the profile, and once.
+    pub(super) fn check_expected(
+        &self,
+        obis: Obis,
+        earlier: &[(Range<usize>, Obis)],
+        span: &Range<usize>,
+    ) -> Result<(), Fault> {
+        if let Some((other, _)) = earlier.iter().find(|(_, other)| *other == obis) {
+            let other_line = self.locator.line_of(other);
+            return Err(ProfileFault::DuplicateObis { obis, other_line }.at_key(span, "obis"));
+        }
+        if self.codes.iter().all(|(_, known)| *known != obis) {
+            return Err(ProfileFault::UnknownElement { obis }.at_key(span, "obis"));
+        }
+        Ok(())
+    }
+
+    /// Checks that contents of registers in a self-test have a place, and no other contents.
+    pub(super) fn check_contents(
+        &self,
+        block: Block,
+        earlier: &[(Range<usize>, Block)],
+        span: &Range<usize>,
+    ) -> Result<(), Fault> {
+        let address = block.address;
+        if block.end() > ADDRESS_SPACE {
+            return Err(ProfileFault::BeyondAddressSpace { address }.at_key(span, "address"));
+        }
+        if let Some((other, _)) = earlier.iter().find(|(_, other)| other.overlaps(block)) {
+            let other_line = self.locator.line_of(other);
+            return Err(ProfileFault::Overlap { address, other_line }.at_key(span, "address"));
+        }
+        Ok(())
     }
 
     /// Returns the count of the widest field in tables of bits, or in those of registers.
     pub(super) fn widest(&self, bits: bool) -> u16 {
         let taken = self.taken.iter().map(|claim| claim.block);
-        let blocks = taken.chain(self.shared.iter().copied());
+        let blocks = taken.chain(self.shared.iter().map(|(_, _, block)| *block));
         let counts = blocks.filter(|block| block.function.reads_bits() == bits);
         counts.map(|block| block.count).max().unwrap_or(1)
     }

@@ -702,6 +702,105 @@ fn an_expected_element_has_a_value_or_a_gap() {
     }
 }
 
+#[test]
+fn reserved_unit_identifiers_are_refused() {
+    for last in ["248", "254"] {
+        let units = format!("last = {last}");
+        assert_fault("last = 32", &units, 5, "unit_ids", ProfileFault::UnitIds);
+    }
+    assert!(Profile::parse(&VALID.replace("last = 32", "last = 255")).is_ok());
+}
+
+#[test]
+fn both_directions_are_of_one_phase_and_tariff() {
+    let codes = "obis = \"1-0:1.7.0*255\", negative_obis = \"1-0:2.7.0*255\"";
+    let other_phase = "obis = \"1-0:21.7.0*255\", negative_obis = \"1-0:42.7.0*255\"";
+    let fault = ProfileFault::PhaseMismatch {
+        obis: obis("1-0:42.7.0*255"),
+    };
+    assert_fault(codes, other_phase, 21, "registers[5].negative_obis", fault);
+    let counters = "address = 0x0040, type = \"i16\", unit = \"W\"";
+    assert_eq!(VALID.matches(counters).count(), 1);
+    let text = VALID.replace(counters, "address = 0x0040, type = \"i16\", unit = \"Wh\"");
+    let other_tariff = "obis = \"1-0:1.8.1*255\", negative_obis = \"1-0:2.8.2*255\"";
+    let error = Profile::parse(&text.replace(codes, other_tariff)).unwrap_err();
+    let fault = ProfileFault::TariffMismatch {
+        obis: obis("1-0:2.8.2*255"),
+    };
+    assert_eq!((error.line, *error.fault), (21, fault));
+}
+
+#[test]
+fn a_parameter_is_one_factor() {
+    let plain = "type = \"u32\", scale_from = \"sf\"";
+    for factors in ["times = [\"sf\"], over = [\"sf\"]", "times = [\"sf\", \"sf\"]"] {
+        let fault = ProfileFault::ParameterUse {
+            name: "sf".to_owned(),
+        };
+        let twice = format!("type = \"u32\", {factors}");
+        assert_fault(plain, &twice, 18, "registers[2]", fault);
+    }
+}
+
+#[test]
+fn probes_ask_for_what_can_be() {
+    for found in ["abc", "70000", "-1", "1x*"] {
+        let fault = ProfileFault::Pattern {
+            found: found.to_owned(),
+            register_type: RegisterType::U16,
+        };
+        let asked = format!("one_of = [{found:?}]");
+        assert_fault(
+            "one_of = [\"112\"]",
+            &asked,
+            8,
+            "identification[0].register",
+            fault,
+        );
+    }
+    let text = "type = \"ascii\", count = 2, one_of = [\"ABCDE\"]";
+    let fault = ProfileFault::Pattern {
+        found: "ABCDE".to_owned(),
+        register_type: RegisterType::Ascii,
+    };
+    let plain = "type = \"u16\", one_of = [\"112\"]";
+    assert_fault(plain, text, 8, "identification[0].register", fault);
+    for possible in ["65535", "112.0", "11*"] {
+        let asked = VALID.replace("one_of = [\"112\"]", &format!("one_of = [{possible:?}]"));
+        assert!(Profile::parse(&asked).is_ok(), "{possible}");
+    }
+    let forbidden = "first = 0x0060, last = 0x006F }";
+    let probe_too = "first = 0x0060, last = 0x006F }, { function = 3, first = 5, last = 5 }";
+    let fault = ProfileFault::Forbidden { address: 5 };
+    assert_fault(forbidden, probe_too, 8, "identification[0].register", fault);
+}
+
+#[test]
+fn self_tests_do_not_contradict_themselves() {
+    let contents = "{ address = 0, words = \"00E6\" }";
+    let twice = "{ address = 0, words = \"00E6\" },\n{ address = 0, words = \"00E7\" }";
+    let fault = ProfileFault::Overlap {
+        address: 0,
+        other_line: 46,
+    };
+    assert_fault(contents, twice, 47, "self_tests[0].registers[2].address", fault);
+    let fault = ProfileFault::BeyondAddressSpace { address: 65_535 };
+    let beyond = "{ address = 65535, words = \"00E6 0000\" }";
+    assert_fault(contents, beyond, 46, "self_tests[0].registers[1].address", fault);
+    let element = "{ obis = \"1-0:32.7.0*255\", value = \"230\", unit = \"V\" },";
+    let fault = ProfileFault::DuplicateObis {
+        obis: obis("1-0:32.7.0*255"),
+        other_line: 49,
+    };
+    let twice = format!("{element}\n{element}");
+    assert_fault(element, &twice, 50, "self_tests[0].elements[1].obis", fault);
+    let fault = ProfileFault::UnknownElement {
+        obis: obis("1-0:52.7.0*255"),
+    };
+    let unknown = element.replace("32.7", "52.7");
+    assert_fault(element, &unknown, 49, "self_tests[0].elements[0].obis", fault);
+}
+
 proptest! {
     #[test]
     fn any_line_in_a_profile_is_read_or_refused(line in 0usize..50, text in "[ -~]{0,60}") {

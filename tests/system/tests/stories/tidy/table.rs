@@ -58,7 +58,16 @@ pub(super) const HOUSE: [Room; 17] = [
     },
     effect(
         "tests/bench",
-        &["bus", "card", "mbus", "model", "simulators", "store", "system"],
+        &[
+            "bus",
+            "card",
+            "mbus",
+            "modbus",
+            "model",
+            "simulators",
+            "store",
+            "system",
+        ],
     ),
     effect("tests/simulators", &["card", "mbus", "modbus", "model"]),
     effect("tests/system", &[]),

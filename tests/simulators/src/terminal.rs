@@ -1,10 +1,9 @@
-//! A serial level converter: a pseudo-terminal.
+//! A serial port: a pseudo-terminal, whose other end a simulator has.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
-use mbus::master::BaudRate;
 use tokio_serial::{SerialPort, SerialStream};
 
 /// Opening a terminal does not make it the one that controls the process (O_NOCTTY).
@@ -12,10 +11,10 @@ const NO_CONTROLLING_TERMINAL: i32 = 0o400;
 
 /// A pseudo-terminal: a master opens it by its path as it opens a serial port.
 pub struct Terminal {
-    /// The converter's end.
-    pub(super) port: SerialStream,
+    /// The simulator's end.
+    pub(crate) port: SerialStream,
     path: String,
-    /// The master's end, held open without a lock, so that the converter's end outlives each master.
+    /// The master's end, held open without a lock, so that the simulator's end outlives each master.
     _held: File,
 }
 
@@ -47,9 +46,20 @@ impl Terminal {
         &self.path
     }
 
-    /// Returns the speed that the master has set: both ends share it.
-    pub(super) fn rate(&self) -> Option<BaudRate> {
-        BaudRate::try_from(self.port.baud_rate().ok()?).ok()
+    /// Lays a cable to another one: what goes into one comes out of the other, at any speed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if one of the ports fails; otherwise it does not end by itself.
+    pub async fn connect(&mut self, other: &mut Self) -> std::io::Result<()> {
+        tokio::io::copy_bidirectional(&mut self.port, &mut other.port)
+            .await
+            .map(|_| ())
+    }
+
+    /// Returns the speed that the master has set, in bits per second: both ends share it.
+    pub(crate) fn baud_rate(&self) -> Option<u32> {
+        self.port.baud_rate().ok()
     }
 }
 

@@ -1,0 +1,3 @@
+//! What the card's targets share: a card in every state, its partners in miniature, and a judge.
+
+pub mod card_world;
