@@ -30,6 +30,13 @@ impl ModbusException {
         matches!(self.0, 5 | 6 | 10 | 11)
     }
 
+    /// Returns whether the meter says that it never has what was asked for: the function, the address or
+    /// the number of registers is none of its own.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self.0, 1..=3)
+    }
+
     /// Returns what the exception means for the values that were asked for.
     ///
     /// A gateway sends 10 and 11 in the place of a meter that it cannot reach; a meter sends 4, 5
@@ -77,6 +84,8 @@ mod tests {
     fn only_who_is_busy_or_out_of_reach_is_asked_again() {
         let passing = (0..=255).filter(|code| ModbusException::new(*code).is_passing());
         assert_eq!(passing.collect::<Vec<u8>>(), [5, 6, 10, 11]);
+        let last = (0..=255).filter(|code| ModbusException::new(*code).is_final());
+        assert_eq!(last.collect::<Vec<u8>>(), [1, 2, 3]);
     }
 
     #[test]

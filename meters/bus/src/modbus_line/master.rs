@@ -33,9 +33,10 @@ const REQUEST_CHARACTERS: u32 = 8;
 ///
 /// A late answer is never taken for another one. On Modbus TCP the connection is dropped after a
 /// timeout, and with it whatever comes on it. On a serial line there is no connection and no number
-/// of the request: after a timeout the line must have been silent as long as the answer was waited
-/// for before the unit is asked anything else, and an answer to the same question counts only if in
-/// that time no other one follows it.
+/// of the request: after a timeout the line must be silent for longer than it is since the first
+/// request that may still be answered, before the unit is asked anything else; and an answer to a
+/// repeated question counts only if in that time no other one follows it. A meter that answers
+/// everything, each after the same time, has then answered all of it.
 ///
 /// A call that is dropped leaves the master in order: what was being asked counts as unanswered.
 #[derive(Debug)]
@@ -58,7 +59,26 @@ struct Late {
     question: Question,
     /// How long it was waited for.
     waited: Duration,
+    /// When the first request was sent that it may still answer.
+    first: Instant,
+    /// When the last one was sent.
     since: Instant,
+}
+
+impl Late {
+    /// Returns the silence behind which no answer is to be expected any more.
+    ///
+    /// Whatever was heard last came no later behind its request than it is now since the first one; a meter
+    /// that works one request off after the other takes as long for each of the others.
+    fn silence(&self) -> Duration {
+        let latency = self.first.elapsed();
+        let margin = latency.checked_div(4).unwrap_or_default();
+        latency
+            .saturating_add(margin)
+            .saturating_add(CONVERTER_ALLOWANCE)
+            .max(self.waited)
+            .min(LATEST_ANSWER)
+    }
 }
 
 /// What was counted on a line.
@@ -165,11 +185,14 @@ impl ModbusMaster {
         // The link is out of its place while it is used: a call that is dropped takes it along.
         let mut link = self.open(asked, question).await?;
         let late = self.late.filter(|late| late.since.elapsed() < LATEST_ANSWER);
+        let now = Instant::now();
+        let own = late.filter(|late| late.unit == asked.unit);
         self.late = Some(Late {
             unit: asked.unit,
             question,
             waited: waits.answer,
-            since: Instant::now(),
+            first: own.map_or(now, |late| late.first),
+            since: now,
         });
         self.counters.requests = self.counters.requests.saturating_add(1);
         let outcome = link
@@ -178,9 +201,8 @@ impl ModbusMaster {
         self.not_before = later(asked.limits.pause);
         let outcome = match outcome {
             Ok(answer) if self.endpoint.is_rtu() => {
-                let late = late.filter(|late| late.unit == asked.unit);
-                let silence = late.map_or_else(|| self.silence(), |late| late.waited);
-                settle(&link.wire, silence, late.is_some()).await.map(|()| answer)
+                let silence = own.map_or_else(|| self.silence(), |late| late.silence());
+                settle(&link.wire, silence, own.is_some()).await.map(|()| answer)
             }
             outcome => outcome,
         };
@@ -229,7 +251,7 @@ impl ModbusMaster {
         match late {
             _ if !self.endpoint.is_rtu() => Duration::ZERO,
             // A late answer could look like the one to another question.
-            Some(late) if late.unit == unit && late.question != question => late.waited,
+            Some(late) if late.unit == unit && late.question != question => late.silence(),
             Some(_) => self.silence(),
             None => Duration::ZERO,
         }
@@ -313,7 +335,7 @@ async fn is_clear(wire: &Wire, silence: Duration, is_rtu: bool) -> bool {
 }
 
 /// Waits for the end of the answer on a serial line, behind which nothing may follow. After an
-/// answer that was late, another one may, for as long as the first was waited for.
+/// answer that was late, another one may.
 async fn settle(wire: &Wire, silence: Duration, was_late: bool) -> Result<(), Failure> {
     match wire.discard_until_silent(silence).await {
         Ok(0) => Ok(()),

@@ -153,7 +153,9 @@ impl ModbusMaster {
                     refusal.get_or_insert_with(|| error.clone());
                     if plan.handle_exception(exception.code()) == Handled::Unchanged {
                         plan.handle_refusal(exception.code());
-                        fault.get_or_insert_with(|| error.clone());
+                        if !exception.is_final() {
+                            fault.get_or_insert_with(|| error.clone());
+                        }
                     }
                 }
                 PollError::Answer(_) => {
