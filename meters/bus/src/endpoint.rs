@@ -36,6 +36,13 @@ impl MbusEndpoint {
     }
 }
 
+/// Returns whether a text names a host and a port that one can connect to: `host:port`, the port 1 to 65535.
+#[must_use]
+pub fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 impl FromStr for MbusEndpoint {
     type Err = ParseEndpointError;
 
@@ -43,8 +50,7 @@ impl FromStr for MbusEndpoint {
         let (kind, rest) = text.split_once(':').ok_or(ParseEndpointError::Kind)?;
         match kind {
             "tcp" => {
-                let (host, port) = rest.rsplit_once(':').ok_or(ParseEndpointError::Tcp)?;
-                if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+                if !is_host_and_port(rest) {
                     return Err(ParseEndpointError::Tcp);
                 }
                 Ok(Self::Tcp {

@@ -28,7 +28,7 @@ mod report;
 
 pub use bus::{Bus, StartRoundError, spawn};
 pub use config::{BusConfig, MeterConfig, Port};
-pub use endpoint::{MbusEndpoint, ParseEndpointError};
+pub use endpoint::{MbusEndpoint, ParseEndpointError, is_host_and_port};
 pub use error::PollError;
 pub use exception::ModbusException;
 pub use mbus_line::MbusMaster;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port};
+use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port, is_host_and_port};
 use mbus::application::Key;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
@@ -371,10 +371,7 @@ fn modbus_endpoint(endpoint: &Spanned<String>) -> Result<ModbusEndpoint, Fault> 
 
 fn host_and_port(endpoint: &Spanned<String>) -> Result<String, Fault> {
     let text = endpoint.get_ref();
-    let parts = text.rsplit_once(':');
-    let sound =
-        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if sound {
+    if is_host_and_port(text) {
         Ok(text.clone())
     } else {
         Err(Fault::Endpoint {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::is_host_and_port;
+
 /// Where Modbus meters are reached.
 ///
 /// Text form: `tcp:HOST:PORT` for Modbus TCP, `rtu:DEVICE:BAUD:8E1` for a serial line, and
@@ -74,11 +76,11 @@ impl FromStr for ModbusEndpoint {
 }
 
 fn host_and_port(text: &str) -> Result<String, ParseModbusEndpointError> {
-    let (host, port) = text.rsplit_once(':').ok_or(ParseModbusEndpointError::Tcp)?;
-    if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(ParseModbusEndpointError::Tcp);
+    if is_host_and_port(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(ParseModbusEndpointError::Tcp)
     }
-    Ok(text.to_owned())
 }
 
 impl fmt::Display for ModbusEndpoint {
