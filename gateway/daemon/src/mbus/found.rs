@@ -97,13 +97,17 @@ impl Result {
     }
 
     pub(super) fn add(&mut self, address: MeterAddress, telegrams: &[LongFrame]) {
+        let readout = self.station(address).readout(telegrams);
+        self.meters.push(Meter::of(address, telegrams, readout));
+    }
+
+    /// Returns the station of a meter, with what opens its telegrams.
+    pub(super) fn station(&self, address: MeterAddress) -> Station {
         let station = Station::new(address);
-        let mut station = match &self.key {
+        match &self.key {
             None => station,
             Some(key) => station.with_key(key.clone()),
-        };
-        self.meters
-            .push(Meter::of(address, telegrams, station.readout(telegrams)));
+        }
     }
 
     pub(super) fn miss(&mut self, address: MeterAddress, error: &PollError) {

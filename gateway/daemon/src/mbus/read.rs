@@ -51,7 +51,7 @@ async fn read_all(
 ) -> std::result::Result<(), PollError> {
     for address in &options.meters {
         show_progress(&format!("reading {address}"));
-        let mut station = options.bus.station(*address);
+        let mut station = result.station(*address);
         if let Some(subcode) = options.application_reset {
             station = station.with_application_reset(subcode);
         }

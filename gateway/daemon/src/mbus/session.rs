@@ -7,7 +7,7 @@ use std::time::Duration;
 use bus::{MbusEndpoint, MbusMaster, PollError};
 use clap::Args;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
-use mbus::master::{BaudRate, MeterAddress, Station, Timing, UnknownBaudRate};
+use mbus::master::{BaudRate, MeterAddress, Timing, UnknownBaudRate};
 use model::GapReason;
 use serde::Serialize;
 
@@ -89,15 +89,6 @@ impl BusOptions {
     pub(super) fn result(&self, schema: &'static str) -> super::found::Result {
         let key = self.key.as_ref().map(|digits| digits.0.clone());
         super::found::Result::new(schema, self.bus.to_string(), key)
-    }
-
-    /// Returns the station of a meter on the bus.
-    pub(super) fn station(&self, address: MeterAddress) -> Station {
-        let station = Station::new(address);
-        match &self.key {
-            None => station,
-            Some(digits) => station.with_key(digits.0.clone()),
-        }
     }
 }
 

@@ -100,7 +100,7 @@ async fn set(
             meter = with_digits(digits).into();
         }
     }
-    let mut station = options.bus.station(meter);
+    let mut station = result.station(meter);
     let telegrams = master.read(&mut station).await?;
     if let (Some(digits), Some(identity)) = (options.identification, identity(&mut station, &telegrams))
         && identity.identification() != digits
