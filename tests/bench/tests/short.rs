@@ -2,18 +2,25 @@
 
 use std::process::Command;
 
-#[test]
-fn short_bench_of_the_store_prints_its_table() {
+/// Runs a bench that succeeds, and returns what it prints.
+#[expect(clippy::unwrap_used, reason = "a bench that cannot be started fails its test")]
+fn table_of(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["store", "--short"])
+        .args(arguments)
         .output()
         .unwrap();
-    let table = String::from_utf8_lossy(&output.stdout);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{}",
+        "{table}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    table
+}
+
+#[test]
+fn short_bench_of_the_store_prints_its_table() {
+    let table = table_of(&["store", "--short"]);
     for line in [
         "B/reading",
         "one day of one element",
@@ -26,16 +33,7 @@ fn short_bench_of_the_store_prints_its_table() {
 
 #[test]
 fn short_bench_of_the_decoder_prints_its_table() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["mbus", "--short", "--no-limits"])
-        .output()
-        .unwrap();
-    let table = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{table}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let table = table_of(&["mbus", "--short", "--no-limits"]);
     for line in ["to values", "to JSON", "within"] {
         assert!(table.contains(line), "{table}");
     }
@@ -59,16 +57,7 @@ fn short_bench_of_the_bus_prints_its_table() {
 
 #[test]
 fn short_bench_of_modbus_prints_its_table() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["modbus", "--short"])
-        .output()
-        .unwrap();
-    let table = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{table}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let table = table_of(&["modbus", "--short"]);
     for line in [
         "pymodbus, one request for each value",
         "pymodbus, blocks found by hand",
@@ -82,16 +71,7 @@ fn short_bench_of_modbus_prints_its_table() {
 
 #[test]
 fn short_bench_of_the_card_prints_its_table() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["card", "--short"])
-        .output()
-        .unwrap();
-    let table = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let table = table_of(&["card", "--short"]);
     for line in [
         "GET CHALLENGE, median",
         "signature",
@@ -104,15 +84,6 @@ fn short_bench_of_the_card_prints_its_table() {
 
 #[test]
 fn short_bench_of_personalising_prints_its_table() {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["personalize", "--short"])
-        .output()
-        .unwrap();
-    let table = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{table}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let table = table_of(&["personalize", "--short"]);
     assert!(table.contains("a batch of 50 soft cards"), "{table}");
 }
