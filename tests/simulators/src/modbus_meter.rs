@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Accepts one connection at a time.
     #[arg(long)]
     one_connection: bool,
+    /// Returns what it is sent before it answers, as adapters with a local echo do; on serial lines.
+    #[arg(long, conflicts_with = "tcp")]
+    echo: bool,
     /// Refuses each request that touches a register without contents.
     #[arg(long)]
     refuse_holes: bool,
@@ -63,6 +66,7 @@ impl Options {
             latency: Duration::from_millis(self.latency_ms),
             line: self.baud.map(SerialLine::new),
             one_connection: self.one_connection,
+            echo: self.echo,
         };
         let units = self.unit.iter();
         Ok(units.fold(Site::with_manners(manners), |site, unit| {
