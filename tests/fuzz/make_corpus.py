@@ -1,5 +1,5 @@
 """Makes the corpus of the fuzz targets: for M-Bus from the golden files in tests/vectors/mbus and frames of the other
-kinds, for the card from the card scripts in tests/vectors/card and from what its partners send."""
+kinds, for Modbus from the profiles, for the card from the card scripts in tests/vectors/card and from what its partners send."""
 
 import re
 from pathlib import Path
@@ -45,6 +45,19 @@ mode_7 = (vectors / "mode-7.hex").read_text().strip()
 write("decrypt", "mode-5", bytes.fromhex(key + "72 78563412 93153303" + gas))
 write("decrypt", "mode-7", bytes.fromhex("000102030405060708090a0b0c0d0e0f 90" + mode_7))
 write("link", "short", bytes.fromhex("ff 10 7b 01 7c 16 e5"))
+
+
+# Modbus: built-in profiles by their number, with answers; and texts of profiles, ended by a zero.
+modbus = here.parent.parent / "meters" / "modbus"
+answers = bytes.fromhex("00 4366 199A 00 0000 2a " * 8)
+for number in range(len(list((modbus / "profiles").glob("*.toml")))):
+    write("profile", f"built-in-{number}", bytes([number]) + answers)
+example = "\n".join(
+    line for line in (modbus / "example.toml").read_text().splitlines() if line and not line.startswith("#")
+)
+write("profile", "example", b"\xff" + example.encode() + b"\0" + answers)
+gas = (modbus / "profiles" / "wirenboard-mcm8-gas.toml").read_text()
+write("profile", "gas", b"\xff" + gas.encode() + b"\0" + answers)
 
 
 # The card. Its numbers in the world of the fuzz targets; a script names the first state that it is for.
