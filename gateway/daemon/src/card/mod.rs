@@ -42,5 +42,5 @@ pub(crate) use relay::{Apdus, DirectCard, relay_lines};
 pub(crate) use selftest::{Order, SelftestView, selftest};
 pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
-pub(crate) use tls::server_config;
+pub(crate) use tls::{TlsSetupError, client_config, server_config};
 pub(crate) use view::CardView;
