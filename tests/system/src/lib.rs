@@ -7,6 +7,7 @@
 //! stories stand in `tests/stories`, and `cargo demo` tells the same story to a person.
 
 mod answers;
+mod broker;
 mod error;
 mod files;
 mod gateway;
@@ -19,9 +20,10 @@ mod supplier;
 mod wait;
 
 pub use answers::{
-    Answer, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point,
-    Pull, PullSeries, Refusal, Status, read_answer,
+    Answer, BrokerStatus, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue,
+    Personalized, Point, Pull, PullSeries, Refusal, Status, read_answer,
 };
+pub use broker::{Broker, BrokerUser};
 pub use error::{LogTail, StageError};
 pub use files::{CardPlace, GatewayConfig, GrantText};
 pub use gateway::{Gateway, Meters};

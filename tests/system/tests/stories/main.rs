@@ -22,6 +22,8 @@ mod modbus_tools;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
+mod over_a_broker;
+#[cfg(test)]
 mod second_card;
 #[cfg(test)]
 mod steps;
