@@ -106,9 +106,11 @@ impl Applet {
         Ok(Vec::new())
     }
 
-    /// Replaces the list of suppliers; the first one makes the card operational.
+    /// Replaces the list of suppliers; the first one makes the card operational. Whatever key was chosen for one of
+    /// the old list is not chosen any more.
     fn unlock_suppliers(&mut self, content: &[u8]) -> Outcome {
         let suppliers = Suppliers::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+        self.session.key = None;
         self.state.write_file(FileId::Suppliers, content);
         if !suppliers.entries().is_empty() {
             self.state.advance_to(LifeCycle::Operational);

@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod attacks;
+mod keys_in_use;
 mod pairing;
 mod random;
 mod scripts;
@@ -358,7 +359,7 @@ fn a_gateway_that_agrees_keys_with_the_tsms_key_cannot_speak_for_the_tsm() {
     let mut session = paired(&mut card);
     let (_, _, ephemeral, _) = carry_authentication(&mut session, &identity, &center);
     // The card agrees ENC with any key, since it cannot know who sends a message.
-    let secret = session.agree(&ephemeral).unwrap();
+    let secret = session.agree(Partner::Tsm, &ephemeral).unwrap();
     let select = CommandApdu::new(Header::new([0x00, 0xA4, 0x02, 0x0C]), vec![0x05, 0x01]);
     let (_, forged) = Channel::new(secret.as_bytes(), &[])
         .wrap_command(&select)
@@ -526,7 +527,7 @@ fn received_messages_are_agreed_with_the_encryption_key() {
     let (mut card, identity) = bound_card(&center);
     let sender = PrivateKey::generate(&mut TestRandom::new(4));
     let mut session = paired(&mut card);
-    let secret = session.agree(&sender.point()).unwrap();
+    let secret = session.agree(Partner::Tsm, &sender.point()).unwrap();
     assert_eq!(
         secret.as_bytes(),
         sender.agree(&encryption_key(&identity)).as_bytes()
