@@ -4,7 +4,7 @@
 //! whenever the work is cut off, the next look at the same place settles it: the card is complete, or blank, or scrap, and
 //! nothing is ever in doubt. Certificates that no good card carries are revoked.
 
-use card::personalization::{CardPoints, PersonalizationError};
+use card::personalization::{CardPoints, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::random;
@@ -205,7 +205,8 @@ impl Workplace<'_> {
             given = Some(guid);
             Ok::<_, BooksError>((guid, certificates))
         };
-        let done = card::personalization::personalize(transport, &self.authority.contact(), identify);
+        let contact = self.authority.contact();
+        let done = card::personalization::personalize(transport, &contact, KeyOrigin::Card, identify);
         let error = match done {
             Ok(identity) => {
                 let (guid, before) = (identity.guid, false);
