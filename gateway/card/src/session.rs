@@ -445,6 +445,14 @@ impl<T: Transport> CardSession<T> {
         good(name, response)
     }
 
+    /// Returns the secure messaging, for who sends commands of his own.
+    pub(crate) fn into_channel(self) -> Option<Channel> {
+        match self.protection {
+            Protection::On(channel) => Some(channel),
+            Protection::None | Protection::Ended { .. } => None,
+        }
+    }
+
     /// Sends any command and returns the answer, whatever it says.
     #[cfg(test)]
     pub(crate) fn send_for_test(
