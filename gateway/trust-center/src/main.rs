@@ -54,7 +54,7 @@ use install::{InstallError, Order};
 use keys::Token;
 use model::Span;
 use output::Output;
-use personalize::{Completed, GuidSource, PersonalizeError, Workplace};
+use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
 use renew::RenewError;
 use revoke::{RevokeError, Whom};
@@ -277,6 +277,11 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
     } else {
         GuidSource::Prefix(act.prefix)
     };
+    let keys = if act.keys_from_center {
+        KeySource::Center
+    } else {
+        KeySource::Card
+    };
     let output = match (act.batch, &act.labels) {
         (Some(cards), Some(labels)) => {
             let order = batch::Order {
@@ -284,6 +289,7 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 cards,
                 labels: labels.clone(),
                 source,
+                keys,
             };
             let batch::Done { batch, guids, failed } = batch::run(&authority, &books, &order)?;
             Output::Batch { batch, guids, failed }
@@ -293,6 +299,7 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 authority: &authority,
                 books: &books,
                 source,
+                keys,
                 station: batch::station(&act.card, ""),
                 keeps_its_card: matches!(act.card, CardPlace::Soft(_)),
             };

@@ -1,16 +1,18 @@
-//! Personalising a card: keys made on the card, a GUID that nobody else has, certificates for them.
+//! Personalising a card: keys made on the card or for it, a GUID that nobody else has, certificates for them.
 //!
 //! GUID and certificates are in the books before the card gets them, and what became of the card is there afterwards. So
 //! whenever the work is cut off, the next look at the same place settles it: the card is complete, or blank, or scrap, and
 //! nothing is ever in doubt. Certificates that no good card carries are revoked.
 
-use card::personalization::{CardPoints, KeyOrigin, PersonalizationError};
+use card::personalization::{CardPoints, ImportedKeys, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::random;
+use getrandom::SysRng;
 use messages::certificate::{Certificate, CertificateError, Role, Subject, Triple, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
+use rand_core::UnwrapErr;
 use sha2::{Digest, Sha256};
 
 use crate::authority::{Authority, AuthorityError};
@@ -127,6 +129,26 @@ impl GuidSource {
     }
 }
 
+/// Where the key pairs SIG, ENC and TLS of a card come from; the attestation key is always the card's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// The card makes them, and nobody else ever has them.
+    Card,
+    /// The trust centre makes them for the card. They are in its memory until the card has them, then wiped, and never
+    /// written anywhere; if the work is cut off, the card gets new ones.
+    Center,
+}
+
+impl KeySource {
+    fn origin(self) -> KeyOrigin {
+        match self {
+            Self::Card => KeyOrigin::Card,
+            // The kernel's generator does not fail once it has given keys to the program's start.
+            Self::Center => KeyOrigin::Imported(Box::new(ImportedKeys::generate(&mut UnwrapErr(SysRng)))),
+        }
+    }
+}
+
 /// Where cards are personalised, and how.
 #[derive(Debug)]
 pub(crate) struct Workplace<'a> {
@@ -136,6 +158,8 @@ pub(crate) struct Workplace<'a> {
     pub(crate) books: &'a Books,
     /// Where the GUIDs come from.
     pub(crate) source: GuidSource,
+    /// Where the key pairs come from.
+    pub(crate) keys: KeySource,
     /// The place of the card.
     pub(crate) station: Station,
     /// Whether the place has the same card whenever it is looked at, as a file does and a reader does not.
@@ -205,8 +229,8 @@ impl Workplace<'_> {
             given = Some(guid);
             Ok::<_, BooksError>((guid, certificates))
         };
-        let contact = self.authority.contact();
-        let done = card::personalization::personalize(transport, &contact, KeyOrigin::Card, identify);
+        let (contact, keys) = (self.authority.contact(), self.keys.origin());
+        let done = card::personalization::personalize(transport, &contact, keys, identify);
         let error = match done {
             Ok(identity) => {
                 let (guid, before) = (identity.guid, false);
