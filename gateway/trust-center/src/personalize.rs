@@ -393,16 +393,7 @@ pub(crate) fn card_of(
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    let latest = |slot: KeySlot| latest(&entries, guid, slot.name());
-    let certificates = Triple {
-        sig: latest(KeySlot::Sig)?,
-        enc: latest(KeySlot::Enc)?,
-        tls: latest(KeySlot::Tls)?,
-    };
-    authority
-        .anchor()
-        .verify_party(&certificates, now, Role::Card)
-        .map_err(|source| CardCertificatesError::Refused { guid, source })
+    party_of(authority, &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificate of the attestation key of a card of this trust centre, judged by its root: the latest that is
@@ -414,7 +405,59 @@ pub(crate) fn attestation_of(
     now: Timestamp,
 ) -> Result<Certificate, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    let certificate = latest(&entries, guid, ATTESTATION)?;
+    attestation_in(authority, &entries, guid, now, Revoked::Refused)
+}
+
+/// Returns the certificates of a card that is to be terminated, and that of its attestation key: the latest, revoked or
+/// not. That nobody is to trust the card any more is no reason to let it live.
+pub(crate) fn condemned(
+    authority: &Authority,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<(VerifiedParty, Certificate), CardCertificatesError> {
+    let entries = entries_of(books, guid)?;
+    let party = party_of(authority, &entries, guid, now, Revoked::Accepted)?;
+    let attestation = attestation_in(authority, &entries, guid, now, Revoked::Accepted)?;
+    Ok((party, attestation))
+}
+
+/// What a certificate that is revoked is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Revoked {
+    /// Nothing.
+    Refused,
+    /// It still says which key the card has.
+    Accepted,
+}
+
+fn party_of(
+    authority: &Authority,
+    entries: &[Entry],
+    guid: CardId,
+    now: Timestamp,
+    revoked: Revoked,
+) -> Result<VerifiedParty, CardCertificatesError> {
+    let latest = |slot: KeySlot| latest(entries, guid, slot.name(), revoked);
+    let certificates = Triple {
+        sig: latest(KeySlot::Sig)?,
+        enc: latest(KeySlot::Enc)?,
+        tls: latest(KeySlot::Tls)?,
+    };
+    authority
+        .anchor()
+        .verify_party(&certificates, now, Role::Card)
+        .map_err(|source| CardCertificatesError::Refused { guid, source })
+}
+
+fn attestation_in(
+    authority: &Authority,
+    entries: &[Entry],
+    guid: CardId,
+    now: Timestamp,
+    revoked: Revoked,
+) -> Result<Certificate, CardCertificatesError> {
+    let certificate = latest(entries, guid, ATTESTATION, revoked)?;
     let verified = authority
         .anchor()
         .verify(&certificate, now, Role::Card, KeySlot::Sig)
@@ -436,9 +479,14 @@ fn entries_of(books: &Books, guid: CardId) -> Result<Vec<Entry>, CardCertificate
     entries.map_err(|source| CardCertificatesError::Unreadable { guid, source })
 }
 
-fn latest(entries: &[Entry], guid: CardId, key: &str) -> Result<Certificate, CardCertificatesError> {
-    let of_key = |entry: &&Entry| entry.key == key && !entry.revoked;
-    let found = entries.iter().rev().find(of_key);
+fn latest(
+    entries: &[Entry],
+    guid: CardId,
+    key: &str,
+    revoked: Revoked,
+) -> Result<Certificate, CardCertificatesError> {
+    let counts = |entry: &&Entry| entry.key == key && (!entry.revoked || revoked == Revoked::Accepted);
+    let found = entries.iter().rev().find(counts);
     let found = found.map(|entry| entry.certificate.clone());
     found.ok_or(CardCertificatesError::Unknown { guid })
 }

@@ -340,6 +340,28 @@ fn attestation_key_is_the_cards_own_and_another_than_its_sig_key() {
 }
 
 #[test]
+fn revoked_card_is_known_to_whoever_ends_it_and_to_nobody_else() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let party = card_of(&house.authority, &house.books, guid, clock::now()).unwrap();
+    let attestation = attestation_of(&house.authority, &house.books, guid, clock::now()).unwrap();
+    let (name, reason) = (guid.to_string(), RevocationReason::KeyCompromise);
+    house.books.revoke(clock::now(), &name, None, reason).unwrap();
+    let unknown = card_of(&house.authority, &house.books, guid, clock::now()).unwrap_err();
+    assert!(matches!(unknown, CardCertificatesError::Unknown { .. }));
+    let found = condemned(&house.authority, &house.books, guid, clock::now()).unwrap();
+    assert_eq!(found.0.sig.certificate(), party.sig.certificate());
+    assert_eq!(found.1, attestation);
+    let stranger = condemned(
+        &house.authority,
+        &house.books,
+        "fd5a::1".parse().unwrap(),
+        clock::now(),
+    );
+    assert!(matches!(stranger, Err(CardCertificatesError::Unknown { .. })));
+}
+
+#[test]
 fn keys_of_the_centre_serve_one_card() {
     let house = super::house();
     let workplace = Workplace {
