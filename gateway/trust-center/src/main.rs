@@ -272,6 +272,8 @@ fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
 
 fn personalize(act: &Personalize) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
+    // Whoever cannot issue certificates touches no card.
+    authority.ready()?;
     let source = if act.guid_from_key {
         GuidSource::CardKey
     } else {
@@ -304,8 +306,10 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 keeps_its_card: matches!(act.card, CardPlace::Soft(_)),
             };
             let card = InsertedCard::insert(&act.card)?;
-            let Completed { guid, party, .. } = personalize::personalize(&workplace, card, clock::now())?;
-            Output::personalized(guid, &party)
+            let Completed {
+                guid, party, took, ..
+            } = personalize::personalize(&workplace, card, clock::now())?;
+            Output::personalized(guid, &party, took)
         }
     };
     output.print(act.common.json).map_err(ProgramError::Output)

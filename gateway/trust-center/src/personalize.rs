@@ -4,6 +4,8 @@
 //! whenever the work is cut off, the next look at the same place settles it: the card is complete, or blank, or scrap, and
 //! nothing is ever in doubt. Certificates that no good card carries are revoked.
 
+use std::time::{Duration, Instant};
+
 use card::personalization::{CardPoints, ImportedKeys, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
@@ -14,6 +16,7 @@ use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 use rand_core::UnwrapErr;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, Entry, GuidPrefix, Issued, Outcome, Station};
@@ -175,10 +178,70 @@ pub(crate) struct Completed {
     pub(crate) party: VerifiedParty,
     /// Whether it was complete before, by work that was cut off or is done.
     pub(crate) before: bool,
+    /// How long that took.
+    pub(crate) took: Took,
+}
+
+impl Completed {
+    const fn before(guid: CardId, party: VerifiedParty) -> Self {
+        Self {
+            guid,
+            party,
+            before: true,
+            took: Took {
+                card: Duration::ZERO,
+                center: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// How long a personalisation took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Took {
+    /// In the card and on the way to it.
+    pub(crate) card: Duration,
+    /// In the trust centre: certificates, books, checks.
+    pub(crate) center: Duration,
+}
+
+/// The way to a card, with a stopwatch.
+struct Timed<T> {
+    transport: T,
+    spent: Duration,
+}
+
+impl<T: Transport> Transport for Timed<T> {
+    type Error = T::Error;
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, T::Error> {
+        let begun = Instant::now();
+        let answer = self.transport.transmit(command);
+        self.spent = self.spent.saturating_add(begun.elapsed());
+        answer
+    }
 }
 
 /// Personalises the card that the transport leads to, or brings to its end what was begun with it.
 pub(crate) fn personalize<T: Transport>(
+    workplace: &Workplace<'_>,
+    transport: T,
+    now: Timestamp,
+) -> Result<Completed, PersonalizeError<T::Error>> {
+    let begun = Instant::now();
+    let mut timed = Timed {
+        transport,
+        spent: Duration::ZERO,
+    };
+    let completed = personalize_or_settle(workplace, &mut timed, now)?;
+    let took = Took {
+        card: timed.spent,
+        center: begun.elapsed().saturating_sub(timed.spent),
+    };
+    Ok(Completed { took, ..completed })
+}
+
+fn personalize_or_settle<T: Transport>(
     workplace: &Workplace<'_>,
     mut transport: T,
     now: Timestamp,
@@ -204,8 +267,7 @@ pub(crate) fn personalize<T: Transport>(
             for guid in unsettled {
                 if guid == shown.guid && workplace.is_as_issued(&shown)? {
                     let party = workplace.complete(guid, now)?;
-                    let before = true;
-                    return Ok(Completed { guid, party, before });
+                    return Ok(Completed::before(guid, party));
                 }
                 workplace.give_up(guid, Outcome::Scrapped, now)?;
             }
@@ -233,9 +295,13 @@ impl Workplace<'_> {
         let done = card::personalization::personalize(transport, &contact, keys, identify);
         let error = match done {
             Ok(identity) => {
-                let (guid, before) = (identity.guid, false);
-                let party = self.complete(guid, now)?;
-                return Ok(Completed { guid, party, before });
+                let guid = identity.guid;
+                return Ok(Completed {
+                    guid,
+                    party: self.complete(guid, now)?,
+                    before: false,
+                    took: Took::default(),
+                });
             }
             Err(error) => error,
         };
@@ -335,8 +401,7 @@ impl Workplace<'_> {
                     && self.books.completed(&self.station.batch)?.contains(&guid) =>
             {
                 let party = card_of(self.authority, self.books, guid, now)?;
-                let before = true;
-                Ok(Completed { guid, party, before })
+                Ok(Completed::before(guid, party))
             }
             Some(Outcome::Completed) | None => Err(PersonalizeError::NotBlank { found }),
         }
