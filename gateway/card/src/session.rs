@@ -317,13 +317,14 @@ impl<T: Transport> CardSession<T> {
         self.sign_with(KeySlot::Tls, Partner::Tsm, digest)
     }
 
-    /// Agrees a key with the ephemeral key of a message's sender, with ENC.
+    /// Agrees a key with the ephemeral key of a message that the partner sent, with ENC.
     ///
     /// # Errors
     ///
-    /// [`CardError::Refused`] if the point is not on the curve or the card is not bound.
-    pub fn agree(&mut self, peer: &Point) -> Result<SharedSecret, CardError<T::Error>> {
-        let data = key_data(reference(CardKey::Slot(KeySlot::Enc)), Partner::Tsm)?;
+    /// [`CardError::Refused`] if the point is not on the curve, the card is not bound, or the partner is a
+    /// supplier that the TSM has not unlocked.
+    pub fn agree(&mut self, partner: Partner, peer: &Point) -> Result<SharedSecret, CardError<T::Error>> {
+        let data = key_data(reference(CardKey::Slot(KeySlot::Enc)), partner)?;
         self.run("MANAGE SECURITY ENVIRONMENT", SET_KAT, data)?;
         let response = self.agreement(peer)?;
         let malformed = || CardError::Answer { command: AGREEMENT };
@@ -442,6 +443,14 @@ impl<T: Transport> CardSession<T> {
         let command = CommandApdu::new(Header::new(header), data).expecting(256);
         let response = self.exchange(name, &command)?;
         good(name, response)
+    }
+
+    /// Returns the secure messaging, for who sends commands of his own.
+    pub(crate) fn into_channel(self) -> Option<Channel> {
+        match self.protection {
+            Protection::On(channel) => Some(channel),
+            Protection::None | Protection::Ended { .. } => None,
+        }
     }
 
     /// Sends any command and returns the answer, whatever it says.

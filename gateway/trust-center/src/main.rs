@@ -54,7 +54,7 @@ use install::{InstallError, Order};
 use keys::Token;
 use model::Span;
 use output::Output;
-use personalize::{Completed, GuidSource, PersonalizeError, Workplace};
+use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
 use renew::RenewError;
 use revoke::{RevokeError, Whom};
@@ -272,10 +272,17 @@ fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
 
 fn personalize(act: &Personalize) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
+    // Whoever cannot issue certificates touches no card.
+    authority.ready()?;
     let source = if act.guid_from_key {
         GuidSource::CardKey
     } else {
         GuidSource::Prefix(act.prefix)
+    };
+    let keys = if act.keys_from_center {
+        KeySource::Center
+    } else {
+        KeySource::Card
     };
     let output = match (act.batch, &act.labels) {
         (Some(cards), Some(labels)) => {
@@ -284,6 +291,7 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 cards,
                 labels: labels.clone(),
                 source,
+                keys,
             };
             let batch::Done { batch, guids, failed } = batch::run(&authority, &books, &order)?;
             Output::Batch { batch, guids, failed }
@@ -293,12 +301,15 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 authority: &authority,
                 books: &books,
                 source,
+                keys,
                 station: batch::station(&act.card, ""),
                 keeps_its_card: matches!(act.card, CardPlace::Soft(_)),
             };
             let card = InsertedCard::insert(&act.card)?;
-            let Completed { guid, party, .. } = personalize::personalize(&workplace, card, clock::now())?;
-            Output::personalized(guid, &party)
+            let Completed {
+                guid, party, took, ..
+            } = personalize::personalize(&workplace, card, clock::now())?;
+            Output::personalized(guid, &party, took)
         }
     };
     output.print(act.common.json).map_err(ProgramError::Output)

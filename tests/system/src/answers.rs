@@ -67,6 +67,10 @@ pub struct Personalized {
     pub guid: String,
     /// The SHA-256 of its SIG certificate, 64 hexadecimal digits.
     pub sig: String,
+    /// How long the card took, in microseconds.
+    pub card_us: u64,
+    /// How long the trust centre took beside it, in microseconds.
+    pub center_us: u64,
 }
 
 impl Answer for Personalized {

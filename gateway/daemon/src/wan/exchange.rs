@@ -10,7 +10,7 @@ use std::sync::Arc;
 use card::{CardError, Partner, StatusWord};
 use messages::certificate::{Role, VerifiedCertificate};
 use messages::content::{self, Content, MessageId};
-use messages::envelope::{self, EnvelopeRandom, Opened, Sender};
+use messages::envelope::{self, EnvelopeRandom, OpenError, Opened, Sender};
 use model::{Fingerprint, GatewayState, KeySlot, LogEvent, LogText, Span, SystemEvent, Timestamp};
 use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
@@ -129,9 +129,10 @@ impl Exchange {
     pub(super) fn handle(&self, message: &[u8], way: &Way) -> Result<Outcome, Rejection> {
         let now = clock::now();
         let (state, identity) = self.serving()?;
-        let keys = CardKeys::new(self.card.clone(), Partner::Tsm);
+        let keys = |sender: &VerifiedCertificate| CardKeys::new(self.card.clone(), partner_of(sender));
         let certificate = identity.card.enc.certificate();
-        let opened = envelope::open(message, &identity.anchor, now, certificate, keys)?;
+        let opened =
+            envelope::open_from(message, &identity.anchor, now, certificate, keys).map_err(unopened)?;
         let content = Content::parse(&opened.content)?;
         content.check_sender(&opened.sender)?;
         content.check_recipient(identity.guid)?;
@@ -325,6 +326,27 @@ impl Exchange {
         let random = EnvelopeRandom::new(Zeroizing::new(random::bytes()?));
         envelope::seal(&json, &reply.recipient, sender, &random, now)
             .map_err(|error| Rejection::Seal(Box::new(error)))
+    }
+}
+
+/// Whoever is not the TSM has to be on the card's list of suppliers.
+fn partner_of(sender: &VerifiedCertificate) -> Partner {
+    match sender.role() {
+        Role::Tsm => Partner::Tsm,
+        Role::Supplier | Role::TrustCenter | Role::IssuingAuthority | Role::Card | Role::Broker => {
+            Partner::Supplier(sender.certificate().fingerprint())
+        }
+    }
+}
+
+/// The card opens no message of a supplier that is not on its list.
+fn unopened(error: OpenError<CardFault>) -> Rejection {
+    match error {
+        OpenError::KeyAgreement(CardFault::Card(CardError::Refused {
+            status: StatusWord::CONDITIONS | StatusWord::REFERENCE_NOT_FOUND,
+            ..
+        })) => Rejection::NoGrant,
+        error => error.into(),
     }
 }
 

@@ -15,6 +15,9 @@ mod directory;
 mod hsm;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod keys_from_center;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod postgres;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]

@@ -104,6 +104,14 @@ fn card_is_terminated_through_its_gateway_and_nothing_brings_it_back() {
 fn card_is_terminated_through_a_relay_without_a_daemon() {
     let mut house = house();
     house.gateway.stop().unwrap();
+    // A card that nobody is to trust any more can still be ended, and nothing else be done to it.
+    let revoke = house.stage.command(Program::TrustCenter, "revoke").arg("--json");
+    let revoke = revoke
+        .option("--home", house.stage.trust_center())
+        .option("--guid", &house.card.guid)
+        .option("--reason", "key-compromise");
+    answer(&house.stage.run(&revoke).unwrap());
+    assert_eq!(act(&house, "unlock", "--relay", &relay(&house)).code, Some(1));
     let terminated = answer(&act(&house, "terminate", "--relay", &relay(&house)));
     assert_eq!(terminated["witness"], "card");
     house.start_gateway_again("card-foreign").unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use card::applet::{Applet, CardState};
-use card::personalization::{CardPoints, personalize};
+use card::personalization::{CardPoints, KeyOrigin, personalize};
 use card::{CardKey, CardSession, Contact, Point, Transport};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -76,7 +76,7 @@ impl Center {
             let certificates = points.certified(certify)?;
             Ok::<_, profile::IssueError<SoftwareKeyError>>((guid, certificates))
         };
-        let personalized = personalize(card, &contact, identify);
+        let personalized = personalize(card, &contact, KeyOrigin::Card, identify);
         assert!(personalized.is_ok(), "{personalized:?}");
     }
 }
