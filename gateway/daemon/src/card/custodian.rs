@@ -20,6 +20,7 @@ use super::inspection;
 use super::monitor;
 use super::obstacle::Obstacle;
 use super::queue::{Next, Queue};
+use super::relay;
 use super::removal::{RemovalWatch, Sight};
 use super::rollback::StoreAnchor;
 use super::slot::Slot;
@@ -404,7 +405,7 @@ impl Custodian {
         self.relayed_until = Instant::now().checked_add(RELAY_PATIENCE);
         let session = self.session.as_mut().or(self.parked.as_mut());
         let session = session.ok_or(CardFault::Absent)?;
-        let pass = |command: &Vec<u8>| Ok(session.pass(command)?);
+        let pass = |command: &Vec<u8>| relay::pass(session, command);
         commands.iter().map(pass).collect()
     }
 }

@@ -12,10 +12,10 @@
 //! old one; a card that is further behind was set back.
 
 use card::session::{BindOrder, CardIdentity};
-use card::{Anchor, CardError, LifeCycle, Pairing, StatusWord};
+use card::{Anchor, CardError, Contact, LifeCycle, Pairing, StatusWord};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
+use messages::certificate::{Certificate, CertificateError, Role, Triple, TrustAnchor, VerifiedParty};
 use messages::content::Content;
 use model::{Binding, CardId, Fingerprint, GatewayId, KeySlot, Status};
 use store::{Bindings, Counter, Intent, Store};
@@ -156,10 +156,7 @@ pub(super) fn recognise(
 
 /// Verifies the card's certificates with the trust centre that the card itself names.
 pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
-    let mut anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
-    if let Some(issuing) = &shown.contact.issuing {
-        anchor = anchor.with_issuing(Certificate::from_der(issuing)?)?;
-    }
+    let anchor = anchor_of(&shown.contact)?;
     let certificates = Triple {
         sig: Certificate::from_der(&shown.certificates.sig)?,
         enc: Certificate::from_der(&shown.certificates.enc)?,
@@ -177,6 +174,15 @@ pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty
         return Err(Obstacle::AttestationKey);
     }
     Ok((anchor, card))
+/// Returns the trust centre that a card names.
+pub(super) fn anchor_of(contact: &Contact) -> Result<TrustAnchor, CertificateError> {
+    let anchor = TrustAnchor::new(Certificate::from_der(&contact.certificate)?)?;
+    match &contact.issuing {
+        Some(issuing) => anchor.with_issuing(Certificate::from_der(issuing)?),
+        None => Ok(anchor),
+    }
+}
+
 }
 
 /// Pairs with the bound card, unless the session is paired already, and compares its session counter.

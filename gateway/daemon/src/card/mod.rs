@@ -38,7 +38,7 @@ pub(crate) use handle::{CardFault, CardHandle};
 pub(crate) use inspection::inspect;
 pub(crate) use keys::CardKeys;
 pub(crate) use reader::SOFT_CARD;
-pub(crate) use relay::{Apdus, DirectCard, relay_lines};
+pub(crate) use relay::{Apdus, DirectCard, check_validity, relay_lines};
 pub(crate) use selftest::{Order, SelftestView, selftest};
 pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
