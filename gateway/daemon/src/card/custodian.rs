@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use card::{CardError, CardSession, StatusWord};
-use model::Fingerprint;
-use store::{Bindings, Burned, Counter, Store};
+use model::{CardId, Fingerprint};
+use store::{Burned, Counter, Store};
 use tokio::sync::watch;
 
 use super::confirmation::{self, Confirmed, NotConfirmed};
@@ -260,7 +260,7 @@ impl Custodian {
         let outcome = self.attempt();
         let sight = match &outcome {
             Ok(_) => Sight::Card,
-            Err(obstacle) => obstacle.sight(),
+            Err(obstacle) => obstacle.sight(self.parked.as_ref().is_some_and(CardSession::is_paired)),
         };
         self.watch_for_removal(sight);
         self.anchored = None;
@@ -324,10 +324,10 @@ impl Custodian {
         obstacle
     }
 
-    /// Returns how often this gateway has paired with its card, as far as that can be read.
+    /// Returns how often this gateway has tried to pair with its card, as far as that can be read.
     fn pairings(&self) -> Option<u64> {
         let bindings = self.store.bindings().ok()?;
-        bindings.counter(Counter::CardSession).ok()
+        bindings.counter(Counter::PairingAttempt).ok()
     }
 
     /// Keeps a session that would have to be paired again, or in which the trust centre speaks to the card. Any other
@@ -368,14 +368,11 @@ impl Custodian {
         }
     }
 
-    /// Binds the card in the reader, whose GUID the technician has confirmed.
+    /// Binds the card in the reader, whose GUID the technician has confirmed; or pairs the bound one, if it does not serve.
     fn confirm(&mut self, characters: &str) -> Result<Confirmed, NotConfirmed> {
-        let store = Arc::clone(&self.store);
-        let bound_to = || match store.bindings().map(Bindings::binding) {
-            Ok(Ok(binding)) => binding.map(|binding| binding.card),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        if let Some(card) = bound_to() {
+        let bound_before = self.bound_to();
+        let is_serving = self.standing.borrow().identity.is_some();
+        if let Some(card) = bound_before.filter(|_| is_serving) {
             return Err(NotConfirmed::AlreadyBound { card });
         }
         let mut session = self.open().map_err(|obstacle| NotConfirmed::of(&obstacle))?;
@@ -390,10 +387,15 @@ impl Custodian {
         let before = std::mem::replace(&mut self.consent, Consent::Given(guid));
         self.examine();
         self.consent = before;
-        if bound_to() == Some(guid) {
+        if let Some(card) = bound_before.filter(|bound| *bound != guid) {
+            return Err(NotConfirmed::AlreadyBound { card });
+        }
+        let is_in_use = bound_before.is_none() || self.standing.borrow().identity.is_some();
+        if is_in_use && self.bound_to() == Some(guid) {
             return Ok(Confirmed { guid });
         }
         Err(NotConfirmed::of_standing(&self.standing.borrow()))
+        self.hold = None;
     }
 
     /// Passes the trust centre's commands to whatever card is there; what they mean is between those two.
@@ -403,6 +405,12 @@ impl Custodian {
             self.parked = Some(CardSession::open(card)?);
         }
         self.relayed_until = Instant::now().checked_add(RELAY_PATIENCE);
+    /// Returns the GUID of the card that the gateway is bound to, as far as that can be read.
+    fn bound_to(&self) -> Option<CardId> {
+        let binding = self.store.bindings().ok()?.binding().ok()?;
+        binding.map(|binding| binding.card)
+    }
+
         let session = self.session.as_mut().or(self.parked.as_mut());
         let session = session.ok_or(CardFault::Absent)?;
         let pass = |command: &Vec<u8>| relay::pass(session, command);

@@ -14,6 +14,7 @@ mod inspection;
 mod keys;
 mod monitor;
 mod obstacle;
+mod pairings;
 mod pcsc;
 mod queue;
 mod reader;
