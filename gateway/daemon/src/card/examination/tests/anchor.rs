@@ -242,7 +242,7 @@ fn copy_database(from: &Path, to: &Path) {
 
 fn commit(store: &Store, id: u8) {
     let now = clock::now();
-    let expires = now.saturating_add(Span::DAY);
+    let expires = now.saturating_add(Span::QUARTER_HOUR);
     let remembered = store.database().remember_request(&[id; 16], expires, now);
     assert_eq!(remembered.unwrap(), Remembered::Fresh);
 }
@@ -326,11 +326,7 @@ fn damaged_log_hides_no_other_one_that_was_set_back() {
     store.reach(&ahead).unwrap();
     let logs = anchored.gateway.folder.path().join("logs");
     for file in std::fs::read_dir(logs.join("calibration")).unwrap() {
-        let file = file.unwrap().path();
-        let mut content = std::fs::read(&file).unwrap();
-        let middle = content.len() / 2;
-        content[middle] ^= 1;
-        std::fs::write(&file, content).unwrap();
+        std::fs::write(file.unwrap().path(), "?").unwrap();
     }
     assert!(!anchored.journal.verify().unwrap().is_sound());
     assert!(anchored.journal.is_log_damaged(LogKind::Calibration));
