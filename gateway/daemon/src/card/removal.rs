@@ -274,7 +274,7 @@ mod tests {
         for flap in 0..40_u64 {
             let begun = flap * 9_000;
             assert!(removed.is_some() || !story.see(begun, Sight::Blind));
-            removed = removed.or(story.see_until(begun + 500, begun + 8_500, Sight::Out));
+            removed = removed.or_else(|| story.see_until(begun + 500, begun + 8_500, Sight::Out));
         }
         assert!(removed.is_some_and(|at_ms| at_ms > 160_000), "{removed:?}");
     }
