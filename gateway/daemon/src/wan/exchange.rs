@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use super::{answer, install};
-use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing};
+use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
 use crate::random;
@@ -268,6 +268,7 @@ impl Exchange {
         let mut answers = Vec::with_capacity(commands.commands.len());
         for command in &commands.commands {
             let bytes = command.as_bytes().to_vec();
+            check_validity(&bytes, &identity.anchor, now).map_err(CardFault::TsmCertificate)?;
             let answer = self.card.call(move |session| session.pass(&bytes))?;
             let answer = content::Apdu::try_from(answer.to_vec());
             answers.push(answer.map_err(|_| Rejection::WrongKind)?);
