@@ -11,7 +11,9 @@ use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::random;
 use getrandom::SysRng;
-use messages::certificate::{Certificate, CertificateError, Role, Subject, Triple, VerifiedParty};
+use messages::certificate::{
+    Certificate, CertificateError, Role, Subject, Triple, TrustAnchor, VerifiedParty,
+};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 use rand_core::UnwrapErr;
@@ -458,7 +460,7 @@ pub(crate) fn card_of(
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    party_of(authority, &entries, guid, now, Revoked::Refused)
+    party_of(authority.anchor(), &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificate of the attestation key of a card of this trust centre, judged by its root: the latest that is
@@ -470,7 +472,7 @@ pub(crate) fn attestation_of(
     now: Timestamp,
 ) -> Result<Certificate, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    attestation_in(authority, &entries, guid, now, Revoked::Refused)
+    attestation_in(authority.anchor(), &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificates of a card that is to be terminated, and that of its attestation key: the latest, revoked or
@@ -482,9 +484,18 @@ pub(crate) fn condemned(
     now: Timestamp,
 ) -> Result<(VerifiedParty, Certificate), CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    let party = party_of(authority, &entries, guid, now, Revoked::Accepted)?;
-    let attestation = attestation_in(authority, &entries, guid, now, Revoked::Accepted)?;
+    let anchor = without_revocations(authority.anchor());
+    let anchor = anchor.map_err(|source| CardCertificatesError::Refused { guid, source })?;
+    let party = party_of(&anchor, &entries, guid, now, Revoked::Accepted)?;
+    let attestation = attestation_in(&anchor, &entries, guid, now, Revoked::Accepted)?;
     Ok((party, attestation))
+}
+
+/// Returns the same root and issuing authorities, as if nothing were revoked.
+fn without_revocations(anchor: &TrustAnchor) -> Result<TrustAnchor, CertificateError> {
+    let root = TrustAnchor::new(anchor.certificate().clone())?;
+    let mut issuing = anchor.issuing().iter();
+    issuing.try_fold(root, |anchor, issuing| anchor.with_issuing(issuing.clone()))
 }
 
 /// What a certificate that is revoked is worth.
@@ -497,7 +508,7 @@ enum Revoked {
 }
 
 fn party_of(
-    authority: &Authority,
+    anchor: &TrustAnchor,
     entries: &[Entry],
     guid: CardId,
     now: Timestamp,
@@ -509,22 +520,20 @@ fn party_of(
         enc: latest(KeySlot::Enc)?,
         tls: latest(KeySlot::Tls)?,
     };
-    authority
-        .anchor()
+    anchor
         .verify_party(&certificates, now, Role::Card)
         .map_err(|source| CardCertificatesError::Refused { guid, source })
 }
 
 fn attestation_in(
-    authority: &Authority,
+    anchor: &TrustAnchor,
     entries: &[Entry],
     guid: CardId,
     now: Timestamp,
     revoked: Revoked,
 ) -> Result<Certificate, CardCertificatesError> {
     let certificate = latest(entries, guid, ATTESTATION, revoked)?;
-    let verified = authority
-        .anchor()
+    let verified = anchor
         .verify(&certificate, now, Role::Card, KeySlot::Sig)
         .map_err(|source| CardCertificatesError::Refused { guid, source })?;
     if verified.card_id() != Some(guid) {
