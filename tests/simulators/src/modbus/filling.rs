@@ -606,9 +606,12 @@ mod tests {
                 .into(),
         };
         let found = profile.values(contents.fill(&profile).unwrap().image());
-        assert_eq!(found.len(), values.len());
+        let mut expected = contents.values.clone();
+        // The total of the two values that share a register: no register has it.
+        expected.insert("0-0:97.97.9*255".parse().unwrap(), "7".parse().unwrap());
+        assert_eq!(found.len(), expected.len());
         for decoded in found {
-            let expected = contents.values[&decoded.obis];
+            let expected = expected[&decoded.obis];
             assert!(decoded.value.unwrap().value.same_value(expected), "{decoded:?}");
         }
     }
