@@ -152,8 +152,10 @@ fn configuration(stage: &Stage, folder: &Path, port: u16) -> String {
         ["root.pem", "chain.pem"].map(|file| std::fs::read_to_string(center.join(file)).unwrap_or_default());
     // Without it the broker does not start, and says which file it lacks.
     drop(std::fs::write(&authorities, both.concat()));
+    // Started by root it would become a user of its own, who may not read the folder.
     format!(
-        "listener {port} 127.0.0.1\n\
+        "user root\n\
+         listener {port} 127.0.0.1\n\
          cafile {authorities}\n\
          certfile {certificate}\n\
          keyfile {key}\n\
