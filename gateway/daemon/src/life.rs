@@ -241,7 +241,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         registration_period: config.registration_period,
         web: address(&doors.web),
         wan: address(&doors.wan),
-        findings,
+        findings: Arc::clone(&findings),
         journal: journal.clone(),
         store: Arc::clone(&store),
     };
@@ -265,7 +265,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         tasks.spawn(named("local page", web::serve(door, source, stop.clone())));
     }
     if let Some(door) = doors.wan {
-        let exchange = Exchange::new(card.clone(), store, journal.clone(), standing.clone());
+        let exchange = Exchange::new(card.clone(), store, journal.clone(), standing.clone(), findings);
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn(named("WAN", serving));
     }

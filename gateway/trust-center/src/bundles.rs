@@ -223,6 +223,7 @@ impl Bundles {
             reply_to: wanted.reply_to.clone(),
             suppliers,
             grants,
+            applications: Vec::new(),
         })
     }
 

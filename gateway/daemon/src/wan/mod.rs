@@ -5,6 +5,7 @@
 //! only in states that serve, and end when the card goes.
 
 mod answer;
+mod condition;
 mod exchange;
 mod install;
 mod rejection;
