@@ -28,7 +28,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
-/// How long the gateway may take to accept a connection.
+/// How long the other side may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a whole exchange may take: the card signs some ten times at 300 ms each, and an answer
 /// of the greatest size comes over a mobile network.
@@ -171,20 +171,8 @@ impl Exchange {
     ///
     /// [`ExchangeError`] if the own TLS key or certificate cannot be used.
     pub fn new(identity: Identity<'_>, guid: CardId, gateway: GatewayAddress) -> Result<Self, ExchangeError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT_PATIENCE));
         let server_name = ServerName::from(IpAddr::V6(guid.address()));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(identity)?)
-            .https_only()
-            .with_server_name_resolver(FixedServerNameResolver::new(server_name))
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_PATIENCE)
-            .build(https);
+        let client = client(tls_config(identity)?, server_name);
         Ok(Self { client, gateway })
     }
 
@@ -274,12 +262,49 @@ struct Refusal {
     reason: RefusalReason,
 }
 
+/// Prepares connections over TLS to a server that is expected to have this name, whatever address they are made to.
+pub(crate) fn client(
+    tls: ClientConfig,
+    server_name: ServerName<'static>,
+) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(CONNECT_PATIENCE));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_only()
+        .with_server_name_resolver(FixedServerNameResolver::new(server_name))
+        .enable_http1()
+        .wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_PATIENCE)
+        .build(https)
+}
+
 fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
     let mut roots = RootCertStore::empty();
     for authority in std::iter::once(identity.anchor.certificate()).chain(identity.anchor.issuing()) {
         let authority = CertificateDer::from(authority.as_der().to_vec());
         roots.add(authority).map_err(ExchangeError::Identity)?;
     }
+    let (chain, key) = own_certificate(identity)?;
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(ExchangeError::Identity)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(ExchangeError::Identity)
+}
+
+/// Returns the own TLS certificate, with that of its issuing authority, and its key, as rustls wants them.
+///
+/// # Errors
+///
+/// [`ExchangeError::Key`] or [`ExchangeError::KeyForm`] if the key cannot be written for it.
+pub fn own_certificate(
+    identity: Identity<'_>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ExchangeError> {
     let certificate = identity.party.tls.certificate();
     let chain = std::iter::once(certificate).chain(identity.anchor.issuing_of(certificate));
     let chain = chain
@@ -287,12 +312,7 @@ fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
         .collect();
     let pem = identity.keys.tls.to_pkcs8_pem()?;
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(ExchangeError::KeyForm)?;
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(ExchangeError::Identity)?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(ExchangeError::Identity)
+    Ok((chain, key))
 }
 
 #[cfg(test)]

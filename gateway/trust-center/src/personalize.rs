@@ -8,7 +8,9 @@ use card::personalization::{CardPoints, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::random;
-use messages::certificate::{Certificate, CertificateError, Role, Subject, Triple, VerifiedParty};
+use messages::certificate::{
+    Certificate, CertificateError, Role, Subject, Triple, TrustAnchor, VerifiedParty,
+};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
 use sha2::{Digest, Sha256};
@@ -367,6 +369,16 @@ pub(crate) fn card_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
+    card_judged_by(authority.anchor(), books, guid, now)
+}
+
+/// Returns the certificates of a card as [`card_of`] does, judged by a root that may know of later revocations.
+pub(crate) fn card_judged_by(
+    anchor: &TrustAnchor,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<VerifiedParty, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
     let latest = |slot: KeySlot| latest(&entries, guid, slot.name());
     let certificates = Triple {
@@ -374,8 +386,7 @@ pub(crate) fn card_of(
         enc: latest(KeySlot::Enc)?,
         tls: latest(KeySlot::Tls)?,
     };
-    authority
-        .anchor()
+    anchor
         .verify_party(&certificates, now, Role::Card)
         .map_err(|source| CardCertificatesError::Refused { guid, source })
 }
@@ -388,10 +399,20 @@ pub(crate) fn attestation_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<Certificate, CardCertificatesError> {
+    attestation_judged_by(authority.anchor(), books, guid, now)
+}
+
+/// Returns the certificate of the attestation key as [`attestation_of`] does, judged by a root that may know of later
+/// revocations.
+pub(crate) fn attestation_judged_by(
+    anchor: &TrustAnchor,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<Certificate, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
     let certificate = latest(&entries, guid, ATTESTATION)?;
-    let verified = authority
-        .anchor()
+    let verified = anchor
         .verify(&certificate, now, Role::Card, KeySlot::Sig)
         .map_err(|source| CardCertificatesError::Refused { guid, source })?;
     if verified.card_id() != Some(guid) {
