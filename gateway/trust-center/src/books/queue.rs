@@ -319,7 +319,7 @@ impl Books {
             if before.map(|report| report.state) != Some(state) {
                 chain::append(connection, time, &Act::Reported { guid, state }).await?;
             }
-            query("UPDATE tsm_gateways SET report = $2 WHERE guid = $1")
+            query("UPDATE tsm_gateways SET report = $2, attempts = 0, trouble = NULL WHERE guid = $1")
                 .bind(guid.to_string())
                 .bind(json)
                 .execute(connection)

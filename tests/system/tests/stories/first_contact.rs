@@ -150,7 +150,12 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     assert_eq!(pulled.expect("readings arrive in time").guid, guid);
 
     let gateway_shown = center(&stage, &["gateways", "show", "--json"]).option("--guid", &guid);
-    let shown = json(&stage, &gateway_shown);
+    // The report about the installation comes a moment behind it.
+    let reported = wait_until(&stage.deadline(ARRIVAL), || {
+        let shown = json(&stage, &gateway_shown);
+        Ok::<_, StageError>(Some(shown).filter(|shown| shown["bundle_version"] == 1))
+    });
+    let shown = reported.unwrap().expect("the gateway reports the bundle");
     assert!(
         ["operational", "degraded"].contains(&shown["state"].as_str().unwrap()),
         "{shown}"
