@@ -101,11 +101,11 @@ pub async fn request_install(
         sender,
         gateway: order.guid,
         time: now,
-        certificates: Triple {
+        certificates: Box::new(Triple {
             sig: party.sig.certificate().clone(),
             enc: party.enc.certificate().clone(),
             tls: party.tls.certificate().clone(),
-        },
+        }),
         grants,
         application,
     };

@@ -141,7 +141,7 @@ pub struct InstallationRequest {
     /// When the request was written.
     pub time: Timestamp,
     /// The certificates of the supplier, not yet judged.
-    pub certificates: Triple,
+    pub certificates: Box<Triple>,
     /// What it asks for.
     pub grants: Vec<Grant>,
     /// The application that it asks for; the TSM has its bytes already.

@@ -144,7 +144,7 @@ fn installation(world: &World) -> InstallationRequest {
         sender: fingerprint(),
         gateway: card_id(),
         time: now(),
-        certificates: world.supplier.triple.clone(),
+        certificates: Box::new(world.supplier.triple.clone()),
         grants: vec![grant()],
         application: Some(application()),
     }

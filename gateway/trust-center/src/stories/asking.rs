@@ -69,11 +69,11 @@ impl Supplier {
             sender: self.fingerprint(),
             gateway: guid,
             time: now,
-            certificates: Triple {
+            certificates: Box::new(Triple {
                 sig: self.party.sig.certificate().clone(),
                 enc: self.party.enc.certificate().clone(),
                 tls: self.party.tls.certificate().clone(),
-            },
+            }),
             grants: vec![self.grant("billing", 900)],
             application: None,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use system::{
     CardPlace, CardReader, Command, Folder, GRANTED, GatewayConfig, GrantText, Interrupt, Period, Program,
-    Programs, Query, Stage, StageError, grants_of_the_house, wait_until,
+    Programs, Query, Stage, StageError, Supplier, Tsm, grants_of_the_house, wait_until,
 };
 
 use crate::steps::{ALL_OF_IT, ARRIVAL, PERIOD, read, told};
@@ -149,10 +149,16 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     let pulled = pulled.unwrap_or_else(|error| panic!("{}", told(&error)));
     assert_eq!(pulled.expect("readings arrive in time").guid, guid);
 
-    let gateway_shown = center(&stage, &["gateways", "show", "--json"]).option("--guid", &guid);
+    assert_shown(&stage, &guid);
+    assert_ended_by_revocation(&stage, &tsm, &supplier, &query, &grants);
+}
+
+/// Asserts that the TSM shows the gateway as it has reported itself.
+fn assert_shown(stage: &Stage, guid: &str) {
+    let gateway_shown = center(stage, &["gateways", "show", "--json"]).option("--guid", guid);
     // The report about the installation comes a moment behind it.
     let reported = wait_until(&stage.deadline(ARRIVAL), || {
-        let shown = json(&stage, &gateway_shown);
+        let shown = json(stage, &gateway_shown);
         Ok::<_, StageError>(Some(shown).filter(|shown| shown["bundle_version"] == 1))
     });
     let shown = reported.unwrap().expect("the gateway reports the bundle");
@@ -167,20 +173,24 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     );
     assert_eq!(shown["applications"].as_array().unwrap().len(), 1, "{shown}");
     assert!(shown["days_left"].as_i64().unwrap() > 3_600, "{shown}");
+}
 
-    // Revoked, it gets nothing more, without anybody's doing.
+/// Asserts that a supplier which is revoked gets nothing any more, from nobody, and without anybody's doing.
+fn assert_ended_by_revocation(stage: &Stage, tsm: &Tsm, supplier: &Supplier, query: &Query, grants: &Path) {
     let revoke = center(
-        &stage,
+        stage,
         &["revoke", "--name", "City Works", "--reason", "key-compromise"],
     );
     stage.run(&revoke).unwrap().success().unwrap();
     let refused = wait_until(&stage.deadline(ARRIVAL), || {
-        let finished = supplier.try_pull(&stage, &query)?;
+        let finished = supplier.try_pull(stage, query)?;
         Ok::<_, StageError>(Some(finished).filter(|finished| finished.code != Some(0)))
     });
     let refused = refused.unwrap().expect("the revocation reaches the gateway");
     assert!(read(&refused.log).contains("no-grant"), "{}", read(&refused.log));
-    let finished = tsm.try_request(&stage, &supplier, &guid, &grants, None).unwrap();
+    let finished = tsm
+        .try_request(stage, supplier, &query.guid, grants, None)
+        .unwrap();
     assert_eq!(finished.code, Some(1));
     assert!(
         finished.log_text().unwrap().contains("you are no supplier"),
@@ -188,7 +198,7 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
         finished.log_text().unwrap()
     );
     stage
-        .run(&center(&stage, &["records", "verify"]))
+        .run(&center(stage, &["records", "verify"]))
         .unwrap()
         .success()
         .unwrap();
