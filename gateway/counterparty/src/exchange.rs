@@ -32,7 +32,7 @@ use serde::Deserialize;
 
 use crate::line::{Line, Waiting};
 
-/// How long the gateway may take to accept a connection.
+/// How long the other side may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a whole exchange may take: the card signs some ten times at 300 ms each, and an answer
 /// of the greatest size comes over a mobile network.
@@ -277,7 +277,7 @@ impl Exchange {
         let tls = tls_config(identity)?;
         let way = match &gateway.0 {
             Place::Direct(uri) => Way::Direct {
-                client: client(guid, tls),
+                client: client(tls, ServerName::from(IpAddr::V6(guid.address()))),
                 uri: Arc::clone(uri),
             },
             Place::Broker(address, protocol) => {
@@ -382,11 +382,21 @@ impl fmt::Debug for Exchange {
     }
 }
 
-fn client(guid: CardId, tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+/// What a gateway answers instead of a message.
+#[derive(Deserialize)]
+struct Refusal {
+    code: RefusalCode,
+    reason: RefusalReason,
+}
+
+/// Prepares connections over TLS to a server that is expected to have this name, whatever address they are made to.
+pub(crate) fn client(
+    tls: ClientConfig,
+    server_name: ServerName<'static>,
+) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_connect_timeout(Some(CONNECT_PATIENCE));
-    let server_name = ServerName::from(IpAddr::V6(guid.address()));
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_only()
@@ -399,19 +409,29 @@ fn client(guid: CardId, tls: ClientConfig) -> Client<HttpsConnector<HttpConnecto
         .build(https)
 }
 
-/// What a gateway answers instead of a message.
-#[derive(Deserialize)]
-struct Refusal {
-    code: RefusalCode,
-    reason: RefusalReason,
-}
-
 fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
     let mut roots = RootCertStore::empty();
     for authority in std::iter::once(identity.anchor.certificate()).chain(identity.anchor.issuing()) {
         let authority = CertificateDer::from(authority.as_der().to_vec());
         roots.add(authority).map_err(ExchangeError::Identity)?;
     }
+    let (chain, key) = own_certificate(identity)?;
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(ExchangeError::Identity)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(ExchangeError::Identity)
+}
+
+/// Returns the own TLS certificate, with that of its issuing authority, and its key, as rustls wants them.
+///
+/// # Errors
+///
+/// [`ExchangeError::Key`] or [`ExchangeError::KeyForm`] if the key cannot be written for it.
+pub fn own_certificate(
+    identity: Identity<'_>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ExchangeError> {
     let certificate = identity.party.tls.certificate();
     let chain = std::iter::once(certificate).chain(identity.anchor.issuing_of(certificate));
     let chain = chain
@@ -419,12 +439,7 @@ fn tls_config(identity: Identity<'_>) -> Result<ClientConfig, ExchangeError> {
         .collect();
     let pem = identity.keys.tls.to_pkcs8_pem()?;
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(ExchangeError::KeyForm)?;
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(ExchangeError::Identity)?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(ExchangeError::Identity)
+    Ok((chain, key))
 }
 
 #[cfg(test)]

@@ -239,6 +239,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         Arc::clone(&store),
         journal.clone(),
         standing.clone(),
+        Arc::clone(&findings),
     );
     let broker = config
         .broker
@@ -252,7 +253,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         web: address(&doors.web),
         wan: address(&doors.wan),
         broker: broker_view,
-        findings,
+        findings: Arc::clone(&findings),
         journal: journal.clone(),
         store: Arc::clone(&store),
     };

@@ -15,14 +15,17 @@ mod words;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use model::{Fingerprint, Timestamp};
+use model::{Fingerprint, Grant, Timestamp};
 
 pub use bodies::{
-    Answer, Bundle, CardAnswers, CardCommands, Receipt, Refusal, Refused, Report, Request, SupplierEntry,
+    Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Receipt,
+    Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, SupplierEntry, UnitReport,
 };
 pub use error::{ContentError, List, PartyError};
 pub use freshness::{FreshnessError, check_freshness};
-pub use words::{Apdu, MessageId, RefusalCode, RefusalReason, RuleName, WordError};
+pub use words::{
+    Apdu, ApplicationName, MessageId, Piece, RefusalCode, RefusalReason, RuleName, SoftwareVersion, WordError,
+};
 
 use crate::envelope::MAX_CONTENT;
 
@@ -36,7 +39,7 @@ pub const MAX_DEPTH: usize = 8;
 /// bounds what an error quotes.
 pub const MAX_TEXT: usize = 2 * Apdu::MAX_LENGTH;
 
-/// The greatest size of every content but answers and bundles, in bytes: the greatest number of
+/// The greatest size of every content but answers, bundles and applications, in bytes: the greatest number of
 /// card commands fits in, and a gateway never unfolds more for a request.
 pub const MAX_SMALL: usize = 640 * 1_024;
 
@@ -58,6 +61,19 @@ pub const MAX_GRANTS: usize = 1_024;
 /// The greatest number of element patterns in one grant.
 pub const MAX_PATTERNS: usize = 64;
 
+/// The greatest number of energy applications in a bundle: two for each supplier that a card keeps.
+pub const MAX_APPLICATIONS: usize = 32;
+
+/// The greatest size of an energy application, in bytes: an evaluation in WebAssembly has some 100 KiB, and a gateway
+/// holds a few of these in memory while one arrives.
+pub const MAX_APPLICATION: usize = 1_024 * 1_024;
+
+/// The greatest number of pieces that an application arrives in.
+pub const MAX_PIECES: usize = MAX_APPLICATION.div_ceil(Piece::MAX_LENGTH);
+
+/// The greatest number of findings in a report: more than a gateway has codes for.
+pub const MAX_FINDINGS: usize = 64;
+
 /// The greatest number of commands or answers that pass to or from the card in one message.
 pub const MAX_APDUS: usize = 64;
 
@@ -73,6 +89,12 @@ pub enum Content {
     Bundle(Bundle),
     /// A gateway reports what is installed and how it is.
     Report(Report),
+    /// The TSM asks a gateway how it is.
+    ReportRequest(ReportRequest),
+    /// The TSM sends an energy application that a later bundle names.
+    Application(Application),
+    /// A supplier asks the TSM for an installation.
+    InstallationRequest(InstallationRequest),
     /// The TSM sends commands to a gateway's card.
     CardCommands(CardCommands),
     /// A gateway passes on its card's answers.
@@ -103,11 +125,14 @@ struct Header {
 }
 
 /// The types of content, as `type` names them.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 11] = [
     "request",
     "answer",
     "bundle",
     "report",
+    "report-request",
+    "application",
+    "installation-request",
     "card-commands",
     "card-answers",
     "refused",
@@ -134,7 +159,7 @@ impl Content {
                 found: header.version,
             });
         }
-        if !matches!(header.kind.as_str(), "answer" | "bundle") {
+        if !matches!(header.kind.as_str(), "answer" | "bundle" | "application") {
             check_size(json.len(), MAX_SMALL)?;
         }
         let document: Document<Self> = serde_json::from_slice(json).map_err(ContentError::Schema)?;
@@ -155,9 +180,11 @@ impl Content {
         };
         let json = serde_json::to_vec(&document).map_err(ContentError::Schema)?;
         let limit = match self {
-            Self::Answer(_) | Self::Bundle(_) => MAX_CONTENT,
+            Self::Answer(_) | Self::Bundle(_) | Self::Application(_) => MAX_CONTENT,
             Self::Request(_)
             | Self::Report(_)
+            | Self::ReportRequest(_)
+            | Self::InstallationRequest(_)
             | Self::CardCommands(_)
             | Self::CardAnswers(_)
             | Self::Refused(_)
@@ -175,6 +202,9 @@ impl Content {
             Self::Answer(body) => body.id,
             Self::Bundle(body) => body.id,
             Self::Report(body) => body.id,
+            Self::ReportRequest(body) => body.id,
+            Self::Application(body) => body.id,
+            Self::InstallationRequest(body) => body.id,
             Self::CardCommands(body) => body.id,
             Self::CardAnswers(body) => body.id,
             Self::Refused(body) => body.id,
@@ -190,6 +220,9 @@ impl Content {
             Self::Answer(body) => body.time,
             Self::Bundle(body) => body.time,
             Self::Report(body) => body.time,
+            Self::ReportRequest(body) => body.time,
+            Self::Application(body) => body.time,
+            Self::InstallationRequest(body) => body.time,
             Self::CardCommands(body) => body.time,
             Self::CardAnswers(body) => body.time,
             Self::Refused(body) => body.time,
@@ -201,7 +234,13 @@ impl Content {
     #[must_use]
     pub const fn in_reply_to(&self) -> Option<MessageId> {
         match self {
-            Self::Request(_) | Self::Bundle(_) | Self::CardCommands(_) | Self::Receipt(_) => None,
+            Self::Request(_)
+            | Self::Bundle(_)
+            | Self::ReportRequest(_)
+            | Self::Application(_)
+            | Self::InstallationRequest(_)
+            | Self::CardCommands(_)
+            | Self::Receipt(_) => None,
             Self::Answer(body) => Some(body.in_reply_to),
             Self::Report(body) => Some(body.in_reply_to),
             Self::CardAnswers(body) => Some(body.in_reply_to),
@@ -222,21 +261,34 @@ impl Content {
             }
             Self::Bundle(body) => {
                 check_count(List::Suppliers, body.suppliers.len(), MAX_SUPPLIERS)?;
-                check_count(List::Grants, body.grants.len(), MAX_GRANTS)?;
-                body.grants.iter().try_for_each(|grant| {
-                    check_count(List::Patterns, grant.elements.len(), MAX_PATTERNS)?;
-                    grant
-                        .id
-                        .parse::<RuleName>()
-                        .map(drop)
-                        .map_err(ContentError::GrantName)
-                })
+                check_count(List::Applications, body.applications.len(), MAX_APPLICATIONS)?;
+                check_grants(&body.grants)
             }
+            Self::Application(body) => check_count(List::Pieces, body.content.len(), MAX_PIECES),
+            Self::InstallationRequest(body) => check_grants(&body.grants),
             Self::CardCommands(body) => check_count(List::Commands, body.commands.len(), MAX_APDUS),
             Self::CardAnswers(body) => check_count(List::Answers, body.answers.len(), MAX_APDUS),
-            Self::Report(_) | Self::Refused(_) | Self::Receipt(_) => Ok(()),
+            Self::Report(body) => {
+                let findings = body.unit.as_ref().map_or(0, |unit| unit.findings.len());
+                check_count(List::Findings, findings, MAX_FINDINGS)?;
+                let applications = body.unit.as_ref().map_or(0, |unit| unit.applications.len());
+                check_count(List::Applications, applications, MAX_APPLICATIONS)
+            }
+            Self::ReportRequest(_) | Self::Refused(_) | Self::Receipt(_) => Ok(()),
         }
     }
+}
+
+fn check_grants(grants: &[Grant]) -> Result<(), ContentError> {
+    check_count(List::Grants, grants.len(), MAX_GRANTS)?;
+    grants.iter().try_for_each(|grant| {
+        check_count(List::Patterns, grant.elements.len(), MAX_PATTERNS)?;
+        grant
+            .id
+            .parse::<RuleName>()
+            .map(drop)
+            .map_err(ContentError::GrantName)
+    })
 }
 
 /// Returns the digest by which a bundle is known: SHA-256 of its JSON as it was received.
@@ -245,6 +297,20 @@ impl Content {
 #[must_use]
 pub fn bundle_digest(json: &[u8]) -> Fingerprint {
     Fingerprint::new(Sha256::digest(json).into())
+}
+
+/// Returns the digest by which an energy application is known everywhere: SHA-256 of its bytes.
+#[must_use]
+pub fn application_digest(bytes: &[u8]) -> Fingerprint {
+    Fingerprint::new(Sha256::digest(bytes).into())
+}
+
+/// Returns whether bytes begin as a WebAssembly module of version 1 does, the only form of an energy application.
+///
+/// Spec: WebAssembly Core Specification 1.0, section 5.5.16.
+#[must_use]
+pub fn is_module(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm\x01\0\0\0")
 }
 
 const fn check_size(size: usize, limit: usize) -> Result<(), ContentError> {

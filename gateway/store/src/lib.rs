@@ -18,6 +18,7 @@
 //! | `device.key` | what the bindings are sealed with, unless a better place for it is configured |
 //! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
+//! | `applications/` | the energy applications that bundles name, each under its digest |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
     clippy::arithmetic_side_effects,
@@ -25,6 +26,7 @@
     clippy::indexing_slicing
 )]
 
+mod applications;
 mod bindings;
 #[cfg(test)]
 mod crash;
@@ -40,6 +42,7 @@ use model::LogKind;
 use database::Opening;
 use milestone::Milestones;
 
+pub use applications::{ApplicationError, Applications};
 pub use bindings::{
     Bindings, BindingsError, BurnError, Burned, Counter, DeviceKey, DeviceKeyError, EngineError, Health,
     Intent, OtpError, OtpPlace, PartReport, Protection, Repair, Report, RowFault, RowReport, Strength,
@@ -61,6 +64,7 @@ pub use milestone::{DatabasePosition, Milestone};
 /// The whole store of one gateway.
 #[derive(Debug)]
 pub struct Store {
+    applications: Applications,
     bindings: Result<Bindings, BindingsError>,
     database: Database,
     milestones: Result<Milestones, FileError>,
@@ -92,6 +96,7 @@ impl Store {
         let is_provisioned = matches!(binding, Some(Ok(Some(_))));
         let database = database.finish(is_provisioned)?;
         Ok(Self {
+            applications: Applications::open(folder),
             bindings,
             database,
             milestones: Milestones::open(folder),
@@ -105,6 +110,12 @@ impl Store {
     /// The [`BindingsError`] that kept them from being opened; it stays until the store is opened again.
     pub const fn bindings(&self) -> Result<&Bindings, &BindingsError> {
         self.bindings.as_ref()
+    }
+
+    /// Returns the energy applications.
+    #[must_use]
+    pub const fn applications(&self) -> &Applications {
+        &self.applications
     }
 
     /// Returns the database.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use messages::certificate::PartyName;
+use messages::content::ApplicationName;
 use model::{CardId, ElementPattern, ParseTimeError, Period, Query, Span, Timestamp};
 use supplier::GatewayAddress;
 
@@ -23,6 +24,50 @@ pub(crate) enum Command {
     Init(Init),
     /// Pulls elements from a gateway
     Pull(Pull),
+    /// Asks the TSM for grants, and an application, on a gateway
+    RequestInstall(RequestInstall),
+    /// Shows what became of the requests, and takes over the certificates of gateways that serve
+    Requests(Requests),
+}
+
+/// `supplier request-install`
+#[derive(Debug, Args)]
+pub(crate) struct RequestInstall {
+    #[command(flatten)]
+    pub(crate) way: WayToTsm,
+    /// The GUID of the gateway's card
+    #[arg(long, value_name = "GUID")]
+    pub(crate) guid: CardId,
+    /// What is asked for
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) grants: PathBuf,
+    /// An energy application that is to run on the gateway
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) application: Option<PathBuf>,
+    /// The application's name and version, for the consumer; its file's name if it is not said
+    #[arg(long, value_name = "NAME", requires = "application")]
+    pub(crate) application_name: Option<ApplicationName>,
+}
+
+/// `supplier requests`
+#[derive(Debug, Args)]
+pub(crate) struct Requests {
+    #[command(flatten)]
+    pub(crate) way: WayToTsm,
+}
+
+/// Who asks the TSM, and where it is.
+#[derive(Debug, Args)]
+pub(crate) struct WayToTsm {
+    /// The supplier's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Where the TSM listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) tsm: GatewayAddress,
+    /// Print one line of JSON per request
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `supplier init`
@@ -120,7 +165,7 @@ mod tests {
         let line = format!("{PULL} {rest}");
         match Arguments::try_parse_from(line.split_whitespace())?.command {
             Command::Pull(pull) => Ok(pull),
-            Command::Init(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 
@@ -132,6 +177,25 @@ mod tests {
     fn command_line_is_consistent() {
         Arguments::command().debug_assert();
         assert!(Arguments::try_parse_from("supplier init --home d --name n".split(' ')).is_ok());
+    }
+
+    #[test]
+    fn tsm_is_asked_for_grants_and_applications() {
+        let line = "supplier request-install --home d --tsm [::1]:1 --guid fd5a::1 --grants g.toml";
+        for rest in [
+            "",
+            " --application a.wasm",
+            " --application a.wasm --application-name T1 --json",
+        ] {
+            assert!(
+                Arguments::try_parse_from(format!("{line}{rest}").split(' ')).is_ok(),
+                "{rest}"
+            );
+        }
+        assert!(Arguments::try_parse_from(format!("{line} --application-name T").split(' ')).is_err());
+        assert!(
+            Arguments::try_parse_from("supplier requests --home d --tsm [::1]:1 --json".split(' ')).is_ok()
+        );
     }
 
     #[test]

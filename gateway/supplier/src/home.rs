@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use counterparty::exchange::Identity;
 use counterparty::files::{self, Access, FileError};
-use counterparty::gateways::{CardFolder, GatewayError};
+use counterparty::gateways::{CardFolder, GatewayError, PublishError};
 use getrandom::SysRng;
 use messages::certificate::profile::IssueError;
 use messages::certificate::{
@@ -69,6 +69,23 @@ pub enum HomeError {
     /// The certificates are not by the root beside them, no longer valid, or not a supplier's.
     #[error("the supplier's certificates do not hold; have the trust centre certify this folder again")]
     Refused(#[source] CertificateError),
+}
+
+/// The reason why the certificates of a gateway were not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum KnowError {
+    /// They do not hold.
+    #[error("the certificates of the gateway do not hold; ask the trust centre")]
+    Certificate(#[from] CertificateError),
+    /// They are another gateway's.
+    #[error("the certificates are not those of the gateway {guid}; ask the trust centre")]
+    Foreign {
+        /// The GUID that was asked for.
+        guid: CardId,
+    },
+    /// They cannot be kept.
+    #[error("the certificates of the gateway cannot be kept")]
+    Publish(#[from] PublishError),
 }
 
 /// The supplier: keys and certificates that fit each other.
@@ -177,6 +194,19 @@ impl Home {
             party: &self.party,
             keys: &self.keys,
         }
+    }
+
+    /// Takes over the certificates of a gateway's card, if they hold and are this gateway's.
+    ///
+    /// # Errors
+    ///
+    /// [`KnowError`] if they do not, or cannot be kept.
+    pub fn know_gateway(&self, guid: CardId, certificates: &Triple, now: Timestamp) -> Result<(), KnowError> {
+        let card = self.anchor.verify_party(certificates, now, Role::Card)?;
+        if card.card_id != Some(guid) {
+            return Err(KnowError::Foreign { guid });
+        }
+        Ok(CardFolder::of_gateway(&self.folder, guid).write(&card)?)
     }
 
     /// Returns the certificates of a gateway's card, judged by the root.

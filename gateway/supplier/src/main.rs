@@ -15,12 +15,13 @@ use clap::Parser;
 use counterparty::clock;
 use model::{ParseTimeError, Timestamp};
 use supplier::{
-    Archive, ArchiveError, Backlog, Exchange, ExchangeError, Home, HomeError, Pull, PullError, Schedule,
+    Archive, ArchiveError, AskError, Backlog, Exchange, ExchangeError, Home, HomeError, Order, Pull,
+    PullError, Schedule, TsmClient, TsmClientError, request_install,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::{Arguments, Command};
-use output::{Founded, Printer};
+use output::{Founded, Printer, print_request};
 
 /// How long the end waits for the look-up of a name that nobody answers.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -43,6 +44,12 @@ enum ProgramError {
     /// The pull failed.
     #[error("the pull failed")]
     Pull(#[from] PullError),
+    /// The way to the TSM cannot be prepared.
+    #[error(transparent)]
+    Tsm(#[from] TsmClientError),
+    /// The TSM was not asked, or refuses.
+    #[error("the TSM has not done what it was asked for")]
+    Ask(#[from] AskError),
     /// No runtime for the network, or no signals.
     #[error("the network cannot be used")]
     Runtime(#[source] io::Error),
@@ -61,6 +68,8 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init(act) => init(&act),
         Command::Pull(act) => pull(&act),
+        Command::RequestInstall(act) => ask_for_installation(act),
+        Command::Requests(act) => requests(&act),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,15 +93,45 @@ fn pull(act: &arguments::Pull) -> Result<(), ProgramError> {
     let keep = act.keep.as_deref();
     let mut archive = keep.map(Archive::open).transpose()?;
     let pull = Pull::new(&home, act.guid, &exchange, clock::now);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(ProgramError::Runtime)?;
+    let runtime = runtime()?;
     let done = if act.follow {
         runtime.block_on(follow(act, &pull, archive))
     } else {
         runtime.block_on(pull_once(act, &pull, archive.as_mut()))
     };
+    runtime.shutdown_timeout(END_PATIENCE);
+    done
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)
+}
+
+fn ask_for_installation(act: arguments::RequestInstall) -> Result<(), ProgramError> {
+    let home = Home::load(&act.way.home, clock::now())?;
+    let tsm = TsmClient::new(home.identity(), act.way.tsm, clock::now)?;
+    let order = Order {
+        guid: act.guid,
+        grants: act.grants,
+        application: act.application,
+        application_name: act.application_name,
+    };
+    let runtime = runtime()?;
+    let asked = runtime.block_on(request_install(&home, &tsm, &order, clock::now()));
+    runtime.shutdown_timeout(END_PATIENCE);
+    print_request(&asked?, act.way.json, &mut io::stdout().lock()).map_err(ProgramError::Output)
+}
+
+fn requests(act: &arguments::Requests) -> Result<(), ProgramError> {
+    let home = Home::load(&act.way.home, clock::now())?;
+    let tsm = TsmClient::new(home.identity(), act.way.tsm.clone(), clock::now)?;
+    let runtime = runtime()?;
+    let done = runtime.block_on(supplier::requests(&home, &tsm, clock::now, |request| {
+        print_request(request, act.way.json, &mut io::stdout().lock()).map_err(ProgramError::Output)
+    }));
     runtime.shutdown_timeout(END_PATIENCE);
     done
 }

@@ -6,6 +6,7 @@ use messages::certificate::PartyName;
 use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
 use model::{CardId, ElementPattern, Series};
 use serde::Serialize;
+use supplier::RequestView;
 
 /// The result of `init`.
 #[derive(Debug, Serialize)]
@@ -108,6 +109,35 @@ impl Printer {
     }
 }
 
+/// Prints what became of a request: a line of JSON, or what people read.
+pub(crate) fn print_request(request: &RequestView, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, request)?;
+        writeln!(out)?;
+        return out.flush();
+    }
+    let reason = request.reason.as_ref().map(|reason| format!(": {reason}"));
+    writeln!(
+        out,
+        "{} for {}: {} since {}{}",
+        request.id,
+        request.gateway,
+        request.state,
+        request.changed,
+        reason.unwrap_or_default()
+    )?;
+    for grant in &request.grants {
+        let elements: Vec<_> = grant.elements.iter().map(ToString::to_string).collect();
+        let (id, finest, history) = (&grant.id, grant.finest, grant.history);
+        writeln!(
+            out,
+            "    {id}: {} every {finest}, back to {history}",
+            elements.join(" ")
+        )?;
+    }
+    out.flush()
+}
+
 fn rows(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     for series in &answer.series {
         for (time, value, _) in series.points() {
@@ -169,6 +199,19 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn request_is_told_in_words_and_in_json() {
+        let json = r#"{"schema":"tsm.request/1","id":"00112233445566778899aabbccddeeff","number":3,"gateway":"fd5a::1","state":"rejected","reason":"no contract","received":"2026-11-23T12:00:00Z","changed":"2026-11-23T13:00:00Z","grants":[],"application":null}"#;
+        let request: RequestView = serde_json::from_str(json).unwrap();
+        let mut out = Vec::new();
+        print_request(&request, true, &mut out).unwrap();
+        print_request(&request, false, &mut out).unwrap();
+        let expected = format!(
+            "{json}\n00112233445566778899aabbccddeeff for fd5a::1: rejected since 2026-11-23T13:00:00Z: no contract\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -134,6 +134,9 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
         | Content::Refused(_)
         | Content::Bundle(_)
         | Content::Report(_)
+        | Content::ReportRequest(_)
+        | Content::Application(_)
+        | Content::InstallationRequest(_)
         | Content::CardCommands(_)
         | Content::CardAnswers(_)
         | Content::Receipt(_) => Err(PullError::Unexpected),

@@ -208,6 +208,7 @@ async fn answers_that_are_none_to_the_request_are_named() {
                 bundle_version: 0,
                 bundle_digest: None,
                 state: GatewayState::Operational,
+                unit: None,
             })
         })
         .await;

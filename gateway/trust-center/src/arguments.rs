@@ -6,9 +6,10 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use counterparty::exchange::GatewayAddress;
 use messages::certificate::{DnsName, PartyName, RevocationReason};
+use messages::content::MessageId;
 use model::CardId;
 
-use crate::books::GuidPrefix;
+use crate::books::{GuidPrefix, RequestState};
 use crate::keys::Secrets;
 
 /// Trust centre: authority, personalisation of cards, and as TSM the first contact with gateways.
@@ -51,6 +52,18 @@ pub(crate) enum Command {
     },
     /// Makes first contact with a gateway and installs a supplier's grants
     Install(Install),
+    /// Serves suppliers as TSM, visits gateways, and decides on what suppliers ask for
+    Tsm {
+        /// What to do.
+        #[command(subcommand)]
+        command: Tsm,
+    },
+    /// Shows how gateways are, by their signed reports
+    Gateways {
+        /// What to do.
+        #[command(subcommand)]
+        command: Gateways,
+    },
     /// Gives a card whose pairing is blocked all its tries back
     Unlock(CardAct),
     /// Ends the life of a bound card, for good
@@ -264,6 +277,130 @@ pub(crate) struct Install {
     /// Keep every message as it went over the WAN in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
+    /// Show what would change on the gateway, and change nothing; nobody is asked
+    #[arg(long, conflicts_with = "keep")]
+    pub(crate) dry_run: bool,
+}
+
+/// `trust-center tsm`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tsm {
+    /// Takes suppliers' requests over mutual TLS, and visits gateways for which something is due
+    Serve(ServeTsm),
+    /// Shows suppliers' requests and decides on them
+    Requests {
+        /// What to do.
+        #[command(subcommand)]
+        command: Requests,
+    },
+}
+
+/// `trust-center tsm serve`
+#[derive(Debug, Args)]
+pub(crate) struct ServeTsm {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::1]:8150")]
+    pub(crate) listen: std::net::SocketAddr,
+}
+
+/// `trust-center tsm requests`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Requests {
+    /// Lists requests, oldest first
+    List(ListRequests),
+    /// Shows a request, and what its installation would change on the gateway
+    Show(OneRequest),
+    /// Approves a request, with what the policy leaves of it
+    Approve(OneRequest),
+    /// Rejects a request
+    Reject(RejectRequest),
+}
+
+/// `trust-center tsm requests list`
+#[derive(Debug, Args)]
+pub(crate) struct ListRequests {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Only those that are waiting, approved, installed, rejected, failed or superseded
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<RequestState>,
+}
+
+/// `trust-center tsm requests show` and `approve`
+#[derive(Debug, Args)]
+pub(crate) struct OneRequest {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The request
+    #[arg(value_name = "ID")]
+    pub(crate) id: MessageId,
+}
+
+/// `trust-center tsm requests reject`
+#[derive(Debug, Args)]
+pub(crate) struct RejectRequest {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The request
+    #[arg(value_name = "ID")]
+    pub(crate) id: MessageId,
+    /// Why, for the supplier
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// `trust-center gateways`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Gateways {
+    /// Lists the gateways, with a forecast of certificates that end
+    List(ListGateways),
+    /// Shows one gateway
+    Show(ShowGateway),
+    /// Takes note of gateways, and where they listen if it is not their GUID, port 8443
+    Register(RegisterGateways),
+}
+
+/// `trust-center gateways list`
+#[derive(Debug, Args)]
+pub(crate) struct ListGateways {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Only those with a certificate that ends within so many days
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) expiring_within: Option<u32>,
+}
+
+/// `trust-center gateways show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowGateway {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The GUID of the gateway's card
+    #[arg(long, value_name = "GUID")]
+    pub(crate) guid: CardId,
+}
+
+/// `trust-center gateways register`
+#[derive(Debug, Args)]
+pub(crate) struct RegisterGateways {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The GUID of the gateway's card
+    #[arg(
+        long,
+        value_name = "GUID",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
+    pub(crate) guid: Option<CardId>,
+    /// Where it listens
+    #[arg(long, value_name = "HOST:PORT", requires = "guid")]
+    pub(crate) gateway: Option<GatewayAddress>,
+    /// A list instead: on each line a GUID, and behind it HOST:PORT if the gateway does not listen at its GUID
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// `trust-center unlock` and `trust-center terminate`
@@ -345,6 +482,16 @@ mod tests {
             "trust-center directory serve --home d --listen [::1]:0",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
+            "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --dry-run",
+            "trust-center tsm serve --home d --listen [::1]:0 --json",
+            "trust-center tsm requests list --home d --state waiting",
+            "trust-center tsm requests show --home d 00112233445566778899aabbccddeeff --json",
+            "trust-center tsm requests approve --home d 00112233445566778899aabbccddeeff",
+            "trust-center tsm requests reject --home d 00112233445566778899aabbccddeeff --reason no",
+            "trust-center gateways list --home d --expiring-within 90 --json",
+            "trust-center gateways show --home d --guid fd5a::1",
+            "trust-center gateways register --home d --guid fd5a::1 --gateway [::1]:1",
+            "trust-center gateways register --home d --from list",
             "trust-center unlock --home d --guid fd5a::1 --relay cat --json",
             "trust-center unlock --home d --guid fd5a::1 --gateway [::1]:1",
             "trust-center terminate --home d --guid fd5a::1 --gateway [::1]:1 --json",
@@ -352,6 +499,9 @@ mod tests {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
         for line in [
+            "trust-center gateways register --home d",
+            "trust-center gateways register --home d --from list --guid fd5a::1",
+            "trust-center tsm requests list --home d --state asleep",
             "trust-center unlock --home d --guid fd5a::1",
             "trust-center terminate --home d --guid fd5a::1 --gateway [::1]:1 --relay cat",
         ] {

@@ -11,13 +11,17 @@ mod chain;
 mod database;
 mod import;
 mod prefix;
+mod queue;
+mod requests;
 mod schema;
+mod tsm_schema;
 
 use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, Access, FileError};
 use counterparty::random::RandomError;
 use messages::certificate::{Certificate, CertificateError, Revocation, RevocationReason, UnknownReason};
+use messages::content::MessageId;
 use model::{CardId, Fingerprint, ParseIdentityError, ParseTimeError, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
@@ -30,6 +34,8 @@ pub(crate) use act::{Act, Witness};
 pub(crate) use certificates::serial_of;
 pub(crate) use chain::Verified;
 pub(crate) use prefix::{GuidPrefix, PrefixError};
+pub(crate) use queue::{GatewayEntry, Job, JobOutcome, Leased, later};
+pub(crate) use requests::{Filter, NewRequest, RequestEntry, RequestState};
 
 /// How often a GUID is drawn anew; one collision of 64 random bits is a wonder, this many a fault.
 const MAX_DRAWS: usize = 8;
@@ -129,6 +135,32 @@ pub(crate) enum BooksError {
         /// Who was looked for.
         whom: String,
     },
+    /// No supplier has made a request of this identity.
+    #[error("there is no request {id}; `trust-center tsm requests list` has those that there are")]
+    NoRequest {
+        /// The identity.
+        id: MessageId,
+    },
+    /// Somebody has decided already.
+    #[error("the request {id} is {state} already; `trust-center records show` says since when")]
+    DecidedAlready {
+        /// The identity.
+        id: MessageId,
+        /// What became of it.
+        state: RequestState,
+    },
+    /// Another request has the identity.
+    #[error("another request has the identity {id} already; ask again with a new one")]
+    OtherRequest {
+        /// The identity.
+        id: MessageId,
+    },
+    /// A supplier has too many requests that wait.
+    #[error(
+        "{} requests of the supplier wait already; wait until some are in force or rejected",
+        requests::MAX_OPEN
+    )]
+    TooManyRequests,
     /// The certificates could not be issued.
     #[error("the certificates cannot be issued")]
     Issue(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -235,6 +267,7 @@ impl Books {
             }
         };
         database.define()?;
+        database.define_tsm()?;
         Ok(Self { database })
     }
 
@@ -251,7 +284,10 @@ impl Books {
             Err(error) => return Err(error.into()),
         };
         match database.version()? {
-            Some(schema::VERSION) => Ok(Self { database }),
+            Some(schema::VERSION) => {
+                database.define_tsm()?;
+                Ok(Self { database })
+            }
             Some(found) => Err(BooksError::Version { found }),
             None => Err(BooksError::Missing),
         }
@@ -430,6 +466,7 @@ impl Books {
                 return Err(BooksError::NotIssued { whom });
             }
             revoke(connection, time, name, &entries, reason).await?;
+            queue::enqueue_revoked(connection, &entries).await?;
             Ok(entries.len())
         })
     }

@@ -10,18 +10,21 @@ use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, Access, FileError};
 use counterparty::gateways::folder_name;
+use counterparty::grants::{GrantsError, GrantsFile};
 use counterparty::random::{self, RandomError};
 use messages::certificate::Triple;
 use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedParty};
 use messages::content::{
-    Bundle, Content, ContentError, MessageId, SupplierEntry, bundle_digest, check_freshness,
+    ApplicationEntry, Bundle, Content, ContentError, MessageId, Report, SupplierEntry, bundle_digest,
+    check_freshness,
 };
 use messages::envelope::MAX_CONTENT;
-use model::{CardId, Fingerprint, GatewayState, Span, Timestamp};
+use model::{CardId, Fingerprint, GatewayState, Grant, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::books::{Act, Books, BooksError};
-use crate::grants::{GrantsError, GrantsFile};
+use crate::books::{Books, BooksError};
+use crate::tsm::narrow::{self, Contradiction};
+use crate::tsm::policy::Policy;
 
 /// How long a bundle that was not confirmed is sent again as it is. Gateways take messages for
 /// 300 s; the difference is for the exchange.
@@ -53,6 +56,19 @@ pub(crate) enum BundlesError {
     /// The grants make no bundle.
     #[error("the grants cannot be used")]
     Grants(#[from] GrantsError),
+    /// The grants contradict themselves, or the policy.
+    #[error("the grants contradict themselves, each other or the policy")]
+    Contradiction(#[from] Contradiction),
+    /// The gateway has a bundle that is not known here.
+    #[error(
+        "the gateway {guid} has bundle {found}, which is not known here; restore the trust centre's folder from its backup"
+    )]
+    UnknownBundle {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// The version that the gateway has.
+        found: u64,
+    },
     /// The content exceeds a limit.
     #[error("the bundle cannot be written; give fewer grants")]
     Content(#[from] ContentError),
@@ -73,17 +89,49 @@ pub(crate) enum BundlesError {
     Books(#[from] BooksError),
 }
 
-/// What is to be installed: one supplier and its grants, beside those that the gateway has.
+/// What is to be installed beside what the gateway has.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
-    /// The supplier.
-    pub(crate) supplier: &'a VerifiedParty,
-    /// What it is to have.
-    pub(crate) grants: &'a GrantsFile,
+    /// A supplier with what it is to have from then on; without one, suppliers that no longer hold are left out, and nothing
+    /// else changes.
+    pub(crate) change: Option<Change<'a>>,
     /// The root, by which the certificates of the other suppliers are judged.
     pub(crate) anchor: &'a TrustAnchor,
     /// The certificate to which the gateway encrypts its report.
     pub(crate) reply_to: &'a Certificate,
+}
+
+/// What one supplier is to have in place of what it had.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change<'a> {
+    /// The supplier.
+    pub(crate) supplier: &'a VerifiedParty,
+    /// Its grants.
+    pub(crate) grants: Grants<'a>,
+    /// Its energy applications; those that it has, if it is not said.
+    pub(crate) applications: Option<&'a [ApplicationEntry]>,
+}
+
+/// Where grants come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Grants<'a> {
+    /// From an operator's file, whose open times begin with the bundle, within a policy.
+    File(&'a GrantsFile, &'a Policy),
+    /// From a request that was approved; they are used as they are.
+    Approved(&'a [Grant]),
+}
+
+impl Grants<'_> {
+    fn of(self, supplier: &VerifiedParty, time: Timestamp) -> Result<Vec<Grant>, BundlesError> {
+        match self {
+            Self::Approved(grants) => Ok(grants.to_vec()),
+            Self::File(file, policy) => {
+                let grants = file.grants(supplier.sig.certificate().fingerprint(), time)?;
+                narrow::check(&grants, time)?;
+                Ok(policy.narrow(&supplier.name, &grants)?)
+            }
+        }
+    }
 }
 
 /// A bundle that is on the disk.
@@ -142,25 +190,98 @@ impl Bundles {
     /// Returns the bundle that is to be sent for what is wanted; it is on the disk.
     pub(crate) fn prepare(&self, wanted: &Wanted<'_>, now: Timestamp) -> Result<StoredBundle, BundlesError> {
         let in_force = self.in_force()?;
-        let latest = self.latest_version()?;
-        if let Some(version) = latest
-            && in_force
-                .as_ref()
-                .is_none_or(|known| known.bundle.bundle_version < version)
-        {
-            let pending = self.read(version)?;
+        if let Some(pending) = self.pending()? {
             let again = self.compose(wanted, in_force.as_ref(), &Frame::of(&pending.bundle))?;
             if again == pending.bundle && is_fresh(pending.bundle.time, now) {
                 return Ok(pending);
             }
         }
-        let version = latest.unwrap_or(0).checked_add(1);
-        let frame = Frame {
-            id: MessageId::new(*random::bytes()?),
-            version: version.ok_or(BundlesError::Versions { guid: self.guid })?,
-            time: now,
-        };
+        let frame = self.next_frame(now)?;
         self.store(self.compose(wanted, in_force.as_ref(), &frame)?)
+    }
+
+    /// Returns the bundle that is to be sent for what is wanted, unless what is in force says the same already.
+    pub(crate) fn prepare_change(
+        &self,
+        wanted: &Wanted<'_>,
+        now: Timestamp,
+    ) -> Result<Option<StoredBundle>, BundlesError> {
+        let in_force = self.in_force()?;
+        let same = match &in_force {
+            Some(known) => {
+                let frame = Frame::of(&known.bundle);
+                let again = self.compose(wanted, in_force.as_ref(), &frame)?;
+                says_the_same(&again, &known.bundle)
+            }
+            None => wanted.change.is_none(),
+        };
+        if same {
+            return Ok(None);
+        }
+        self.prepare(wanted, now).map(Some)
+    }
+
+    /// Returns what is in force, and what would be in force after an installation. Nothing is written.
+    pub(crate) fn preview(
+        &self,
+        wanted: &Wanted<'_>,
+        now: Timestamp,
+    ) -> Result<(Option<Bundle>, Bundle), BundlesError> {
+        let in_force = self.in_force()?;
+        let frame = self.next_frame(now)?;
+        let next = self.compose(wanted, in_force.as_ref(), &frame)?;
+        Ok((in_force.map(|stored| stored.bundle), next))
+    }
+
+    /// Holds a gateway's report against what is known here: a bundle that was sent, and whose report was lost, is in force.
+    pub(crate) fn reconcile(
+        &self,
+        report: &Report,
+        books: &Books,
+        now: Timestamp,
+    ) -> Result<(), BundlesError> {
+        let found = report.bundle_version;
+        if found > self.latest_version()?.unwrap_or(0) {
+            let guid = self.guid;
+            return Err(BundlesError::UnknownBundle { guid, found });
+        }
+        match self.pending()? {
+            Some(pending)
+                if pending.bundle.bundle_version == found && report.bundle_digest == Some(pending.digest) =>
+            {
+                self.installed(&pending, report.state, books, now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the bundle that the gateway should have and by its report has not: a new data folder has none, and one whose
+    /// delivery was cut off after the card knew of it serves nobody.
+    pub(crate) fn lost_by(&self, report: &Report) -> Result<Option<StoredBundle>, BundlesError> {
+        let in_force = self.in_force()?;
+        let has = |stored: &StoredBundle| {
+            let version = stored.bundle.bundle_version;
+            (report.bundle_version, report.bundle_digest) == (version, Some(stored.digest))
+        };
+        match in_force {
+            Some(stored) if has(&stored) => Ok(None),
+            None if report.bundle_version == 0 && report.bundle_digest.is_none() => self.pending(),
+            // The card takes no older one than it knows of.
+            in_force => Ok(self.pending()?.or(in_force)),
+        }
+    }
+
+    /// Returns the version in force, 0 for none.
+    pub(crate) fn version_in_force(&self) -> Result<u64, BundlesError> {
+        let in_force = self.in_force()?;
+        Ok(in_force.map_or(0, |stored| stored.bundle.bundle_version))
+    }
+
+    /// Returns the suppliers of the bundle in force, by their SIG certificates.
+    pub(crate) fn suppliers_in_force(&self) -> Result<Vec<Fingerprint>, BundlesError> {
+        Ok(self
+            .in_force()?
+            .map_or_else(Vec::new, |stored| fingerprints(&stored.bundle)))
     }
 
     /// Writes down that the gateway has reported the bundle to be in force.
@@ -180,50 +301,79 @@ impl Bundles {
         };
         let json = serde_json::to_vec(&in_force).map_err(BundlesError::Installed)?;
         files::replace(&self.folder.join("installed.json"), &json, Access::Private)?;
-        let guid = self.guid;
-        Ok(books.record(now, &Act::Installed { guid, version, state })?)
+        let suppliers = fingerprints(&stored.bundle);
+        Ok(books.record_installed(now, (self.guid, version, state), &suppliers)?)
     }
 
-    /// Puts the bundle together: the other suppliers of the bundle in force with their grants, and
-    /// the wanted one.
+    /// Puts the bundle together: the other suppliers of the bundle in force with their grants and applications, and the
+    /// wanted one.
     fn compose(
         &self,
         wanted: &Wanted<'_>,
         in_force: Option<&StoredBundle>,
         frame: &Frame,
     ) -> Result<Bundle, BundlesError> {
-        let own = wanted.supplier.sig.certificate().fingerprint();
-        let (mut suppliers, mut grants) = (Vec::new(), Vec::new());
-        if let Some(StoredBundle { bundle, .. }) = in_force {
-            for entry in &bundle.suppliers {
-                let fingerprint = entry.certificates.sig.fingerprint();
-                let judged = wanted
-                    .anchor
-                    .verify_party(&entry.certificates, frame.time, Role::Supplier);
-                match judged {
-                    Ok(_) if fingerprint == own => {}
-                    Ok(_) => {
-                        suppliers.push(entry.clone());
-                        let theirs = bundle.grants.iter().filter(|grant| grant.supplier == fingerprint);
-                        grants.extend(theirs.cloned());
-                    }
-                    Err(error) => {
-                        tracing::warn!(%fingerprint, %error, "leaving out a supplier that no longer holds");
-                    }
-                }
-            }
-        }
-        suppliers.push(entry_of(wanted.supplier));
-        grants.extend(wanted.grants.grants(own, frame.time)?);
-        Ok(Bundle {
+        let change = wanted.change.as_ref();
+        let own = change.map(|change| change.supplier.sig.certificate().fingerprint());
+        let mut bundle = Bundle {
             id: frame.id,
             recipient: self.guid,
             bundle_version: frame.version,
             time: frame.time,
             reply_to: wanted.reply_to.clone(),
-            suppliers,
-            grants,
+            suppliers: Vec::new(),
+            grants: Vec::new(),
+            applications: Vec::new(),
+        };
+        for entry in in_force.iter().flat_map(|stored| &stored.bundle.suppliers) {
+            let fingerprint = entry.certificates.sig.fingerprint();
+            let judged = wanted
+                .anchor
+                .verify_party(&entry.certificates, frame.time, Role::Supplier);
+            match judged {
+                Ok(_) if Some(fingerprint) == own => {}
+                Ok(_) => bundle.suppliers.push(entry.clone()),
+                Err(error) => {
+                    tracing::warn!(%fingerprint, %error, "leaving out a supplier that no longer holds");
+                }
+            }
+        }
+        let kept = fingerprints(&bundle);
+        if let Some(StoredBundle { bundle: known, .. }) = in_force {
+            let grants = known.grants.iter().filter(|grant| kept.contains(&grant.supplier));
+            bundle.grants.extend(grants.cloned());
+            let keeps_own = change.is_some_and(|change| change.applications.is_none());
+            let applications = known
+                .applications
+                .iter()
+                .filter(|entry| kept.contains(&entry.supplier) || (keeps_own && Some(entry.supplier) == own));
+            bundle.applications.extend(applications.cloned());
+        }
+        if let Some(change) = change {
+            bundle.suppliers.push(entry_of(change.supplier));
+            bundle
+                .grants
+                .extend(change.grants.of(change.supplier, frame.time)?);
+            let applications = change.applications.unwrap_or_default();
+            bundle.applications.extend(applications.iter().cloned());
+        }
+        Ok(bundle)
+    }
+
+    fn next_frame(&self, now: Timestamp) -> Result<Frame, BundlesError> {
+        let version = self.latest_version()?.unwrap_or(0).checked_add(1);
+        Ok(Frame {
+            id: MessageId::new(*random::bytes()?),
+            version: version.ok_or(BundlesError::Versions { guid: self.guid })?,
+            time: now,
         })
+    }
+
+    /// Returns the bundle that was made last, if it is not known to be in force.
+    fn pending(&self) -> Result<Option<StoredBundle>, BundlesError> {
+        let in_force = self.version_in_force()?;
+        let pending = self.latest_version()?.filter(|latest| *latest > in_force);
+        pending.map(|version| self.read(version)).transpose()
     }
 
     fn store(&self, bundle: Bundle) -> Result<StoredBundle, BundlesError> {
@@ -267,6 +417,30 @@ impl Bundles {
     }
 }
 
+/// Takes gateways into the books that got their bundles from an earlier version of this program, so that a revocation
+/// reaches them too.
+pub(crate) fn adopt_all(home: &Path, books: &Books) -> Result<(), BundlesError> {
+    let folder = home.join("gateways");
+    let entries = match std::fs::read_dir(&folder).map_err(FileError::at(&folder)) {
+        Ok(entries) => entries,
+        Err(FileError::Missing { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        let name = entry.map_err(FileError::at(&folder))?.file_name();
+        // The name is the GUID with dashes for the colons.
+        let guid = name.to_str().and_then(|name| name.replace('-', ":").parse().ok());
+        let Some(guid) = guid else {
+            continue;
+        };
+        if books.gateway(guid)?.is_none() {
+            let suppliers = Bundles::open(home, guid)?.suppliers_in_force()?;
+            books.adopt(guid, &suppliers)?;
+        }
+    }
+    Ok(())
+}
+
 /// What two bundles with the same sense differ in.
 struct Frame {
     id: MessageId,
@@ -282,6 +456,31 @@ impl Frame {
             time: bundle.time,
         }
     }
+}
+
+/// Returns whether two bundles have the same effect, in whatever order they say it.
+fn says_the_same(one: &Bundle, other: &Bundle) -> bool {
+    let sorted = |bundle: &Bundle| {
+        let mut bundle = bundle.clone();
+        bundle
+            .suppliers
+            .sort_by_key(|entry| entry.certificates.sig.fingerprint());
+        bundle
+            .grants
+            .sort_by(|a, b| (a.supplier, &a.id).cmp(&(b.supplier, &b.id)));
+        bundle
+            .applications
+            .sort_by_key(|entry| (entry.supplier, entry.digest));
+        bundle
+    };
+    sorted(one) == sorted(other)
+}
+
+fn fingerprints(bundle: &Bundle) -> Vec<Fingerprint> {
+    let entries = bundle.suppliers.iter();
+    entries
+        .map(|entry| entry.certificates.sig.fingerprint())
+        .collect()
 }
 
 /// Reads a stored bundle back from its bytes.

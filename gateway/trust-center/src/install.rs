@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use counterparty::archive::Archive;
 use counterparty::conversation::Conversation;
-use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
+use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
 use counterparty::gateways::{CardFolder, PublishError};
+use counterparty::grants::{GrantsError, GrantsFile};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
 use model::{CardId, GatewayState, KeySlot, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
-use crate::bundles::{Bundles, BundlesError, Wanted};
-use crate::grants::{GrantsError, GrantsFile};
+use crate::bundles::{Bundles, BundlesError, Change, Grants, Wanted};
 use crate::personalize::{CardCertificatesError, attestation_of, card_of};
+use crate::tsm::difference::Difference;
+use crate::tsm::policy::{Policy, PolicyError};
 use crate::tsm::{VisitError, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
@@ -34,6 +36,9 @@ pub(crate) enum InstallError {
     /// The grants file is refused.
     #[error("the grants are refused")]
     Grants(#[from] GrantsError),
+    /// The policy cannot be followed.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The bundle cannot be made or kept.
     #[error("there is no bundle to install")]
     Bundles(#[from] BundlesError),
@@ -101,16 +106,10 @@ pub(crate) async fn install(
     if books.is_terminated(guid)? {
         return Err(InstallError::Terminated);
     }
-    let supplier = read_supplier(authority, &order.supplier, now)?;
-    let grants = GrantsFile::read(&order.grants)?;
+    let asked = Asked::read(authority, order, now)?;
     let tsm = authority.tsm().map_err(InstallError::Tsm)?;
     let exchange = Exchange::new(tsm, guid, order.gateway.clone())?;
-    let wanted = Wanted {
-        supplier: &supplier,
-        grants: &grants,
-        anchor: authority.anchor(),
-        reply_to: tsm.party.enc.certificate(),
-    };
+    let wanted = asked.wanted(tsm);
     let bundles = Bundles::open(authority.home(), guid)?;
     let stored = bundles.prepare(&wanted, now)?;
     let (version, digest) = (stored.bundle.bundle_version, stored.digest);
@@ -128,10 +127,56 @@ pub(crate) async fn install(
     let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
     let state = visit(&mut conversation, &attestation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
+    books.register(clock(), guid, Some(&order.gateway.to_string()))?;
     if state.serves_suppliers() {
         Ok(Installed { version, state })
     } else {
         Err(InstallError::NotOperational { version, state })
+    }
+}
+
+/// Returns what the order would change on its gateway. Nobody is asked, and nothing is written.
+pub(crate) fn preview(
+    authority: &Authority,
+    books: &Books,
+    order: &Order,
+    now: Timestamp,
+) -> Result<Difference, InstallError> {
+    card_of(authority, books, order.guid, now)?;
+    let asked = Asked::read(authority, order, now)?;
+    let wanted = asked.wanted(authority.tsm().map_err(InstallError::Tsm)?);
+    let bundles = Bundles::open(authority.home(), order.guid)?;
+    let (before, after) = bundles.preview(&wanted, now)?;
+    Ok(Difference::between(before.as_ref(), &after))
+}
+
+/// What an order asks for, read from the files that it names.
+struct Asked {
+    supplier: VerifiedParty,
+    grants: GrantsFile,
+    policy: Policy,
+}
+
+impl Asked {
+    fn read(authority: &Authority, order: &Order, now: Timestamp) -> Result<Self, InstallError> {
+        Ok(Self {
+            supplier: read_supplier(authority, &order.supplier, now)?,
+            grants: GrantsFile::read(&order.grants)?,
+            policy: Policy::of_home(authority.home())?,
+        })
+    }
+
+    fn wanted<'a>(&'a self, tsm: Identity<'a>) -> Wanted<'a> {
+        let change = Change {
+            supplier: &self.supplier,
+            grants: Grants::File(&self.grants, &self.policy),
+            applications: None,
+        };
+        Wanted {
+            change: Some(change),
+            anchor: tsm.anchor,
+            reply_to: tsm.party.enc.certificate(),
+        }
     }
 }
 

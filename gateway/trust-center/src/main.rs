@@ -5,6 +5,7 @@
 //! Results go to the standard output, logs and errors to the standard error; the exit code is 0
 //! for success, 1 for failure, 2 for a command line that is not understood, and 3 for books that were altered.
 
+mod applications;
 mod arguments;
 mod authority;
 mod batch;
@@ -13,7 +14,7 @@ mod bundles;
 mod card_act;
 mod certify;
 mod directory;
-mod grants;
+mod gateways;
 mod install;
 mod keys;
 mod labels;
@@ -41,15 +42,17 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{
-    Arguments, CardAct, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Init, Install,
-    Personalize, Records, Renew, Revoke, ServeDirectory,
+    Arguments, CardAct, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Gateways, Init,
+    Install, Personalize, Records, Renew, Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
-use books::{Books, BooksError, Verified};
+use books::{Books, BooksError, Filter, Verified};
+use bundles::BundlesError;
 use card_act::{CardActError, CardOrder, Sentence};
 use certify::{BrokerOrder, CertifyError};
 use directory::DirectoryError;
+use gateways::{GatewayShown, GatewaysError};
 use install::{InstallError, Order};
 use keys::Token;
 use model::Span;
@@ -58,6 +61,8 @@ use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace}
 use reader::{InsertedCard, ReaderError};
 use renew::RenewError;
 use revoke::{RevokeError, Whom};
+use tsm::operator::{self, OperatorError, RequestShown};
+use tsm::server::{self, ServeError};
 
 /// How long the end waits for the look-up of a name that nobody answers.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -89,12 +94,24 @@ enum ProgramError {
     /// A certificate was not renewed.
     #[error(transparent)]
     Renew(#[from] RenewError),
+    /// What is in force on gateways cannot be read.
+    #[error("what is in force on the gateways cannot be read, so nothing is revoked")]
+    Bundles(#[from] BundlesError),
     /// Nothing was revoked, or no list signed.
     #[error(transparent)]
     Revoke(#[from] RevokeError),
     /// The directory cannot be served.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The TSM does not serve.
+    #[error(transparent)]
+    Tsm(#[from] ServeError),
+    /// A request was not shown or decided.
+    #[error(transparent)]
+    Request(#[from] OperatorError),
+    /// Gateways were not shown or registered.
+    #[error(transparent)]
+    Gateways(#[from] GatewaysError),
     /// The messages cannot be kept.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -132,6 +149,13 @@ fn main() -> ExitCode {
             command: Directory::Serve(act),
         } => serve_directory(&act),
         Command::Install(act) => install(act),
+        Command::Tsm {
+            command: Tsm::Serve(act),
+        } => serve_tsm(&act),
+        Command::Tsm {
+            command: Tsm::Requests { command },
+        } => requests(&command),
+        Command::Gateways { command } => gateways(&command),
         Command::Unlock(act) => act_on_card(act, Sentence::Unlock),
         Command::Terminate(act) => act_on_card(act, Sentence::Terminate),
     };
@@ -220,6 +244,7 @@ fn revoke(act: Revoke) -> Result<(), ProgramError> {
         (.., file) => Whom::File(file.unwrap_or_default()),
     };
     let reason = act.reason;
+    bundles::adopt_all(&act.common.home, &books)?;
     let revoked = revoke::revoke(&books, &whom, reason, clock::now())?;
     let output = Output::Revoke { revoked, reason };
     output.print(act.common.json).map_err(ProgramError::Output)
@@ -258,13 +283,105 @@ fn records(command: &Records) -> Result<(), ProgramError> {
     }
 }
 
-fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
-    let (authority, books) = open(&act.common)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// Starts the runtime of a program that serves others.
+fn serving_runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(ProgramError::Runtime)?;
+        .map_err(ProgramError::Runtime)
+}
+
+fn serve_tsm(act: &ServeTsm) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let runtime = serving_runtime()?;
+    let serving = server::serve(authority, books, act.listen, act.common.json, clock::now);
+    let served = runtime.block_on(serving);
+    runtime.shutdown_timeout(END_PATIENCE);
+    Ok(served?)
+}
+
+fn requests(command: &Requests) -> Result<(), ProgramError> {
+    let now = clock::now();
+    let show = |shown: &RequestShown, json: bool| {
+        output::print(json, shown, || shown.to_string()).map_err(ProgramError::Output)
+    };
+    match command {
+        Requests::List(act) => {
+            let books = Books::open(&act.common.home)?;
+            let mut filter = Filter {
+                state: act.state,
+                ..Filter::default()
+            };
+            loop {
+                let page = books.requests(filter)?;
+                let Some(last) = page.last() else {
+                    return Ok(());
+                };
+                filter.behind = last.number;
+                for entry in &page {
+                    show(&operator::shown(entry)?, act.common.json)?;
+                }
+            }
+        }
+        Requests::Show(act) => {
+            let (authority, books) = open(&act.common)?;
+            let shown = operator::shown_with_difference(&authority, &books, act.id, now)?;
+            show(&shown, act.common.json)
+        }
+        Requests::Approve(act) => {
+            let (authority, books) = open(&act.common)?;
+            let shown = operator::approve(&authority, &books, act.id, now)?;
+            show(&shown, act.common.json)
+        }
+        Requests::Reject(act) => {
+            let books = Books::open(&act.common.home)?;
+            show(
+                &operator::reject(&books, act.id, &act.reason, now)?,
+                act.common.json,
+            )
+        }
+    }
+}
+
+fn gateways(command: &Gateways) -> Result<(), ProgramError> {
+    let now = clock::now();
+    match command {
+        Gateways::List(act) => {
+            let books = Books::open(&act.common.home)?;
+            let json = act.common.json;
+            if !json {
+                output::print(false, &(), GatewayShown::head).map_err(ProgramError::Output)?;
+            }
+            let forecast = gateways::list(&books, act.expiring_within, now, |shown| {
+                output::print(json, shown, || shown.row()).map_err(ProgramError::Output)
+            })?;
+            output::print(json, &forecast, || forecast.to_string()).map_err(ProgramError::Output)
+        }
+        Gateways::Show(act) => {
+            let shown = gateways::show(&Books::open(&act.common.home)?, act.guid, now)?;
+            output::print(act.common.json, &shown, || shown.to_string()).map_err(ProgramError::Output)
+        }
+        Gateways::Register(act) => {
+            let books = Books::open(&act.common.home)?;
+            let gateways = match (&act.from, act.guid) {
+                (Some(list), _) => gateways::register_all(&books, list, now)?,
+                (None, Some(guid)) => {
+                    let address = act.gateway.as_ref().map(ToString::to_string);
+                    books.register(now, guid, address.as_deref())?;
+                    1
+                }
+                (None, None) => 0,
+            };
+            let output = Output::Registered { gateways };
+            output.print(act.common.json).map_err(ProgramError::Output)
+        }
+    }
+}
+
+fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let runtime = serving_runtime()?;
     let served = runtime.block_on(directory::serve(authority, books, act.listen, act.common.json));
     runtime.shutdown_timeout(END_PATIENCE);
     Ok(served?)
@@ -323,6 +440,11 @@ fn install(act: Install) -> Result<(), ProgramError> {
         supplier: act.supplier,
         grants: act.grants,
     };
+    if act.dry_run {
+        let difference = install::preview(&authority, &books, &order, clock::now())?;
+        let output = Output::DryRun(difference);
+        return output.print(act.common.json).map_err(ProgramError::Output);
+    }
     let keep = act.keep.as_deref();
     let mut archive = keep.map(Archive::open).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()

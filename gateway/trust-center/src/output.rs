@@ -13,6 +13,7 @@ use crate::books::{Record, Witness};
 use crate::install::Installed;
 use crate::personalize::Took;
 use crate::revoke::SignedList;
+use crate::tsm::difference::Difference;
 
 /// The result of an act.
 #[derive(Debug, Serialize)]
@@ -115,6 +116,21 @@ pub(crate) enum Output {
         /// The state of the gateway.
         state: GatewayState,
     },
+    /// Of `install --dry-run`.
+    #[serde(rename = "trust-center.dry-run/1")]
+    DryRun(Difference),
+    /// Of `tsm serve`, once it listens.
+    #[serde(rename = "trust-center.tsm/1")]
+    Tsm {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// Of `gateways register`.
+    #[serde(rename = "trust-center.register/1")]
+    Registered {
+        /// How many gateways are registered.
+        gateways: u64,
+    },
     /// Of `unlock`.
     #[serde(rename = "trust-center.unlock/1")]
     Unlock {
@@ -186,14 +202,7 @@ impl Output {
 
     /// Prints the result on the standard output.
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let text = if json {
-            serde_json::to_string(self)?
-        } else {
-            self.sentence()
-        };
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")?;
-        stdout.flush()
+        print(json, self, || self.sentence())
     }
 
     fn sentence(&self) -> String {
@@ -226,8 +235,8 @@ impl Output {
                 )
             }
             Self::Revoke { revoked, reason } => format!(
-                "{revoked} certificates are revoked ({reason}). Sign new lists with `trust-center crl`, and install anew \
-                 on the gateways that know their owner."
+                "{revoked} certificates are revoked ({reason}). Sign new lists with `trust-center crl`; `trust-center tsm \
+                 serve` has gateways leave their owner out before all else."
             ),
             Self::Crl { lists } => {
                 let line = |list: &List| {
@@ -249,6 +258,9 @@ impl Output {
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")
             }
+            Self::DryRun(difference) => difference.to_string(),
+            Self::Tsm { listen } => format!("The TSM is served at https://{listen}/."),
+            Self::Registered { gateways } => format!("{gateways} gateways are registered."),
             Self::Unlock { guid } => {
                 format!("The card {guid} has all its tries back; its gateway pairs with it by itself.")
             }
@@ -262,6 +274,18 @@ impl Output {
             } => format!("The card {guid} has ended its life, as its gateway reports."),
         }
     }
+}
+
+/// Prints something on the standard output: a line of JSON, or what people read.
+pub(crate) fn print(json: bool, shown: &impl Serialize, sentence: impl FnOnce() -> String) -> io::Result<()> {
+    let text = if json {
+        serde_json::to_string(shown)?
+    } else {
+        sentence()
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 #[cfg(test)]

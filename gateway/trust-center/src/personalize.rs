@@ -459,8 +459,18 @@ pub(crate) fn card_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
+    card_judged_by(authority.anchor(), books, guid, now)
+}
+
+/// Returns the certificates of a card as [`card_of`] does, judged by a root that may know of later revocations.
+pub(crate) fn card_judged_by(
+    anchor: &TrustAnchor,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<VerifiedParty, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    party_of(authority.anchor(), &entries, guid, now, Revoked::Refused)
+    party_of(anchor, &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificate of the attestation key of a card of this trust centre, judged by its root: the latest that is
@@ -471,8 +481,19 @@ pub(crate) fn attestation_of(
     guid: CardId,
     now: Timestamp,
 ) -> Result<Certificate, CardCertificatesError> {
+    attestation_judged_by(authority.anchor(), books, guid, now)
+}
+
+/// Returns the certificate of the attestation key as [`attestation_of`] does, judged by a root that may know of later
+/// revocations.
+pub(crate) fn attestation_judged_by(
+    anchor: &TrustAnchor,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<Certificate, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    attestation_in(authority.anchor(), &entries, guid, now, Revoked::Refused)
+    attestation_in(anchor, &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificates of a card that is to be terminated, and that of its attestation key: the latest, revoked or

@@ -1,7 +1,7 @@
 //! Revoking, and the lists of what is revoked.
 //!
-//! A revocation is in force in this trust centre at once: nothing is installed for a revoked supplier any more, and the next
-//! bundle for a gateway leaves it out, which is how gateways learn of it. For everybody else there are the lists, `root.crl`
+//! A revocation is in force in this trust centre at once: nothing is installed for a revoked supplier any more, and together
+//! with it every gateway that serves the supplier is queued for a bundle that leaves it out, before all else. For everybody else there are the lists, `root.crl`
 //! and `issuing.crl` in the trust centre's folder (PEM).
 
 use std::path::PathBuf;

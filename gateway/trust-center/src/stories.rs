@@ -1,5 +1,6 @@
 //! Whole acts of the trust centre, from its foundation to a bundle on a gateway.
 
+mod asking;
 #[path = "../../counterparty/tests/conversations/door.rs"]
 mod door;
 mod founding;

@@ -1,7 +1,7 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card` and `personalize` build and run this. It is a program
-//! of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `personalize` and `tsm` build and run this. It is a
+//! program of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
@@ -10,6 +10,7 @@ mod mbus_bus;
 mod modbus;
 mod personalize;
 mod store;
+mod tsm;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Bench {
     Card(card::Options),
     /// A batch of soft cards, as the trust centre personalises it.
     Personalize(personalize::Options),
+    /// The memory of a TSM with many gateways and their queues.
+    Tsm(tsm::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
         Bench::Personalize(options) => personalize::run(&options),
+        Bench::Tsm(options) => tsm::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
         Bench::CardStep(options) => card::run_step(&options),

@@ -89,3 +89,12 @@ fn short_bench_of_personalising_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_the_tsm_prints_its_table() {
+    let table = table_of(&["tsm", "--short"]);
+    assert!(
+        table.contains("greatest resident memory with 200 gateways"),
+        "{table}"
+    );
+}

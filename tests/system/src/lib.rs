@@ -17,6 +17,7 @@ mod programs;
 mod reader;
 mod stage;
 mod supplier;
+mod tsm;
 mod wait;
 
 pub use answers::{
@@ -33,4 +34,5 @@ pub use programs::{Program, Programs};
 pub use reader::{CardReader, SoftCard};
 pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};
+pub use tsm::{Requested, Tsm};
 pub use wait::{Deadline, Interrupt, wait_until};

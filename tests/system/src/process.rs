@@ -135,6 +135,12 @@ impl Process {
         })
     }
 
+    /// Returns its number, by which the system tells about it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns what error messages call the process.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::answers::{Answer, read_answer};
 use crate::{
     CardReader, Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Installed,
-    Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, StageError, Supplier,
+    Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, StageError, Supplier, Tsm,
 };
 
 /// How long a program that only computes or asks once may take; a card signs in 300 ms.
@@ -73,6 +73,17 @@ impl Stage {
     ///
     /// Any [`StageError`]; the trust centre's last words are in it.
     pub fn set(programs: Programs, folder: Folder, interrupt: Interrupt) -> Result<Self, StageError> {
+        let stage = Self::bare(programs, folder, interrupt)?;
+        stage.found_trust_center("trust-center", "Trust Centre")?;
+        Ok(stage)
+    }
+
+    /// Sets a stage on which nothing is founded yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::File`] if its folders cannot be made.
+    pub fn bare(programs: Programs, folder: Folder, interrupt: Interrupt) -> Result<Self, StageError> {
         let stage = Self {
             programs,
             folder,
@@ -82,8 +93,12 @@ impl Stage {
         };
         let logs = stage.path("log");
         std::fs::create_dir_all(&logs).map_err(StageError::file(&logs))?;
-        stage.found_trust_center("trust-center", "Trust Centre")?;
         Ok(stage)
+    }
+
+    /// Gives every program that is started from now on an environment variable.
+    pub fn give(&mut self, variable: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((variable.into(), value.into()));
     }
 
     /// Returns the path of a file or folder of the stage.
@@ -218,6 +233,29 @@ impl Stage {
             file,
             guid: personalized.guid,
         })
+    }
+
+    /// Starts the TSM on a free port and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn start_tsm(&self) -> Result<Tsm, StageError> {
+        Tsm::start(self)
+    }
+
+    /// Has the TSM take note of where a gateway listens.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn register_gateway(&self, guid: &str, wan: &str) -> Result<(), StageError> {
+        let command = self.command(Program::TrustCenter, "gateways").arg("register");
+        let command = command
+            .option("--home", self.trust_center())
+            .option("--guid", guid)
+            .option("--gateway", wan);
+        self.run(&command)?.success()
     }
 
     /// Starts the four simulated meters and waits for their addresses.

@@ -16,12 +16,15 @@ use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::condition::Condition;
 use super::rejection::Rejection;
 use super::{answer, install};
 use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
+use crate::mounts::Finding;
 use crate::random;
+use crate::status::reported;
 
 /// How far the time of a message may lie from the gateway's, in seconds.
 const FRESHNESS_SECONDS: u32 = 300;
@@ -33,6 +36,7 @@ pub(crate) struct Exchange {
     pub(super) store: Arc<Store>,
     pub(super) journal: Journal,
     standing: watch::Receiver<Standing>,
+    condition: Condition,
 }
 
 /// What is answered, and what the consumer's log says about it.
@@ -80,14 +84,17 @@ struct Reply {
 }
 
 impl Exchange {
-    /// Builds the exchange over the card, the store, the logs and the standing that decides what is served.
-    pub(crate) const fn new(
+    /// Builds the exchange over the card, the store, the logs and the standing that decides what is served. `findings`
+    /// are those of the start, for the reports to the TSM.
+    pub(crate) fn new(
         card: CardHandle,
         store: Arc<Store>,
         journal: Journal,
         standing: watch::Receiver<Standing>,
+        findings: Arc<[Finding]>,
     ) -> Self {
         Self {
+            condition: Condition::new(findings, Arc::clone(&store), journal.clone()),
             card,
             store,
             journal,
@@ -248,9 +255,15 @@ impl Exchange {
             }
             Content::CardCommands(commands) => self.pass(commands, identity, now).map(Response::from),
             Content::Bundle(bundle) => install::install(self, bundle, &opened.content, identity)
-                .and_then(|()| self.report(bundle.id, now))
+                .and_then(|()| self.report(bundle.id, None, now))
                 .map(Response::from),
-            Content::Answer(_)
+            Content::Application(application) => {
+                install::keep_application(&self.store, application)?;
+                self.report_on_unit(application.id, now).map(Response::from)
+            }
+            Content::ReportRequest(request) => self.report_on_unit(request.id, now).map(Response::from),
+            Content::InstallationRequest(_)
+            | Content::Answer(_)
             | Content::Report(_)
             | Content::CardAnswers(_)
             | Content::Refused(_)
@@ -294,8 +307,20 @@ impl Exchange {
         }
     }
 
+    /// Reports to the TSM what is in force now, and how the unit is otherwise.
+    fn report_on_unit(&self, in_reply_to: MessageId, now: Timestamp) -> Result<Content, Rejection> {
+        let (_, identity) = self.serving()?;
+        let unit = self.condition.report(&identity.card)?;
+        self.report(in_reply_to, Some(unit), now)
+    }
+
     /// Reports to the TSM what is in force now.
-    fn report(&self, in_reply_to: MessageId, now: Timestamp) -> Result<Content, Rejection> {
+    fn report(
+        &self,
+        in_reply_to: MessageId,
+        unit: Option<content::UnitReport>,
+        now: Timestamp,
+    ) -> Result<Content, Rejection> {
         let (state, identity) = self.serving()?;
         let bundle = identity.bundle.as_ref();
         Ok(Content::Report(content::Report {
@@ -305,7 +330,11 @@ impl Exchange {
             time: now,
             bundle_version: bundle.map_or(0, |bundle| bundle.version),
             bundle_digest: bundle.map(|bundle| bundle.digest),
-            state,
+            state: match &unit {
+                Some(unit) if !unit.findings.is_empty() => reported(state, true),
+                _ => state,
+            },
+            unit,
         }))
     }
 
@@ -363,6 +392,8 @@ fn reply_to(
     let (partner, recipient) = match content {
         Content::CardCommands(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
         Content::Bundle(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
+        Content::Application(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
+        Content::ReportRequest(body) => (Partner::Tsm, tsm(&body.reply_to).map_err(Rejection::ReplyTo)?),
         Content::Request(_) => {
             let fingerprint = opened.sender.certificate().fingerprint();
             let bundle = identity.bundle.as_ref().filter(|_| may_ask(state));
@@ -372,7 +403,8 @@ fn reply_to(
             let supplier = supplier.map_err(Rejection::ReplyTo)?;
             (Partner::Supplier(fingerprint), supplier.enc)
         }
-        Content::Answer(_)
+        Content::InstallationRequest(_)
+        | Content::Answer(_)
         | Content::Report(_)
         | Content::CardAnswers(_)
         | Content::Refused(_)

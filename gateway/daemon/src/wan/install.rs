@@ -1,16 +1,18 @@
 //! The installation of a bundle that the TSM has put in force on the card.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use messages::certificate::Role;
-use messages::content::{Bundle, bundle_digest};
+use messages::content::{Application, Bundle, application_digest, bundle_digest, is_module};
 use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
-use store::BundleError;
+use store::{BundleError, Store};
 
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::card::Identity;
 use crate::clock;
+use crate::report::Chain;
 
 /// Checks the bundle, stores it as a whole, and has the card's thread put it in force.
 ///
@@ -24,10 +26,17 @@ pub(super) fn install(
     let version = bundle.bundle_version;
     let digest = bundle_digest(json);
     let anchored = exchange.card.call(|session| session.anchor())?;
-    if (anchored.version, anchored.digest) != (version, digest) {
-        return Err(Rejection::NotAnchored { version });
-    }
+    check_anchor((anchored.version, anchored.digest), (version, digest))?;
     check(bundle, identity)?;
+    let applications = exchange.store.applications();
+    let mut named = BTreeSet::new();
+    for entry in &bundle.applications {
+        let digest = entry.digest;
+        if applications.read(digest)?.is_none() {
+            return Err(Rejection::NoApplication { digest });
+        }
+        named.insert(digest);
+    }
     let stored = exchange.store.database().bundle()?;
     if stored.is_none_or(|stored| stored.version < version) {
         exchange.journal.write(events(bundle, digest))?;
@@ -44,7 +53,46 @@ pub(super) fn install(
         Err(error) => return Err(error.into()),
     }
     exchange.card.examine()?;
+    // What the earlier bundle alone has named is of no use any more; whatever stays goes with the next one.
+    if let Err(error) = applications.keep_only(&named) {
+        tracing::warn!(error = %Chain(&error), "applications that no bundle names cannot be removed");
+    }
     Ok(())
+}
+
+/// Keeps an application for the bundle that is to name it. What it does is for others to judge; here it has to be the one
+/// of its digest, and a module at all.
+pub(super) fn keep_application(store: &Store, application: &Application) -> Result<(), Rejection> {
+    let pieces = application.content.iter();
+    let bytes: Vec<u8> = pieces
+        .flat_map(|piece| piece.as_bytes().iter().copied())
+        .collect();
+    let digest = application.digest;
+    if application_digest(&bytes) != digest {
+        return Err(Rejection::OtherApplication { named: digest });
+    }
+    if !is_module(&bytes) {
+        return Err(Rejection::NoModule { digest });
+    }
+    store.applications().keep(&bytes)?;
+    tracing::info!(%digest, bytes = bytes.len(), "application kept");
+    Ok(())
+}
+
+/// Checks that a bundle is the one that the card vouches for, by version and digest.
+fn check_anchor(
+    anchored: (u64, Fingerprint),
+    (version, digest): (u64, Fingerprint),
+) -> Result<(), Rejection> {
+    match version.cmp(&anchored.0) {
+        Ordering::Less => Err(Rejection::OlderBundle {
+            version,
+            anchored: anchored.0,
+        }),
+        Ordering::Equal if digest != anchored.1 => Err(Rejection::AlteredBundle { version }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Rejection::NotAnchored { version }),
+    }
 }
 
 /// Returns what the operator and the consumer are to know. It is logged before the bundle is stored, so that none
@@ -81,14 +129,37 @@ fn check(bundle: &Bundle, identity: &Identity) -> Result<(), Rejection> {
         })?;
         suppliers.insert(verified.sig.certificate().fingerprint());
     }
-    match bundle
+    let grants = bundle
         .grants
         .iter()
-        .find(|grant| !suppliers.contains(&grant.supplier))
+        .map(|grant| (grant.supplier, grant.id.clone()));
+    let applications = bundle.applications.iter();
+    let applications = applications.map(|entry| (entry.supplier, entry.name.to_string()));
+    match grants
+        .chain(applications)
+        .find(|(supplier, _)| !suppliers.contains(supplier))
     {
-        Some(grant) => Err(Rejection::BundleGrant {
-            grant: grant.id.clone(),
-        }),
+        Some((_, grant)) => Err(Rejection::BundleGrant { grant }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundle_that_the_card_does_not_vouch_for_is_refused_by_what_is_wrong_with_it() {
+        let [one, two] = [1, 2].map(|byte| Fingerprint::new([byte; 32]));
+        for (anchored, offered, code) in [
+            ((2, one), (1, one), Some("older-bundle")),
+            ((2, one), (2, two), Some("altered-bundle")),
+            ((2, one), (3, two), Some("not-anchored")),
+            ((0, one), (1, two), Some("not-anchored")),
+            ((2, one), (2, one), None),
+        ] {
+            let refused = check_anchor(anchored, offered).err();
+            assert_eq!(refused.map(|rejection| rejection.code()), code);
+        }
     }
 }

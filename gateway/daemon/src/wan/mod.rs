@@ -7,6 +7,7 @@
 
 mod answer;
 mod broker;
+mod condition;
 mod exchange;
 mod install;
 mod rejection;

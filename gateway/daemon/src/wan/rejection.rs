@@ -53,6 +53,20 @@ pub(super) enum Rejection {
         /// The bundle's version.
         version: u64,
     },
+    /// The bundle is older than the one that the card vouches for.
+    #[error("the bundle is version {version}, but the card vouches for {anchored} already; send that one")]
+    OlderBundle {
+        /// The bundle's version.
+        version: u64,
+        /// The version that the card vouches for.
+        anchored: u64,
+    },
+    /// The bundle has the version that the card vouches for, and says something else.
+    #[error("the bundle is not the version {version} that the card vouches for; somebody has altered it")]
+    AlteredBundle {
+        /// The bundle's version.
+        version: u64,
+    },
     /// A supplier in the bundle has a certificate that is not in order.
     #[error("the certificates of supplier {supplier} in the bundle are not in order")]
     BundleSupplier {
@@ -62,12 +76,39 @@ pub(super) enum Rejection {
         #[source]
         source: messages::certificate::CertificateError,
     },
-    /// A grant names a supplier that the bundle does not have.
-    #[error("grant {grant} names a supplier that is not in the bundle")]
+    /// A grant or an application names a supplier that the bundle does not have.
+    #[error("{grant} names a supplier that is not in the bundle")]
     BundleGrant {
-        /// The grant.
+        /// The grant or application.
         grant: String,
     },
+    /// A bundle names an application that is not here.
+    #[error("the bundle names the application {digest}, which is not here; send it first")]
+    NoApplication {
+        /// Its digest.
+        digest: model::Fingerprint,
+    },
+    /// An application is not what its digest says.
+    #[error("the application that arrived is not the one of the digest {named}; send it again")]
+    OtherApplication {
+        /// The digest that was named.
+        named: model::Fingerprint,
+    },
+    /// An application has no form that could ever run.
+    #[error("the application {digest} is no WebAssembly module of version 1; build it anew")]
+    NoModule {
+        /// Its digest.
+        digest: model::Fingerprint,
+    },
+    /// An application cannot be kept.
+    #[error("the application cannot be kept")]
+    Application(#[from] store::ApplicationError),
+    /// The applications cannot be read.
+    #[error("the applications cannot be read")]
+    Applications(#[from] store::FileError),
+    /// A certificate of the own card cannot be read.
+    #[error("a certificate of the gateway's card cannot be read")]
+    OwnCertificate(#[source] messages::certificate::CertificateError),
     /// More was asked for than fits an answer.
     #[error("more than {limit} values were asked for at once; ask for a shorter period")]
     TooMuch {
@@ -165,11 +206,22 @@ impl Rejection {
             Self::NoGrant => "no-grant",
             Self::ReplyTo(_) => "reply-to",
             Self::NotAnchored { .. } => "not-anchored",
+            Self::OlderBundle { .. } => "older-bundle",
+            Self::AlteredBundle { .. } => "altered-bundle",
             Self::BundleSupplier { .. } | Self::BundleGrant { .. } => "bundle",
+            Self::NoApplication { .. } => "no-application",
+            Self::OtherApplication { .. } | Self::NoModule { .. } => "application",
+            Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
+                "application-room"
+            }
             Self::TooMuch { .. } => "too-much",
-            Self::Card(_) | Self::Seal(_) => "card",
+            Self::OwnCertificate(_) | Self::Card(_) | Self::Seal(_) => "card",
             Self::CardTerminated => "card-terminated",
-            Self::Store(_) | Self::Requests(_) | Self::Bundle(_) => "store",
+            Self::Store(_)
+            | Self::Requests(_)
+            | Self::Bundle(_)
+            | Self::Applications(_)
+            | Self::Application(store::ApplicationError::File(_)) => "store",
             Self::StorageFull => "storage-full",
             Self::LogDamaged => "log-damaged",
             Self::Log(_) => "log",
@@ -193,16 +245,26 @@ impl Rejection {
             | Self::WrongKind
             | Self::ReplyTo(_)
             | Self::BundleSupplier { .. }
-            | Self::BundleGrant { .. } => StatusCode::BAD_REQUEST,
-            Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
-            Self::OtherParty | Self::Topic => StatusCode::BAD_REQUEST,
+            | Self::BundleGrant { .. }
+            | Self::OtherApplication { .. }
+            | Self::NoModule { .. }
+            | Self::OtherParty
+            | Self::Topic => StatusCode::BAD_REQUEST,
+            Self::Freshness(_)
+            | Self::Replayed
+            | Self::NotAnchored { .. }
+            | Self::OlderBundle { .. }
+            | Self::AlteredBundle { .. }
+            | Self::NoApplication { .. } => StatusCode::CONFLICT,
             Self::ReceiptsDue { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooMuch { .. } | Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. })
+            | Self::TooMuch { .. }
+            | Self::TooLarge { .. }
+            | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::CardTerminated => StatusCode::GONE,
             Self::NotServing { .. }
+            | Self::OwnCertificate(_)
             | Self::Card(_)
             | Self::Seal(_)
             | Self::StorageFull
@@ -211,6 +273,8 @@ impl Rejection {
             | Self::Requests(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
+            | Self::Applications(_)
+            | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)
             | Self::Random(_)
             | Self::Thread => StatusCode::INTERNAL_SERVER_ERROR,
@@ -220,13 +284,15 @@ impl Rejection {
     /// Returns the reason as its sender may read it: what went wrong inside is nobody else's business.
     pub(super) fn public_reason(&self) -> String {
         match self {
-            Self::Card(_) | Self::Seal(_) => {
+            Self::Card(_) | Self::Seal(_) | Self::OwnCertificate(_) => {
                 "the gateway's card did not take part; try again later".to_owned()
             }
             Self::Store(_)
             | Self::Requests(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
+            | Self::Applications(_)
+            | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)
             | Self::Random(_)
             | Self::Thread => "the gateway has a fault; its log has the details".to_owned(),
@@ -283,6 +349,32 @@ mod tests {
                 Rejection::LogDamaged,
                 "log-damaged",
                 StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                Rejection::NoApplication {
+                    digest: model::Fingerprint::new([1; 32]),
+                },
+                "no-application",
+                StatusCode::CONFLICT,
+            ),
+            (
+                Rejection::OtherApplication {
+                    named: model::Fingerprint::new([1; 32]),
+                },
+                "application",
+                StatusCode::BAD_REQUEST,
+            ),
+            (
+                Rejection::NoModule {
+                    digest: model::Fingerprint::new([1; 32]),
+                },
+                "application",
+                StatusCode::BAD_REQUEST,
+            ),
+            (
+                Rejection::Application(store::ApplicationError::Full),
+                "application-room",
+                StatusCode::PAYLOAD_TOO_LARGE,
             ),
             (
                 Rejection::NotAnchored { version: 2 },

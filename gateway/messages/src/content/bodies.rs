@@ -4,7 +4,9 @@ use model::{CardId, Fingerprint, GatewayState, Grant, Query, Series, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, PartyName, Triple};
-use crate::content::words::{Apdu, MessageId, RefusalCode, RefusalReason, RuleName};
+use crate::content::words::{
+    Apdu, ApplicationName, MessageId, Piece, RefusalCode, RefusalReason, RuleName, SoftwareVersion,
+};
 
 /// A supplier asks a gateway for readings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,76 @@ pub struct Bundle {
     pub suppliers: Vec<SupplierEntry>,
     /// What they may have.
     pub grants: Vec<Grant>,
+    /// The energy applications that run on their behalf; the gateway has each of them before the bundle comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<ApplicationEntry>,
+}
+
+/// An energy application that a bundle names or a supplier asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationEntry {
+    /// The supplier on whose behalf it runs, by the fingerprint of its SIG certificate.
+    pub supplier: Fingerprint,
+    /// Its name and version, for the consumer.
+    pub name: ApplicationName,
+    /// Its digest, see [`super::application_digest`].
+    pub digest: Fingerprint,
+    /// Its size in bytes.
+    pub size: u32,
+}
+
+/// The TSM sends an energy application; the gateway keeps it for the bundle that follows, and answers with a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The gateway, by its card's GUID.
+    pub recipient: CardId,
+    /// When the message was written.
+    pub time: Timestamp,
+    /// The ENC certificate of the TSM, to which the answer is encrypted.
+    pub reply_to: Certificate,
+    /// The digest of the application.
+    pub digest: Fingerprint,
+    /// Its bytes, in order.
+    pub content: Vec<Piece>,
+}
+
+/// The TSM asks a gateway how it is; the answer is a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportRequest {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The gateway, by its card's GUID.
+    pub recipient: CardId,
+    /// When the message was written.
+    pub time: Timestamp,
+    /// The ENC certificate of the TSM, to which the answer is encrypted.
+    pub reply_to: Certificate,
+}
+
+/// A supplier asks the TSM to have itself unlocked on a gateway, with these grants and this application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallationRequest {
+    /// The message's identity, by which the request is known from then on.
+    pub id: MessageId,
+    /// The supplier, by the fingerprint of its SIG certificate.
+    pub sender: Fingerprint,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// When the request was written.
+    pub time: Timestamp,
+    /// The certificates of the supplier, not yet judged.
+    pub certificates: Box<Triple>,
+    /// What it asks for.
+    pub grants: Vec<Grant>,
+    /// The application that it asks for; the TSM has its bytes already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationEntry>,
 }
 
 /// A supplier that a bundle unlocks.
@@ -106,6 +178,33 @@ pub struct Report {
     pub bundle_digest: Option<Fingerprint>,
     /// The state of the gateway.
     pub state: GatewayState,
+    /// How the unit is otherwise; only in the answer to a [`ReportRequest`] or an [`Application`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitReport>,
+}
+
+/// How the unit of card and gateway is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitReport {
+    /// The version of the gateway's software.
+    pub software: SoftwareVersion,
+    /// When the first of the card's certificates ends.
+    pub certificates_end: Timestamp,
+    /// The energy applications that it has, by their digests.
+    pub applications: Vec<Fingerprint>,
+    /// What is wrong with it and does not stop it.
+    pub findings: Vec<ReportedFinding>,
+}
+
+/// Something that is wrong with a gateway and does not stop it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportedFinding {
+    /// The stable code.
+    pub code: RefusalCode,
+    /// What is wrong, as a sentence.
+    pub text: RefusalReason,
 }
 
 /// The TSM sends commands to a gateway's card; the gateway passes them on in order.

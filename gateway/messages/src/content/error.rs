@@ -74,6 +74,12 @@ pub enum List {
     Suppliers,
     /// The grants of a bundle.
     Grants,
+    /// The energy applications of a bundle or a report.
+    Applications,
+    /// The pieces that an application arrives in.
+    Pieces,
+    /// The findings of a report.
+    Findings,
     /// The element patterns of a grant.
     Patterns,
     /// The commands to a card.
@@ -90,6 +96,9 @@ impl fmt::Display for List {
             Self::Refusals => "refusals",
             Self::Suppliers => "suppliers",
             Self::Grants => "grants",
+            Self::Applications => "applications",
+            Self::Pieces => "pieces of an application",
+            Self::Findings => "findings",
             Self::Patterns => "element patterns",
             Self::Commands => "commands",
             Self::Answers => "answers",

@@ -17,11 +17,13 @@ impl Content {
     /// [`PartyError::Sender`] if the content names another sender.
     pub fn check_sender(&self, sender: &VerifiedCertificate) -> Result<(), PartyError> {
         let expected = match self {
-            Self::Request(_) => Role::Supplier,
+            Self::Request(_) | Self::InstallationRequest(_) => Role::Supplier,
             // The TSM has messages as suppliers have.
             Self::Receipt(_) if sender.role() == Role::Tsm => Role::Tsm,
             Self::Receipt(_) => Role::Supplier,
-            Self::Bundle(_) | Self::CardCommands(_) => Role::Tsm,
+            Self::Bundle(_) | Self::CardCommands(_) | Self::ReportRequest(_) | Self::Application(_) => {
+                Role::Tsm
+            }
             Self::Answer(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => Role::Card,
         };
         if sender.role() != expected {
@@ -33,8 +35,9 @@ impl Content {
         let same = match self {
             Self::Request(body) => body.sender == sender.certificate().fingerprint(),
             Self::Receipt(body) => body.sender == sender.certificate().fingerprint(),
+            Self::InstallationRequest(body) => body.sender == sender.certificate().fingerprint(),
             // There is one TSM, and a content of its kind is accepted from nobody else.
-            Self::Bundle(_) | Self::CardCommands(_) => true,
+            Self::Bundle(_) | Self::CardCommands(_) | Self::ReportRequest(_) | Self::Application(_) => true,
             Self::Answer(body) => sender.card_id() == Some(body.gateway),
             Self::Report(body) => sender.card_id() == Some(body.gateway),
             Self::CardAnswers(body) => sender.card_id() == Some(body.gateway),
@@ -55,7 +58,13 @@ impl Content {
             Self::Bundle(body) => body.recipient,
             Self::CardCommands(body) => body.recipient,
             Self::Receipt(body) => body.recipient,
-            Self::Answer(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => {
+            Self::ReportRequest(body) => body.recipient,
+            Self::Application(body) => body.recipient,
+            Self::InstallationRequest(_)
+            | Self::Answer(_)
+            | Self::Report(_)
+            | Self::CardAnswers(_)
+            | Self::Refused(_) => {
                 return Err(PartyError::NotForGateways);
             }
         };

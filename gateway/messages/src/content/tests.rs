@@ -89,6 +89,64 @@ fn bundle(world: &World) -> Bundle {
             certificates: world.supplier.triple.clone(),
         }],
         grants: vec![grant()],
+        applications: vec![application()],
+    }
+}
+
+fn application() -> ApplicationEntry {
+    ApplicationEntry {
+        supplier: fingerprint(),
+        name: "Tariff 2.1".parse().unwrap(),
+        digest: fingerprint(),
+        size: 9_000,
+    }
+}
+
+fn unit() -> UnitReport {
+    UnitReport {
+        software: "0.1.0".parse().unwrap(),
+        certificates_end: now(),
+        applications: vec![fingerprint()],
+        findings: vec![ReportedFinding {
+            code: "SMGW-F-0101".parse().unwrap(),
+            text: "The data folder lies in memory.".parse().unwrap(),
+        }],
+    }
+}
+
+fn report() -> Report {
+    Report {
+        id: id(5),
+        in_reply_to: id(3),
+        gateway: card_id(),
+        time: now(),
+        bundle_version: 7,
+        bundle_digest: Some(fingerprint()),
+        state: GatewayState::Operational,
+        unit: Some(unit()),
+    }
+}
+
+fn delivery(world: &World) -> Application {
+    Application {
+        id: id(9),
+        recipient: card_id(),
+        time: now(),
+        reply_to: world.tsm.triple.enc.clone(),
+        digest: fingerprint(),
+        content: Piece::cut(&[7; 9_000]),
+    }
+}
+
+fn installation(world: &World) -> InstallationRequest {
+    InstallationRequest {
+        id: id(10),
+        sender: fingerprint(),
+        gateway: card_id(),
+        time: now(),
+        certificates: Box::new(world.supplier.triple.clone()),
+        grants: vec![grant()],
+        application: Some(application()),
     }
 }
 
@@ -107,15 +165,15 @@ fn every_content(world: &World) -> Vec<Content> {
         Content::Request(request()),
         Content::Answer(answer()),
         Content::Bundle(bundle(world)),
-        Content::Report(Report {
-            id: id(5),
-            in_reply_to: id(3),
-            gateway: card_id(),
+        Content::Report(report()),
+        Content::ReportRequest(ReportRequest {
+            id: id(8),
+            recipient: card_id(),
             time: now(),
-            bundle_version: 7,
-            bundle_digest: Some(fingerprint()),
-            state: GatewayState::Operational,
+            reply_to: world.tsm.triple.enc.clone(),
         }),
+        Content::Application(delivery(world)),
+        Content::InstallationRequest(installation(world)),
         Content::CardCommands(commands(world)),
         Content::CardAnswers(CardAnswers {
             id: id(6),
@@ -311,11 +369,32 @@ fn every_list_is_bounded() {
     let mut many = commands(&world);
     many.commands = apdus.clone();
     bounded(Content::CardCommands(many), List::Commands);
-    let Some(Content::CardAnswers(mut many)) = every_content(&world).into_iter().nth(5) else {
-        panic!("the sixth content has the card's answers");
+    let Some(Content::CardAnswers(mut many)) = every_content(&world).into_iter().nth(8) else {
+        panic!("the ninth content has the card's answers");
     };
     many.answers = apdus;
     bounded(Content::CardAnswers(many), List::Answers);
+    let mut many = bundle(&world);
+    many.applications = vec![application(); MAX_APPLICATIONS + 1];
+    bounded(Content::Bundle(many), List::Applications);
+    let mut many = delivery(&world);
+    many.content = vec!["00".parse().unwrap(); MAX_PIECES + 1];
+    bounded(Content::Application(many), List::Pieces);
+    let mut many = installation(&world);
+    many.grants = vec![grant(); MAX_GRANTS + 1];
+    bounded(Content::InstallationRequest(many), List::Grants);
+    for (findings, applications, list) in [
+        (MAX_FINDINGS + 1, 0, List::Findings),
+        (0, MAX_APPLICATIONS + 1, List::Applications),
+    ] {
+        let unit = UnitReport {
+            findings: vec![unit().findings.remove(0); findings],
+            applications: vec![fingerprint(); applications],
+            ..unit()
+        };
+        let unit = Some(unit);
+        bounded(Content::Report(Report { unit, ..report() }), list);
+    }
 }
 
 #[test]
@@ -324,6 +403,53 @@ fn the_most_card_commands_fit() {
     most.commands = vec![Apdu::try_from(vec![0; Apdu::MAX_LENGTH]).unwrap(); MAX_APDUS];
     let json = Content::CardCommands(most).to_json().unwrap();
     assert!(Content::parse(&json).is_ok());
+}
+
+#[test]
+fn the_largest_application_fits_and_comes_out_as_it_was() {
+    let bytes: Vec<u8> = (0..=250).cycle().take(MAX_APPLICATION).collect();
+    let delivery = Application {
+        digest: application_digest(&bytes),
+        content: Piece::cut(&bytes),
+        ..delivery(&world())
+    };
+    let json = Content::Application(delivery).to_json().unwrap();
+    let Content::Application(found) = Content::parse(&json).unwrap() else {
+        panic!("another content")
+    };
+    let pieces: Vec<u8> = found
+        .content
+        .iter()
+        .flat_map(|piece| piece.as_bytes().to_vec())
+        .collect();
+    assert_eq!(application_digest(&pieces), found.digest);
+}
+
+#[test]
+fn modules_are_told_from_other_files() {
+    assert!(is_module(b"\0asm\x01\0\0\0"));
+    for other in [&b"\0asm\x0d\0\x01\0"[..], b"\0asm", b"MZ", b""] {
+        assert!(!is_module(other), "{other:?}");
+    }
+}
+
+#[test]
+fn content_of_an_earlier_version_without_applications_is_read_as_it_was() {
+    let world = world();
+    let old = Bundle {
+        applications: Vec::new(),
+        ..bundle(&world)
+    };
+    let json = String::from_utf8(Content::Bundle(old.clone()).to_json().unwrap()).unwrap();
+    assert!(!json.contains("applications"), "{json}");
+    assert_eq!(parse(&json).unwrap(), Content::Bundle(old));
+    let old = Report {
+        unit: None,
+        ..report()
+    };
+    let json = String::from_utf8(Content::Report(old.clone()).to_json().unwrap()).unwrap();
+    assert!(!json.contains("unit"), "{json}");
+    assert_eq!(parse(&json).unwrap(), Content::Report(old));
 }
 
 #[test]
@@ -350,11 +476,15 @@ fn contents_come_from_whom_they_name() {
         &world.tsm.verified.sig,
         &world.card.verified.sig,
     );
-    let senders = [supplier, card, tsm, card, tsm, card, card];
+    let senders = [supplier, card, tsm, card, tsm, tsm, supplier, tsm, card, card];
     // Receipts come from suppliers and from the TSM, see below.
     for (content, sender) in every_content(&world).into_iter().zip(senders) {
         let content = match content {
             Content::Request(body) => Content::Request(Request {
+                sender: supplier.certificate().fingerprint(),
+                ..body
+            }),
+            Content::InstallationRequest(body) => Content::InstallationRequest(InstallationRequest {
                 sender: supplier.certificate().fingerprint(),
                 ..body
             }),
@@ -376,6 +506,10 @@ fn contents_come_from_whom_they_name() {
     assert_eq!(supplier.role(), Role::Supplier);
     assert_eq!(
         Content::Request(request()).check_sender(supplier),
+        Err(PartyError::Sender)
+    );
+    assert_eq!(
+        Content::InstallationRequest(installation(&world)).check_sender(supplier),
         Err(PartyError::Sender)
     );
     let elsewhere = Answer {
@@ -414,7 +548,7 @@ fn contents_are_for_the_gateway_that_they_name() {
     let world = world();
     let other = "2001:db8::2".parse().unwrap();
     for content in every_content(&world) {
-        if content.in_reply_to().is_some() {
+        if content.in_reply_to().is_some() || matches!(content, Content::InstallationRequest(_)) {
             assert_eq!(
                 content.check_recipient(card_id()),
                 Err(PartyError::NotForGateways)

@@ -112,6 +112,52 @@ impl fmt::Debug for Apdu {
     }
 }
 
+/// A piece of an energy application, 1 to 4,096 bytes, in text as hexadecimal digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Piece(Vec<u8>);
+
+impl Piece {
+    /// The greatest number of bytes.
+    pub const MAX_LENGTH: usize = 4_096;
+
+    /// Cuts bytes into pieces, all but the last one of the greatest length.
+    #[must_use]
+    pub fn cut(bytes: &[u8]) -> Vec<Self> {
+        let pieces = bytes.chunks(Self::MAX_LENGTH);
+        pieces.map(|piece| Self(piece.to_vec())).collect()
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromStr for Piece {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = hex::decode(text).map_err(|_| WordError::Piece)?;
+        if bytes.is_empty() || bytes.len() > Self::MAX_LENGTH {
+            return Err(WordError::Piece);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Piece({} bytes)", self.0.len())
+    }
+}
+
 /// Defines a text of 1 to so many printable characters.
 macro_rules! bounded_text {
     ($(#[$doc:meta])* $name:ident, $limit:literal, $allowed:expr) => {
@@ -166,7 +212,26 @@ bounded_text! {
     RuleName, 60, |character| !character.is_control()
 }
 
-serde_as_text!(MessageId, Apdu, RefusalCode, RefusalReason, RuleName);
+bounded_text! {
+    /// The name and version of an energy application, as people read it, 1 to 60 printable characters.
+    ApplicationName, 60, |character| !character.is_control()
+}
+
+bounded_text! {
+    /// The version of a gateway's software, 1 to 40 visible ASCII characters.
+    SoftwareVersion, 40, |character| character.is_ascii_graphic()
+}
+
+serde_as_text!(
+    MessageId,
+    Apdu,
+    Piece,
+    RefusalCode,
+    RefusalReason,
+    RuleName,
+    ApplicationName,
+    SoftwareVersion
+);
 
 /// The reason why bytes or a text are none of a content's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -183,6 +248,9 @@ pub enum WordError {
         /// The length that was given, in bytes.
         found: usize,
     },
+    /// A piece of an application is empty, too long or not hexadecimal.
+    #[error("a piece of an application is written in 2 to {} hexadecimal digits", 2 * Piece::MAX_LENGTH)]
+    Piece,
     /// A text is empty, too long or not printable.
     #[error("the text has to have 1 to {limit} permitted characters")]
     Text {
@@ -215,6 +283,9 @@ mod tests {
             Apdu::try_from(vec![0; 4_097]),
             Err(WordError::ApduLength { found: 4_097 })
         );
+        for piece in ["", "a", "zz", &"00".repeat(4_097)] {
+            assert_eq!(piece.parse::<Piece>(), Err(WordError::Piece));
+        }
         assert_eq!("a b".parse::<RefusalCode>(), Err(WordError::Text { limit: 32 }));
         assert_eq!("".parse::<RefusalReason>(), Err(WordError::Text { limit: 400 }));
         assert_eq!("a\nb".parse::<RuleName>(), Err(WordError::Text { limit: 60 }));

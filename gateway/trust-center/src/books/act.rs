@@ -3,8 +3,11 @@
 use std::fmt;
 
 use messages::certificate::{PartyName, RevocationReason};
+use messages::content::MessageId;
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::books::requests::{Decider, RequestState};
 
 /// What the trust centre has done.
 ///
@@ -131,6 +134,47 @@ pub(crate) enum Act {
         /// Who says so.
         witness: Witness,
     },
+    /// A supplier has asked for an installation.
+    Requested {
+        /// The request.
+        request: MessageId,
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// The supplier's SIG certificate.
+        supplier: Fingerprint,
+        /// The digest of what it said, signed.
+        content: Fingerprint,
+    },
+    /// A request was decided.
+    Decided {
+        /// The request.
+        request: MessageId,
+        /// Whether it was approved.
+        approved: bool,
+        /// By whom.
+        by: Decider,
+    },
+    /// A request that was approved has left the queue.
+    RequestEnded {
+        /// The request.
+        request: MessageId,
+        /// What became of it.
+        state: RequestState,
+    },
+    /// It took note of where a gateway listens.
+    GatewayAddressed {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// Where, unless at its GUID.
+        address: Option<String>,
+    },
+    /// A gateway has reported a state that is another than before.
+    Reported {
+        /// The GUID of the gateway's card.
+        guid: CardId,
+        /// The state.
+        state: GatewayState,
+    },
 }
 
 /// Who says that a card has ended its life.
@@ -178,6 +222,30 @@ impl fmt::Display for Act {
             Self::UnlockBegun { guid } => write!(formatter, "began to unlock the card {guid}"),
             Self::Unlocked { guid } => write!(formatter, "unlocked the card {guid}"),
             Self::TerminationBegun { guid } => write!(formatter, "began to terminate the card {guid}"),
+            Self::Requested {
+                request,
+                guid,
+                supplier,
+                ..
+            } => write!(formatter, "took request {request} of {supplier} for {guid}"),
+            Self::Decided {
+                request,
+                approved,
+                by,
+            } => {
+                let verdict = if *approved { "approved" } else { "rejected" };
+                let by = match by {
+                    Decider::Operator => "an operator",
+                    Decider::Policy => "the policy",
+                };
+                write!(formatter, "{verdict} request {request}, by {by}")
+            }
+            Self::RequestEnded { request, state } => write!(formatter, "request {request} is {state}"),
+            Self::GatewayAddressed { guid, address } => {
+                let address = address.as_deref().unwrap_or("its GUID");
+                write!(formatter, "reaches the gateway {guid} at {address}")
+            }
+            Self::Reported { guid, state } => write!(formatter, "heard from {guid} that it is {state}"),
             Self::Terminated { guid, witness } => {
                 let witness = match witness {
                     Witness::Card => "it says itself",

@@ -154,6 +154,8 @@ struct Said {
     revocations: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
     terminations: BTreeMap<String, u64>,
+    requests: BTreeMap<String, u64>,
+    decisions: BTreeMap<String, u64>,
 }
 
 impl Said {
@@ -179,7 +181,21 @@ impl Said {
             Act::Terminated { guid, .. } => {
                 self.terminations.entry(guid.to_string()).or_insert(record);
             }
-            Act::Founded { .. }
+            Act::Requested {
+                request, supplier, ..
+            } => {
+                self.requests.insert(format!("{request} {supplier}"), record);
+            }
+            Act::Decided {
+                request, approved, ..
+            } => {
+                let verdict = if approved { "approved" } else { "rejected" };
+                self.decisions.insert(format!("{request} {verdict}"), record);
+            }
+            Act::RequestEnded { .. }
+            | Act::GatewayAddressed { .. }
+            | Act::Reported { .. }
+            | Act::Founded { .. }
             | Act::Certified { .. }
             | Act::Imported { .. }
             | Act::InstallBegun { .. }
@@ -217,6 +233,18 @@ impl Said {
                 "terminations",
                 "SELECT guid AS key, record FROM terminations",
                 &self.terminations,
+            ),
+            (
+                "tsm_requests",
+                "SELECT id || ' ' || supplier AS key, record FROM tsm_requests",
+                &self.requests,
+            ),
+            // Whatever is neither waiting nor rejected has to have been approved.
+            (
+                "tsm_requests",
+                "SELECT id || ' ' || CASE state WHEN 'rejected' THEN 'rejected' ELSE 'approved' END AS key, \
+                 coalesce(decision, 0) AS record FROM tsm_requests WHERE state <> 'waiting' OR decision IS NOT NULL",
+                &self.decisions,
             ),
         ] {
             let rows = query(statement).fetch_all(&mut *connection).await?;

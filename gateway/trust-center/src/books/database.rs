@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, query, raw_sql};
 use tokio::runtime::Runtime;
 
 use crate::books::BooksError;
-use crate::books::schema;
+use crate::books::{schema, tsm_schema};
 
 /// How long one operator waits for another one's transaction; each lasts milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,17 +164,25 @@ impl Database {
         })
     }
 
+    /// Makes the tables of the TSM, in books that have none yet.
+    pub(super) fn define_tsm(&self) -> Result<(), BooksError> {
+        let engine = self.engine;
+        if self.run(async |connection: &mut AnyConnection| {
+            has(connection, engine, tsm_schema::ONE_TABLE).await
+        })? {
+            return Ok(());
+        }
+        self.transact(async |connection: &mut AnyConnection| {
+            raw_sql(tsm_schema::DEFINITION).execute(connection).await?;
+            Ok(())
+        })
+    }
+
     /// Returns the version of the tables, or `None` if there are none.
     pub(super) fn version(&self) -> Result<Option<i64>, BooksError> {
-        let listed = match self.engine {
-            Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'books'",
-            Engine::Postgres => {
-                "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'books'"
-            }
-        };
+        let engine = self.engine;
         self.run(async |connection: &mut AnyConnection| {
-            let there: i64 = query(listed).fetch_one(&mut *connection).await?.try_get(0)?;
-            if there == 0 {
+            if !has(connection, engine, "books").await? {
                 return Ok(None);
             }
             let row = query("SELECT max(version) FROM books")
@@ -207,6 +215,18 @@ impl Database {
         let connection = connection.as_mut().ok_or(BooksError::Broken)?;
         on_a_thread(runtime, async move || work(connection).await)
     }
+}
+
+async fn has(connection: &mut AnyConnection, engine: Engine, table: &str) -> Result<bool, BooksError> {
+    let listed = match engine {
+        Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1",
+        Engine::Postgres => {
+            "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+        }
+    };
+    let row = query(listed).bind(table.to_owned()).fetch_one(connection).await?;
+    let there: i64 = row.try_get(0)?;
+    Ok(there > 0)
 }
 
 /// Waits for the work on a thread of its own, since the caller may itself be in a runtime, where nobody may wait.

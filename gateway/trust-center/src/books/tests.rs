@@ -30,12 +30,18 @@ fn give(books: &Books, mut draws: impl Iterator<Item = u8> + Send) -> Result<Car
     given.map(|(guid, ())| guid)
 }
 
-/// Does to the database what no operator does.
+impl Books {
+    /// Does to the database what no operator does.
+    pub(crate) fn force(&self, statement: &'static str) -> Result<(), BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            raw_sql(statement).execute(connection).await?;
+            Ok(())
+        })
+    }
+}
+
 fn force(books: &Books, statement: &'static str) -> Result<(), BooksError> {
-    books.database.run(async |connection: &mut AnyConnection| {
-        raw_sql(statement).execute(connection).await?;
-        Ok(())
-    })
+    books.force(statement)
 }
 
 #[test]

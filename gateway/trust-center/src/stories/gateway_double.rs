@@ -2,6 +2,7 @@
 //!
 //! It keeps no store and decides nothing; what it is good for is the TSM's side of the wire.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,10 @@ use counterparty::random;
 use getrandom::SysRng;
 use hyper::StatusCode;
 use messages::certificate::{Certificate, Role, TrustAnchor};
-use messages::content::{Apdu, Bundle, CardAnswers, Content, MessageId, Refused, Report, bundle_digest};
+use messages::content::{
+    Apdu, Bundle, CardAnswers, Content, MessageId, Refused, Report, UnitReport, application_digest,
+    bundle_digest,
+};
 use messages::envelope::{EnvelopeRandom, MAX_MESSAGE, Opened, Sender, open, seal};
 use messages::keys::{EphemeralKeyAgreement, KeyAgreement, PublicPoint, SharedSecret, Signer};
 use model::{CardId, Fingerprint, GatewayId, GatewayState, KeySlot, Span, Timestamp};
@@ -59,6 +63,10 @@ pub(super) enum Behaviour {
     ReportsOtherBundle,
     /// Reports that it is not operational.
     ReportsBound,
+    /// Does not know how to report on itself, as older software.
+    IsOlder,
+    /// Forgets every bundle and application, as with a new data folder.
+    Forgets,
 }
 
 type Session = Arc<Mutex<CardSession<SoftCard>>>;
@@ -76,6 +84,16 @@ struct State {
     session: Session,
     behaviour: Mutex<Behaviour>,
     bundle: Mutex<Option<Bundle>>,
+    digest: Mutex<Option<Fingerprint>>,
+    applications: Mutex<BTreeSet<Fingerprint>>,
+    received: Mutex<Received>,
+}
+
+/// How many messages of each kind came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) applications: usize,
+    pub(super) bundles: usize,
 }
 
 impl GatewayDouble {
@@ -105,6 +123,9 @@ impl GatewayDouble {
             session,
             behaviour: Mutex::new(behaviour),
             bundle: Mutex::new(None),
+            digest: Mutex::new(None),
+            applications: Mutex::new(BTreeSet::new()),
+            received: Mutex::new(Received::default()),
         });
         let behind = Arc::clone(&state);
         let door = Door::open(authority.anchor(), tls, move |message| behind.answer(message));
@@ -117,6 +138,11 @@ impl GatewayDouble {
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Returns how many messages of each kind came.
+    pub(super) fn received(&self) -> Received {
+        *self.state.received.lock().unwrap()
     }
 
     /// Returns the bundle that came last.
@@ -150,6 +176,8 @@ impl State {
         let (in_reply_to, reply_to) = match &content {
             Content::CardCommands(commands) => (commands.id, commands.reply_to.clone()),
             Content::Bundle(bundle) => (bundle.id, bundle.reply_to.clone()),
+            Content::ReportRequest(request) => (request.id, request.reply_to.clone()),
+            Content::Application(application) => (application.id, application.reply_to.clone()),
             other => panic!("{other:?}"),
         };
         self.session
@@ -170,6 +198,34 @@ impl State {
                 code: "SMGW-W-0002".parse().unwrap(),
                 reason: "the message is not wanted".parse().unwrap(),
             }),
+            (Behaviour::IsOlder, Content::ReportRequest(_)) => Content::Refused(Refused {
+                id: message_id(),
+                in_reply_to,
+                gateway: self.guid,
+                time: clock::now(),
+                code: "content".parse().unwrap(),
+                reason: "the content of the message cannot be read".parse().unwrap(),
+            }),
+            (_, Content::ReportRequest(_)) => {
+                if behaviour == Behaviour::Forgets {
+                    *self.bundle.lock().unwrap() = None;
+                    *self.digest.lock().unwrap() = None;
+                    self.applications.lock().unwrap().clear();
+                    *self.behaviour.lock().unwrap() = Behaviour::Good;
+                }
+                self.report_on_unit(in_reply_to)
+            }
+            (_, Content::Application(application)) => {
+                let bytes: Vec<u8> = application
+                    .content
+                    .iter()
+                    .flat_map(|piece| piece.as_bytes().to_vec())
+                    .collect();
+                assert_eq!(application_digest(&bytes), application.digest);
+                self.received.lock().unwrap().applications += 1;
+                self.applications.lock().unwrap().insert(application.digest);
+                self.report_on_unit(in_reply_to)
+            }
             (Behaviour::Reports, _) => self.report(in_reply_to, 0, None, GatewayState::Bound),
             (_, Content::CardCommands(commands)) => self.pass_on(behaviour, in_reply_to, &commands.commands),
             (_, Content::Bundle(bundle)) => {
@@ -177,7 +233,12 @@ impl State {
                 let anchor = self.session.lock().unwrap().anchor().unwrap();
                 assert_eq!((anchor.version, anchor.digest), (bundle.bundle_version, digest));
                 let version = bundle.bundle_version;
+                for entry in &bundle.applications {
+                    assert!(self.applications.lock().unwrap().contains(&entry.digest));
+                }
                 *self.bundle.lock().unwrap() = Some(bundle);
+                *self.digest.lock().unwrap() = Some(digest);
+                self.received.lock().unwrap().bundles += 1;
                 match behaviour {
                     Behaviour::CutsBundle => return None,
                     Behaviour::ReportsOtherBundle => {
@@ -224,6 +285,28 @@ impl State {
         })
     }
 
+    fn report_on_unit(&self, in_reply_to: MessageId) -> Content {
+        let bundle = self.bundle.lock().unwrap();
+        let version = bundle.as_ref().map_or(0, |bundle| bundle.bundle_version);
+        let state = match *bundle {
+            Some(_) => GatewayState::Operational,
+            None => GatewayState::Bound,
+        };
+        let Content::Report(report) = self.report(in_reply_to, version, *self.digest.lock().unwrap(), state)
+        else {
+            unreachable!()
+        };
+        Content::Report(Report {
+            unit: Some(UnitReport {
+                software: "0.0.1".parse().unwrap(),
+                certificates_end: clock::now(),
+                applications: self.applications.lock().unwrap().iter().copied().collect(),
+                findings: Vec::new(),
+            }),
+            ..report
+        })
+    }
+
     fn report(
         &self,
         in_reply_to: MessageId,
@@ -239,6 +322,7 @@ impl State {
             bundle_version: version,
             bundle_digest: digest,
             state,
+            unit: None,
         })
     }
 

@@ -15,9 +15,10 @@ use super::{GRANTS, openssl_verifies};
 use crate::authority::read_certificate;
 use crate::books::{Act, Witness, serial_of};
 use crate::bundles::{Bundles, BundlesError};
-use crate::grants::GrantsError;
-use crate::install::{InstallError, Order};
+use crate::install::{InstallError, Order, preview};
 use crate::tsm::VisitError;
+use crate::tsm::difference::Kind;
+use counterparty::grants::GrantsError;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_get_in_force_on_a_gateway() {
@@ -51,6 +52,45 @@ async fn grants_get_in_force_on_a_gateway() {
     assert_eq!(house.install(&order).await.unwrap().version, 3);
     assert_eq!(gateway.bundle().unwrap().suppliers.len(), 2);
     assert_eq!(house.records().matches("\"act\":\"installed\"").count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_shows_what_would_change_and_changes_nothing() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let supplier = house.supplier("supplier");
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
+    let order = house.order(guid, &gateway.address(), &supplier);
+    let preview = || preview(&house.authority, &house.books, &order, clock::now()).unwrap();
+    let first = preview();
+    assert_eq!((first.from_version, first.to_version), (0, 1));
+    assert_eq!(first.grants[0].change, Kind::Added);
+    assert!(gateway.bundle().is_none() && house.records().matches("install-begun").count() == 0);
+    house.install(&order).await.unwrap();
+
+    std::fs::write(&order.grants, GRANTS.replace("PT5S", "PT15M")).unwrap();
+    let narrowed = preview();
+    assert_eq!((narrowed.from_version, narrowed.to_version), (1, 2));
+    assert!(narrowed.suppliers.is_empty(), "{narrowed}");
+    // A grant without times begins with its bundle, which is later by now.
+    assert!(
+        [Kind::Narrowed, Kind::Altered].contains(&narrowed.grants[0].change),
+        "{narrowed}"
+    );
+    std::fs::write(&order.grants, GRANTS.replace("\"billing\"", "\"other\"")).unwrap();
+    let other = preview().to_string();
+    assert!(
+        other.contains("+ grant \"other\"") && other.contains("- grant \"billing\""),
+        "{other}"
+    );
+    // The policy holds for operators too.
+    let policy = "[[limit]]\nelements = [\"*/7-0:3.0.0*255\"]\nfinest = \"PT1S\"\nhistory = \"P1D\"\n";
+    std::fs::write(house.home().join("policy.toml"), policy).unwrap();
+    let refused = house.install(&order).await.unwrap_err();
+    assert!(
+        matches!(refused, InstallError::Bundles(BundlesError::Contradiction(_))),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bundles;
+#[cfg(test)]
 mod card_life;
 #[cfg(test)]
 mod card_reader;
@@ -13,6 +15,8 @@ mod card_reader;
 mod card_scripts;
 #[cfg(test)]
 mod degraded;
+#[cfg(test)]
+mod first_contact;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
@@ -29,6 +33,8 @@ mod second_card;
 mod steps;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod tsm;
 #[cfg(test)]
 mod whole_system;
 #[cfg(test)]

@@ -14,7 +14,9 @@ use counterparty::exchange::Identity;
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
 use messages::certificate::Certificate;
-use messages::content::{Apdu, CardCommands, Content, MessageId, WordError};
+use messages::content::{
+    Apdu, Application, CardCommands, Content, MessageId, Piece, Report, ReportRequest, WordError,
+};
 use messages::keys::Signer;
 use messages::software::SoftwareKeyError;
 use model::{CardId, Fingerprint, GatewayState};
@@ -105,6 +107,50 @@ pub(crate) async fn visit(
         });
     }
     Ok(report.state)
+}
+
+/// Asks the gateway how it is.
+pub(crate) async fn ask_report(conversation: &mut Conversation<'_>) -> Result<Report, VisitError> {
+    let content = Content::ReportRequest(ReportRequest {
+        id: MessageId::new(*random::bytes()?),
+        recipient: conversation.guid(),
+        time: conversation.now(),
+        reply_to: conversation.identity().party.enc.certificate().clone(),
+    });
+    report_on(conversation, &content, "the question how it is").await
+}
+
+/// Sends an energy application, which the gateway keeps until a bundle names it.
+pub(crate) async fn send_application(
+    conversation: &mut Conversation<'_>,
+    digest: Fingerprint,
+    bytes: &[u8],
+) -> Result<(), VisitError> {
+    let content = Content::Application(Application {
+        id: MessageId::new(*random::bytes()?),
+        recipient: conversation.guid(),
+        time: conversation.now(),
+        reply_to: conversation.identity().party.enc.certificate().clone(),
+        digest,
+        content: Piece::cut(bytes),
+    });
+    let asked = "an application";
+    let report = report_on(conversation, &content, asked).await?;
+    match report.unit {
+        Some(unit) if unit.applications.contains(&digest) => Ok(()),
+        _ => Err(VisitError::Unexpected { asked }),
+    }
+}
+
+async fn report_on(
+    conversation: &mut Conversation<'_>,
+    content: &Content,
+    asked: &'static str,
+) -> Result<Report, VisitError> {
+    match conversation.ask(content).await? {
+        Content::Report(report) => Ok(report),
+        _ => Err(VisitError::Unexpected { asked }),
+    }
 }
 
 /// A way on which commands get to a card, and its answers back.

@@ -1,17 +1,18 @@
 //! The grants file: what a supplier is to have, as an operator writes it.
 //!
-//! TOML, one `[[grant]]` per rule. The supplier is named on the command line, and a grant without
+//! TOML, one `[[grant]]` per rule. The supplier is named by whoever reads it, and a grant without
 //! times holds from now on for a year.
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use counterparty::files::{self, FileError};
 use messages::content::{MAX_GRANTS, MAX_PATTERNS, RuleName, WordError};
 use model::{ElementPattern, Fingerprint, Grant, Period, Purpose, Span, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::files::{self, FileError};
 
 /// The greatest size of a grants file in bytes.
 const MAX_FILE: usize = 1_024 * 1_024;
@@ -20,7 +21,7 @@ const DEFAULT_DAYS: u32 = 365;
 
 /// The reason why a grants file is refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GrantsError {
+pub enum GrantsError {
     /// The file cannot be read.
     #[error("the grants cannot be read")]
     File(#[from] FileError),
@@ -85,7 +86,7 @@ pub(crate) enum GrantsError {
 
 /// What a grants file says.
 #[derive(Debug, Clone)]
-pub(crate) struct GrantsFile {
+pub struct GrantsFile {
     path: PathBuf,
     rules: Vec<(usize, Rule)>,
 }
@@ -111,7 +112,11 @@ struct Rule {
 
 impl GrantsFile {
     /// Reads a file.
-    pub(crate) fn read(path: &Path) -> Result<Self, GrantsError> {
+    ///
+    /// # Errors
+    ///
+    /// [`GrantsError`] names file, line and cause.
+    pub fn read(path: &Path) -> Result<Self, GrantsError> {
         Self::parse(path, &files::read_text(path, MAX_FILE)?)
     }
 
@@ -151,7 +156,11 @@ impl GrantsFile {
     }
 
     /// Returns the grants for a supplier, with the times that the file leaves open filled in.
-    pub(crate) fn grants(&self, supplier: Fingerprint, now: Timestamp) -> Result<Vec<Grant>, GrantsError> {
+    ///
+    /// # Errors
+    ///
+    /// [`GrantsError::Validity`] if a grant has ended before it begins.
+    pub fn grants(&self, supplier: Fingerprint, now: Timestamp) -> Result<Vec<Grant>, GrantsError> {
         let year = Span::from_seconds(DEFAULT_DAYS.saturating_mul(Span::DAY.seconds())).unwrap_or(Span::DAY);
         let grant = |(line, rule): &(usize, Rule)| {
             let from = rule.valid_from.unwrap_or(now);

@@ -1,0 +1,176 @@
+//! The energy applications that suppliers have uploaded: `applications/SHA256.wasm` in the trust centre's folder.
+//!
+//! The name is the digest of the bytes, so an application that many gateways get is here once, and one that was altered is
+//! noticed whenever it is read. What an application does is not judged here.
+
+use std::path::{Path, PathBuf};
+
+use counterparty::files::{self, Access, FileError};
+use messages::content::{MAX_APPLICATION, application_digest, is_module};
+use model::Fingerprint;
+
+/// How many applications are kept: some for each of a hundred suppliers.
+const MAX_KEPT: usize = 1_000;
+
+/// The reason why an application is refused or not found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplicationsError {
+    /// It is not what its digest says.
+    #[error("the application has the digest {found}, announced was {announced}; send it again")]
+    Digest {
+        /// The digest of what came.
+        found: Fingerprint,
+        /// The digest that was announced.
+        announced: Fingerprint,
+    },
+    /// It is too large.
+    #[error(
+        "the application has {found} bytes, more than the {MAX_APPLICATION} that a gateway takes; make it smaller"
+    )]
+    TooLarge {
+        /// Its size in bytes.
+        found: usize,
+    },
+    /// It is no module.
+    #[error("the application is no WebAssembly module of version 1; build it anew")]
+    NoModule,
+    /// There are too many.
+    #[error("{MAX_KEPT} applications are kept already; remove some that no gateway has from {}", folder.display())]
+    Full {
+        /// Where they are.
+        folder: PathBuf,
+    },
+    /// It is not here.
+    #[error("the application {digest} is not here; upload it first")]
+    Missing {
+        /// Its digest.
+        digest: Fingerprint,
+    },
+    /// It was altered.
+    #[error("{} was altered; upload the application again", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error("the applications cannot be kept; free the disk")]
+    File(#[from] FileError),
+}
+
+/// The applications of a trust centre.
+#[derive(Debug, Clone)]
+pub(crate) struct Applications {
+    folder: PathBuf,
+}
+
+impl Applications {
+    /// Names the applications of a trust centre.
+    pub(crate) fn of_home(home: &Path) -> Self {
+        let folder = home.join("applications");
+        Self { folder }
+    }
+
+    /// Keeps an application under the digest that was announced; it may be here already.
+    pub(crate) fn keep(&self, announced: Fingerprint, bytes: &[u8]) -> Result<(), ApplicationsError> {
+        if bytes.len() > MAX_APPLICATION {
+            return Err(ApplicationsError::TooLarge { found: bytes.len() });
+        }
+        let found = application_digest(bytes);
+        if found != announced {
+            return Err(ApplicationsError::Digest { found, announced });
+        }
+        if !is_module(bytes) {
+            return Err(ApplicationsError::NoModule);
+        }
+        match self.read(announced) {
+            Ok(_) => return Ok(()),
+            Err(ApplicationsError::Missing { .. } | ApplicationsError::Altered { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        files::make_folder(&self.folder)?;
+        let kept = std::fs::read_dir(&self.folder).map_err(FileError::at(&self.folder))?;
+        if kept.count() >= MAX_KEPT {
+            let folder = self.folder.clone();
+            return Err(ApplicationsError::Full { folder });
+        }
+        Ok(files::replace(&self.path(announced), bytes, Access::Private)?)
+    }
+
+    /// Returns the bytes of an application.
+    pub(crate) fn read(&self, digest: Fingerprint) -> Result<Vec<u8>, ApplicationsError> {
+        let path = self.path(digest);
+        let bytes = match files::read(&path, MAX_APPLICATION) {
+            Ok(bytes) => bytes,
+            Err(FileError::Missing { .. }) => return Err(ApplicationsError::Missing { digest }),
+            Err(FileError::TooLarge { .. }) => return Err(ApplicationsError::Altered { path }),
+            Err(error) => return Err(error.into()),
+        };
+        if application_digest(&bytes) == digest {
+            Ok(bytes)
+        } else {
+            Err(ApplicationsError::Altered { path })
+        }
+    }
+
+    fn path(&self, digest: Fingerprint) -> PathBuf {
+        self.folder.join(format!("{digest}.wasm"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0and what it does";
+
+    #[test]
+    fn application_is_kept_once_and_found_by_its_digest() {
+        let home = tempfile::tempdir().unwrap();
+        let applications = Applications::of_home(home.path());
+        let digest = application_digest(MODULE);
+        assert!(matches!(
+            applications.read(digest),
+            Err(ApplicationsError::Missing { .. })
+        ));
+        for _ in 0..2 {
+            applications.keep(digest, MODULE).unwrap();
+        }
+        assert_eq!(applications.read(digest).unwrap(), MODULE);
+        assert_eq!(
+            std::fs::read_dir(home.path().join("applications"))
+                .unwrap()
+                .count(),
+            1
+        );
+        // Whoever alters the file is noticed, and the next upload mends it.
+        std::fs::write(applications.path(digest), b"other").unwrap();
+        assert!(matches!(
+            applications.read(digest),
+            Err(ApplicationsError::Altered { .. })
+        ));
+        applications.keep(digest, MODULE).unwrap();
+        assert_eq!(applications.read(digest).unwrap(), MODULE);
+    }
+
+    #[test]
+    fn broken_applications_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let applications = Applications::of_home(home.path());
+        let digest = application_digest(MODULE);
+        assert!(matches!(
+            applications.keep(digest, b"\0asm\x01\0\0\0another"),
+            Err(ApplicationsError::Digest { .. })
+        ));
+        let component = b"\0asm\x0d\0\x01\0";
+        assert!(matches!(
+            applications.keep(application_digest(component), component),
+            Err(ApplicationsError::NoModule)
+        ));
+        let large = vec![0; MAX_APPLICATION + 1];
+        assert!(matches!(
+            applications.keep(application_digest(&large), &large),
+            Err(ApplicationsError::TooLarge { .. })
+        ));
+        assert!(!home.path().join("applications").exists());
+    }
+}

@@ -1,0 +1,623 @@
+//! Suppliers ask, an operator or a policy decides, and what waits for a gateway gets there once.
+
+use counterparty::clock;
+use counterparty::random;
+use getrandom::SysRng;
+use messages::certificate::{Certificate, Role, Subject, Triple, VerifiedParty};
+use messages::content::{ApplicationEntry, Content, InstallationRequest, MessageId, application_digest};
+use messages::envelope::{EnvelopeRandom, Sender, seal};
+use messages::software::{SoftwareEphemeral, SoftwareKeys};
+use model::{CardId, Fingerprint, Grant, KeySlot, Period, Span};
+
+use super::House;
+use super::gateway_double::{Behaviour, GatewayDouble, Received};
+use crate::applications::{Applications, ApplicationsError};
+use crate::authority::issued;
+use crate::books::{Act, Books, BooksError, RequestEntry, RequestState, Witness, later};
+use crate::tsm::admission::{Admission, AdmissionError};
+use crate::tsm::delivery::{Delivery, DeliveryError};
+use crate::tsm::narrow::Contradiction;
+use crate::tsm::operator::{self, OperatorError};
+use crate::tsm::policy::Policy;
+use crate::tsm::trust::Trust;
+
+const MODULE: &[u8] = b"\0asm\x01\0\0\0and what it does";
+
+/// A supplier with its keys.
+struct Supplier {
+    keys: SoftwareKeys,
+    party: VerifiedParty,
+}
+
+impl Supplier {
+    fn certified(house: &House, name: &str) -> Self {
+        let keys = SoftwareKeys::generate(&mut SysRng).unwrap();
+        let subject = Subject::party(name.parse().unwrap(), Role::Supplier).unwrap();
+        let now = clock::now();
+        let certify = |slot, key: &messages::software::SoftwareKey| {
+            house
+                .authority
+                .certify(&subject, slot, key.public_point(), now)
+                .unwrap()
+        };
+        let certificates = Triple {
+            sig: certify(KeySlot::Sig, &keys.sig),
+            enc: certify(KeySlot::Enc, &keys.enc),
+            tls: certify(KeySlot::Tls, &keys.tls),
+        };
+        house.books.issued(now, &issued(&certificates)).unwrap();
+        let party = house
+            .authority
+            .anchor()
+            .verify_party(&certificates, now, Role::Supplier);
+        let party = party.unwrap();
+        Self { keys, party }
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.party.sig.certificate().fingerprint()
+    }
+
+    fn tls(&self) -> &Certificate {
+        self.party.tls.certificate()
+    }
+
+    fn request(&self, guid: CardId) -> InstallationRequest {
+        let now = clock::now();
+        InstallationRequest {
+            id: MessageId::new(*random::bytes().unwrap()),
+            sender: self.fingerprint(),
+            gateway: guid,
+            time: now,
+            certificates: Box::new(Triple {
+                sig: self.party.sig.certificate().clone(),
+                enc: self.party.enc.certificate().clone(),
+                tls: self.party.tls.certificate().clone(),
+            }),
+            grants: vec![self.grant("billing", 900)],
+            application: None,
+        }
+    }
+
+    fn grant(&self, id: &str, finest: u32) -> Grant {
+        let now = clock::now();
+        Grant {
+            id: id.to_owned(),
+            supplier: self.fingerprint(),
+            elements: vec!["*/1-0:1.8.0*255".parse().unwrap()],
+            finest: Span::from_seconds(finest).unwrap(),
+            history: "P30D".parse().unwrap(),
+            validity: Period::new(now, later(now, 86_400)).unwrap(),
+            purpose: "billing".parse().unwrap(),
+        }
+    }
+
+    fn with_application(&self, request: InstallationRequest) -> InstallationRequest {
+        let application = ApplicationEntry {
+            supplier: self.fingerprint(),
+            name: "Tariff 1".parse().unwrap(),
+            digest: application_digest(MODULE),
+            size: u32::try_from(MODULE.len()).unwrap(),
+        };
+        InstallationRequest {
+            application: Some(application),
+            ..request
+        }
+    }
+
+    fn seal(&self, house: &House, content: &Content) -> Vec<u8> {
+        let tsm = house.authority.tsm().unwrap();
+        let certificate = self.party.sig.certificate();
+        let sender = Sender {
+            certificate,
+            issuing: house.authority.anchor().issuing_of(certificate),
+            signer: &self.keys.sig,
+            agreement: SoftwareEphemeral::new(SysRng),
+        };
+        let random = EnvelopeRandom::new(random::bytes().unwrap());
+        seal(
+            &content.to_json().unwrap(),
+            &tsm.party.enc,
+            sender,
+            &random,
+            clock::now(),
+        )
+        .unwrap()
+    }
+}
+
+/// Admits a message as it would come over a connection with this certificate.
+fn admit_message(house: &House, message: &[u8], peer: &Certificate) -> Result<RequestEntry, AdmissionError> {
+    let trust = Trust::new(house.load().unwrap());
+    let anchor = trust.anchor(&house.books).unwrap();
+    let policy = Policy::of_home(&house.home())?;
+    let admission = Admission {
+        tsm: trust.identity(&anchor).unwrap(),
+        books: &house.books,
+        applications: &Applications::of_home(&house.home()),
+        policy: &policy,
+        now: clock::now(),
+    };
+    admission.admit(message, peer)
+}
+
+fn admit(
+    house: &House,
+    supplier: &Supplier,
+    request: &InstallationRequest,
+) -> Result<RequestEntry, AdmissionError> {
+    let message = supplier.seal(house, &Content::InstallationRequest(request.clone()));
+    admit_message(house, &message, supplier.tls())
+}
+
+fn approve(house: &House, id: MessageId) {
+    operator::approve(&house.authority, &house.books, id, clock::now()).unwrap();
+}
+
+fn state(house: &House, id: MessageId) -> RequestState {
+    house.books.request(id).unwrap().state
+}
+
+/// Visits the gateway once, as the worker does.
+async fn visit(house: &House) -> Result<(), DeliveryError> {
+    let trust = Trust::new(house.load().unwrap());
+    let now = clock::now();
+    let leased = house.books.lease("worker", now, later(now, 300), 8).unwrap();
+    let [leased] = leased.as_slice() else {
+        panic!("nothing is due: {leased:?}")
+    };
+    let delivery = Delivery {
+        trust: &trust,
+        books: &house.books,
+        clock: clock::now,
+    };
+    let done = Box::pin(delivery.deliver(leased)).await;
+    house.books.postpone(leased, now, "", false).unwrap();
+    done
+}
+
+/// A house with a gateway that is registered.
+fn house_with_gateway() -> (House, CardId, GatewayDouble) {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let gateway = GatewayDouble::start(&house.authority, &house.path("card"), Behaviour::Good);
+    house
+        .books
+        .register(clock::now(), guid, Some(&gateway.address()))
+        .unwrap();
+    (house, guid, gateway)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_that_an_operator_approves_is_delivered_once() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    let entry = admit(&house, &supplier, &request).unwrap();
+    assert_eq!(entry.state, RequestState::Waiting);
+    // The same message may come again; another one must not have its identity.
+    assert_eq!(admit(&house, &supplier, &request).unwrap().number, entry.number);
+    let other = InstallationRequest {
+        grants: vec![supplier.grant("other", 900)],
+        ..request.clone()
+    };
+    assert!(matches!(
+        admit(&house, &supplier, &other),
+        Err(AdmissionError::Books(BooksError::OtherRequest { .. }))
+    ));
+    assert!(house.books.next_job(guid).unwrap().is_none());
+
+    let shown = operator::shown_with_difference(&house.authority, &house.books, request.id, clock::now());
+    let shown = shown.unwrap().to_string();
+    assert!(
+        shown.contains("+ supplier City Works") && shown.contains("+ grant \"billing\""),
+        "{shown}"
+    );
+    approve(&house, request.id);
+    let again = operator::approve(&house.authority, &house.books, request.id, clock::now());
+    assert!(matches!(
+        again,
+        Err(OperatorError::Books(BooksError::DecidedAlready {
+            state: RequestState::Approved,
+            ..
+        }))
+    ));
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, request.id), RequestState::Installed);
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(
+        (bundle.bundle_version, bundle.grants),
+        (1, request.grants.clone())
+    );
+    let entry = house.books.gateway(guid).unwrap().unwrap();
+    assert_eq!((entry.jobs, entry.suppliers), (0, vec![supplier.fingerprint()]));
+    assert_eq!(entry.report.unwrap().bundle_version, 1);
+
+    // What is asked for again in the same words is in force already, and costs no bundle.
+    let same = InstallationRequest {
+        id: MessageId::new([7; 16]),
+        ..request
+    };
+    admit(&house, &supplier, &same).unwrap();
+    approve(&house, same.id);
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, same.id), RequestState::Installed);
+    let received = Received {
+        applications: 0,
+        bundles: 1,
+    };
+    assert_eq!(gateway.received(), received);
+    house.books.verify().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_narrows_and_approves_by_itself() {
+    let (house, guid, gateway) = house_with_gateway();
+    let policy = "[[limit]]\nelements = [\"*\"]\nfinest = \"PT30M\"\nhistory = \"P7D\"\n\
+                  [[supplier]]\nname = \"City Works\"\napprove = \"automatic\"\n";
+    std::fs::write(house.home().join("policy.toml"), policy).unwrap();
+    let supplier = Supplier::certified(&house, "City Works");
+    let entry = admit(&house, &supplier, &supplier.request(guid)).unwrap();
+    assert_eq!(entry.state, RequestState::Approved);
+    visit(&house).await.unwrap();
+    let grant = gateway.bundle().unwrap().grants.remove(0);
+    assert_eq!(
+        (grant.finest.seconds(), grant.history.to_string()),
+        (1_800, "P7D".to_owned())
+    );
+    std::fs::write(house.home().join("policy.toml"), "limit = []").unwrap();
+    assert!(matches!(
+        admit(&house, &supplier, &supplier.request(guid)),
+        Err(AdmissionError::Contradiction(Contradiction::Nothing { .. }))
+    ));
+    std::fs::write(house.home().join("policy.toml"), "limits = []").unwrap();
+    assert!(matches!(
+        admit(&house, &supplier, &supplier.request(guid)),
+        Err(AdmissionError::Policy(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundle_whose_report_was_lost_is_not_sent_again() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    gateway.behave(Behaviour::CutsBundle);
+    assert!(matches!(visit(&house).await, Err(DeliveryError::Visit(_))));
+    assert_eq!(state(&house, request.id), RequestState::Approved);
+    gateway.behave(Behaviour::Good);
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, request.id), RequestState::Installed);
+    assert_eq!(gateway.received().bundles, 1);
+    assert_eq!(house.records().matches("\"act\":\"installed\"").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_has_lost_its_bundle_gets_it_again() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    Applications::of_home(&house.home())
+        .keep(application_digest(MODULE), MODULE)
+        .unwrap();
+    let request = supplier.with_application(supplier.request(guid));
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    visit(&house).await.unwrap();
+    let before = gateway.bundle().unwrap();
+    gateway.behave(Behaviour::Forgets);
+    house.books.reached(guid, clock::now()).unwrap();
+    visit(&house).await.unwrap();
+    assert_eq!(gateway.bundle().unwrap(), before);
+    let received = Received {
+        applications: 2,
+        bundles: 2,
+    };
+    assert_eq!(gateway.received(), received);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn application_that_a_gateway_has_is_not_sent_again() {
+    let (house, guid, gateway) = house_with_gateway();
+    let (first, second) = (
+        Supplier::certified(&house, "City Works"),
+        Supplier::certified(&house, "Country Works"),
+    );
+    let digest = application_digest(MODULE);
+    let early = first.with_application(first.request(guid));
+    assert!(matches!(
+        admit(&house, &first, &early),
+        Err(AdmissionError::Application(ApplicationsError::Missing { .. }))
+    ));
+    Applications::of_home(&house.home()).keep(digest, MODULE).unwrap();
+    for supplier in [&first, &second] {
+        let request = supplier.with_application(supplier.request(guid));
+        admit(&house, supplier, &request).unwrap();
+        approve(&house, request.id);
+    }
+    visit(&house).await.unwrap();
+    let received = Received {
+        applications: 1,
+        bundles: 2,
+    };
+    assert_eq!(gateway.received(), received);
+    assert_eq!(gateway.bundle().unwrap().applications.len(), 2);
+
+    // An application that somebody has altered on the disk is not installed, and nobody else suffers from it.
+    let other = b"\0asm\x01\0\0\0another";
+    Applications::of_home(&house.home())
+        .keep(application_digest(other), other)
+        .unwrap();
+    let mut request = first.with_application(first.request(guid));
+    if let Some(application) = &mut request.application {
+        application.digest = application_digest(other);
+        application.size = u32::try_from(other.len()).unwrap();
+    }
+    admit(&house, &first, &request).unwrap();
+    approve(&house, request.id);
+    let path = house
+        .home()
+        .join("applications")
+        .join(format!("{}.wasm", application_digest(other)));
+    std::fs::write(path, b"altered").unwrap();
+    let good = second.request(guid);
+    admit(&house, &second, &good).unwrap();
+    approve(&house, good.id);
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, request.id), RequestState::Failed);
+    assert_eq!(state(&house, good.id), RequestState::Installed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_supplier_is_left_out_before_all_else() {
+    let (house, guid, gateway) = house_with_gateway();
+    let (first, second) = (
+        Supplier::certified(&house, "City Works"),
+        Supplier::certified(&house, "Country Works"),
+    );
+    for supplier in [&first, &second] {
+        let request = supplier.request(guid);
+        admit(&house, supplier, &request).unwrap();
+        approve(&house, request.id);
+    }
+    visit(&house).await.unwrap();
+    assert_eq!(gateway.bundle().unwrap().suppliers.len(), 2);
+    // One request waits already when the supplier is revoked.
+    let waiting = InstallationRequest {
+        grants: vec![first.grant("more", 900)],
+        ..first.request(guid)
+    };
+    admit(&house, &first, &waiting).unwrap();
+    approve(&house, waiting.id);
+    let reason = messages::certificate::RevocationReason::KeyCompromise;
+    house
+        .books
+        .revoke(clock::now(), "City Works", None, reason)
+        .unwrap();
+    assert!(house.books.next_job(guid).unwrap().unwrap().request.is_none());
+    visit(&house).await.unwrap();
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(bundle.suppliers.len(), 1);
+    assert!(
+        bundle
+            .grants
+            .iter()
+            .all(|grant| grant.supplier == second.fingerprint())
+    );
+    let entry = house.books.request(waiting.id).unwrap();
+    assert_eq!(entry.state, RequestState::Failed);
+    assert!(entry.reason.unwrap().contains("revoked"));
+    assert!(matches!(
+        admit(&house, &first, &first.request(guid)),
+        Err(AdmissionError::Envelope(_) | AdmissionError::Supplier(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn later_request_takes_the_place_of_an_earlier_one() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let (early, late) = (supplier.request(guid), supplier.request(guid));
+    let late = InstallationRequest {
+        grants: vec![supplier.grant("billing", 1_800)],
+        ..late
+    };
+    for request in [&early, &late] {
+        admit(&house, &supplier, request).unwrap();
+        approve(&house, request.id);
+    }
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, early.id), RequestState::Superseded);
+    assert_eq!(state(&house, late.id), RequestState::Installed);
+    assert_eq!(
+        (gateway.received().bundles, gateway.bundle().unwrap().grants),
+        (1, late.grants)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_with_older_software_is_served_without_its_report() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    gateway.behave(Behaviour::IsOlder);
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, request.id), RequestState::Installed);
+    assert!(house.books.gateway(guid).unwrap().unwrap().report.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_a_card_that_was_terminated() {
+    let (house, guid, _gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    let witness = Witness::Card;
+    house
+        .books
+        .record(clock::now(), &Act::Terminated { guid, witness })
+        .unwrap();
+    assert!(matches!(visit(&house).await, Err(DeliveryError::Terminated)));
+    assert_eq!(state(&house, request.id), RequestState::Failed);
+    assert!(matches!(
+        admit(&house, &supplier, &supplier.request(guid)),
+        Err(AdmissionError::Terminated { .. })
+    ));
+}
+
+#[test]
+fn gateway_is_leased_to_one_and_the_lease_runs_out() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    let now = clock::now();
+    let second = Books::open(&house.home()).unwrap();
+    second.release("another").unwrap();
+    assert_eq!(
+        house
+            .books
+            .lease("worker", now, later(now, 300), 8)
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(
+        second
+            .lease("worker", now, later(now, 300), 8)
+            .unwrap()
+            .is_empty()
+    );
+    // Whoever was killed has never given it back.
+    let later_on = later(now, 300);
+    let [leased] = second
+        .lease("worker", later_on, later(later_on, 300), 8)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    second
+        .postpone(&leased, later(later_on, 60), "away", true)
+        .unwrap();
+    assert!(
+        second
+            .lease("worker", later(later_on, 59), later_on, 8)
+            .unwrap()
+            .is_empty()
+    );
+    let due = later(later_on, 60);
+    let [leased] = second
+        .lease("killed", due, later(due, 300), 8)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(leased.attempts, 1);
+    // It is back, and knows that what was leased in its name is nobody's any more.
+    assert!(
+        second
+            .lease("worker", due, later(due, 300), 8)
+            .unwrap()
+            .is_empty()
+    );
+    second.release("killed").unwrap();
+    assert_eq!(second.lease("worker", due, later(due, 300), 8).unwrap().len(), 1);
+}
+
+#[test]
+fn forged_approval_is_found() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    house.books.verify().unwrap();
+    house
+        .books
+        .force("UPDATE tsm_requests SET state = 'approved'")
+        .unwrap();
+    assert!(matches!(
+        house.books.verify(),
+        Err(BooksError::Index {
+            table: "tsm_requests"
+        })
+    ));
+}
+
+#[test]
+fn requests_that_are_not_in_order_are_named() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let supplier = Supplier::certified(&house, "City Works");
+    let other = Supplier::certified(&house, "Country Works");
+    let good = supplier.request(guid);
+    let refused = |request: &InstallationRequest| admit(&house, &supplier, request).unwrap_err();
+    let with_grants = |grants| InstallationRequest {
+        grants,
+        ..good.clone()
+    };
+    let unknown = InstallationRequest {
+        gateway: "fd5a::1".parse().unwrap(),
+        ..good.clone()
+    };
+    assert!(matches!(refused(&unknown), AdmissionError::Gateway { .. }));
+    let old = InstallationRequest {
+        time: clock::now().saturating_sub(Span::DAY),
+        ..good.clone()
+    };
+    assert!(matches!(refused(&old), AdmissionError::Freshness(_)));
+    let foreign = InstallationRequest {
+        certificates: other.request(guid).certificates,
+        ..good.clone()
+    };
+    assert!(matches!(refused(&foreign), AdmissionError::OtherSupplier));
+    assert!(matches!(
+        refused(&with_grants(vec![other.grant("billing", 900)])),
+        AdmissionError::Contradiction(Contradiction::OtherSupplier { .. })
+    ));
+    let twice = vec![supplier.grant("billing", 900), supplier.grant("billing", 60)];
+    assert!(matches!(
+        refused(&with_grants(twice)),
+        AdmissionError::Contradiction(Contradiction::RepeatedId { .. })
+    ));
+    // Whoever is connected sends requests of its own only.
+    let message = supplier.seal(&house, &Content::InstallationRequest(good.clone()));
+    assert!(matches!(
+        admit_message(&house, &message, other.tls()),
+        Err(AdmissionError::OtherSupplier)
+    ));
+    assert!(matches!(
+        admit_message(&house, b"garbage", supplier.tls()),
+        Err(AdmissionError::Envelope(_))
+    ));
+    let stranger = super::house();
+    let theirs = Supplier::certified(&stranger, "City Works");
+    let message = theirs.seal(&house, &Content::InstallationRequest(theirs.request(guid)));
+    assert!(matches!(
+        admit_message(&house, &message, theirs.tls()),
+        Err(AdmissionError::Envelope(_))
+    ));
+    let Content::InstallationRequest(mut wrong) = Content::InstallationRequest(good.clone()) else {
+        unreachable!()
+    };
+    Applications::of_home(&house.home())
+        .keep(application_digest(MODULE), MODULE)
+        .unwrap();
+    wrong = supplier.with_application(wrong);
+    if let Some(application) = &mut wrong.application {
+        application.size = 1;
+    }
+    assert!(matches!(refused(&wrong), AdmissionError::ApplicationSize { .. }));
+    assert!(
+        house
+            .books
+            .page(0)
+            .unwrap()
+            .iter()
+            .all(|record| !matches!(record.act, Act::Requested { .. }))
+    );
+}

@@ -1,0 +1,389 @@
+//! Which of two grants is narrower: what a policy leaves of what a supplier asks for.
+//!
+//! Pure: policy, grants and time come in as arguments.
+
+use std::collections::HashSet;
+
+use messages::content::{MAX_PATTERNS, RuleName};
+use model::{ElementPattern, Grant, Period, Span, Timestamp};
+
+/// The most that anybody gets of some elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// The elements.
+    pub(crate) elements: Vec<ElementPattern>,
+    /// The finest resolution.
+    pub(crate) finest: Span,
+    /// How far back.
+    pub(crate) history: Span,
+}
+
+/// The reason why grants contradict themselves, each other or the policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Contradiction {
+    /// There are none.
+    #[error("no grant is asked for; name at least one")]
+    NoGrants,
+    /// Two have one name.
+    #[error("two grants have the id {id:?}; name each differently")]
+    RepeatedId {
+        /// The name.
+        id: String,
+    },
+    /// A grant is for somebody else.
+    #[error("the grant {id:?} is for another supplier; ask for your own")]
+    OtherSupplier {
+        /// The grant.
+        id: String,
+    },
+    /// A grant covers nothing.
+    #[error("the grant {id:?} names no elements; name some")]
+    NoElements {
+        /// The grant.
+        id: String,
+    },
+    /// A grant has ended.
+    #[error("the grant {id:?} has ended at {end}; correct valid_until")]
+    Ended {
+        /// The grant.
+        id: String,
+        /// When it ended.
+        end: Timestamp,
+    },
+    /// A grant reaches back less far than one value is long.
+    #[error("the grant {id:?} reaches back {history}, less than one value of {finest}; lengthen history")]
+    ShortHistory {
+        /// The grant.
+        id: String,
+        /// How far back it reaches.
+        history: Span,
+        /// Its resolution.
+        finest: Span,
+    },
+    /// The policy permits nothing of a grant.
+    #[error(
+        "the policy permits nothing of the grant {id:?}; ask for other elements, or for coarser or less old values"
+    )]
+    Nothing {
+        /// The grant.
+        id: String,
+    },
+    /// What is left cannot be written.
+    #[error("the grant {id:?} and the policy have too many elements in common; ask for fewer at once")]
+    TooManyPatterns {
+        /// The grant.
+        id: String,
+    },
+}
+
+/// Checks that grants of one supplier do not contradict themselves or each other.
+pub(crate) fn check(grants: &[Grant], now: Timestamp) -> Result<(), Contradiction> {
+    if grants.is_empty() {
+        return Err(Contradiction::NoGrants);
+    }
+    let mut names = HashSet::new();
+    for grant in grants {
+        let id = grant.id.clone();
+        if !names.insert(&grant.id) {
+            return Err(Contradiction::RepeatedId { id });
+        }
+        if grant.elements.is_empty() {
+            return Err(Contradiction::NoElements { id });
+        }
+        let (finest, history, end) = (grant.finest, grant.history, grant.validity.to());
+        if end <= now {
+            return Err(Contradiction::Ended { id, end });
+        }
+        if history < finest {
+            return Err(Contradiction::ShortHistory { id, history, finest });
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the limits leave of the grants; without limits, all.
+///
+/// A grant that one limit covers wholly stays as it is. Of another one, what each limit leaves is a grant of its own, since
+/// limits on different elements may differ.
+pub(crate) fn narrow(grants: &[Grant], limits: Option<&[Limit]>) -> Result<Vec<Grant>, Contradiction> {
+    let Some(limits) = limits else {
+        return Ok(grants.to_vec());
+    };
+    let mut narrowed = Vec::with_capacity(grants.len());
+    for grant in grants {
+        narrowed.extend(narrow_one(grant, limits)?);
+    }
+    Ok(narrowed)
+}
+
+fn narrow_one(grant: &Grant, limits: &[Limit]) -> Result<Vec<Grant>, Contradiction> {
+    let id = || grant.id.clone();
+    let mut parts: Vec<Grant> = Vec::new();
+    for limit in limits {
+        let Some(part) = common(grant, limit) else {
+            continue;
+        };
+        if part == *grant {
+            return Ok(vec![part]);
+        }
+        if part.elements.len() > MAX_PATTERNS {
+            return Err(Contradiction::TooManyPatterns { id: id() });
+        }
+        if !parts.iter().any(|other| is_within(&part, other)) {
+            parts.retain(|other| !is_within(other, &part));
+            parts.push(part);
+        }
+    }
+    if parts.is_empty() {
+        return Err(Contradiction::Nothing { id: id() });
+    }
+    for (index, part) in parts.iter_mut().enumerate().skip(1) {
+        part.id = numbered(&part.id, index.saturating_add(1));
+    }
+    Ok(parts)
+}
+
+/// Returns the name with a number behind it, cut to what a name may have.
+fn numbered(id: &str, number: usize) -> String {
+    let behind = format!(" ({number})");
+    let room = RuleName::MAX_LENGTH.saturating_sub(behind.chars().count());
+    let begin: String = id.chars().take(room).collect();
+    begin + &behind
+}
+
+/// Returns what grant and limit have in common.
+fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
+    let mut elements: Vec<ElementPattern> = Vec::new();
+    for asked in &grant.elements {
+        for permitted in &limit.elements {
+            elements.extend(intersection(asked, permitted).filter(|found| !elements.contains(found)));
+        }
+    }
+    let finest = common_grid(grant.finest, limit.finest)?;
+    let history = grant.history.min(limit.history);
+    if elements.is_empty() || history < finest {
+        return None;
+    }
+    Some(Grant {
+        elements,
+        finest,
+        history,
+        ..grant.clone()
+    })
+}
+
+/// Returns whether one grant gives nothing that the other one does not.
+pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
+    let covered = |pattern: &ElementPattern| {
+        let permits = |permitted: &ElementPattern| intersection(pattern, permitted).as_ref() == Some(pattern);
+        other.elements.iter().any(permits)
+    };
+    let in_time =
+        |period: Period| other.validity.from() <= period.from() && period.to() <= other.validity.to();
+    one.elements.iter().all(covered)
+        && one.finest.is_multiple_of(other.finest)
+        && one.history <= other.history
+        && in_time(one.validity)
+}
+
+/// Returns the finest resolution whose values lie on both grids.
+fn common_grid(one: Span, other: Span) -> Option<Span> {
+    let (mut a, mut b) = (one.seconds(), other.seconds());
+    while b != 0 {
+        (a, b) = (b, a.checked_rem(b)?);
+    }
+    let least = one.seconds().checked_div(a)?.checked_mul(other.seconds())?;
+    Span::from_seconds(least)
+}
+
+/// Returns the pattern of the elements that match both, if there can be any.
+fn intersection(one: &ElementPattern, other: &ElementPattern) -> Option<ElementPattern> {
+    let meter = match (&one.meter, &other.meter) {
+        (Some(one), Some(other)) if one != other => return None,
+        (Some(meter), _) | (None, Some(meter)) => meter.as_str(),
+        (None, None) => "*",
+    };
+    let (a, b) = (one.obis.to_string(), other.obis.to_string());
+    let obis = match (a.as_str(), b.as_str()) {
+        ("*", _) => b,
+        (_, "*") => a,
+        _ => groups(&a, &b)?,
+    };
+    format!("{meter}/{obis}").parse().ok()
+}
+
+/// Combines two codes group by group, `x` being any value.
+fn groups(one: &str, other: &str) -> Option<String> {
+    const BETWEEN: [char; 4] = ['-', ':', '.', '*'];
+    let mut signs = one.matches(BETWEEN);
+    let mut combined = String::new();
+    for (one, other) in one.split(BETWEEN).zip(other.split(BETWEEN)) {
+        let value = match (one, other) {
+            ("x", value) | (value, "x") => value,
+            (one, other) if one == other => one,
+            _ => return None,
+        };
+        combined.push_str(value);
+        combined.push_str(signs.next().unwrap_or_default());
+    }
+    Some(combined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(text: &str) -> Span {
+        text.parse().unwrap()
+    }
+
+    fn patterns(texts: &[&str]) -> Vec<ElementPattern> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn grant(elements: &[&str], finest: &str, history: &str) -> Grant {
+        let at = |text: &str| text.parse().unwrap();
+        Grant {
+            id: "billing".to_owned(),
+            supplier: model::Fingerprint::new([1; 32]),
+            elements: patterns(elements),
+            finest: span(finest),
+            history: span(history),
+            validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
+            purpose: "billing".parse().unwrap(),
+        }
+    }
+
+    fn limit(elements: &[&str], finest: &str, history: &str) -> Limit {
+        Limit {
+            elements: patterns(elements),
+            finest: span(finest),
+            history: span(history),
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-06-01T00:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn narrower_of_grant_and_limit_wins() {
+        let asked = grant(&["*"], "PT1S", "P730D");
+        let limits = [limit(&["*/1-0:1.8.0*255"], "PT15M", "P365D")];
+        let [left] = narrow(&[asked], Some(&limits)).unwrap().try_into().unwrap();
+        assert_eq!(left, grant(&["*/1-0:1.8.0*255"], "PT15M", "P365D"));
+        // Narrower already: nothing changes.
+        let asked = grant(&["M1/1-0:1.8.0*255"], "PT1H", "P30D");
+        assert_eq!(
+            narrow(std::slice::from_ref(&asked), Some(&limits)).unwrap(),
+            [asked.clone()]
+        );
+        assert_eq!(narrow(std::slice::from_ref(&asked), None).unwrap(), [asked]);
+    }
+
+    #[test]
+    fn limits_on_different_elements_make_grants_of_their_own() {
+        let asked = grant(&["*/1-0:x.x.x*255"], "PT1M", "P730D");
+        let limits = [
+            limit(&["*/1-0:1.8.0*255"], "PT15M", "P730D"),
+            limit(&["*/1-0:2.8.0*255"], "PT1H", "P30D"),
+            limit(&["*/7-x:x.x.x*x"], "PT1H", "P30D"),
+        ];
+        let left = narrow(&[asked], Some(&limits)).unwrap();
+        let named: Vec<_> = left
+            .iter()
+            .map(|grant| (grant.id.as_str(), grant.elements[0].to_string()))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                ("billing", "*/1-0:1.8.0*255".to_owned()),
+                ("billing (2)", "*/1-0:2.8.0*255".to_owned())
+            ]
+        );
+        assert!(numbered(&"ä".repeat(60), 12).parse::<RuleName>().is_ok());
+    }
+
+    #[test]
+    fn grids_that_do_not_fit_meet_in_a_coarser_one() {
+        let asked = grant(&["*"], "PT10M", "P30D");
+        let limits = [limit(&["*"], "PT15M", "P30D")];
+        assert_eq!(narrow(&[asked], Some(&limits)).unwrap()[0].finest, span("PT30M"));
+    }
+
+    #[test]
+    fn what_the_policy_leaves_nothing_of_is_refused() {
+        let limits = [limit(&["M1/1-0:1.8.0*255"], "PT15M", "P30D")];
+        for asked in [
+            grant(&["M2/1-0:1.8.0*255"], "PT15M", "P30D"),
+            grant(&["*/7-0:3.0.0*255"], "PT15M", "P30D"),
+        ] {
+            assert_eq!(
+                narrow(&[asked], Some(&limits)),
+                Err(Contradiction::Nothing {
+                    id: "billing".to_owned()
+                })
+            );
+        }
+        let asked = grant(&["*"], "PT15M", "P30D");
+        assert!(
+            narrow(&[asked], Some(&[])).is_err(),
+            "no limit is left, so nothing is"
+        );
+    }
+
+    #[test]
+    fn patterns_that_multiply_beyond_a_grant_are_refused() {
+        let many = |meter: &str| -> Vec<String> {
+            (0..MAX_PATTERNS)
+                .map(|number| format!("{meter}/1-{number}:x.x.x*x"))
+                .collect()
+        };
+        let asked: Vec<String> = many("*");
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let limits = [limit(&["M1/*", "M2/*"], "PT15M", "P30D")];
+        assert_eq!(
+            narrow(&[grant(&asked, "PT15M", "P30D")], Some(&limits)),
+            Err(Contradiction::TooManyPatterns {
+                id: "billing".to_owned()
+            })
+        );
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let good = grant(&["*"], "PT15M", "P30D");
+        assert_eq!(check(std::slice::from_ref(&good), now()), Ok(()));
+        assert_eq!(check(&[], now()), Err(Contradiction::NoGrants));
+        assert!(matches!(
+            check(&[good.clone(), good.clone()], now()),
+            Err(Contradiction::RepeatedId { .. })
+        ));
+        let empty = grant(&[], "PT15M", "P30D");
+        assert!(matches!(
+            check(&[empty], now()),
+            Err(Contradiction::NoElements { .. })
+        ));
+        let short = grant(&["*"], "P30D", "P1D");
+        assert!(matches!(
+            check(&[short], now()),
+            Err(Contradiction::ShortHistory { .. })
+        ));
+        let late = "2028-01-01T00:00:00Z".parse().unwrap();
+        assert!(matches!(check(&[good], late), Err(Contradiction::Ended { .. })));
+    }
+
+    #[test]
+    fn grants_are_compared() {
+        let wide = grant(&["*/1-0:x.x.x*255"], "PT15M", "P30D");
+        assert!(is_within(&grant(&["*/1-0:1.8.0*255"], "PT30M", "P30D"), &wide));
+        for other in [
+            grant(&["*"], "PT15M", "P30D"),
+            grant(&["*/1-0:1.8.0*255"], "PT10M", "P30D"),
+            grant(&["*/1-0:1.8.0*255"], "PT20M", "P30D"),
+            grant(&["*/1-0:1.8.0*255"], "PT15M", "P31D"),
+        ] {
+            assert!(!is_within(&other, &wide), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The policy: what suppliers get at most, and whose requests need no operator.
+//!
+//! `policy.toml` in the trust centre's folder. Limits at the top are for all suppliers, those below `[[supplier]]` for one;
+//! the narrower wins. Without the file nothing is limited, and an operator decides on every request.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use counterparty::files::{self, FileError};
+use messages::certificate::PartyName;
+use model::{ElementPattern, Grant, Span};
+use serde::Deserialize;
+
+use super::narrow::{Contradiction, Limit, narrow};
+
+/// The greatest size of a policy in bytes.
+const MAX_FILE: usize = 1_024 * 1_024;
+
+/// The reason why there is no policy to go by.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// The file cannot be read.
+    #[error("the policy cannot be read")]
+    File(#[from] FileError),
+    /// The file is no policy.
+    #[error("{} is no policy; correct it: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A supplier is named twice.
+    #[error("{} names the supplier {name} twice; say once what it gets", path.display())]
+    RepeatedSupplier {
+        /// The file.
+        path: PathBuf,
+        /// The supplier.
+        name: PartyName,
+    },
+    /// A limit covers nothing.
+    #[error("{} has a limit without elements; name some, or leave the limit out", path.display())]
+    NoElements {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Who decides on a request that the limits leave something of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Approval {
+    /// An operator.
+    #[default]
+    Operator,
+    /// Nobody: it is approved at once.
+    Automatic,
+}
+
+/// What suppliers get at most, and who decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    #[serde(default)]
+    approve: Approval,
+    limit: Option<Vec<LimitDocument>>,
+    #[serde(default)]
+    supplier: Vec<SupplierDocument>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SupplierDocument {
+    name: PartyName,
+    approve: Option<Approval>,
+    limit: Option<Vec<LimitDocument>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitDocument {
+    elements: Vec<ElementPattern>,
+    finest: Span,
+    history: Span,
+}
+
+impl Policy {
+    /// Reads the policy of a trust centre; without one nothing is limited.
+    pub(crate) fn of_home(home: &Path) -> Result<Self, PolicyError> {
+        let path = home.join("policy.toml");
+        match files::read_text(&path, MAX_FILE) {
+            Ok(text) => Self::parse(&path, &text),
+            Err(FileError::Missing { .. }) => Ok(Self::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
+        let path = || path.to_owned();
+        let policy: Self = toml::from_str(text).map_err(|error| PolicyError::Syntax {
+            path: path(),
+            // It quotes the line.
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        let mut names = HashSet::new();
+        let mut limits: Vec<&LimitDocument> = policy.limit.iter().flatten().collect();
+        for supplier in &policy.supplier {
+            if !names.insert(&supplier.name) {
+                let name = supplier.name.clone();
+                return Err(PolicyError::RepeatedSupplier { path: path(), name });
+            }
+            limits.extend(supplier.limit.iter().flatten());
+        }
+        if limits.iter().any(|limit| limit.elements.is_empty()) {
+            return Err(PolicyError::NoElements { path: path() });
+        }
+        Ok(policy)
+    }
+
+    /// Returns what is left of what a supplier asks for.
+    pub(crate) fn narrow(&self, name: &PartyName, grants: &[Grant]) -> Result<Vec<Grant>, Contradiction> {
+        let own = self.of(name).and_then(|supplier| supplier.limit.as_deref());
+        let narrowed = narrow(grants, self.limit.as_deref().map(limits).as_deref())?;
+        narrow(&narrowed, own.map(limits).as_deref())
+    }
+
+    /// Returns who decides on a supplier's requests.
+    pub(crate) fn approval(&self, name: &PartyName) -> Approval {
+        let own = self.of(name).and_then(|supplier| supplier.approve);
+        own.unwrap_or(self.approve)
+    }
+
+    fn of(&self, name: &PartyName) -> Option<&SupplierDocument> {
+        self.supplier.iter().find(|supplier| supplier.name == *name)
+    }
+}
+
+fn limits(documents: &[LimitDocument]) -> Vec<Limit> {
+    let limit = |document: &LimitDocument| Limit {
+        elements: document.elements.clone(),
+        finest: document.finest,
+        history: document.history,
+    };
+    documents.iter().map(limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Fingerprint, Period};
+
+    use super::*;
+
+    const GOOD: &str = r#"
+[[limit]]
+elements = ["*"]
+finest = "PT15M"
+history = "P730D"
+
+[[supplier]]
+name = "City Works"
+approve = "automatic"
+
+[[supplier.limit]]
+elements = ["*/1-0:1.8.0*255"]
+finest = "PT1M"
+history = "P30D"
+"#;
+
+    fn parse(text: &str) -> Result<Policy, PolicyError> {
+        Policy::parse(Path::new("policy.toml"), text)
+    }
+
+    fn grant() -> Grant {
+        let at = |text: &str| text.parse().unwrap();
+        Grant {
+            id: "all".to_owned(),
+            supplier: Fingerprint::new([1; 32]),
+            elements: vec!["*".parse().unwrap()],
+            finest: "PT1M".parse().unwrap(),
+            history: "P1000D".parse().unwrap(),
+            validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
+            purpose: "billing".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn narrower_of_the_general_and_the_particular_limit_wins() {
+        let policy = parse(GOOD).unwrap();
+        let city = "City Works".parse().unwrap();
+        let [left] = policy.narrow(&city, &[grant()]).unwrap().try_into().unwrap();
+        assert_eq!(left.elements[0].to_string(), "*/1-0:1.8.0*255");
+        assert_eq!(
+            (left.finest.to_string(), left.history.to_string()),
+            ("PT15M".to_owned(), "P30D".to_owned())
+        );
+        let other = "Country Works".parse().unwrap();
+        let [left] = policy.narrow(&other, &[grant()]).unwrap().try_into().unwrap();
+        assert_eq!(
+            (left.finest.to_string(), left.history.to_string()),
+            ("PT15M".to_owned(), "P730D".to_owned())
+        );
+        assert_eq!(policy.approval(&city), Approval::Automatic);
+        assert_eq!(policy.approval(&other), Approval::Operator);
+    }
+
+    #[test]
+    fn without_a_policy_nothing_is_limited_and_an_operator_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = Policy::of_home(folder.path()).unwrap();
+        let name = "City Works".parse().unwrap();
+        assert_eq!(policy.narrow(&name, &[grant()]).unwrap(), [grant()]);
+        assert_eq!(policy.approval(&name), Approval::Operator);
+    }
+
+    #[test]
+    fn policies_that_cannot_be_followed_are_named() {
+        let error = parse("colour = 1").unwrap_err();
+        assert!(error.to_string().contains("colour"), "{error}");
+        let twice = format!("{GOOD}\n[[supplier]]\nname = \"City Works\"\n");
+        assert!(matches!(parse(&twice), Err(PolicyError::RepeatedSupplier { .. })));
+        let empty = GOOD.replace("[\"*\"]", "[]");
+        assert!(matches!(parse(&empty), Err(PolicyError::NoElements { .. })));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("policy.toml")).unwrap();
+        assert!(matches!(
+            Policy::of_home(folder.path()),
+            Err(PolicyError::File(_))
+        ));
+    }
+}
