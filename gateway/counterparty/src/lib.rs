@@ -2,7 +2,7 @@
 //!
 //! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
 //! is the way to the gateway, [`archive`] keeps what went over it, and [`gateways`] are the
-//! certificates by which gateways are known. [`files`],
+//! certificates by which gateways are known. [`fetch`] gets what the public directory has. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
 //! second, and random bytes. What a party says, and what it does with an answer, is its own.
 
@@ -10,6 +10,7 @@ pub mod archive;
 pub mod clock;
 pub mod conversation;
 pub mod exchange;
+pub mod fetch;
 pub mod files;
 pub mod gateways;
 pub mod random;

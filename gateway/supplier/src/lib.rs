@@ -9,6 +9,7 @@
 
 mod follow;
 mod home;
+mod lists;
 mod pull;
 #[cfg(test)]
 mod stories;
@@ -16,9 +17,11 @@ mod stories;
 pub use counterparty::archive::{Archive, ArchiveError};
 pub use counterparty::conversation::ConversationError;
 pub use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
+pub use counterparty::fetch::FetchError;
 pub use counterparty::files::FileError;
 pub use counterparty::gateways::GatewayError;
 pub use counterparty::random::RandomError;
 pub use follow::{Backlog, Schedule};
 pub use home::{Home, HomeError};
+pub use lists::{ListError, Taken};
 pub use pull::{Pull, PullError};

@@ -22,6 +22,8 @@ mod modbus_tools;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
+mod revoked;
+#[cfg(test)]
 mod second_card;
 #[cfg(test)]
 mod steps;
