@@ -43,6 +43,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Records,
     },
+    /// Moves the books to another database
+    Books {
+        /// What to do.
+        #[command(subcommand)]
+        command: BooksCommand,
+    },
     /// Publishes certificates and lists of revoked ones
     Directory {
         /// What to do.
@@ -199,6 +205,26 @@ pub(crate) struct ShowRecords {
     pub(crate) behind: u64,
 }
 
+/// `trust-center books`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BooksCommand {
+    /// Moves the books from the file to a PostgreSQL server; cut off, the same command continues
+    Move(MoveBooks),
+}
+
+/// `trust-center books move`
+#[derive(Debug, Args)]
+pub(crate) struct MoveBooks {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The database, which is empty yet: postgres://USER@HOST/DATABASE. A file (--to-file) hides a password from others
+    #[arg(long, value_name = "URL", required_unless_present = "to_file")]
+    pub(crate) to: Option<String>,
+    /// A file with that address; /dev/fd/N is a descriptor
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) to_file: Option<PathBuf>,
+}
+
 /// `trust-center directory`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Directory {
@@ -338,6 +364,7 @@ mod tests {
             "trust-center crl --home d --days 30 --issuing-only",
             "trust-center records show --home d --json",
             "trust-center records verify --home d",
+            "trust-center books move --home d --to postgres://centre@db/books",
             "trust-center directory serve --home d --listen [::1]:0",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",

@@ -41,8 +41,9 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{
-    Arguments, CardAct, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Init, Install,
-    Personalize, Records, Renew, Revoke, ServeDirectory,
+    Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, Command, Common,
+    Crl, Directory, Init, Install, MoveBooks, Personalize, Records, Renew, Revoke,
+    ServeDirectory,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
@@ -52,6 +53,7 @@ use certify::{BrokerOrder, CertifyError};
 use directory::DirectoryError;
 use install::{InstallError, Order};
 use keys::Token;
+use ldap::{PublishError, Published};
 use model::Span;
 use output::Output;
 use personalize::{Completed, GuidSource, PersonalizeError, Workplace};
@@ -128,6 +130,9 @@ fn main() -> ExitCode {
         Command::Crl(act) => sign_lists(&act),
         Command::Personalize(act) => personalize(&act),
         Command::Records { command } => records(&command),
+        Command::Books {
+            command: BooksCommand::Move(act),
+        } => move_books(&act),
         Command::Directory {
             command: Directory::Serve(act),
         } => serve_directory(&act),
@@ -256,6 +261,16 @@ fn records(command: &Records) -> Result<(), ProgramError> {
             output.print(common.json).map_err(ProgramError::Output)
         }
     }
+}
+
+fn move_books(act: &MoveBooks) -> Result<(), ProgramError> {
+    let address = match (&act.to, &act.to_file) {
+        (Some(address), _) => address.clone(),
+        (None, file) => books::read_address_file(file.as_deref())?,
+    };
+    let Verified { records, head } = books::move_to_server(&act.common.home, address.trim(), clock::now())?;
+    let output = Output::BooksMoved { records, head };
+    output.print(act.common.json).map_err(ProgramError::Output)
 }
 
 fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {

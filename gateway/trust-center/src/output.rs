@@ -93,6 +93,14 @@ pub(crate) enum Output {
         /// The hash of the last one.
         head: Fingerprint,
     },
+    /// Of `books move`.
+    #[serde(rename = "trust-center.books-moved/1")]
+    BooksMoved {
+        /// How many records there are now; the last one says that the others were moved.
+        records: u64,
+        /// The hash of the last one.
+        head: Fingerprint,
+    },
     /// Of `directory serve`, once it listens.
     #[serde(rename = "trust-center.directory/1")]
     Directory {
@@ -138,6 +146,34 @@ pub(crate) struct List {
     next: Timestamp,
 }
 
+impl List {
+    fn sentence(&self) -> String {
+        format!(
+            "{}: list {} with {} certificates, the next is due at {}",
+            self.path.display(),
+            self.number,
+            self.revoked,
+            self.next
+        )
+    }
+}
+
+/// Prints a result on the standard output: as one line of JSON, or as a sentence.
+pub(crate) fn print<T: Serialize>(
+    result: &T,
+    json: bool,
+    sentence: impl FnOnce(&T) -> String,
+) -> io::Result<()> {
+    let text = if json {
+        serde_json::to_string(result)?
+    } else {
+        sentence(result)
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
 impl Output {
     pub(crate) fn lists(lists: Vec<SignedList>) -> Self {
         let list = |list: SignedList| List {
@@ -177,14 +213,7 @@ impl Output {
 
     /// Prints the result on the standard output.
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let text = if json {
-            serde_json::to_string(self)?
-        } else {
-            self.sentence()
-        };
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}")?;
-        stdout.flush()
+        print(self, json, Self::sentence)
     }
 
     fn sentence(&self) -> String {
@@ -220,22 +249,15 @@ impl Output {
                 "{revoked} certificates are revoked ({reason}). Sign new lists with `trust-center crl`, and install anew \
                  on the gateways that know their owner."
             ),
-            Self::Crl { lists } => {
-                let line = |list: &List| {
-                    format!(
-                        "{}: list {} with {} certificates, the next is due at {}",
-                        list.path.display(),
-                        list.number,
-                        list.revoked,
-                        list.next
-                    )
-                };
-                lists.iter().map(line).collect::<Vec<_>>().join("\n")
-            }
+            Self::Crl { lists } => lists.iter().map(List::sentence).collect::<Vec<_>>().join("\n"),
             Self::Record(record) => format!("{:>6} {} {}", record.number, record.time, record.act),
             Self::Verify { records, head } => {
                 format!("The books are sound: {records} records, the last one with the hash {head}.")
             }
+            Self::BooksMoved { records, head } => format!(
+                "The books are on the server, verified: {records} records, the last one with the hash {head}. The old ones \
+                 are kept as books.db.moved."
+            ),
             Self::Directory { listen } => format!("The directory is served at http://{listen}/."),
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")

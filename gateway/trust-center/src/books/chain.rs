@@ -154,6 +154,11 @@ struct Said {
     revocations: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
     terminations: BTreeMap<String, u64>,
+    deliveries: BTreeMap<String, u64>,
+    arrivals: BTreeMap<String, u64>,
+    receipts: BTreeMap<String, u64>,
+    begun: BTreeMap<String, u64>,
+    reports: BTreeMap<String, u64>,
 }
 
 impl Said {
@@ -179,6 +184,23 @@ impl Said {
             Act::Terminated { guid, .. } => {
                 self.terminations.entry(guid.to_string()).or_insert(record);
             }
+            Act::MaterialGiven {
+                delivery, facility, ..
+            }
+            | Act::MaterialOrdered { delivery, facility } => {
+                self.deliveries.insert(format!("{delivery} {facility}"), record);
+            }
+            Act::MaterialConfirmed { delivery } => drop(self.receipts.insert(delivery.to_string(), record)),
+            Act::MaterialReceived { delivery, guids } => {
+                self.arrivals.insert(delivery.to_string(), record);
+                self.guids
+                    .extend(guids.into_iter().map(|guid| (guid.to_string(), record)));
+            }
+            Act::CardBegun { guid } => drop(self.begun.insert(guid.to_string(), record)),
+            Act::OutcomesReported { guids } => {
+                self.reports
+                    .extend(guids.into_iter().map(|guid| (guid.to_string(), record)));
+            }
             Act::Founded { .. }
             | Act::Certified { .. }
             | Act::Imported { .. }
@@ -186,7 +208,8 @@ impl Said {
             | Act::Installed { .. }
             | Act::UnlockBegun { .. }
             | Act::Unlocked { .. }
-            | Act::TerminationBegun { .. } => {}
+            | Act::TerminationBegun { .. }
+            | Act::BooksMoved { .. } => {}
         }
     }
 
@@ -218,6 +241,27 @@ impl Said {
                 "SELECT guid AS key, record FROM terminations",
                 &self.terminations,
             ),
+            (
+                "deliveries",
+                "SELECT delivery || ' ' || facility AS key, record FROM deliveries",
+                &self.deliveries,
+            ),
+            (
+                "arrivals",
+                "SELECT delivery AS key, record FROM arrivals",
+                &self.arrivals,
+            ),
+            (
+                "receipts",
+                "SELECT delivery AS key, record FROM receipts",
+                &self.receipts,
+            ),
+            ("begun", "SELECT guid AS key, record FROM begun", &self.begun),
+            (
+                "reports",
+                "SELECT guid AS key, record FROM reports",
+                &self.reports,
+            ),
         ] {
             let rows = query(statement).fetch_all(&mut *connection).await?;
             let mut found = BTreeMap::new();
@@ -228,18 +272,23 @@ impl Said {
                 return Err(BooksError::Index { table });
             }
         }
-        let rows = query("SELECT pem, fingerprint FROM certificates")
-            .fetch_all(connection)
-            .await?;
-        for row in &rows {
-            let certificate = Certificate::from_pem(&text(row, "pem")?);
-            let fingerprint = certificate.map(|certificate| certificate.fingerprint().to_string());
-            if fingerprint != Ok(text(row, "fingerprint")?) {
-                return Err(BooksError::Index {
-                    table: "certificates",
-                });
-            }
-        }
-        Ok(())
+        compare_certificates(connection).await
     }
+}
+
+/// Compares the certificates with their fingerprints, which the records name.
+async fn compare_certificates(connection: &mut AnyConnection) -> Result<(), BooksError> {
+    let rows = query("SELECT pem, fingerprint FROM certificates")
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let certificate = Certificate::from_pem(&text(row, "pem")?);
+        let fingerprint = certificate.map(|certificate| certificate.fingerprint().to_string());
+        if fingerprint != Ok(text(row, "fingerprint")?) {
+            return Err(BooksError::Index {
+                table: "certificates",
+            });
+        }
+    }
+    Ok(())
 }
