@@ -230,6 +230,33 @@ pub(crate) struct MoveBooks {
 pub(crate) enum Directory {
     /// Serves certificates by GUID, and lists of revoked ones, over HTTP
     Serve(ServeDirectory),
+    /// Brings an LDAP server up to date with them
+    Publish(PublishDirectory),
+}
+
+/// `trust-center directory publish`
+#[derive(Debug, Args)]
+pub(crate) struct PublishDirectory {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The server: ldap://HOST or ldaps://HOST, with :PORT if it has another one
+    #[arg(long, value_name = "URL")]
+    pub(crate) ldap: String,
+    /// The entry below which everything is put; it must be there
+    #[arg(long, value_name = "DN")]
+    pub(crate) base: String,
+    /// As whom to write
+    #[arg(long, value_name = "DN", requires = "password_file")]
+    pub(crate) bind: Option<String>,
+    /// The file with the password; /dev/fd/N is a descriptor
+    #[arg(long, value_name = "FILE", requires = "bind")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Go on with TLS on a connection to ldap://
+    #[arg(long)]
+    pub(crate) starttls: bool,
+    /// The authorities of which one has certified the server, PEM
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// `trust-center directory serve`
@@ -366,6 +393,8 @@ mod tests {
             "trust-center records verify --home d",
             "trust-center books move --home d --to postgres://centre@db/books",
             "trust-center directory serve --home d --listen [::1]:0",
+            "trust-center directory publish --home d --ldap ldaps://db --base dc=example --ca c.pem",
+            "trust-center directory publish --home d --ldap ldap://db --base dc=e --bind cn=a --password-file p --starttls",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
             "trust-center unlock --home d --guid fd5a::1 --relay cat --json",

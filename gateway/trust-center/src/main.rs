@@ -17,6 +17,7 @@ mod grants;
 mod install;
 mod keys;
 mod labels;
+mod ldap;
 mod output;
 mod pcsc_card;
 mod personalize;
@@ -42,7 +43,7 @@ use counterparty::clock;
 
 use arguments::{
     Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, Command, Common,
-    Crl, Directory, Init, Install, MoveBooks, Personalize, Records, Renew, Revoke,
+    Crl, Directory, Init, Install, MoveBooks, Personalize, PublishDirectory, Records, Renew, Revoke,
     ServeDirectory,
 };
 use authority::{Authority, AuthorityError, Founding};
@@ -97,6 +98,9 @@ enum ProgramError {
     /// The directory cannot be served.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The directory was not published.
+    #[error("the directory is not published as a whole")]
+    Publish(#[from] PublishError),
     /// The messages cannot be kept.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -136,6 +140,9 @@ fn main() -> ExitCode {
         Command::Directory {
             command: Directory::Serve(act),
         } => serve_directory(&act),
+        Command::Directory {
+            command: Directory::Publish(act),
+        } => publish_directory(act),
         Command::Install(act) => install(act),
         Command::Unlock(act) => act_on_card(act, Sentence::Unlock),
         Command::Terminate(act) => act_on_card(act, Sentence::Terminate),
@@ -283,6 +290,37 @@ fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
     let served = runtime.block_on(directory::serve(authority, books, act.listen, act.common.json));
     runtime.shutdown_timeout(END_PATIENCE);
     Ok(served?)
+}
+
+fn publish_directory(act: PublishDirectory) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let json = act.common.json;
+    let order = ldap::Order {
+        server: act.ldap,
+        base: act.base,
+        bind: act.bind.zip(act.password_file),
+        starttls: act.starttls,
+        authority: act.ca,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)?;
+    let published = runtime.block_on(ldap::publish(&authority, &books, &order));
+    runtime.shutdown_timeout(END_PATIENCE);
+    let Published {
+        added,
+        changed,
+        removed,
+        unchanged,
+    } = published?;
+    let output = Output::Publish {
+        added,
+        changed,
+        removed,
+        unchanged,
+    };
+    output.print(json).map_err(ProgramError::Output)
 }
 
 fn personalize(act: &Personalize) -> Result<(), ProgramError> {

@@ -93,6 +93,18 @@ pub(crate) enum Output {
         /// The hash of the last one.
         head: Fingerprint,
     },
+    /// Of `directory publish`.
+    #[serde(rename = "trust-center.publish/1")]
+    Publish {
+        /// Entries that were made.
+        added: u64,
+        /// Entries that were brought up to date.
+        changed: u64,
+        /// Entries that were taken away.
+        removed: u64,
+        /// Entries that were left as they are.
+        unchanged: u64,
+    },
     /// Of `books move`.
     #[serde(rename = "trust-center.books-moved/1")]
     BooksMoved {
@@ -254,6 +266,15 @@ impl Output {
             Self::Verify { records, head } => {
                 format!("The books are sound: {records} records, the last one with the hash {head}.")
             }
+            Self::Publish {
+                added,
+                changed,
+                removed,
+                unchanged,
+            } => format!(
+                "The directory is published: {added} entries added, {changed} changed, {removed} removed, {unchanged} left \
+                 as they are."
+            ),
             Self::BooksMoved { records, head } => format!(
                 "The books are on the server, verified: {records} records, the last one with the hash {head}. The old ones \
                  are kept as books.db.moved."

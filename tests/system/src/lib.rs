@@ -7,6 +7,7 @@
 //! stories stand in `tests/stories`, and `cargo demo` tells the same story to a person.
 
 mod answers;
+mod directory;
 mod error;
 mod files;
 mod gateway;
@@ -16,12 +17,14 @@ mod programs;
 mod reader;
 mod stage;
 mod supplier;
+mod token;
 mod wait;
 
 pub use answers::{
     Answer, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point,
     Pull, PullSeries, Refusal, Status, read_answer,
 };
+pub use directory::LdapServer;
 pub use error::{LogTail, StageError};
 pub use files::{CardPlace, GatewayConfig, GrantText};
 pub use gateway::{Gateway, Meters};
@@ -31,4 +34,5 @@ pub use programs::{Program, Programs};
 pub use reader::{CardReader, SoftCard};
 pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};
+pub use token::HsmToken;
 pub use wait::{Deadline, Interrupt, wait_until};

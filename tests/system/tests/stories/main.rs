@@ -14,6 +14,8 @@ mod card_scripts;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod ldap;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod mbus_tools;
