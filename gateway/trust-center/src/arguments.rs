@@ -9,6 +9,7 @@ use messages::certificate::{DnsName, PartyName, RevocationReason};
 use model::CardId;
 
 use crate::books::GuidPrefix;
+use crate::facility::FacilityCommand;
 use crate::keys::Secrets;
 
 /// Trust centre: authority, personalisation of cards, and as TSM the first contact with gateways.
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Certifies a supplier on its requests
     Certify(Certify),
+    /// Certifies a second facility on its requests
+    CertifyFacility(CertifyFacility),
     /// Certifies a broker, a server that is reached by DNS names, on its request
     CertifyBroker(CertifyBroker),
     /// Issues new certificates in place of those that expire
@@ -37,6 +40,12 @@ pub(crate) enum Command {
     Crl(Crl),
     /// Personalises a blank card, or a batch of them
     Personalize(Personalize),
+    /// Personalises cards at two facilities: what the trust centre serves, and what the second facility does
+    Facility {
+        /// What to do.
+        #[command(subcommand)]
+        command: FacilityCommand,
+    },
     /// Shows the books, or verifies that nobody has altered them
     Records {
         /// What to do.
@@ -102,6 +111,16 @@ pub(crate) struct Certify {
     pub(crate) common: Common,
     /// The supplier's folder, with sig.csr, enc.csr and tls.csr
     #[arg(long, value_name = "SUPPLIER_HOME")]
+    pub(crate) requests: PathBuf,
+}
+
+/// `trust-center certify-facility`
+#[derive(Debug, Args)]
+pub(crate) struct CertifyFacility {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The facility's folder, with sig.csr, enc.csr and tls.csr
+    #[arg(long, value_name = "FACILITY_HOME")]
     pub(crate) requests: PathBuf,
 }
 
@@ -391,6 +410,15 @@ mod tests {
             "trust-center crl --home d --days 30 --issuing-only",
             "trust-center records show --home d --json",
             "trust-center records verify --home d",
+            "trust-center certify-facility --home d --requests f",
+            "trust-center facility init --home f --name n",
+            "trust-center facility serve --home d --listen [::1]:0 --guid-from-key",
+            "trust-center facility answer --home d --file a --out b",
+            "trust-center facility export --home d --facility n --cards 500 --out b",
+            "trust-center facility order --home f --center [::1]:1 --cards 500",
+            "trust-center facility import --home f --file a --out b",
+            "trust-center facility personalize --home f --center [::1]:1 --card soft:c --batch 3 --labels l",
+            "trust-center facility report --home f --out b",
             "trust-center books move --home d --to postgres://centre@db/books",
             "trust-center directory serve --home d --listen [::1]:0",
             "trust-center directory publish --home d --ldap ldaps://db --base dc=example --ca c.pem",

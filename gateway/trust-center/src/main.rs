@@ -13,6 +13,7 @@ mod bundles;
 mod card_act;
 mod certify;
 mod directory;
+mod facility;
 mod grants;
 mod install;
 mod keys;
@@ -42,7 +43,7 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{
-    Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, Command, Common,
+    Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, CertifyFacility, Command, Common,
     Crl, Directory, Init, Install, MoveBooks, Personalize, PublishDirectory, Records, Renew, Revoke,
     ServeDirectory,
 };
@@ -52,6 +53,7 @@ use books::{Books, BooksError, Verified};
 use card_act::{CardActError, CardOrder, Sentence};
 use certify::{BrokerOrder, CertifyError};
 use directory::DirectoryError;
+use facility::{FacilityError, FacilityOutput};
 use install::{InstallError, Order};
 use keys::Token;
 use ldap::{PublishError, Published};
@@ -101,6 +103,9 @@ enum ProgramError {
     /// The directory was not published.
     #[error("the directory is not published as a whole")]
     Publish(#[from] PublishError),
+    /// Two facilities did not come together.
+    #[error(transparent)]
+    Facility(#[from] FacilityError),
     /// The messages cannot be kept.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -128,11 +133,13 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init(act) => init(&act),
         Command::Certify(act) => certify(&act),
+        Command::CertifyFacility(act) => certify_facility(&act),
         Command::CertifyBroker(act) => certify_broker(act),
         Command::Renew(act) => renew(&act),
         Command::Revoke(act) => revoke(act),
         Command::Crl(act) => sign_lists(&act),
         Command::Personalize(act) => personalize(&act),
+        Command::Facility { command } => facility::run(command).map_err(Into::into),
         Command::Records { command } => records(&command),
         Command::Books {
             command: BooksCommand::Move(act),
@@ -193,6 +200,16 @@ fn certify(act: &Certify) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
     let supplier = certify::certify(&authority, &books, &act.requests, clock::now())?;
     let output = Output::certified(&supplier);
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn certify_facility(act: &CertifyFacility) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let facility = certify::certify_facility(&authority, &books, &act.requests, clock::now())?;
+    let output = FacilityOutput::Certified {
+        fingerprint: facility.sig.certificate().fingerprint(),
+        name: facility.name,
+    };
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 

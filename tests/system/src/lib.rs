@@ -9,6 +9,7 @@
 mod answers;
 mod directory;
 mod error;
+mod facility;
 mod files;
 mod gateway;
 mod house;
@@ -26,6 +27,7 @@ pub use answers::{
 };
 pub use directory::LdapServer;
 pub use error::{LogTail, StageError};
+pub use facility::Facility;
 pub use files::{CardPlace, GatewayConfig, GrantText};
 pub use gateway::{Gateway, Meters};
 pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, HouseReader, UNGRANTED, grants_of_the_house};

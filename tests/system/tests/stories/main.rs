@@ -28,6 +28,8 @@ mod revoked;
 #[cfg(test)]
 mod second_card;
 #[cfg(test)]
+mod second_facility;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod tidy;
