@@ -1,5 +1,5 @@
 """Makes the corpus of the fuzz targets: for M-Bus from the golden files in tests/vectors/mbus and frames of the other
-kinds, for the card from the card scripts in tests/vectors/card and from what its partners send."""
+kinds, for Modbus from the profiles, for the card from the card scripts in tests/vectors/card and from what its partners send."""
 
 import re
 from pathlib import Path
@@ -47,13 +47,28 @@ write("decrypt", "mode-7", bytes.fromhex("000102030405060708090a0b0c0d0e0f 90" +
 write("link", "short", bytes.fromhex("ff 10 7b 01 7c 16 e5"))
 
 
+# Modbus: built-in profiles by their number, with answers; and texts of profiles, ended by a zero.
+modbus = here.parent.parent / "meters" / "modbus"
+answers = bytes.fromhex("00 4366 199A 00 0000 2a " * 8)
+for number in range(len(list((modbus / "profiles").glob("*.toml")))):
+    write("profile", f"built-in-{number}", bytes([number]) + answers)
+example = "\n".join(
+    line for line in (modbus / "example.toml").read_text().splitlines() if line and not line.startswith("#")
+)
+write("profile", "example", b"\xff" + example.encode() + b"\0" + answers)
+gas = (modbus / "profiles" / "wirenboard-mcm8-gas.toml").read_text()
+write("profile", "gas", b"\xff" + gas.encode() + b"\0" + answers)
+
+
 # The card. Its numbers in the world of the fuzz targets; a script names the first state that it is for.
 CARDS = ["blank", "personalized", "bound", "operational", "terminated"]
 # The rows of the card's table, in the order of gateway/card/src/commands.rs.
-SELECT_APPLICATION, SELECT, READ, PUT, UPDATE, GENERATE, ACTIVATE, BIND, CHOOSE, PAIR, CONFIRM = range(11)
-DST, KAT, SIGN, AGREE, PROVE, CHALLENGE, VERIFY, AUTHENTICATE, TSM, ENVELOPE, RETRY, END, REST = range(11, 24)
+SELECT_APPLICATION, SELECT, READ, PUT, UPDATE, GENERATE, IMPORT, ACTIVATE, BIND, CHOOSE, PAIR, CONFIRM = range(12)
+DST, KAT, SIGN, AGREE, PROVE, CHALLENGE, VERIFY, AUTHENTICATE, TSM, ENVELOPE, RETRY, END, REST = range(12, 25)
 ANYONE, GATEWAY, THE_TSM, ALTERED = 1, 2, 3, 4
 RESET = b"\x05"
+# Imports a key pair that the world makes: for SIG, ENC, TLS or attestation, and which one.
+GIVES = lambda name, number: bytes([6, name, number])
 POINT = bytes.fromhex(
     "046B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296"
     "4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
@@ -87,8 +102,8 @@ for number, path in enumerate(sorted((here.parent / "vectors" / "card").glob("*.
         if line == "reset":
             moves += RESET
         elif line[:2] in ("> ", "< "):
-            digits = re.sub(r"\{\w+:(\d+)\}", lambda found: "5a" * int(found.group(1)), line[2:])
-            message = bytes.fromhex(re.sub(r"\{[*\w]+\}", "", digits))
+            digits = re.sub(r"\{[\w-]+:(\d+)\}", lambda found: "5a" * int(found.group(1)), line[2:])
+            message = bytes.fromhex(re.sub(r"\{[*\w-]+\}", "", digits))
             if line[0] == ">":
                 moves += b"\x00" + short(message)
                 write("apdu", "command-" + message[:4].hex(), message)
@@ -121,6 +136,10 @@ games = {
     "whole-life": b"\x00"
     + b"".join(says(ANYONE, GENERATE, bytes.fromhex(row)) for row in ("B603840101", "A603840102", "A403840103", "A403840104"))
     + file("0101", ANYONE) + says(ANYONE, PUT, bytes.fromhex("fd5a0000000000000000000000000001")) + says(ANYONE, ACTIVATE),
+    "imported-keys": b"\x00" + GIVES(0, 1) + GIVES(1, 2) + GIVES(2, 3) + GIVES(3, 4) + file("0201", ANYONE)
+    + says(ANYONE, READ) + says(ANYONE, IMPORT, bytes.fromhex("4d03b60184")) + says(ANYONE, ACTIVATE),
+    "completion": b"\x05" + says(ANYONE, ACTIVATE) + file("0201", ANYONE) + says(ANYONE, READ) + GIVES(0, 1),
+    "other-key": b"\x05" + GIVES(2, 1) + says(ANYONE, ACTIVATE) + says(ANYONE, READ),
     "rest": b"\x01" + file("0201", ANYONE) + b"\x00" + short(bytes.fromhex("00b0000020")) + says(ANYONE, REST),
 }
 for name, moves in games.items():

@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::StatusWord;
 
+/// What stands around the data of a command at most: header, and extended Lc and Le.
+const MAX_FRAME: usize = 9;
 /// The greatest number of data bytes in a short command; one more needs extended length.
 const MAX_SHORT_DATA: usize = 255;
 /// The greatest number of bytes that a short command can expect (Le = 0).
@@ -121,7 +123,9 @@ impl CommandApdu {
     /// [`ApduError::TooLong`] if the data do not fit extended length.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, ApduError> {
         let length = self.data.len();
-        let mut bytes = Zeroizing::new(self.header.to_bytes().to_vec());
+        // Set aside at once, so that a key is not left behind where a growing buffer stood.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length.saturating_add(MAX_FRAME)));
+        bytes.extend_from_slice(&self.header.to_bytes());
         let expected = self.expected.unwrap_or(0);
         if length > MAX_SHORT_DATA || expected > MAX_SHORT_EXPECTED {
             let lc = u16::try_from(length).map_err(|_| ApduError::TooLong { found: length })?;

@@ -143,6 +143,9 @@ impl From<SecretKey> for PrivateKey {
 }
 
 impl PrivateKey {
+    /// The number of bytes of a private key, big-endian.
+    pub(crate) const LENGTH: usize = 32;
+
     pub(crate) fn generate(random: &mut dyn CryptoRng) -> Self {
         SecretKey::generate_from_rng(random).into()
     }
@@ -161,6 +164,10 @@ impl PrivateKey {
         Point(self.secret.public_key())
     }
 
+    pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; Self::LENGTH]> {
+        Zeroizing::new(self.secret.to_bytes().into())
+    }
+
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> Option<Signature> {
         let key = self.signing.get_or_init(|| ecdsa::SigningKey::from(&self.secret));
         let signature: ecdsa::Signature = key.sign_prehash(digest).ok()?;
@@ -173,6 +180,17 @@ impl PrivateKey {
     }
 }
 
+impl TryFrom<&[u8; Self::LENGTH]> for PrivateKey {
+    type Error = PointError;
+
+    /// Takes a number from 1 to the order of the curve less 1.
+    fn try_from(bytes: &[u8; Self::LENGTH]) -> Result<Self, Self::Error> {
+        SecretKey::from_slice(bytes)
+            .map(Self::from)
+            .map_err(|_| PointError)
+    }
+}
+
 /// The serialized form of a private key: 64 hexadecimal digits.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -180,8 +198,7 @@ struct HexKey(Zeroizing<String>);
 
 impl From<PrivateKey> for HexKey {
     fn from(key: PrivateKey) -> Self {
-        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(key.secret.to_bytes().into());
-        Self(Zeroizing::new(hex::encode(bytes.as_slice())))
+        Self(Zeroizing::new(hex::encode(key.to_bytes().as_slice())))
     }
 }
 

@@ -1,17 +1,22 @@
 //! The trust centre's side: a blank card becomes a personalised one.
 //!
-//! The order: key pairs on the card, identifier, certificates, contact, completion. The keys come first, so that the
-//! identifier may be made of one of them, and that no identifier is used up by a card that makes no keys. Until the completion the card stays blank and the whole can be repeated; after it
-//! the path is closed for good. The result is read back and compared.
+//! The order: key pairs, identifier, certificates, contact, completion. The keys come first, so that the identifier may be
+//! made of one of them, and that no identifier is used up by a card that takes no keys. Until the completion the card
+//! stays blank and the whole can be repeated; after it the path is closed for good. The result is read back and compared.
+
+use std::fmt;
 
 use model::{CardId, KeySlot};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
-use crate::applet::life::key_template;
+use crate::applet::life::{IMPORTED, key_template};
+use crate::crypto::PrivateKey;
 use crate::files::Contact;
 use crate::session::{CardIdentity, CardSession, Certificates};
 use crate::tlv;
 use crate::transport::execute;
-use crate::{CardError, CardKey, CommandApdu, FileId, Header, LifeCycle, Point, Transport};
+use crate::{ApduError, CardError, CardKey, CommandApdu, FileId, Header, LifeCycle, Point, Transport};
 
 /// The reason why a card was not personalised. The card is blank still, unless the variant says
 /// otherwise.
@@ -37,7 +42,40 @@ pub enum PersonalizationError<T: std::error::Error + 'static, C: std::error::Err
     ReadBack,
 }
 
-/// The public keys that a card has made.
+/// Where the key pairs SIG, ENC and TLS of a card come from. The one with which it attests is always made on the card.
+#[derive(Debug)]
+pub enum KeyOrigin {
+    /// The card makes them.
+    Card,
+    /// They were made elsewhere; the card gets them now, and nobody ever again.
+    Imported(Box<ImportedKeys>),
+}
+
+/// Three key pairs that are made for one card. They are wiped when they are dropped, as they are once the card has them.
+pub struct ImportedKeys {
+    sig: PrivateKey,
+    enc: PrivateKey,
+    tls: PrivateKey,
+}
+
+impl ImportedKeys {
+    /// Makes key pairs of random numbers.
+    pub fn generate(random: &mut dyn CryptoRng) -> Self {
+        Self {
+            sig: PrivateKey::generate(random),
+            enc: PrivateKey::generate(random),
+            tls: PrivateKey::generate(random),
+        }
+    }
+}
+
+impl fmt::Debug for ImportedKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ImportedKeys")
+    }
+}
+
+/// The public keys of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardPoints {
     /// Of the key that signs messages.
@@ -71,6 +109,9 @@ impl CardPoints {
 
 /// Personalises the card that the transport leads to and returns what it then says of itself.
 ///
+/// Key pairs that were made elsewhere go to the card in clear, as everything does while it is blank: whoever holds it
+/// then could write other ones. So this is for a place where nobody listens to the reader.
+///
 /// `identify` gets the card's public keys and returns the GUID and the certificates, DER, that the card is to carry. Nothing
 /// of a GUID is on the card before that.
 ///
@@ -80,6 +121,7 @@ impl CardPoints {
 pub fn personalize<T, C>(
     transport: T,
     contact: &Contact,
+    keys: KeyOrigin,
     identify: impl FnOnce(&CardPoints) -> Result<(CardId, Certificates), C>,
 ) -> Result<CardIdentity, PersonalizationError<T::Error, C>>
 where
@@ -92,12 +134,7 @@ where
         return Err(PersonalizationError::NotBlank { found });
     }
     let mut card = BlankCard { transport };
-    let points = CardPoints {
-        sig: card.generate(CardKey::Slot(KeySlot::Sig))?,
-        enc: card.generate(CardKey::Slot(KeySlot::Enc))?,
-        tls: card.generate(CardKey::Slot(KeySlot::Tls))?,
-        attestation: card.generate(CardKey::Attestation)?,
-    };
+    let points = card.take_keys(keys)?;
     let (guid, certificates) = identify(&points).map_err(PersonalizationError::Certification)?;
     let written = CardIdentity {
         guid,
@@ -114,9 +151,12 @@ where
         card.write(file, certificate.clone())?;
     }
     card.write(FileId::Contact, contact.to_bytes().map_err(CardError::File)?)?;
-    // From here on nobody knows what the card is unless it says so itself.
+    // From here on nobody knows what the card is unless it says so itself, as it does when it refuses.
     card.run("ACTIVATE", [0x00, 0x44, 0x00, 0x00], Vec::new())
-        .map_err(PersonalizationError::Completion)?;
+        .map_err(|error| match error {
+            refused @ CardError::Refused { .. } => PersonalizationError::Card(refused),
+            error => PersonalizationError::Completion(error),
+        })?;
 
     let mut session = CardSession::open(card.transport).map_err(PersonalizationError::Completion)?;
     let read = session.identity().map_err(PersonalizationError::Completion)?;
@@ -127,12 +167,51 @@ where
     Ok(read)
 }
 
+/// The greatest length of an imported key pair with its headers. It is set aside at once, so that the private key is not
+/// left behind where a growing buffer stood.
+const MAX_IMPORT: usize = 160;
+
 /// A card while its identity can still be written.
 struct BlankCard<T> {
     transport: T,
 }
 
 impl<T: Transport> BlankCard<T> {
+    /// Has the card make its keys, or gives them to it.
+    fn take_keys(&mut self, keys: KeyOrigin) -> Result<CardPoints, CardError<T::Error>> {
+        let [sig, enc, tls] = [KeySlot::Sig, KeySlot::Enc, KeySlot::Tls].map(CardKey::Slot);
+        let [sig, enc, tls] = match keys {
+            KeyOrigin::Card => [self.generate(sig)?, self.generate(enc)?, self.generate(tls)?],
+            KeyOrigin::Imported(pairs) => [
+                self.import(sig, &pairs.sig)?,
+                self.import(enc, &pairs.enc)?,
+                self.import(tls, &pairs.tls)?,
+            ],
+        };
+        Ok(CardPoints {
+            sig,
+            enc,
+            tls,
+            attestation: self.generate(CardKey::Attestation)?,
+        })
+    }
+
+    /// Gives a key pair to the card, which checks that private key and point belong together.
+    fn import(&mut self, name: CardKey, key: &PrivateKey) -> Result<Point, CardError<T::Error>> {
+        let (private, point) = (key.to_bytes(), key.point().to_bytes());
+        let mut pair = Zeroizing::new([0; PrivateKey::LENGTH + Point::LENGTH]);
+        let bytes = private.iter().chain(&point).copied();
+        pair.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        let too_long = |_| CardError::Apdu(ApduError::Length);
+        let mut list = Zeroizing::new(Vec::with_capacity(MAX_IMPORT));
+        list.extend(key_template(name).map_err(too_long)?);
+        tlv::push(&mut list, 0x7F48, IMPORTED).map_err(too_long)?;
+        tlv::push(&mut list, 0x5F48, pair.as_slice()).map_err(too_long)?;
+        let data = tlv::encode([(0x4D, list.as_slice())]).map_err(too_long)?;
+        self.run("PUT DATA", [0x00, 0xDB, 0x3F, 0xFF], data)?;
+        Ok(key.point())
+    }
+
     fn generate(&mut self, key: CardKey) -> Result<Point, CardError<T::Error>> {
         const COMMAND: &str = "GENERATE ASYMMETRIC KEY PAIR";
         let malformed = || CardError::Answer { command: COMMAND };

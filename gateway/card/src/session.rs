@@ -18,7 +18,7 @@ use crate::applet::pairing::PAIRING_SECRET;
 use crate::crypto::sha256;
 use crate::files::{self, AID, Anchor, BindingFile, Contact, Pairing, Suppliers};
 use crate::pace::{Mapping, NonceKey, PROTOCOL, PaceError};
-use crate::secure_messaging::Channel;
+use crate::secure_messaging::{Channel, is_protected};
 use crate::tlv;
 use crate::transport::{exchange, good};
 use crate::{
@@ -118,8 +118,17 @@ impl<T: Transport> CardSession<T> {
                 tls: self.read(FileId::CertificateTls)?,
                 attestation: self.read(FileId::CertificateAttestation)?,
             },
-            contact: Contact::parse(&self.read(FileId::Contact)?)?,
+            contact: self.contact()?,
         })
+    }
+
+    /// Reads whom the card trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`CardError::Refused`] if the card is blank.
+    pub fn contact(&mut self) -> Result<Contact, CardError<T::Error>> {
+        Ok(Contact::parse(&self.read(FileId::Contact)?)?)
     }
 
     /// Reads the life cycle.
@@ -317,13 +326,14 @@ impl<T: Transport> CardSession<T> {
         self.sign_with(KeySlot::Tls, Partner::Tsm, digest)
     }
 
-    /// Agrees a key with the ephemeral key of a message's sender, with ENC.
+    /// Agrees a key with the ephemeral key of a message that the partner sent, with ENC.
     ///
     /// # Errors
     ///
-    /// [`CardError::Refused`] if the point is not on the curve or the card is not bound.
-    pub fn agree(&mut self, peer: &Point) -> Result<SharedSecret, CardError<T::Error>> {
-        let data = key_data(reference(CardKey::Slot(KeySlot::Enc)), Partner::Tsm)?;
+    /// [`CardError::Refused`] if the point is not on the curve, the card is not bound, or the partner is a
+    /// supplier that the TSM has not unlocked.
+    pub fn agree(&mut self, partner: Partner, peer: &Point) -> Result<SharedSecret, CardError<T::Error>> {
+        let data = key_data(reference(CardKey::Slot(KeySlot::Enc)), partner)?;
         self.run("MANAGE SECURITY ENVIRONMENT", SET_KAT, data)?;
         let response = self.agreement(peer)?;
         let malformed = || CardError::Answer { command: AGREEMENT };
@@ -374,8 +384,9 @@ impl<T: Transport> CardSession<T> {
 
     /// Passes a command of the TSM to the card and returns the bytes of its answer, refusals too.
     ///
-    /// Only the commands of the TSM's access go through; any other is answered with 6982 without
-    /// reaching the card.
+    /// Only the commands of the TSM's access go through, and only with the data objects that belong to them; any other
+    /// is answered with 6982 without reaching the card. Whether the TSM's certificate is valid is for the caller to
+    /// check, see [`shown_certificate`]: the card has no clock.
     ///
     /// # Errors
     ///
@@ -383,7 +394,7 @@ impl<T: Transport> CardSession<T> {
     /// no command.
     pub fn pass(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardError<T::Error>> {
         let command = CommandApdu::parse(command)?;
-        if !TSM_COMMANDS.contains(&command.header().to_bytes()) {
+        if !belongs_to_tsm(&command) {
             return Ok(Zeroizing::new(StatusWord::SECURITY_STATUS.to_bytes().to_vec()));
         }
         Ok(self.exchange("ENVELOPE", &command)?.to_bytes())
@@ -444,6 +455,14 @@ impl<T: Transport> CardSession<T> {
         good(name, response)
     }
 
+    /// Returns the secure messaging, for who sends commands of his own.
+    pub(crate) fn into_channel(self) -> Option<Channel> {
+        match self.protection {
+            Protection::On(channel) => Some(channel),
+            Protection::None | Protection::Ended { .. } => None,
+        }
+    }
+
     /// Sends any command and returns the answer, whatever it says.
     #[cfg(test)]
     pub(crate) fn send_for_test(
@@ -499,16 +518,35 @@ const AGREEMENT: &str = "GENERAL AUTHENTICATE";
 const SET_KAT: [u8; 4] = [0x00, 0x22, 0x41, 0xA6];
 const VERIFY_CERTIFICATE: [u8; 4] = [0x00, 0x2A, 0x00, 0xBE];
 
-/// The commands of the TSM's access: GET CHALLENGE, VERIFY CERTIFICATE, EXTERNAL AUTHENTICATE,
-/// GENERAL AUTHENTICATE (its second half) and ENVELOPE. None of them yields anything without the
-/// TSM's signature.
-const TSM_COMMANDS: [[u8; 4]; 5] = [
-    [0x00, 0x84, 0x00, 0x00],
-    VERIFY_CERTIFICATE,
-    [0x00, 0x82, 0x00, 0x00],
-    [0x00, 0x86, 0x00, 0x00],
-    [0x00, 0xC2, 0x00, 0x00],
-];
+/// Returns whether a command is one of the TSM's access, with the data that belong to it: GET CHALLENGE, VERIFY
+/// CERTIFICATE, EXTERNAL AUTHENTICATE, GENERAL AUTHENTICATE with the TSM's ephemeral key, and ENVELOPE around a
+/// protected command. None of them yields anything without the TSM's signature; GENERAL AUTHENTICATE with any other
+/// object would have the gateway's own keys agree a secret, or pair.
+fn belongs_to_tsm(command: &CommandApdu) -> bool {
+    let data = command.data();
+    match command.header().to_bytes() {
+        [0x00, 0x84, 0x00, 0x00] => data.is_empty(),
+        VERIFY_CERTIFICATE => matches!(data, [0x30, ..]),
+        [0x00, 0x82, 0x00, 0x00] => tlv::exactly(data, [0x86, 0x9E])
+            .is_ok_and(|[key, signature]| is_point(key) && Signature::try_from(signature).is_ok()),
+        [0x00, 0x86, 0x00, 0x00] => tlv::exactly(data, [0x7C])
+            .and_then(|[template]| tlv::exactly(template, [0x80]))
+            .is_ok_and(|[key]| is_point(key)),
+        [0x00, 0xC2, 0x00, 0x00] => CommandApdu::parse(data).is_ok_and(|inner| is_protected(inner.header())),
+        _ => false,
+    }
+}
+
+fn is_point(bytes: &[u8]) -> bool {
+    Point::try_from(bytes).is_ok()
+}
+
+/// Returns the certificate (DER) that a command of the TSM shows the card, or `None` if the command shows none.
+#[must_use]
+pub fn shown_certificate(command: &[u8]) -> Option<Vec<u8>> {
+    let command = CommandApdu::parse(command).ok()?;
+    (command.header().to_bytes() == VERIFY_CERTIFICATE).then(|| command.data().to_vec())
+}
 
 const fn malformed<E: std::error::Error>(command: &'static str) -> CardError<E> {
     CardError::Answer { command }
@@ -545,3 +583,6 @@ fn verify<E: std::error::Error>(
         Err(CardError::Signature { command })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@
 use getrandom::SysRng;
 use messages::certificate::VerifiedParty;
 use messages::content::{
-    Content, ContentError, FreshnessError, MessageId, PartyError, RefusalCode, RefusalReason, check_freshness,
+    Content, ContentError, FreshnessError, MessageId, PartyError, Receipt, RefusalCode, RefusalReason,
+    check_freshness,
 };
 use messages::envelope::{EnvelopeRandom, OpenError, SealError, Sender, open, seal};
 use messages::software::{SoftwareEphemeral, SoftwareKeyError};
@@ -156,12 +157,49 @@ impl<'a> Conversation<'a> {
         let kept = archive
             .map(|archive| archive.keep_request(&message))
             .transpose()?;
-        let answer = self.exchange.post(message).await;
-        let answer = answer.map_err(|error| ConversationError::Exchange(Box::new(error)))?;
+        let mut call = self.exchange.call(message).await.map_err(exchange)?;
+        let mut first_fault = None;
+        let (answer, content) = loop {
+            let answer = match call.next().await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => return Err(first_fault.unwrap_or(ConversationError::OtherMessage)),
+                // What could not be opened says more than that nothing else came.
+                Err(error) => return Err(first_fault.unwrap_or_else(|| exchange(error))),
+            };
+            let opened = self.open(&answer);
+            if !call.wants_receipts() {
+                break (answer, opened);
+            }
+            match opened {
+                Ok(content) => {
+                    call.receipt(self.receipt_for(&content)?)
+                        .await
+                        .map_err(exchange)?;
+                    // What answers a message of before is no longer waited for.
+                    if content.in_reply_to() == Some(id) {
+                        break (answer, Ok(content));
+                    }
+                }
+                Err(error) => first_fault = first_fault.or(Some(error)),
+            }
+        };
+        drop(call);
         if let Some(kept) = kept {
             kept.keep_answer(&answer)?;
         }
-        self.open(&answer, id)
+        self.check_answer(content?, id)
+    }
+
+    fn receipt_for(&self, content: &Content) -> Result<Vec<u8>, ConversationError> {
+        let receipt = Content::Receipt(Receipt {
+            id: MessageId::new(*random::bytes()?),
+            received: content.id(),
+            sender: self.identity.party.sig.certificate().fingerprint(),
+            recipient: self.guid,
+            time: self.now(),
+        });
+        let json = receipt.to_json().map_err(ConversationError::Content)?;
+        self.seal(&json)
     }
 
     fn seal(&self, json: &[u8]) -> Result<Vec<u8>, ConversationError> {
@@ -177,8 +215,8 @@ impl<'a> Conversation<'a> {
             .map_err(|error| ConversationError::Seal(Box::new(error)))
     }
 
-    /// Opens an answer; what comes out is this gateway's, to this message, and fresh.
-    fn open(&self, message: &[u8], id: MessageId) -> Result<Content, ConversationError> {
+    /// Opens a message; what comes out is this gateway's.
+    fn open(&self, message: &[u8]) -> Result<Content, ConversationError> {
         let Identity { anchor, party, keys } = self.identity;
         let now = self.now();
         let opened = open(message, anchor, now, party.enc.certificate(), &keys.enc)
@@ -191,6 +229,12 @@ impl<'a> Conversation<'a> {
                 found: opened.sender.card_id(),
             });
         }
+        Ok(content)
+    }
+
+    /// Checks that a content of the gateway's answers this message, and is fresh.
+    fn check_answer(&self, content: Content, id: MessageId) -> Result<Content, ConversationError> {
+        let now = self.now();
         if content.in_reply_to() != Some(id) {
             return Err(ConversationError::OtherMessage);
         }
@@ -204,4 +248,8 @@ impl<'a> Conversation<'a> {
             content => Ok(content),
         }
     }
+}
+
+fn exchange(error: ExchangeError) -> ConversationError {
+    ConversationError::Exchange(Box::new(error))
 }

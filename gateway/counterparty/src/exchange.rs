@@ -1,8 +1,9 @@
-//! The way to a gateway: HTTPS with mutual TLS 1.3, one message there and one back.
+//! The way to a gateway: directly, or over a broker; one message there, and what comes back.
 //!
-//! The server has to be the gateway's card: its certificate names the GUID as address, whatever
-//! address the connection is made to. What the messages say and whether they are genuine is
-//! decided elsewhere.
+//! Directly it is HTTPS with mutual TLS 1.3, and one message answers one. The server has to be the gateway's card: its
+//! certificate names the GUID as address, whatever address the connection is made to. Over a broker ([`line`]) other
+//! messages of the gateway may come first, and each wants a receipt. What the messages say and whether they are genuine
+//! is decided elsewhere.
 
 use std::error::Error;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::{BrokerAddress, ConnectionError, Protocol, Unsent};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
@@ -28,11 +30,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
+use crate::line::{Line, Waiting};
+
 /// How long the gateway may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a whole exchange may take: the card signs some ten times at 300 ms each, and an answer
 /// of the greatest size comes over a mobile network.
-const EXCHANGE_PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const EXCHANGE_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a connection is kept for the next message; a handshake costs the card a signature.
 const IDLE_PATIENCE: Duration = Duration::from_secs(20);
 /// The greatest size of a refusal in bytes: code, reason, and JSON around them.
@@ -105,6 +109,18 @@ pub enum ExchangeError {
         /// The reason, as a sentence.
         reason: RefusalReason,
     },
+    /// The broker cannot be used, or the connection to it has ended.
+    #[error("the way over the broker failed")]
+    Broker(#[source] Box<ConnectionError>),
+    /// The message cannot be handed to the broker.
+    #[error("the message cannot be handed to the broker")]
+    Unsent(#[from] Unsent),
+    /// Nobody listens where the gateway should.
+    #[error("the gateway {guid} is not connected to the broker; try again when it is")]
+    Away {
+        /// Which gateway.
+        guid: CardId,
+    },
     /// The answer is none that a gateway gives.
     #[error("{gateway} answered with HTTP status {status} and no reason; check that it is a gateway")]
     Status {
@@ -115,14 +131,34 @@ pub enum ExchangeError {
     },
 }
 
-/// Where a gateway listens: `HOST:PORT`, an IPv6 address in brackets.
+/// Where a gateway is reached: `HOST:PORT`, an IPv6 address in brackets, or over a broker, `mqtts://HOST:PORT`, with
+/// `?mqtt=3.1.1` for the version that is not 5.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatewayAddress(Arc<Uri>);
+pub struct GatewayAddress(Place);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Direct(Arc<Uri>),
+    Broker(BrokerAddress, Protocol),
+}
+
+/// What the address of a broker begins with; it has no registered scheme, and everybody writes it so.
+const BROKER_SCHEME: &str = "mqtts://";
+/// What the address of a broker ends with that knows MQTT 3.1.1 only.
+const OLD_PROTOCOL: &str = "?mqtt=3.1.1";
 
 impl FromStr for GatewayAddress {
     type Err = GatewayAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(broker) = text.strip_prefix(BROKER_SCHEME) {
+            let (address, protocol) = match broker.strip_suffix(OLD_PROTOCOL) {
+                Some(address) => (address, Protocol::ThreeOneOne),
+                None => (broker, Protocol::Five),
+            };
+            let address = address.parse().map_err(|_| GatewayAddressError)?;
+            return Ok(Self(Place::Broker(address, protocol)));
+        }
         let uri: Uri = format!("https://{text}{PATH}")
             .parse()
             .map_err(|_| GatewayAddressError)?;
@@ -132,19 +168,29 @@ impl FromStr for GatewayAddress {
         if !whole || uri.port_u16().is_none() || text.contains('@') {
             return Err(GatewayAddressError);
         }
-        Ok(Self(Arc::new(uri)))
+        Ok(Self(Place::Direct(Arc::new(uri))))
     }
 }
 
 impl fmt::Display for GatewayAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.authority().map_or("", |authority| authority.as_str()))
+        match &self.0 {
+            Place::Direct(uri) => {
+                formatter.write_str(uri.authority().map_or("", |authority| authority.as_str()))
+            }
+            Place::Broker(address, Protocol::Five) => write!(formatter, "{BROKER_SCHEME}{address}"),
+            Place::Broker(address, Protocol::ThreeOneOne) => {
+                write!(formatter, "{BROKER_SCHEME}{address}{OLD_PROTOCOL}")
+            }
+        }
     }
 }
 
 /// A text is no address of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a gateway's address has the form HOST:PORT, such as [fd5a::1]:8443")]
+#[error(
+    "a gateway's address has the form HOST:PORT, such as [fd5a::1]:8443, or mqtts://HOST:PORT for the broker"
+)]
 pub struct GatewayAddressError;
 
 /// The own side: who speaks with gateways, and whom it trusts.
@@ -160,8 +206,65 @@ pub struct Identity<'a> {
 
 /// The way to one gateway.
 pub struct Exchange {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     gateway: GatewayAddress,
+    way: Way,
+}
+
+enum Way {
+    Direct {
+        client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        uri: Arc<Uri>,
+    },
+    Line(Line),
+}
+
+/// A message that is on its way, and what comes back.
+pub enum Call<'a> {
+    /// Directly: one message, which is here.
+    Answered(Option<Vec<u8>>),
+    /// Over a broker.
+    Waiting(Waiting<'a>),
+}
+
+impl Call<'_> {
+    /// Waits for what comes back: the answer, or, over a broker, something that was sent before.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] names why nothing more comes.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExchangeError> {
+        match self {
+            Self::Answered(answer) => Ok(answer.take()),
+            Self::Waiting(waiting) => waiting.next().await.map(Some),
+        }
+    }
+
+    /// Returns whether the gateway wants a receipt for what came, and more may come.
+    #[must_use]
+    pub const fn wants_receipts(&self) -> bool {
+        match self {
+            Self::Answered(_) => false,
+            Self::Waiting(_) => true,
+        }
+    }
+
+    /// Sends a receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if it did not get to the broker; the gateway sends the message again then.
+    pub async fn receipt(&mut self, message: Vec<u8>) -> Result<(), ExchangeError> {
+        match self {
+            Self::Answered(_) => Ok(()),
+            Self::Waiting(waiting) => waiting.receipt(message).await,
+        }
+    }
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Call").finish_non_exhaustive()
+    }
 }
 
 impl Exchange {
@@ -171,41 +274,53 @@ impl Exchange {
     ///
     /// [`ExchangeError`] if the own TLS key or certificate cannot be used.
     pub fn new(identity: Identity<'_>, guid: CardId, gateway: GatewayAddress) -> Result<Self, ExchangeError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT_PATIENCE));
-        let server_name = ServerName::from(IpAddr::V6(guid.address()));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(identity)?)
-            .https_only()
-            .with_server_name_resolver(FixedServerNameResolver::new(server_name))
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_PATIENCE)
-            .build(https);
-        Ok(Self { client, gateway })
+        let tls = tls_config(identity)?;
+        let way = match &gateway.0 {
+            Place::Direct(uri) => Way::Direct {
+                client: client(guid, tls),
+                uri: Arc::clone(uri),
+            },
+            Place::Broker(address, protocol) => {
+                let party = identity.party.sig.certificate().fingerprint();
+                Way::Line(Line::new(guid, party, (address.clone(), *protocol), tls))
+            }
+        };
+        Ok(Self { gateway, way })
     }
 
-    /// Sends a message (DER) and returns the one that answers it, not yet opened.
+    /// Sends a message (DER); the answer is what comes back, or is among it.
     ///
     /// # Errors
     ///
     /// [`ExchangeError`] names what kept the gateway from answering with a message.
-    pub async fn post(&self, message: Vec<u8>) -> Result<Vec<u8>, ExchangeError> {
-        tokio::time::timeout(EXCHANGE_PATIENCE, self.post_patiently(message))
-            .await
-            .map_err(|_| ExchangeError::Timeout {
-                gateway: self.gateway.clone(),
-            })?
+    pub async fn call(&self, message: Vec<u8>) -> Result<Call<'_>, ExchangeError> {
+        match &self.way {
+            Way::Direct { client, uri } => {
+                let posting = self.post(client, uri, message);
+                let answer = tokio::time::timeout(EXCHANGE_PATIENCE, posting).await;
+                let answer = answer.map_err(|_| self.timeout())??;
+                Ok(Call::Answered(Some(answer)))
+            }
+            Way::Line(line) => Ok(Call::Waiting(line.call(message, &self.gateway).await?)),
+        }
     }
 
-    async fn post_patiently(&self, message: Vec<u8>) -> Result<Vec<u8>, ExchangeError> {
+    fn timeout(&self) -> ExchangeError {
+        ExchangeError::Timeout {
+            gateway: self.gateway.clone(),
+        }
+    }
+
+    async fn post(
+        &self,
+        client: &Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        uri: &Uri,
+        message: Vec<u8>,
+    ) -> Result<Vec<u8>, ExchangeError> {
         let gateway = || self.gateway.clone();
         let request = Request::builder()
             .method(Method::POST)
-            .uri(Uri::clone(&self.gateway.0))
+            .uri(uri.clone())
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .header(header::ACCEPT, CONTENT_TYPE)
             .body(Full::new(Bytes::from(message)))
@@ -213,7 +328,7 @@ impl Exchange {
                 gateway: gateway(),
                 source,
             })?;
-        let response = self.client.request(request).await.map_err(|source| {
+        let response = client.request(request).await.map_err(|source| {
             let gateway = gateway();
             if source.is_connect() {
                 ExchangeError::Connect { gateway, source }
@@ -267,6 +382,23 @@ impl fmt::Debug for Exchange {
     }
 }
 
+fn client(guid: CardId, tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(CONNECT_PATIENCE));
+    let server_name = ServerName::from(IpAddr::V6(guid.address()));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_only()
+        .with_server_name_resolver(FixedServerNameResolver::new(server_name))
+        .enable_http1()
+        .wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_PATIENCE)
+        .build(https)
+}
+
 /// What a gateway answers instead of a message.
 #[derive(Deserialize)]
 struct Refusal {
@@ -301,7 +433,13 @@ mod tests {
 
     #[test]
     fn addresses_have_a_host_and_a_port() {
-        for text in ["[::1]:8443", "127.0.0.1:1", "gateway.example:443"] {
+        for text in [
+            "[::1]:8443",
+            "127.0.0.1:1",
+            "gateway.example:443",
+            "mqtts://broker.example:8883",
+            "mqtts://[::1]:8883?mqtt=3.1.1",
+        ] {
             assert_eq!(text.parse::<GatewayAddress>().unwrap().to_string(), text);
         }
         for text in [
@@ -314,6 +452,10 @@ mod tests {
             "host:1/x",
             "host:99999",
             "a b:1",
+            "mqtts://broker.example",
+            "mqtts://broker.example:8883/x",
+            "mqtts://broker.example:8883?mqtt=4",
+            "mqtt://broker.example:1883",
         ] {
             assert_eq!(
                 text.parse::<GatewayAddress>(),

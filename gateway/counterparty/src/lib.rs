@@ -1,8 +1,9 @@
 //! What a party that speaks to gateways needs, be it the TSM or a supplier.
 //!
 //! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
-//! is the way to the gateway, [`archive`] keeps what went over it, and [`gateways`] are the
-//! certificates by which gateways are known. [`fetch`] gets what the public directory has. [`files`],
+//! is the way to the gateway, directly or over a broker, [`archive`] keeps what went over it, and [`gateways`] are the
+//! certificates by which gateways are known. [`fetch`] gets what the public directory
+//! has. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
 //! second, and random bytes. What a party says, and what it does with an answer, is its own.
 
@@ -13,4 +14,5 @@ pub mod exchange;
 pub mod fetch;
 pub mod files;
 pub mod gateways;
+mod line;
 pub mod random;

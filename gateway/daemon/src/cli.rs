@@ -97,6 +97,9 @@ enum BindingCommand {
         json: bool,
     },
     /// Binds the card in the reader, for good, if its GUID ends with these characters; ends with 1 if it does not.
+    ///
+    /// If the gateway is bound to this card and does not serve, it is paired once more, also when few tries are left. If a
+    /// binding has begun with another card, this one takes its place.
     Confirm(ConfirmOptions),
 }
 

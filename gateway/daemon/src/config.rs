@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus::{BusConfig, Port};
-use document::{BusSection, Document};
+use document::{BrokerSection, BusSection, Document};
 use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
 use store::{LogLimits, OtpPlace};
 
 use crate::modbus::source::SourceError;
+use crate::wan::BrokerConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) web: Option<SocketAddr>,
     /// Where suppliers and the TSM reach the gateway, if directly.
     pub(crate) wan: Option<SocketAddr>,
+    /// The broker through which they reach it, if they do.
+    pub(crate) broker: Option<BrokerConfig>,
     /// The buses and their meters.
     pub(crate) buses: Vec<BusConfig>,
 }
@@ -127,7 +130,8 @@ impl Config {
             card: document.card.check()?,
             control_socket: document.control.socket,
             web: document.web.map(|web| web.listen.into_inner()),
-            wan: document.wan.map(|wan| wan.listen),
+            broker: document.wan.broker.map(BrokerSection::check).transpose()?,
+            wan: document.wan.listen,
             buses,
         })
     }
@@ -238,6 +242,10 @@ impl fmt::Display for Config {
         )?;
         writeln!(formatter, "local web            {}", address(self.web))?;
         writeln!(formatter, "WAN, direct          {}", address(self.wan))?;
+        match &self.broker {
+            Some(broker) => writeln!(formatter, "WAN, broker          {}", broker.address)?,
+            None => writeln!(formatter, "WAN, broker          off")?,
+        }
         for bus in &self.buses {
             let (protocol, endpoint, meters): (_, _, Vec<&str>) = match &bus.port {
                 Port::Mbus { endpoint, meters, .. } => (
@@ -372,6 +380,13 @@ pub(crate) enum Fault {
     WebNotLocal { at: usize },
     #[error("card.heartbeat_ms: the card is looked after every 50 to 500 ms")]
     Heartbeat { at: usize },
+    #[error("wan.broker.address: {source}")]
+    BrokerAddress {
+        at: usize,
+        source: broker::BrokerAddressError,
+    },
+    #[error("wan.broker.start_delay: the wait after the start is a day at most")]
+    StartDelay { at: usize },
     #[error("card: the card is either in a reader or in a file; leave out reader or soft")]
     TwoCards { at: usize },
     #[cfg(not(feature = "soft-card"))]
@@ -408,6 +423,8 @@ impl Fault {
             | Self::OtpOffset { at }
             | Self::Heartbeat { at }
             | Self::TwoCards { at }
+            | Self::BrokerAddress { at, .. }
+            | Self::StartDelay { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,

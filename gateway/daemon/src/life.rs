@@ -27,7 +27,7 @@ use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFai
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
 use crate::status::StatusSource;
-use crate::wan::{self, Exchange};
+use crate::wan::{self, BrokerWay, Exchange};
 
 /// Threads of the runtime: one may block on the card while the other serves.
 const WORKERS: usize = 2;
@@ -234,6 +234,16 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         standing,
         findings,
     } = gateway;
+    let exchange = Exchange::new(
+        card.clone(),
+        Arc::clone(&store),
+        journal.clone(),
+        standing.clone(),
+    );
+    let broker = config
+        .broker
+        .map(|config| BrokerWay::new(config, card.clone(), exchange.clone(), standing.clone()));
+    let (broker, broker_view) = broker.unzip();
     let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
     let source = StatusSource {
         standing: standing.clone(),
@@ -241,6 +251,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         registration_period: config.registration_period,
         web: address(&doors.web),
         wan: address(&doors.wan),
+        broker: broker_view,
         findings,
         journal: journal.clone(),
         store: Arc::clone(&store),
@@ -265,9 +276,11 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
         tasks.spawn(named("local page", web::serve(door, source, stop.clone())));
     }
     if let Some(door) = doors.wan {
-        let exchange = Exchange::new(card.clone(), store, journal.clone(), standing.clone());
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn(named("WAN", serving));
+    }
+    if let Some(broker) = broker {
+        tasks.spawn(named("broker", broker.run(stop.clone())));
     }
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),

@@ -15,6 +15,7 @@ use crate::journal::Journal;
 use crate::losses;
 use crate::metering::{MeterView, StatisticsView};
 use crate::mounts::Finding;
+use crate::wan::BrokerView;
 
 /// Everything that a status says. The schema is additive within its version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub(crate) struct Status {
     pub(crate) soft_card: bool,
     pub(crate) web: Option<String>,
     pub(crate) wan: Option<SocketAddr>,
+    /// How it stands with the broker, if there is one.
+    #[serde(default)]
+    pub(crate) broker: Option<BrokerView>,
     pub(crate) registration_period: Span,
     /// What is wrong with the device and does not stop it.
     #[serde(default)]
@@ -60,6 +64,7 @@ pub(crate) struct StatusSource {
     pub(crate) registration_period: Span,
     pub(crate) web: Option<SocketAddr>,
     pub(crate) wan: Option<SocketAddr>,
+    pub(crate) broker: Option<watch::Receiver<BrokerView>>,
     /// What was found at the start.
     pub(crate) findings: Arc<[Finding]>,
     pub(crate) journal: Journal,
@@ -92,6 +97,7 @@ impl StatusSource {
             soft_card: SOFT_CARD || standing.soft_card,
             web: self.web.map(|address| format!("http://{address}/")),
             wan: self.wan,
+            broker: self.broker.as_ref().map(|broker| broker.borrow().clone()),
             registration_period: self.registration_period,
             findings,
             rss_kb: resident_memory_kib(),
@@ -163,6 +169,9 @@ impl fmt::Display for Status {
             .wan
             .map_or_else(|| "off".to_owned(), |address| address.to_string());
         writeln!(formatter, "WAN    {wan}")?;
+        if let Some(broker) = &self.broker {
+            writeln!(formatter, "broker {broker}")?;
+        }
         for meter in &self.meters {
             let id = meter.id.as_ref().map_or("not yet read", |id| id.as_str());
             writeln!(formatter, "{:<20} {id}", meter.name)?;

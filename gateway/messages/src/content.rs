@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use model::{Fingerprint, Timestamp};
 
 pub use bodies::{
-    Answer, Bundle, CardAnswers, CardCommands, Refusal, Refused, Report, Request, SupplierEntry,
+    Answer, Bundle, CardAnswers, CardCommands, Receipt, Refusal, Refused, Report, Request, SupplierEntry,
 };
 pub use error::{ContentError, List, PartyError};
 pub use freshness::{FreshnessError, check_freshness};
@@ -79,6 +79,8 @@ pub enum Content {
     CardAnswers(CardAnswers),
     /// A gateway refuses a message as a whole.
     Refused(Refused),
+    /// A supplier or the TSM has what a gateway sent.
+    Receipt(Receipt),
 }
 
 /// How much of an unknown type is quoted in the error, in characters.
@@ -101,7 +103,7 @@ struct Header {
 }
 
 /// The types of content, as `type` names them.
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "request",
     "answer",
     "bundle",
@@ -109,6 +111,7 @@ const KINDS: [&str; 7] = [
     "card-commands",
     "card-answers",
     "refused",
+    "receipt",
 ];
 
 impl Content {
@@ -157,7 +160,8 @@ impl Content {
             | Self::Report(_)
             | Self::CardCommands(_)
             | Self::CardAnswers(_)
-            | Self::Refused(_) => MAX_SMALL,
+            | Self::Refused(_)
+            | Self::Receipt(_) => MAX_SMALL,
         };
         check_size(json.len(), limit)?;
         Ok(json)
@@ -174,6 +178,7 @@ impl Content {
             Self::CardCommands(body) => body.id,
             Self::CardAnswers(body) => body.id,
             Self::Refused(body) => body.id,
+            Self::Receipt(body) => body.id,
         }
     }
 
@@ -188,6 +193,7 @@ impl Content {
             Self::CardCommands(body) => body.time,
             Self::CardAnswers(body) => body.time,
             Self::Refused(body) => body.time,
+            Self::Receipt(body) => body.time,
         }
     }
 
@@ -195,7 +201,7 @@ impl Content {
     #[must_use]
     pub const fn in_reply_to(&self) -> Option<MessageId> {
         match self {
-            Self::Request(_) | Self::Bundle(_) | Self::CardCommands(_) => None,
+            Self::Request(_) | Self::Bundle(_) | Self::CardCommands(_) | Self::Receipt(_) => None,
             Self::Answer(body) => Some(body.in_reply_to),
             Self::Report(body) => Some(body.in_reply_to),
             Self::CardAnswers(body) => Some(body.in_reply_to),
@@ -228,7 +234,7 @@ impl Content {
             }
             Self::CardCommands(body) => check_count(List::Commands, body.commands.len(), MAX_APDUS),
             Self::CardAnswers(body) => check_count(List::Answers, body.answers.len(), MAX_APDUS),
-            Self::Report(_) | Self::Refused(_) => Ok(()),
+            Self::Report(_) | Self::Refused(_) | Self::Receipt(_) => Ok(()),
         }
     }
 }

@@ -165,10 +165,26 @@ pub fn open<A: KeyAgreement>(
     recipient: &Certificate,
     agreement: A,
 ) -> Result<Opened, OpenError<A::Error>> {
+    open_from(message, anchor, now, recipient, |_| agreement)
+}
+
+/// Checks a message's signature and sender, and decrypts it with a key that depends on who sent it.
+///
+/// # Errors
+///
+/// As for [`open`].
+pub fn open_from<A: KeyAgreement>(
+    message: &[u8],
+    anchor: &TrustAnchor,
+    now: Timestamp,
+    recipient: &Certificate,
+    agreement: impl FnOnce(&VerifiedCertificate) -> A,
+) -> Result<Opened, OpenError<A::Error>> {
     if message.len() > MAX_MESSAGE {
         return Err(OpenError::TooLarge { size: message.len() });
     }
     let signed = signed::verify(message, anchor, now)?;
+    let agreement = agreement(&signed.sender);
     let content = enveloped::decrypt(&signed.content, recipient, agreement)?;
     Ok(Opened {
         sender: signed.sender,

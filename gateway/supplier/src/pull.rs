@@ -135,7 +135,8 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
         | Content::Bundle(_)
         | Content::Report(_)
         | Content::CardCommands(_)
-        | Content::CardAnswers(_) => Err(PullError::Unexpected),
+        | Content::CardAnswers(_)
+        | Content::Receipt(_) => Err(PullError::Unexpected),
     }
 }
 

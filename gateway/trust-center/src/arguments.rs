@@ -303,6 +303,10 @@ pub(crate) struct Personalize {
     /// Make the GUID of the card's public key instead
     #[arg(long, conflicts_with = "prefix")]
     pub(crate) guid_from_key: bool,
+    /// Make the keys SIG, ENC and TLS here instead of on the card, which then keeps them for good; they are in memory
+    /// only. Nobody may listen to the reader
+    #[arg(long)]
+    pub(crate) keys_from_center: bool,
     /// Personalise this many cards; soft:FOLDER is then a folder of cards in files. The same command takes a batch up
     /// again that was cut off
     #[arg(long, value_name = "CARDS", requires = "labels", value_parser = clap::value_parser!(u32).range(1..=99_999))]

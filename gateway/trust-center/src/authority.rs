@@ -273,6 +273,11 @@ impl Authority {
         }
     }
 
+    /// Opens the key that issues certificates, which takes its time the first time.
+    pub(crate) fn ready(&self) -> Result<(), AuthorityError> {
+        self.issuer().map(|_| ())
+    }
+
     /// Certifies one key of a party, for as long as parties of its role hold.
     pub(crate) fn certify(
         &self,

@@ -16,7 +16,7 @@ use crate::arguments::CardPlace;
 use crate::authority::Authority;
 use crate::books::{Books, BooksError, Station};
 use crate::labels::{Labels, LabelsError};
-use crate::personalize::{Completed, GuidSource, PersonalizeError, Workplace, personalize};
+use crate::personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace, personalize};
 use crate::reader::{InsertedCard, ReaderError};
 
 /// How many cards in a row may fail before the batch is given up: then it is not the cards.
@@ -71,6 +71,8 @@ pub(crate) struct Order {
     pub(crate) labels: PathBuf,
     /// Where the GUIDs come from.
     pub(crate) source: GuidSource,
+    /// Where the key pairs come from.
+    pub(crate) keys: KeySource,
 }
 
 /// What was done.
@@ -184,6 +186,7 @@ impl Run<'_> {
             authority: self.authority,
             books: self.books,
             source: self.order.source,
+            keys: self.order.keys,
             station: station(place, self.batch),
             keeps_its_card,
         };

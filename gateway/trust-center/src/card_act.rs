@@ -12,7 +12,7 @@ use crate::arguments::WayArguments;
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, Witness};
 use crate::output::Output;
-use crate::personalize::{CardCertificatesError, attestation_of, card_of};
+use crate::personalize::{CardCertificatesError, attestation_of, card_of, condemned};
 use crate::relay::{Relay, RelayError};
 use crate::tsm::{Parties, VisitError, Way, open_channel};
 
@@ -73,8 +73,13 @@ pub(crate) async fn carry_out(
     clock: fn() -> Timestamp,
 ) -> Result<Output, CardActError> {
     let guid = order.guid;
-    let card = card_of(authority, books, guid, clock())?;
-    let attestation = attestation_of(authority, books, guid, clock())?;
+    let (card, attestation) = match order.sentence {
+        Sentence::Unlock => (
+            card_of(authority, books, guid, clock())?,
+            attestation_of(authority, books, guid, clock())?,
+        ),
+        Sentence::Terminate => condemned(authority, books, guid, clock())?,
+    };
     let begun = match order.sentence {
         Sentence::Unlock => Act::UnlockBegun { guid },
         Sentence::Terminate => Act::TerminationBegun { guid },

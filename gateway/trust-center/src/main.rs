@@ -59,7 +59,7 @@ use keys::Token;
 use ldap::{PublishError, Published};
 use model::Span;
 use output::Output;
-use personalize::{Completed, GuidSource, PersonalizeError, Workplace};
+use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
 use renew::RenewError;
 use revoke::{RevokeError, Whom};
@@ -342,10 +342,17 @@ fn publish_directory(act: PublishDirectory) -> Result<(), ProgramError> {
 
 fn personalize(act: &Personalize) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
+    // Whoever cannot issue certificates touches no card.
+    authority.ready()?;
     let source = if act.guid_from_key {
         GuidSource::CardKey
     } else {
         GuidSource::Prefix(act.prefix)
+    };
+    let keys = if act.keys_from_center {
+        KeySource::Center
+    } else {
+        KeySource::Card
     };
     let output = match (act.batch, &act.labels) {
         (Some(cards), Some(labels)) => {
@@ -354,6 +361,7 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 cards,
                 labels: labels.clone(),
                 source,
+                keys,
             };
             let batch::Done { batch, guids, failed } = batch::run(&authority, &books, &order)?;
             Output::Batch { batch, guids, failed }
@@ -363,12 +371,15 @@ fn personalize(act: &Personalize) -> Result<(), ProgramError> {
                 authority: &authority,
                 books: &books,
                 source,
+                keys,
                 station: batch::station(&act.card, ""),
                 keeps_its_card: matches!(act.card, CardPlace::Soft(_)),
             };
             let card = InsertedCard::insert(&act.card)?;
-            let Completed { guid, party, .. } = personalize::personalize(&workplace, card, clock::now())?;
-            Output::personalized(guid, &party)
+            let Completed {
+                guid, party, took, ..
+            } = personalize::personalize(&workplace, card, clock::now())?;
+            Output::personalized(guid, &party, took)
         }
     };
     output.print(act.common.json).map_err(ProgramError::Output)

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use messages::certificate::{PartyName, RevocationReason, VerifiedParty};
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::books::{Record, Witness};
 use crate::install::Installed;
+use crate::personalize::Took;
 use crate::revoke::SignedList;
 
 /// The result of an act.
@@ -43,6 +45,10 @@ pub(crate) enum Output {
         enc: Fingerprint,
         /// The TLS certificate.
         tls: Fingerprint,
+        /// How long the card took, in microseconds.
+        card_us: u64,
+        /// How long the trust centre took beside it, in microseconds.
+        center_us: u64,
     },
     /// Of `personalize --batch`.
     #[serde(rename = "trust-center.batch/1")]
@@ -206,8 +212,11 @@ impl Output {
         }
     }
 
-    pub(crate) fn personalized(guid: CardId, card: &VerifiedParty) -> Self {
+    pub(crate) fn personalized(guid: CardId, card: &VerifiedParty, took: Took) -> Self {
+        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self::Personalize {
+            card_us: microseconds(took.card),
+            center_us: microseconds(took.center),
             guid,
             sig: card.sig.certificate().fingerprint(),
             enc: card.enc.certificate().fingerprint(),

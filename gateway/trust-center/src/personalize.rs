@@ -1,17 +1,22 @@
-//! Personalising a card: keys made on the card, a GUID that nobody else has, certificates for them.
+//! Personalising a card: keys made on the card or for it, a GUID that nobody else has, certificates for them.
 //!
 //! GUID and certificates are in the books before the card gets them, and what became of the card is there afterwards. So
 //! whenever the work is cut off, the next look at the same place settles it: the card is complete, or blank, or scrap, and
 //! nothing is ever in doubt. Certificates that no good card carries are revoked.
 
-use card::personalization::{CardPoints, PersonalizationError};
+use std::time::{Duration, Instant};
+
+use card::personalization::{CardPoints, ImportedKeys, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{CardError, CardKey, LifeCycle, Point, Transport};
 use counterparty::random;
+use getrandom::SysRng;
 use messages::certificate::{Certificate, CertificateError, Role, Subject, Triple, VerifiedParty};
 use messages::keys::{PointError, PublicPoint};
 use model::{CardId, KeySlot, Timestamp};
+use rand_core::UnwrapErr;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, Entry, GuidPrefix, Issued, Outcome, Station};
@@ -127,6 +132,26 @@ impl GuidSource {
     }
 }
 
+/// Where the key pairs SIG, ENC and TLS of a card come from; the attestation key is always the card's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// The card makes them, and nobody else ever has them.
+    Card,
+    /// The trust centre makes them for the card. They are in its memory until the card has them, then wiped, and never
+    /// written anywhere; if the work is cut off, the card gets new ones.
+    Center,
+}
+
+impl KeySource {
+    fn origin(self) -> KeyOrigin {
+        match self {
+            Self::Card => KeyOrigin::Card,
+            // The kernel's generator does not fail once it has given keys to the program's start.
+            Self::Center => KeyOrigin::Imported(Box::new(ImportedKeys::generate(&mut UnwrapErr(SysRng)))),
+        }
+    }
+}
+
 /// Where cards are personalised, and how.
 #[derive(Debug)]
 pub(crate) struct Workplace<'a> {
@@ -136,6 +161,8 @@ pub(crate) struct Workplace<'a> {
     pub(crate) books: &'a Books,
     /// Where the GUIDs come from.
     pub(crate) source: GuidSource,
+    /// Where the key pairs come from.
+    pub(crate) keys: KeySource,
     /// The place of the card.
     pub(crate) station: Station,
     /// Whether the place has the same card whenever it is looked at, as a file does and a reader does not.
@@ -151,10 +178,70 @@ pub(crate) struct Completed {
     pub(crate) party: VerifiedParty,
     /// Whether it was complete before, by work that was cut off or is done.
     pub(crate) before: bool,
+    /// How long that took.
+    pub(crate) took: Took,
+}
+
+impl Completed {
+    const fn before(guid: CardId, party: VerifiedParty) -> Self {
+        Self {
+            guid,
+            party,
+            before: true,
+            took: Took {
+                card: Duration::ZERO,
+                center: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// How long a personalisation took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Took {
+    /// In the card and on the way to it.
+    pub(crate) card: Duration,
+    /// In the trust centre: certificates, books, checks.
+    pub(crate) center: Duration,
+}
+
+/// The way to a card, with a stopwatch.
+struct Timed<T> {
+    transport: T,
+    spent: Duration,
+}
+
+impl<T: Transport> Transport for Timed<T> {
+    type Error = T::Error;
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, T::Error> {
+        let begun = Instant::now();
+        let answer = self.transport.transmit(command);
+        self.spent = self.spent.saturating_add(begun.elapsed());
+        answer
+    }
 }
 
 /// Personalises the card that the transport leads to, or brings to its end what was begun with it.
 pub(crate) fn personalize<T: Transport>(
+    workplace: &Workplace<'_>,
+    transport: T,
+    now: Timestamp,
+) -> Result<Completed, PersonalizeError<T::Error>> {
+    let begun = Instant::now();
+    let mut timed = Timed {
+        transport,
+        spent: Duration::ZERO,
+    };
+    let completed = personalize_or_settle(workplace, &mut timed, now)?;
+    let took = Took {
+        card: timed.spent,
+        center: begun.elapsed().saturating_sub(timed.spent),
+    };
+    Ok(Completed { took, ..completed })
+}
+
+fn personalize_or_settle<T: Transport>(
     workplace: &Workplace<'_>,
     mut transport: T,
     now: Timestamp,
@@ -180,8 +267,7 @@ pub(crate) fn personalize<T: Transport>(
             for guid in unsettled {
                 if guid == shown.guid && workplace.is_as_issued(&shown)? {
                     let party = workplace.complete(guid, now)?;
-                    let before = true;
-                    return Ok(Completed { guid, party, before });
+                    return Ok(Completed::before(guid, party));
                 }
                 workplace.give_up(guid, Outcome::Scrapped, now)?;
             }
@@ -205,12 +291,17 @@ impl Workplace<'_> {
             given = Some(guid);
             Ok::<_, BooksError>((guid, certificates))
         };
-        let done = card::personalization::personalize(transport, &self.authority.contact(), identify);
+        let (contact, keys) = (self.authority.contact(), self.keys.origin());
+        let done = card::personalization::personalize(transport, &contact, keys, identify);
         let error = match done {
             Ok(identity) => {
-                let (guid, before) = (identity.guid, false);
-                let party = self.complete(guid, now)?;
-                return Ok(Completed { guid, party, before });
+                let guid = identity.guid;
+                return Ok(Completed {
+                    guid,
+                    party: self.complete(guid, now)?,
+                    before: false,
+                    took: Took::default(),
+                });
             }
             Err(error) => error,
         };
@@ -310,8 +401,7 @@ impl Workplace<'_> {
                     && self.books.completed(&self.station.batch)?.contains(&guid) =>
             {
                 let party = card_of(self.authority, self.books, guid, now)?;
-                let before = true;
-                Ok(Completed { guid, party, before })
+                Ok(Completed::before(guid, party))
             }
             Some(Outcome::Completed) | None => Err(PersonalizeError::NotBlank { found }),
         }
@@ -368,16 +458,7 @@ pub(crate) fn card_of(
     now: Timestamp,
 ) -> Result<VerifiedParty, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    let latest = |slot: KeySlot| latest(&entries, guid, slot.name());
-    let certificates = Triple {
-        sig: latest(KeySlot::Sig)?,
-        enc: latest(KeySlot::Enc)?,
-        tls: latest(KeySlot::Tls)?,
-    };
-    authority
-        .anchor()
-        .verify_party(&certificates, now, Role::Card)
-        .map_err(|source| CardCertificatesError::Refused { guid, source })
+    party_of(authority, &entries, guid, now, Revoked::Refused)
 }
 
 /// Returns the certificate of the attestation key of a card of this trust centre, judged by its root: the latest that is
@@ -389,7 +470,59 @@ pub(crate) fn attestation_of(
     now: Timestamp,
 ) -> Result<Certificate, CardCertificatesError> {
     let entries = entries_of(books, guid)?;
-    let certificate = latest(&entries, guid, ATTESTATION)?;
+    attestation_in(authority, &entries, guid, now, Revoked::Refused)
+}
+
+/// Returns the certificates of a card that is to be terminated, and that of its attestation key: the latest, revoked or
+/// not. That nobody is to trust the card any more is no reason to let it live.
+pub(crate) fn condemned(
+    authority: &Authority,
+    books: &Books,
+    guid: CardId,
+    now: Timestamp,
+) -> Result<(VerifiedParty, Certificate), CardCertificatesError> {
+    let entries = entries_of(books, guid)?;
+    let party = party_of(authority, &entries, guid, now, Revoked::Accepted)?;
+    let attestation = attestation_in(authority, &entries, guid, now, Revoked::Accepted)?;
+    Ok((party, attestation))
+}
+
+/// What a certificate that is revoked is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Revoked {
+    /// Nothing.
+    Refused,
+    /// It still says which key the card has.
+    Accepted,
+}
+
+fn party_of(
+    authority: &Authority,
+    entries: &[Entry],
+    guid: CardId,
+    now: Timestamp,
+    revoked: Revoked,
+) -> Result<VerifiedParty, CardCertificatesError> {
+    let latest = |slot: KeySlot| latest(entries, guid, slot.name(), revoked);
+    let certificates = Triple {
+        sig: latest(KeySlot::Sig)?,
+        enc: latest(KeySlot::Enc)?,
+        tls: latest(KeySlot::Tls)?,
+    };
+    authority
+        .anchor()
+        .verify_party(&certificates, now, Role::Card)
+        .map_err(|source| CardCertificatesError::Refused { guid, source })
+}
+
+fn attestation_in(
+    authority: &Authority,
+    entries: &[Entry],
+    guid: CardId,
+    now: Timestamp,
+    revoked: Revoked,
+) -> Result<Certificate, CardCertificatesError> {
+    let certificate = latest(entries, guid, ATTESTATION, revoked)?;
     let verified = authority
         .anchor()
         .verify(&certificate, now, Role::Card, KeySlot::Sig)
@@ -411,9 +544,14 @@ fn entries_of(books: &Books, guid: CardId) -> Result<Vec<Entry>, CardCertificate
     entries.map_err(|source| CardCertificatesError::Unreadable { guid, source })
 }
 
-fn latest(entries: &[Entry], guid: CardId, key: &str) -> Result<Certificate, CardCertificatesError> {
-    let of_key = |entry: &&Entry| entry.key == key && !entry.revoked;
-    let found = entries.iter().rev().find(of_key);
+fn latest(
+    entries: &[Entry],
+    guid: CardId,
+    key: &str,
+    revoked: Revoked,
+) -> Result<Certificate, CardCertificatesError> {
+    let counts = |entry: &&Entry| entry.key == key && (!entry.revoked || revoked == Revoked::Accepted);
+    let found = entries.iter().rev().find(counts);
     let found = found.map(|entry| entry.certificate.clone());
     found.ok_or(CardCertificatesError::Unknown { guid })
 }

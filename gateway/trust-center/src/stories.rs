@@ -24,7 +24,7 @@ use crate::books::{Books, GuidPrefix};
 use crate::certify::certify;
 use crate::install::{InstallError, Installed, Order, install};
 use crate::keys::Secrets;
-use crate::personalize::{GuidSource, Workplace, personalize};
+use crate::personalize::{GuidSource, KeySource, Workplace, personalize};
 use crate::soft_card::SoftCard;
 
 const GRANTS: &str = r#"
@@ -93,6 +93,7 @@ impl House {
             authority: &self.authority,
             books: &self.books,
             source: GuidSource::Prefix(GuidPrefix::DEFAULT.parse().unwrap()),
+            keys: KeySource::Card,
             station: station(&CardPlace::Soft(self.path(card)), ""),
             keeps_its_card: true,
         }

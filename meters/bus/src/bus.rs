@@ -105,6 +105,9 @@ pub(crate) trait Line: Send {
         meter: &mut Self::Meter,
         statistics: &mut Statistics,
     ) -> impl Future<Output = Result<MeterAnswer, PollError>> + Send;
+
+    /// Gives back what others may want to use until the next round.
+    fn end_round(&mut self);
 }
 
 #[derive(Debug)]
@@ -177,6 +180,7 @@ impl<L: Line> Task<L> {
                 statistics: meter.statistics,
             };
             if remaining == 0 {
+                self.line.end_round();
                 // Whoever gets the last report can start the next round at once.
                 drop(permit.take());
             }

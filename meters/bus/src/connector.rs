@@ -21,7 +21,8 @@ pub(crate) struct Connector {
     endpoint: String,
     /// The pause after the last failure; zero if the last attempt succeeded.
     pause: Duration,
-    not_before: Option<Instant>,
+    /// The end of that pause, and what has failed before it.
+    not_before: Option<(Instant, PollError)>,
 }
 
 impl Connector {
@@ -49,23 +50,30 @@ impl Connector {
         &mut self,
         opening: impl Future<Output = io::Result<T>>,
     ) -> Result<T, PollError> {
-        let wait = self
-            .not_before
-            .map_or(Duration::ZERO, |time| time.duration_since(Instant::now()));
-        if !wait.is_zero() {
-            return Err(PollError::ConnectPostponed { wait });
+        if let Some((time, last)) = &self.not_before {
+            let wait = time.duration_since(Instant::now());
+            if !wait.is_zero() {
+                let last = Box::new(last.clone());
+                return Err(PollError::ConnectPostponed { wait, last });
+            }
         }
+        let endpoint = self.endpoint.clone();
         let error = match timeout(CONNECT_TIMEOUT, opening).await {
             Ok(Ok(connection)) => {
                 self.pause = Duration::ZERO;
                 self.not_before = None;
                 return Ok(connection);
             }
-            Ok(Err(error)) => PollError::Connect { kind: error.kind() },
-            Err(_) => PollError::ConnectTimeout,
+            Ok(Err(error)) => PollError::Connect {
+                endpoint,
+                kind: error.kind(),
+                text: error.to_string(),
+            },
+            Err(_) => PollError::ConnectTimeout { endpoint },
         };
         self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.not_before = Instant::now().checked_add(self.pause);
+        let until = Instant::now().checked_add(self.pause);
+        self.not_before = until.map(|until| (until, error.clone()));
         Err(error)
     }
 }
@@ -83,13 +91,24 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_failure_the_next_attempt_is_postponed() {
-        let mut connector = Connector::new(closed_port().await);
+        let endpoint = closed_port().await;
+        let mut connector = Connector::new(endpoint.clone());
         let refused = PollError::Connect {
+            endpoint: endpoint.clone(),
             kind: io::ErrorKind::ConnectionRefused,
+            text: "Connection refused (os error 111)".to_owned(),
         };
-        assert_eq!(connector.connect().await.unwrap_err(), refused);
+        let error = connector.connect().await.unwrap_err();
+        assert_eq!(error, refused);
+        let text = error.to_string();
+        let beginning =
+            format!("{endpoint} cannot be opened: Connection refused (os error 111); nothing listens");
+        assert!(text.starts_with(&beginning), "{text}");
         match connector.connect().await.unwrap_err() {
-            PollError::ConnectPostponed { wait } => assert!(wait <= FIRST_PAUSE),
+            PollError::ConnectPostponed { wait, last } => {
+                assert!(wait <= FIRST_PAUSE);
+                assert_eq!(*last, refused);
+            }
             other => panic!("{other}"),
         }
     }
@@ -123,6 +142,9 @@ mod tests {
             waiting.extend(connection);
         }
         let mut connector = Connector::new(endpoint.to_string());
-        assert_eq!(connector.connect().await.unwrap_err(), PollError::ConnectTimeout);
+        let timeout = PollError::ConnectTimeout {
+            endpoint: endpoint.to_string(),
+        };
+        assert_eq!(connector.connect().await.unwrap_err(), timeout);
     }
 }

@@ -15,23 +15,38 @@ use crate::{AnswerFault, ModbusException};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PollError {
     /// The bus refused the connection, or there is no way to it.
-    #[error("the bus could not be connected to: {kind}")]
+    #[error("{endpoint} cannot be opened: {text}; {}", remedy(*kind))]
     Connect {
-        /// What the system says.
+        /// The host and port, or the device.
+        endpoint: String,
+        /// The kind of what the system says.
         kind: io::ErrorKind,
+        /// What the system says, in its words.
+        text: String,
     },
     /// The bus did not take the connection in time.
-    #[error("the bus did not take the connection in time")]
-    ConnectTimeout,
+    #[error("{endpoint} did not take the connection in time; look whether it is on and can be reached")]
+    ConnectTimeout {
+        /// The host and port, or the device.
+        endpoint: String,
+    },
     /// The bus could not be connected to a short time ago, and the next attempt is not yet due.
-    #[error("the bus could not be connected to; the next attempt is due in {wait:?}")]
+    #[error("the next attempt to open the bus is due in {} ms; the last one has failed", wait.as_millis())]
     ConnectPostponed {
         /// The time until the next attempt.
         wait: Duration,
+        /// What came of the last one.
+        #[source]
+        last: Box<Self>,
     },
     /// Another bus, or another program on this machine, is connected to a host that serves one client.
-    #[error("another program on this machine is connected to the host, which serves one client at a time")]
-    EndpointTaken,
+    #[error(
+        "another program on this machine, or another bus of the gateway, is connected to {endpoint}, which serves one client at a time; stop it, or try again when its round is over"
+    )]
+    EndpointTaken {
+        /// The host and port.
+        endpoint: String,
+    },
     /// The connection broke while the meter was asked.
     #[error("the connection to the bus was lost")]
     ConnectionLost,
@@ -65,6 +80,11 @@ pub enum PollError {
     /// The Modbus meter is not of the family that its profile describes.
     #[error("the meter is not one of its profile")]
     OtherMeter(#[source] Misfit),
+    /// The Modbus meter has given values, but not its serial number, and nobody has named it.
+    #[error(
+        "the meter has values, but its serial number cannot be read, so that nobody knows whose they are; name the meter with id in the configuration"
+    )]
+    Unidentified(#[source] Box<Self>),
     /// The Modbus meter has none of its profile's SunSpec models.
     #[error("the meter has not what its profile describes")]
     Placement(#[source] PlacementError),
@@ -75,13 +95,17 @@ pub enum PollError {
 
 impl PollError {
     /// Returns the reason that stands in the place of the values.
+    ///
+    /// One rule: what did not come is [`GapReason::NoAnswer`], or [`GapReason::BusDown`] if the way to the
+    /// meter is gone; what the meter refuses is [`GapReason::NotAvailable`], whatever the exception; what came
+    /// and cannot be used is [`GapReason::BadAnswer`], be it a broken frame, another meter, or one without a name.
     #[must_use]
     pub const fn gap_reason(&self) -> GapReason {
         match self {
             Self::Connect { .. }
-            | Self::ConnectTimeout
+            | Self::ConnectTimeout { .. }
             | Self::ConnectPostponed { .. }
-            | Self::EndpointTaken
+            | Self::EndpointTaken { .. }
             | Self::ConnectionLost
             | Self::RateFixed => GapReason::BusDown,
             Self::NoAnswer { .. } | Self::Skipped { .. } => GapReason::NoAnswer,
@@ -90,9 +114,27 @@ impl PollError {
             | Self::Telegrams(_)
             | Self::Answer(_)
             | Self::OtherMeter(_)
+            | Self::Unidentified(_)
             | Self::Placement(_)
             | Self::Registers(_) => GapReason::BadAnswer,
         }
+    }
+}
+
+/// Returns what to do about a port that the system does not open.
+const fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy => {
+            "look whether the device is there and no other program has it open (`ls -l /dev/serial/by-id`)"
+        }
+        io::ErrorKind::PermissionDenied => "the user needs access to the device, as in the group dialout",
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there, or it serves somebody else: look at the host, its port and its clients"
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            "look at the cable, the address and the route"
+        }
+        _ => "look at its name, its power and its cable",
     }
 }
 

@@ -39,15 +39,11 @@ impl ModbusException {
 
     /// Returns what the exception means for the values that were asked for.
     ///
-    /// A gateway sends 10 and 11 in the place of a meter that it cannot reach; a meter sends 4, 5
-    /// and 6 when it has no values at the moment; the others say that the profile does not fit it.
+    /// A gateway sends 10 and 11 in the place of a meter that it cannot reach; whatever else a meter
+    /// refuses is not available. It is the same for one register as for all of them.
     #[must_use]
     pub const fn gap_reason(self) -> GapReason {
-        match self.0 {
-            10 | 11 => GapReason::NoAnswer,
-            4..=6 => GapReason::NotAvailable,
-            _ => GapReason::BadAnswer,
-        }
+        modbus::refusal_reason(self.0)
     }
 }
 
@@ -91,7 +87,7 @@ mod tests {
     #[test]
     fn an_exception_says_why_values_are_absent() {
         for (code, reason) in [
-            (2, GapReason::BadAnswer),
+            (2, GapReason::NotAvailable),
             (6, GapReason::NotAvailable),
             (11, GapReason::NoAnswer),
         ] {

@@ -35,6 +35,6 @@ pub use mbus_line::MbusMaster;
 pub use modbus_line::discovery as modbus_discovery;
 pub use modbus_line::{
     AnswerFault, Characters, ModbusCounters, ModbusEndpoint, ModbusMaster, ModbusReading, ModbusStation,
-    ParseModbusEndpointError,
+    ParseModbusEndpointError, Proof,
 };
 pub use report::{MeterAnswer, Report, Statistics};

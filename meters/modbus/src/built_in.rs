@@ -181,7 +181,7 @@ mod tests {
                         image.insert(block, &words).unwrap();
                     }
                 }
-                let codes = placed.registers().iter().flat_map(|register| register.codes()).count();
+                let codes = placed.codes().count();
                 prop_assert_eq!(placed.values(&image).len(), codes);
                 prop_assert!(placed.serial_number().is_none() || placed.identity(&image).is_err());
             }

@@ -60,7 +60,11 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The device has none of the profile's SunSpec models.
-    #[error("none of the SunSpec models {wanted:?} is among those of the device, {found:?}")]
+    #[error(
+        "none of the SunSpec models {} is among those of the device: {}",
+        numbers(wanted),
+        numbers(found)
+    )]
     NoModel {
         /// The models of the profile.
         wanted: Vec<u16>,
@@ -68,10 +72,14 @@ pub enum Misfit {
         found: Vec<u16>,
     },
     /// A probe found something else.
-    #[error("probe {probe} found {found:?}")]
+    #[error("probe {probe} ({place}) found \"{found}\", where the profile has {}", wanted.join(" or "))]
     Other {
         /// The number of the probe in the profile, counted from 1.
         probe: usize,
+        /// Where the probe has looked, in words.
+        place: String,
+        /// What the profile has there.
+        wanted: Vec<String>,
         /// What it found, in words.
         found: String,
     },
@@ -129,7 +137,15 @@ impl Identification {
             return;
         };
         self.misfit = judge(&probe, reply).err().map(|found| match found {
-            Some(found) => Misfit::Other { probe: number, found },
+            Some(found) => {
+                let (place, wanted) = probe.words();
+                Misfit::Other {
+                    probe: number,
+                    place,
+                    wanted,
+                    found,
+                }
+            }
             None => Misfit::Refused { probe: number },
         });
     }
@@ -165,6 +181,14 @@ impl Identification {
             });
         }
     }
+}
+
+fn numbers(models: &[u16]) -> String {
+    if models.is_empty() {
+        return "none".to_owned();
+    }
+    let models: Vec<String> = models.iter().map(u16::to_string).collect();
+    models.join(", ")
 }
 
 /// Returns what else was found; `None` if nothing was.

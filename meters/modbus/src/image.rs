@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use model::GapReason;
 
+use crate::decode::ValueFault;
 use crate::plan::Block;
 use crate::profile::Function;
 
@@ -20,8 +21,8 @@ pub struct RegisterImage {
 enum Absence {
     /// The meter has refused to show them, with this exception.
     Refused(u8),
-    /// What came in their place cannot be used.
-    Spoilt,
+    /// Their request has failed for this reason.
+    Missed(GapReason),
 }
 
 impl RegisterImage {
@@ -76,13 +77,13 @@ impl RegisterImage {
     pub fn refusal(&self, block: Block) -> Option<u8> {
         match self.absent.get(&block)? {
             Absence::Refused(code) => Some(*code),
-            Absence::Spoilt => None,
+            Absence::Missed(_) => None,
         }
     }
 
-    /// Notes that what came in the place of a block cannot be used.
-    pub fn spoil(&mut self, block: Block) {
-        self.absent.insert(block, Absence::Spoilt);
+    /// Notes that the request for a block has failed, and why.
+    pub fn miss(&mut self, block: Block, reason: GapReason) {
+        self.absent.insert(block, Absence::Missed(reason));
     }
 
     /// Returns whether a block was asked for by itself and is not there.
@@ -92,11 +93,11 @@ impl RegisterImage {
     }
 
     /// Returns why a block has no words.
-    pub(crate) fn gap(&self, block: Block) -> GapReason {
+    pub(crate) fn gap(&self, block: Block) -> ValueFault {
         match self.absent.get(&block) {
-            Some(Absence::Refused(_)) => GapReason::NotAvailable,
-            Some(Absence::Spoilt) => GapReason::BadAnswer,
-            None => GapReason::NoAnswer,
+            Some(Absence::Refused(code)) => ValueFault::Refused { code: *code },
+            Some(Absence::Missed(reason)) => ValueFault::NotRead(*reason),
+            None => ValueFault::NotRead(GapReason::NoAnswer),
         }
     }
 }
@@ -181,17 +182,17 @@ mod tests {
         let mut image = RegisterImage::new();
         assert_eq!(
             (image.gap(BLOCK), image.refusal(BLOCK)),
-            (GapReason::NoAnswer, None)
+            (ValueFault::NotRead(GapReason::NoAnswer), None)
         );
         image.refuse(BLOCK, 4);
         assert_eq!(
             (image.gap(BLOCK), image.refusal(BLOCK)),
-            (GapReason::NotAvailable, Some(4))
+            (ValueFault::Refused { code: 4 }, Some(4))
         );
-        image.spoil(BLOCK);
+        image.miss(BLOCK, GapReason::BadAnswer);
         assert_eq!(
             (image.gap(BLOCK), image.refusal(BLOCK)),
-            (GapReason::BadAnswer, None)
+            (ValueFault::NotRead(GapReason::BadAnswer), None)
         );
     }
 

@@ -24,7 +24,7 @@ pub mod sunspec;
 mod vectors;
 
 pub use built_in::{built_in, built_in_names};
-pub use decode::{DecodeError, DecodedValue, Readout};
+pub use decode::{DecodeError, DecodedValue, Readout, ValueFault, refusal_reason};
 pub use identify::{
     DeviceIdentificationError, Identification, Misfit, Plausibility, Question, Reply, Verdict,
     device_identification,
@@ -33,8 +33,8 @@ pub use image::{ImageError, RegisterImage};
 pub use plan::{Block, Handled, Outcome, Plan, Refusals};
 pub use profile::{
     Bits, ByteOrder, CodedUnit, DeviceObject, Expected, Field, Fraction, Function, FunctionError, Limits,
-    Parameter, Pattern, Phase, Place, PollClass, Probe, Profile, ProfileError, ProfileFault, Ratio, Register,
-    RegisterType, Scaling, SelfTest, SelfTestError, SerialNumber, Source, SunSpec, TestBlock, UnitIds,
-    UnitSource, WordOrder, Words, WordsError, json_schema,
+    Parameter, ParameterRange, Pattern, Phase, Place, PollClass, Probe, Profile, ProfileError, ProfileFault,
+    Ratio, Register, RegisterType, Scaling, SelfTest, SelfTestError, SerialNumber, Source, SunSpec,
+    TestBlock, Total, UnitIds, UnitSource, WordOrder, Words, WordsError, json_schema,
 };
 pub use real::{shortest_decimal, shortest_decimal_f64};

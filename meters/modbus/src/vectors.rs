@@ -51,8 +51,10 @@ fn decoded(kind: &str, order: &str, words: &[u16], byte_order: ByteOrder) -> Str
     match content(&field, &image) {
         Ok(Content::Number(number)) => number.to_string(),
         Ok(Content::Text(text)) => panic!("{text}"),
-        Err(gap @ (GapReason::NotAvailable | GapReason::BadAnswer)) => gap.to_string(),
-        Err(gap) => panic!("{gap}"),
+        Err(fault) => match fault.gap_reason() {
+            gap @ (GapReason::NotAvailable | GapReason::BadAnswer) => gap.to_string(),
+            gap => panic!("{gap}"),
+        },
     }
 }
 

@@ -52,6 +52,7 @@ fn nobody() -> CardIdentity {
         contact: Contact {
             name: String::new(),
             certificate: Vec::new(),
+            issuing: None,
         },
     }
 }

@@ -9,12 +9,13 @@
 //! | 1, 2, 3 | anyone, the gateway, the TSM | command of the table (1), offset (2), length (2), data |
 //! | 4 | the gateway, with one bit turned on the way | position (2), then as 2 |
 //! | 5 | – | the card loses its power and gets it back |
+//! | 6 | anyone | imports a key pair: for which use (1), which one (1) |
 #![no_main]
 
 use std::cell::OnceCell;
 
 use card::{COMMANDS, CommandApdu, Header};
-use fuzz::card_world::{Gateway, JudgedCard, Tsm, World};
+use fuzz::card_world::{Gateway, JudgedCard, Tsm, World, import};
 use libfuzzer_sys::fuzz_target;
 
 /// How many moves a game has; every one of them may cost a pairing.
@@ -61,7 +62,7 @@ fn play(world: &World, input: &[u8]) {
     let (mut gateway, mut tsm) = (Gateway::default(), Tsm::default());
     for _ in 0..MOVES {
         let Some(speaker) = moves.byte() else { return };
-        match speaker % 6 {
+        match speaker % 7 {
             0 => drop(card.raw(moves.bytes())),
             1 => {
                 if let Ok(bytes) = moves.command().to_bytes() {
@@ -74,7 +75,13 @@ fn play(world: &World, input: &[u8]) {
                 let position = moves.number();
                 gateway.send_altered(&mut card, &moves.command(), position);
             }
-            _ => card.reset(),
+            5 => card.reset(),
+            _ => {
+                let [name, number] = moves.number().to_be_bytes();
+                if let Ok(bytes) = import(name, number).to_bytes() {
+                    card.raw(&bytes);
+                }
+            }
         }
     }
 }

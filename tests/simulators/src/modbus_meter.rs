@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use modbus::Profile;
+use modbus::{Probe, Profile, RegisterImage};
 use simulators::Terminal;
-use simulators::modbus::{Manners, Registers, SerialLine, Site};
+use simulators::modbus::{Contents, Manners, Registers, SerialLine, Site};
 
 use crate::{Ending, print_addresses};
 
@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Accepts one connection at a time.
     #[arg(long)]
     one_connection: bool,
+    /// Returns what it is sent before it answers, as adapters with a local echo do; on serial lines.
+    #[arg(long, conflicts_with = "tcp")]
+    echo: bool,
     /// Refuses each request that touches a register without contents.
     #[arg(long)]
     refuse_holes: bool,
@@ -55,7 +58,7 @@ impl Options {
         let test =
             test.ok_or_else(|| io::Error::other("the profile has no self-test to take values from"))?;
         let image = test.image().map_err(io::Error::other)?;
-        let mut registers = Registers::new(image, profile.limits().registers_per_request);
+        let mut registers = telling(&profile, image)?;
         if self.refuse_holes {
             registers = registers.refusing_holes();
         }
@@ -63,12 +66,41 @@ impl Options {
             latency: Duration::from_millis(self.latency_ms),
             line: self.baud.map(SerialLine::new),
             one_connection: self.one_connection,
+            echo: self.echo,
         };
         let units = self.unit.iter();
         Ok(units.fold(Site::with_manners(manners), |site, unit| {
             site.with_meter(*unit, registers.clone())
         }))
     }
+}
+
+/// Has a meter with these contents show what its profile's probes look for.
+fn telling(profile: &Profile, mut image: RegisterImage) -> io::Result<Registers> {
+    let contents = Contents {
+        serial_number: "1".to_owned(),
+        ..Contents::default()
+    };
+    let filled = contents.fill(profile).map_err(io::Error::other)?;
+    let mut objects = Vec::new();
+    for probe in profile.identification() {
+        match probe {
+            Probe::Register { field, .. } => {
+                let block = field.block();
+                if let (None, Some(words)) = (image.words(block), filled.image().words(block)) {
+                    image.insert(block, &words).map_err(io::Error::other)?;
+                }
+            }
+            Probe::Device { object, .. } => {
+                let text = filled.object(object.id()).map(str::to_owned);
+                objects.extend(text.ok().map(|text| (object.id(), text)));
+            }
+        }
+    }
+    let registers = Registers::new(image, profile.limits().registers_per_request);
+    Ok(objects.into_iter().fold(registers, |registers, (object, text)| {
+        registers.with_object(object, &text)
+    }))
 }
 
 /// Runs the meter until a signal comes.

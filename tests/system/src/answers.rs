@@ -67,6 +67,10 @@ pub struct Personalized {
     pub guid: String,
     /// The SHA-256 of its SIG certificate, 64 hexadecimal digits.
     pub sig: String,
+    /// How long the card took, in microseconds.
+    pub card_us: u64,
+    /// How long the trust centre took beside it, in microseconds.
+    pub center_us: u64,
 }
 
 impl Answer for Personalized {
@@ -131,6 +135,9 @@ pub struct Status {
     pub web: Option<String>,
     /// The address at which the WAN's messages arrive, `HOST:PORT`.
     pub wan: Option<String>,
+    /// How it stands with the broker.
+    #[serde(default)]
+    pub broker: Option<BrokerStatus>,
     /// The registration period.
     pub registration_period: String,
     /// What is wrong with the device and does not stop it.
@@ -139,6 +146,17 @@ pub struct Status {
     pub rss_kb: u64,
     /// Every meter that is configured.
     pub meters: Vec<MeterStatus>,
+}
+
+/// How a gateway stands with its broker.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BrokerStatus {
+    /// Where it listens.
+    pub address: String,
+    /// Whether the gateway is connected.
+    pub connected: bool,
+    /// Why it is not.
+    pub fault: Option<String>,
 }
 
 /// Something that is wrong with the device and does not stop it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{LogTail, Personalized, Process, Program, Stage, StageError, read_answer};
+use crate::{Answer, LogTail, Process, Program, Stage, StageError, read_answer};
 
 /// How long the trust centre may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +22,16 @@ pub struct Facility {
 #[derive(Debug, Deserialize)]
 struct Listening {
     listen: String,
+}
+
+/// The answer of `facility personalize`.
+#[derive(Debug, Deserialize)]
+struct Made {
+    guid: String,
+}
+
+impl Answer for Made {
+    const SCHEMA: &'static str = "trust-center.facility-personalize/1";
 }
 
 impl Facility {
@@ -83,9 +93,8 @@ impl Facility {
             .option("--center", &self.center)
             .option("--card", card);
         let finished = stage.run(&command)?;
-        let answer: Personalized =
-            read_answer(&finished.name, finished.answer()?, LogTail::of(&finished.log))?;
-        Ok(answer.guid)
+        let made: Made = read_answer(&finished.name, finished.answer()?, LogTail::of(&finished.log))?;
+        Ok(made.guid)
     }
 
     /// Returns the file with what the service has said.

@@ -7,6 +7,7 @@
 //! stories stand in `tests/stories`, and `cargo demo` tells the same story to a person.
 
 mod answers;
+mod broker;
 mod directory;
 mod error;
 mod facility;
@@ -22,9 +23,10 @@ mod token;
 mod wait;
 
 pub use answers::{
-    Answer, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue, Personalized, Point,
-    Pull, PullSeries, Refusal, Status, read_answer,
+    Answer, BrokerStatus, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue,
+    Personalized, Point, Pull, PullSeries, Refusal, Status, read_answer,
 };
+pub use broker::{Broker, BrokerUser};
 pub use directory::LdapServer;
 pub use error::{LogTail, StageError};
 pub use facility::Facility;

@@ -188,6 +188,15 @@ impl SoftCard {
         ask().map_err(StageError::file(&self.control))
     }
 
+    /// Kills the card's program with SIGKILL: the card is out of the reader, without a word.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::TooLate`] if it does not end.
+    pub fn kill(&mut self) -> Result<(), StageError> {
+        self.process.kill()
+    }
+
     /// Waits until the card stands so to its reader: `inserted`, `waiting` or `removed`.
     ///
     /// # Errors

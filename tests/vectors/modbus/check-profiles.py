@@ -86,7 +86,11 @@ class Meter:
 
     def parameter(self, name):
         entry = next(entry for entry in self.profile["parameters"] if entry["name"] == name)
-        return entry, self.content(entry).scaleb(entry.get("scale", 0))
+        number = self.content(entry)
+        limits = entry.get("range")
+        if limits and not limits["least"] <= number <= limits["most"]:
+            raise Gap("bad-answer")
+        return entry, number.scaleb(entry.get("scale", 0))
 
     def value(self, entry):
         value = Fraction(self.content(entry))
@@ -105,6 +109,17 @@ class Meter:
         return value, unit
 
     def elements(self):
+        found = {}
+        for code, value in self.shown():
+            found[code] = value
+            yield code, value
+        for total in self.profile.get("totals", []):
+            parts = [found.get(code) for code in total["of"]]
+            gaps = [part for part in parts if isinstance(part, str)]
+            if None not in parts:
+                yield total["obis"], gaps[0] if gaps else (sum(value for value, _ in parts), parts[0][1])
+
+    def shown(self):
         for entry in self.profile["registers"]:
             codes = [entry["obis"]] + ([entry["negative_obis"]] if "negative_obis" in entry else [])
             try:

@@ -20,7 +20,7 @@ TYPES = {
     "acc32": ("u32", ["0000 0000"]),
     "float32": ("f32", []),
     "sunssf": ("i16", ["8000"]),
-    "bitfield32": ("bitfield", []),
+    "bitfield32": ("bitfield", ["FFFF FFFF"]),
 }
 # The unit of a point: unit in a profile, power of ten between both.
 UNITS = {

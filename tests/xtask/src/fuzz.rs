@@ -16,13 +16,14 @@ use crate::error::XtaskError;
 use crate::packages;
 
 /// Every target, in the order of their names.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 10] = [
     "answers",
     "apdu",
     "applet",
     "decoder",
     "decrypt",
     "link",
+    "profile",
     "script",
     "secure_messaging",
     "tlv",

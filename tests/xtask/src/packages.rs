@@ -32,7 +32,7 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server and an HSM in software, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 22] = [
+pub(crate) const FOR_VERIFY: [Package; 24] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -47,9 +47,11 @@ pub(crate) const FOR_VERIFY: [Package; 22] = [
     package("/usr/lib/pcsc/drivers/serial/libifdvpcd.so", "vsmartcard-vpcd"),
     package("openssl", "openssl"),
     package("/usr/share/doc/postgresql/copyright", "postgresql"),
+    package("/usr/sbin/mosquitto", "mosquitto"),
     package("softhsm2-util", "softhsm2"),
     package("slapd", "slapd"),
     package("ldapsearch", "ldap-utils"),
+    package("sqlite3", "sqlite3"),
     package("strace", "strace"),
     package("mkfs.ext4", "e2fsprogs"),
     package("mount", "mount"),

@@ -73,7 +73,7 @@ const ALL_THERE_IS: usize = 256;
 #[derive(Default)]
 pub(super) struct TsmAccess {
     /// The key of the TSM's SIG certificate, once that is verified.
-    pub(super) signature_key: Option<Point>,
+    signature_key: Option<Point>,
     /// The key of the TSM's ENC certificate, once that is verified.
     pub(super) encryption_key: Option<Point>,
     /// What the TSM has signed in this session, until the channel is opened.
@@ -215,7 +215,7 @@ pub(crate) fn certificate_key(der: &[u8]) -> Option<Point> {
     public_key(&Certificate::from_der(der).ok()?)
 }
 
-fn is_signed_by(certificate: &Certificate, issuer: &Point) -> bool {
+pub(super) fn is_signed_by(certificate: &Certificate, issuer: &Point) -> bool {
     let signature = certificate.signature().as_bytes().and_then(plain_signature);
     match (certificate.tbs_certificate().to_der(), signature) {
         (Ok(signed), Some(signature)) => issuer.verifies(&sha256(&[&signed]), &signature),
@@ -236,7 +236,7 @@ fn is_of_tsm(certificate: &Certificate) -> bool {
 }
 
 /// Tells from the key usage which of the three certificates of a party this is.
-fn slot_of(certificate: &Certificate) -> Option<KeySlot> {
+pub(super) fn slot_of(certificate: &Certificate) -> Option<KeySlot> {
     let certificate = certificate.tbs_certificate();
     let (_, usage) = certificate.get_extension::<KeyUsage>().ok()??;
     let extended = certificate.get_extension::<ExtendedKeyUsage>().ok()?;

@@ -24,8 +24,8 @@ pub(super) enum KeyUse {
     Sign(Partner),
     /// Authenticate a connection with TLS.
     Authenticate,
-    /// Agree a key with the sender of a message, with ENC.
-    Receive,
+    /// Agree a key with the ephemeral key of a message of the partner, with ENC.
+    Receive(Partner),
     /// Agree a key with the partner, with a key pair made for this one message.
     Send(Partner),
 }
@@ -33,7 +33,7 @@ pub(super) enum KeyUse {
 /// For whom a key is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partner {
-    /// The trust centre as TSM.
+    /// The trust centre as TSM. The gateway's own texts, the heads of its logs, are signed in the same way.
     Tsm,
     /// A supplier on the card's list, by the fingerprint of its SIG certificate.
     Supplier(Fingerprint),
@@ -92,7 +92,9 @@ const ENC: u8 = reference(CardKey::Slot(KeySlot::Enc));
 const TLS: u8 = reference(CardKey::Slot(KeySlot::Tls));
 
 impl Applet {
+    /// Chooses the key that signs next. A choice that is refused takes the one before away.
     pub(super) fn choose_signature_key(&mut self, data: &[u8]) -> Outcome {
+        self.session.key = None;
         let (key, partner) = self.reference_and_partner(data)?;
         self.session.key = Some(match (key, partner) {
             (SIG, partner) => KeyUse::Sign(partner),
@@ -102,10 +104,12 @@ impl Applet {
         Ok(Vec::new())
     }
 
+    /// Chooses the key that is agreed with next, as [`Applet::choose_signature_key`] does.
     pub(super) fn choose_agreement_key(&mut self, data: &[u8]) -> Outcome {
+        self.session.key = None;
         let (key, partner) = self.reference_and_partner(data)?;
         self.session.key = Some(match (key, partner) {
-            (ENC, Partner::Tsm) => KeyUse::Receive,
+            (ENC, partner) => KeyUse::Receive(partner),
             (EPHEMERAL, partner) => KeyUse::Send(partner),
             _ => return Err(StatusWord::REFERENCE_NOT_FOUND),
         });
@@ -119,33 +123,41 @@ impl Applet {
             Err(_) => {
                 let [key, partner] = tlv::exactly(data, [0x84, 0x83]).map_err(|_| StatusWord::WRONG_DATA)?;
                 let fingerprint = Fingerprint::try_from(partner).map_err(|_| StatusWord::WRONG_DATA)?;
-                (key, self.supplier(fingerprint)?)
+                (key, Partner::Supplier(fingerprint))
             }
         };
-        match key {
-            [key] => Ok((*key, partner)),
-            _ => Err(StatusWord::WRONG_DATA),
-        }
+        let [key] = key else {
+            return Err(StatusWord::WRONG_DATA);
+        };
+        self.admit(partner)?;
+        Ok((*key, partner))
     }
 
-    /// Accepts a supplier only if the TSM has unlocked it.
-    fn supplier(&self, fingerprint: Fingerprint) -> Result<Partner, StatusWord> {
+    /// Admits a supplier only if the TSM has unlocked it and has not taken it off the list since.
+    fn admit(&self, partner: Partner) -> Result<(), StatusWord> {
+        let Partner::Supplier(fingerprint) = partner else {
+            return Ok(());
+        };
         if self.state.life_cycle() != LifeCycle::Operational {
             return Err(StatusWord::CONDITIONS);
         }
         match self.state.suppliers().find(&fingerprint) {
-            Some(_) => Ok(Partner::Supplier(fingerprint)),
+            Some(_) => Ok(()),
             None => Err(StatusWord::REFERENCE_NOT_FOUND),
         }
     }
 
+    /// Signs with the chosen key. The choice is used up whatever comes of it.
     pub(super) fn compute_signature(&mut self, data: &[u8]) -> Outcome {
-        let digest = data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
         let slot = match self.session.key.take() {
-            Some(KeyUse::Sign(_)) => KeySlot::Sig,
+            Some(KeyUse::Sign(partner)) => {
+                self.admit(partner)?;
+                KeySlot::Sig
+            }
             Some(KeyUse::Authenticate) => KeySlot::Tls,
-            Some(KeyUse::Receive | KeyUse::Send(_)) | None => return Err(StatusWord::CONDITIONS),
+            Some(KeyUse::Receive(_) | KeyUse::Send(_)) | None => return Err(StatusWord::CONDITIONS),
         };
+        let digest = data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
         self.sign(CardKey::Slot(slot), &digest)
             .map(|signature| signature.as_bytes().to_vec())
     }
@@ -178,21 +190,20 @@ impl Applet {
         }
     }
 
-    /// Agrees a key for a message; the peer's point has to lie on the curve.
+    /// Agrees a key for a message; the peer's point has to lie on the curve. The choice is used up
+    /// whatever comes of it.
     pub(super) fn agree_key(&mut self, data: &[u8], random: &mut dyn CryptoRng) -> Outcome {
-        let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
-        let [peer] = tlv::exactly(template, [0x85]).map_err(|_| StatusWord::WRONG_DATA)?;
-        let peer = Point::try_from(peer).map_err(|_| StatusWord::WRONG_DATA)?;
         match self.session.key.take() {
-            Some(KeyUse::Receive) => {
-                let key = self
-                    .state
-                    .key(CardKey::Slot(KeySlot::Enc))
-                    .ok_or(StatusWord::CONDITIONS)?;
-                let secret = key.agree(&peer);
+            Some(KeyUse::Receive(partner)) => {
+                self.admit(partner)?;
+                let peer = peer_point(data)?;
+                let key = self.state.key(CardKey::Slot(KeySlot::Enc));
+                let secret = key.ok_or(StatusWord::CONDITIONS)?.agree(&peer);
                 dynamic_authentication(&[(0x82, secret.as_bytes())])
             }
             Some(KeyUse::Send(partner)) => {
+                self.admit(partner)?;
+                let peer = peer_point(data)?;
                 if self.encryption_key(partner) != Some(peer) {
                     return Err(StatusWord::REFERENCE_NOT_FOUND);
                 }
@@ -214,6 +225,13 @@ impl Applet {
             }
         }
     }
+}
+
+/// Reads `7C {85 point}`.
+fn peer_point(data: &[u8]) -> Result<Point, StatusWord> {
+    let [template] = tlv::exactly(data, [0x7C]).map_err(|_| StatusWord::WRONG_DATA)?;
+    let [peer] = tlv::exactly(template, [0x85]).map_err(|_| StatusWord::WRONG_DATA)?;
+    Point::try_from(peer).map_err(|_| StatusWord::WRONG_DATA)
 }
 
 /// The greatest length of the template: a point, a token, a signature and their headers. It is set aside

@@ -12,6 +12,17 @@ use crate::{CardKey, CommandApdu, FileId, LifeCycle, Point, Reach, StatusWord, S
 /// The greatest length of a file; a certificate is below 1 KiB, sixteen suppliers below 2 KiB.
 const MAX_FILE: usize = 4096;
 
+/// The keys that may be made elsewhere. The attestation key says that the card itself is there, so no one else has ever
+/// had it.
+const IMPORTABLE: [CardKey; 3] = [
+    CardKey::Slot(KeySlot::Sig),
+    CardKey::Slot(KeySlot::Enc),
+    CardKey::Slot(KeySlot::Tls),
+];
+
+/// What an imported key pair consists of: private key (92) and point (99), and their lengths.
+pub(crate) const IMPORTED: &[u8] = &[0x92, 0x20, 0x99, 0x41];
+
 impl Applet {
     pub(super) fn select_application(&mut self, data: &[u8]) -> Outcome {
         if data != AID {
@@ -82,22 +93,37 @@ impl Applet {
         public_key_object(&point)
     }
 
-    /// Completes the card: from now on nothing of its identity can be written.
-    pub(super) fn activate(&mut self) -> Outcome {
-        let identity = [
-            FileId::Guid,
-            FileId::CertificateSig,
-            FileId::CertificateEnc,
-            FileId::CertificateTls,
-            FileId::CertificateAttestation,
-            FileId::Contact,
-        ];
-        let complete = identity.into_iter().all(|file| self.state.file(file).is_some())
-            && CardKey::ALL.into_iter().all(|key| self.state.key(key).is_some());
-        if !complete {
-            return Err(StatusWord::CONDITIONS);
+    /// Takes a key pair that was made elsewhere. It says which point belongs to the private key, so that neither can
+    /// have changed on the way; nothing of it can be read again.
+    pub(super) fn import_key_pair(&mut self, data: &[u8]) -> Outcome {
+        let [list] = tlv::exactly(data, [0x4D]).map_err(|_| StatusWord::WRONG_DATA)?;
+        let mut objects = tlv::Reader::new(list);
+        let mut next = || match objects.next() {
+            Some(Ok(object)) => Ok(object),
+            Some(Err(_)) | None => Err(StatusWord::WRONG_DATA),
+        };
+        let (template, lengths, key_pair) = (next()?, next()?, next()?);
+        let is_form = (lengths.tag, lengths.value) == (0x7F48, IMPORTED) && key_pair.tag == 0x5F48;
+        if !is_form || objects.next().is_some() {
+            return Err(StatusWord::WRONG_DATA);
         }
-        self.state.advance_to(LifeCycle::Personalized);
+        let name = IMPORTABLE
+            .into_iter()
+            .find(|name| {
+                key_template(*name).is_ok_and(|known| {
+                    tlv::encode([(template.tag, template.value)]).is_ok_and(|found| found == known)
+                })
+            })
+            .ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
+        let (scalar, point) = key_pair
+            .value
+            .split_first_chunk::<{ PrivateKey::LENGTH }>()
+            .ok_or(StatusWord::WRONG_DATA)?;
+        let key = PrivateKey::try_from(scalar).map_err(|_| StatusWord::WRONG_DATA)?;
+        if key.point().to_bytes() != point {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        self.state.write_key(name, key);
         Ok(Vec::new())
     }
 
@@ -106,9 +132,11 @@ impl Applet {
         Ok(Vec::new())
     }
 
-    /// Replaces the list of suppliers; the first one makes the card operational.
+    /// Replaces the list of suppliers; the first one makes the card operational. Whatever key was chosen for one of
+    /// the old list is not chosen any more.
     fn unlock_suppliers(&mut self, content: &[u8]) -> Outcome {
         let suppliers = Suppliers::parse(content).map_err(|_| StatusWord::WRONG_DATA)?;
+        self.session.key = None;
         self.state.write_file(FileId::Suppliers, content);
         if !suppliers.entries().is_empty() {
             self.state.advance_to(LifeCycle::Operational);
@@ -140,7 +168,7 @@ impl Applet {
         Ok(Vec::new())
     }
 
-    /// Takes a certificate only for the key that the card has made.
+    /// Takes a certificate only for the key that the card has.
     fn check_certificate(&self, key: CardKey, content: &[u8]) -> Result<(), StatusWord> {
         let key = self.state.key(key).ok_or(StatusWord::REFERENCE_NOT_FOUND)?;
         let certified = super::access::certificate_key(content).ok_or(StatusWord::WRONG_DATA)?;

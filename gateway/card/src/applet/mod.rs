@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod binding;
+mod completion;
 pub(crate) mod keys;
 pub(crate) mod life;
 pub(crate) mod pairing;
@@ -195,6 +196,7 @@ impl Applet {
             Command::ReadBinary => self.read_binary(command, reach),
             Command::UpdateBinary => self.update_binary(command, reach),
             Command::GenerateKeyPair => self.generate_key_pair(data, random),
+            Command::ImportKeyPair => self.import_key_pair(data),
             Command::Activate => self.activate(),
             Command::Bind => self.bind(data),
             Command::ChoosePairing => self.choose_pairing(data),

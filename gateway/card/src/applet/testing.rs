@@ -1,6 +1,7 @@
 //! What the card's tests share: a trust centre in miniature, a card in a variable.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{CardId, KeySlot};
@@ -11,7 +12,8 @@ use x509_cert::builder::{Builder, CertificateBuilder};
 use x509_cert::certificate::TbsCertificate;
 use x509_cert::der::asn1::UtcTime;
 use x509_cert::der::{Encode, flagset::FlagSet};
-use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName};
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
@@ -22,7 +24,7 @@ use zeroize::Zeroizing;
 
 use super::{Applet, CardState};
 use crate::files::Contact;
-use crate::personalization::{CardPoints, personalize};
+use crate::personalization::{CardPoints, KeyOrigin, personalize};
 use crate::session::CardIdentity;
 use crate::{CardKey, Point, Signature, Transport};
 
@@ -84,9 +86,9 @@ impl TestCard {
     pub(crate) fn personalized(seed: u64, center: &TestCenter) -> (Self, CardIdentity) {
         let mut card = Self::blank(seed);
         let guid: CardId = format!("fd5a::{seed:x}").parse().unwrap();
-        let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
+        let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(guid, name, key));
         let identify = |points: &CardPoints| Ok::<_, Infallible>((guid, points.certified(certify)?));
-        let identity = personalize(&mut card, &center.contact(), identify).unwrap();
+        let identity = personalize(&mut card, &center.contact(), KeyOrigin::Card, identify).unwrap();
         (card, identity)
     }
 
@@ -149,18 +151,28 @@ impl TestCenter {
     }
 
     /// Certifies a key of a card; the attestation key signs as SIG does, but the card's texts only.
-    pub(crate) fn certify_card(&self, name: CardKey, key: &Point) -> Vec<u8> {
-        match name {
-            CardKey::Slot(slot) => self.certify("Card", slot, key),
-            CardKey::Attestation => self.certify("Card", KeySlot::Sig, key),
-        }
+    pub(crate) fn certify_card(&self, guid: CardId, name: CardKey, key: &Point) -> Vec<u8> {
+        let slot = match name {
+            CardKey::Slot(slot) => slot,
+            CardKey::Attestation => KeySlot::Sig,
+        };
+        self.issue("Card", slot, Some(guid), key)
     }
 
     pub(crate) fn certify(&self, unit: &str, slot: KeySlot, key: &Point) -> Vec<u8> {
+        self.issue(unit, slot, None, key)
+    }
+
+    pub(crate) fn issue(&self, unit: &str, slot: KeySlot, guid: Option<CardId>, key: &Point) -> Vec<u8> {
         let subject: Name = format!("CN=test,OU={unit}").parse().unwrap();
         let key = p256::PublicKey::from_sec1_bytes(&key.to_bytes()).unwrap();
         let builder = CertificateBuilder::new(
-            Profile { subject, slot },
+            Profile {
+                subject,
+                slot,
+                guid,
+                is_authority: unit == AUTHORITY,
+            },
             SerialNumber::from(1u32),
             Validity::new(at(1_700_000_000), at(2_500_000_000)),
             SubjectPublicKeyInfo::from_key(&key).unwrap(),
@@ -168,7 +180,19 @@ impl TestCenter {
         let certificate = builder.unwrap().build::<_, DerSignature>(&self.root).unwrap();
         certificate.to_der().unwrap()
     }
+
+    /// A contact with an authority that the trust centre has made one, or has not.
+    pub(crate) fn contact_with(&self, issuing: &Self, is_authority: bool) -> Contact {
+        let unit = if is_authority { AUTHORITY } else { "Card" };
+        Contact {
+            issuing: Some(self.certify(unit, KeySlot::Sig, &point_of(&issuing.root))),
+            ..self.contact()
+        }
+    }
 }
+
+/// The unit whose certificates say that they are of an authority.
+const AUTHORITY: &str = "Authority";
 
 fn at(seconds: u64) -> Time {
     UtcTime::from_unix_duration(Duration::from_secs(seconds))
@@ -183,6 +207,8 @@ fn point_of(key: &SigningKey) -> Point {
 struct Profile {
     subject: Name,
     slot: KeySlot,
+    guid: Option<CardId>,
+    is_authority: bool,
 }
 
 impl BuilderProfile for Profile {
@@ -208,6 +234,17 @@ impl BuilderProfile for Profile {
         if self.slot == KeySlot::Tls {
             let client = der::oid::db::rfc5280::ID_KP_CLIENT_AUTH;
             extensions.push(ExtendedKeyUsage(vec![client]).to_extension(tbs.subject(), &extensions)?);
+        }
+        if let Some(guid) = self.guid {
+            let address = GeneralName::from(IpAddr::V6(guid.address()));
+            extensions.push(SubjectAltName(vec![address]).to_extension(tbs.subject(), &extensions)?);
+        }
+        if self.is_authority {
+            let constraints = BasicConstraints {
+                ca: true,
+                path_len_constraint: None,
+            };
+            extensions.push(constraints.to_extension(tbs.subject(), &extensions)?);
         }
         Ok(extensions)
     }

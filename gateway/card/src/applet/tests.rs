@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use model::{Fingerprint, GatewayId, KeySlot};
+use model::{CardId, Fingerprint, GatewayId, KeySlot};
 use zeroize::Zeroizing;
 
 use super::testing::{TestCard, TestCenter, TestRandom};
 use super::{CardState, keys, life};
 use crate::crypto::{PrivateKey, sha256};
 use crate::files::Contact;
-use crate::personalization::{CardPoints, PersonalizationError, personalize};
+use crate::personalization::{CardPoints, KeyOrigin, PersonalizationError, personalize};
 use crate::secure_messaging::Channel;
 use crate::session::{BindOrder, CardIdentity, CardSession};
 use crate::tlv;
@@ -20,6 +20,8 @@ use crate::{
 };
 
 mod attacks;
+mod completing;
+mod keys_in_use;
 mod pairing;
 mod random;
 mod scripts;
@@ -29,6 +31,10 @@ const GATEWAY: GatewayId = GatewayId::new([0x11; 16]);
 const OTHER_GATEWAY: GatewayId = GatewayId::new([0x22; 16]);
 const SECRET: [u8; 16] = [0x44; 16];
 const SUPPLIER: Fingerprint = Fingerprint::new([0x33; 32]);
+
+fn guid() -> CardId {
+    "fd5a::1".parse().unwrap()
+}
 
 fn order(gateway: GatewayId) -> BindOrder {
     BindOrder {
@@ -134,9 +140,9 @@ fn a_blank_card_becomes_a_personalised_one() {
 fn nothing_of_a_completed_card_can_be_written_again() {
     let center = TestCenter::new(1);
     let (mut card, identity) = TestCard::personalized(1, &center);
-    let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(name, key));
+    let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(guid(), name, key));
     let identify = |points: &CardPoints| Ok::<_, Infallible>((identity.guid, points.certified(certify)?));
-    let again = personalize(&mut card, &center.contact(), identify);
+    let again = personalize(&mut card, &center.contact(), KeyOrigin::Card, identify);
     assert!(matches!(
         again,
         Err(PersonalizationError::NotBlank {
@@ -162,10 +168,10 @@ fn a_blank_card_is_completed_only_when_it_has_everything() {
 fn a_certificate_for_another_key_is_not_taken() {
     let center = TestCenter::new(1);
     let mut card = TestCard::blank(1);
-    let certify = |name, _: &Point| Ok::<_, Infallible>(center.certify_card(name, &supplier_key().point()));
-    let identify =
-        |points: &CardPoints| Ok::<_, Infallible>(("fd5a::1".parse().unwrap(), points.certified(certify)?));
-    let outcome = personalize(&mut card, &center.contact(), identify);
+    let certify =
+        |name, _: &Point| Ok::<_, Infallible>(center.certify_card(guid(), name, &supplier_key().point()));
+    let identify = |points: &CardPoints| Ok::<_, Infallible>((guid(), points.certified(certify)?));
+    let outcome = personalize(&mut card, &center.contact(), KeyOrigin::Card, identify);
     let Err(PersonalizationError::Card(CardError::Refused { status, .. })) = outcome else {
         panic!("the card took a foreign key");
     };
@@ -176,7 +182,12 @@ fn a_certificate_for_another_key_is_not_taken() {
 fn a_failing_authority_leaves_the_card_blank() {
     let mut card = TestCard::blank(1);
     let identify = |_: &CardPoints| Err(std::io::Error::other("no key"));
-    let outcome = personalize(&mut card, &TestCenter::new(1).contact(), identify);
+    let outcome = personalize(
+        &mut card,
+        &TestCenter::new(1).contact(),
+        KeyOrigin::Card,
+        identify,
+    );
     assert!(matches!(outcome, Err(PersonalizationError::Certification(_))));
     assert_eq!(card.applet.state().life_cycle(), LifeCycle::Blank);
 }
@@ -358,7 +369,7 @@ fn a_gateway_that_agrees_keys_with_the_tsms_key_cannot_speak_for_the_tsm() {
     let mut session = paired(&mut card);
     let (_, _, ephemeral, _) = carry_authentication(&mut session, &identity, &center);
     // The card agrees ENC with any key, since it cannot know who sends a message.
-    let secret = session.agree(&ephemeral).unwrap();
+    let secret = session.agree(Partner::Tsm, &ephemeral).unwrap();
     let select = CommandApdu::new(Header::new([0x00, 0xA4, 0x02, 0x0C]), vec![0x05, 0x01]);
     let (_, forged) = Channel::new(secret.as_bytes(), &[])
         .wrap_command(&select)
@@ -526,7 +537,7 @@ fn received_messages_are_agreed_with_the_encryption_key() {
     let (mut card, identity) = bound_card(&center);
     let sender = PrivateKey::generate(&mut TestRandom::new(4));
     let mut session = paired(&mut card);
-    let secret = session.agree(&sender.point()).unwrap();
+    let secret = session.agree(Partner::Tsm, &sender.point()).unwrap();
     assert_eq!(
         secret.as_bytes(),
         sender.agree(&encryption_key(&identity)).as_bytes()
@@ -638,16 +649,15 @@ fn a_new_key_takes_the_certificate_of_the_old_one_away() {
     let mut certified = 0;
     let certify = |name, key: &Point| {
         certified += 1;
-        Ok::<_, Infallible>(center.certify_card(name, key))
+        Ok::<_, Infallible>(center.certify_card(guid(), name, key))
     };
     let contact = Contact {
         name: "x".repeat(65),
         ..center.contact()
     };
     // Everything is written but the contact, which is too long.
-    let identify =
-        |points: &CardPoints| Ok::<_, Infallible>(("fd5a::1".parse().unwrap(), points.certified(certify)?));
-    personalize(&mut card, &contact, identify).unwrap_err();
+    let identify = |points: &CardPoints| Ok::<_, Infallible>((guid(), points.certified(certify)?));
+    personalize(&mut card, &contact, KeyOrigin::Card, identify).unwrap_err();
     assert_eq!(certified, 4);
     assert_eq!(card.status("00a4020c020301"), "9000");
     let contact = center.contact().to_bytes().unwrap();

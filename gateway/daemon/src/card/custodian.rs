@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use card::{CardError, CardSession, StatusWord};
-use model::Fingerprint;
-use store::{Bindings, Burned, Counter, Store};
+use model::{CardId, Fingerprint};
+use store::{Burned, Counter, Store};
 use tokio::sync::watch;
 
 use super::confirmation::{self, Confirmed, NotConfirmed};
@@ -20,10 +20,12 @@ use super::inspection;
 use super::monitor;
 use super::obstacle::Obstacle;
 use super::queue::{Next, Queue};
-use super::removal::{RemovalWatch, Sight};
+use super::reader::ReaderError;
+use super::relay;
+use super::removal::{Events, RemovalWatch, Sight};
 use super::rollback::StoreAnchor;
 use super::slot::Slot;
-use super::standing::{Identity, Standing};
+use super::standing::{Gate, Identity, Standing};
 use crate::clock;
 use crate::config::{CardConfig, CardSlot};
 use crate::journal::{Alarm, Journal};
@@ -63,7 +65,8 @@ pub(crate) struct Custodian {
     alarm: Option<Alarm>,
     /// Whether the system log has the binding.
     binding_noted: bool,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
+    gate: Gate,
     hold: Option<Hold>,
     removal: RemovalWatch,
 }
@@ -106,7 +109,10 @@ impl Custodian {
         let queue = Arc::new(Queue::new());
         let handle = CardHandle::new(Arc::clone(&queue));
         let (standing, watch) = watch::channel(Standing::unknown());
+        let standing = Arc::new(standing);
+        let gate = Gate::new(Arc::clone(&standing));
         let slot = Slot::new(config.slot);
+        slot.guard(gate.clone());
         let custodian = Self {
             slot: slot.clone(),
             heartbeat: config.heartbeat,
@@ -126,6 +132,7 @@ impl Custodian {
             alarm: None,
             binding_noted: false,
             standing,
+            gate,
             hold: None,
             removal: RemovalWatch::default(),
         };
@@ -155,8 +162,8 @@ impl Custodian {
         loop {
             match queue.next(look) {
                 Next::Job(job) => {
-                    // A card that went is missed at once, not at the next heartbeat.
-                    if self.carry_out(job) == Reached::No {
+                    // A card that went is missed at once, not at the next heartbeat; and one that answers late is back.
+                    if self.carry_out(job) == Reached::No || self.gate.is_closed() {
                         look = Instant::now();
                     }
                 }
@@ -216,35 +223,31 @@ impl Custodian {
         // Under secure messaging: it is the same card, and the same session.
         let anchored = session.anchor().map(|anchor| (anchor.version, anchor.digest));
         match anchored {
-            Ok(anchored) if Some(anchored) == self.anchored && self.journal.alarm() == self.alarm => {
+            Ok(anchored)
+                if Some(anchored) == self.anchored
+                    && self.journal.alarm() == self.alarm
+                    && !self.gate.is_closed() =>
+            {
                 let now = Instant::now();
-                self.removal.see(Sight::Card, now);
+                self.slot.note_proof();
+                self.removal.see(Sight::Card, Events::None, now);
                 self.anchor.keep_up(session, &self.store, &self.journal, now);
             }
-            Err(
-                CardError::Refused { status, .. }
-                | CardError::SessionEnded { status, .. }
-                | CardError::NotSent { by: Some(status), .. },
-            ) if status == StatusWord::TERMINATED => {
-                self.note_death();
+            Ok(_) => self.examine(),
+            Err(error) => {
+                // What follows may take seconds, if the reader hangs.
+                self.slot.stand_down("the card does not answer in its session");
+                if is_proven_dead(session, &error) {
+                    self.note_death();
+                }
                 self.examine();
             }
-            Ok(_) | Err(_) => self.examine(),
         }
     }
 
-    /// Writes down that the card that served is dead, if it says so with power of its own too: a single answer in clear
-    /// proves little.
+    /// Writes down that the card that served is dead, as it has said itself.
     fn note_death(&mut self) {
         self.session = None;
-        let opened = self
-            .slot
-            .power_on()
-            .map_err(Obstacle::from)
-            .and_then(|card| CardSession::open(card).map_err(Obstacle::of_selection));
-        if !matches!(opened, Err(Obstacle::Terminated)) {
-            return;
-        }
         let Ok(bindings) = self.store.bindings() else {
             return;
         };
@@ -259,9 +262,12 @@ impl Custodian {
         let outcome = self.attempt();
         let sight = match &outcome {
             Ok(_) => Sight::Card,
-            Err(obstacle) => obstacle.sight(),
+            Err(obstacle) => obstacle.sight(self.parked.as_ref().is_some_and(CardSession::is_paired)),
         };
         self.watch_for_removal(sight);
+        if sight == Sight::Card {
+            self.slot.note_proof();
+        }
         self.anchored = None;
         let next = match outcome {
             // What is decided about the card stands, even if it is back now.
@@ -323,10 +329,10 @@ impl Custodian {
         obstacle
     }
 
-    /// Returns how often this gateway has paired with its card, as far as that can be read.
+    /// Returns how often this gateway has tried to pair with its card, as far as that can be read.
     fn pairings(&self) -> Option<u64> {
         let bindings = self.store.bindings().ok()?;
-        bindings.counter(Counter::CardSession).ok()
+        bindings.counter(Counter::PairingAttempt).ok()
     }
 
     /// Keeps a session that would have to be paired again, or in which the trust centre speaks to the card. Any other
@@ -339,10 +345,12 @@ impl Custodian {
     /// Takes the session that is open, if the card still answers, or opens one.
     fn open(&mut self) -> Result<Session, Obstacle> {
         let parked = self.parked.take();
-        if let Some(mut session) = self.session.take().or(parked)
-            && session.life_cycle().is_ok()
-        {
-            return Ok(session);
+        if let Some(mut session) = self.session.take().or(parked) {
+            if session.life_cycle().is_ok() {
+                return Ok(session);
+            }
+            // What follows may take seconds, if the reader hangs.
+            self.slot.stand_down("the card does not answer in its session");
         }
         CardSession::open(self.slot.power_on()?).map_err(Obstacle::of_selection)
     }
@@ -351,9 +359,9 @@ impl Custodian {
     fn watch_for_removal(&mut self, sight: Sight) {
         let now = Instant::now();
         if self.slot.take_blindness() {
-            self.removal.see(Sight::Blind, now);
+            self.removal.see(Sight::Blind, Events::Unknown, now);
         }
-        if !self.removal.see(sight, now) {
+        if !self.removal.see(sight, self.slot.events_since_proof(), now) {
             return;
         }
         (self.session, self.parked) = (None, None);
@@ -367,14 +375,11 @@ impl Custodian {
         }
     }
 
-    /// Binds the card in the reader, whose GUID the technician has confirmed.
+    /// Binds the card in the reader, whose GUID the technician has confirmed; or pairs the bound one, if it does not serve.
     fn confirm(&mut self, characters: &str) -> Result<Confirmed, NotConfirmed> {
-        let store = Arc::clone(&self.store);
-        let bound_to = || match store.bindings().map(Bindings::binding) {
-            Ok(Ok(binding)) => binding.map(|binding| binding.card),
-            Ok(Err(_)) | Err(_) => None,
-        };
-        if let Some(card) = bound_to() {
+        let bound_before = self.bound_to();
+        let is_serving = self.standing.borrow().identity.is_some();
+        if let Some(card) = bound_before.filter(|_| is_serving) {
             return Err(NotConfirmed::AlreadyBound { card });
         }
         let mut session = self.open().map_err(|obstacle| NotConfirmed::of(&obstacle))?;
@@ -382,17 +387,28 @@ impl Custodian {
             Ok(shown) => shown.guid,
             Err(_) => return Err(NotConfirmed::of(&Obstacle::Blank)),
         };
+        if let Some(card) = bound_before.filter(|bound| *bound != guid) {
+            return Err(NotConfirmed::AlreadyBound { card });
+        }
         if !confirmation::are_last_characters(guid, characters) {
             return Err(NotConfirmed::OtherCard);
         }
         self.parked = Some(session);
+        self.hold = None;
         let before = std::mem::replace(&mut self.consent, Consent::Given(guid));
         self.examine();
         self.consent = before;
-        if bound_to() == Some(guid) {
+        let is_in_use = bound_before.is_none() || self.standing.borrow().identity.is_some();
+        if is_in_use && self.bound_to() == Some(guid) {
             return Ok(Confirmed { guid });
         }
         Err(NotConfirmed::of_standing(&self.standing.borrow()))
+    }
+
+    /// Returns the GUID of the card that the gateway is bound to, as far as that can be read.
+    fn bound_to(&self) -> Option<CardId> {
+        let binding = self.store.bindings().ok()?.binding().ok()?;
+        binding.map(|binding| binding.card)
     }
 
     /// Passes the trust centre's commands to whatever card is there; what they mean is between those two.
@@ -404,7 +420,14 @@ impl Custodian {
         self.relayed_until = Instant::now().checked_add(RELAY_PATIENCE);
         let session = self.session.as_mut().or(self.parked.as_mut());
         let session = session.ok_or(CardFault::Absent)?;
-        let pass = |command: &Vec<u8>| Ok(session.pass(command)?);
+        let pass = |command: &Vec<u8>| relay::pass(session, command);
         commands.iter().map(pass).collect()
     }
+}
+
+/// Returns whether the card itself has said that it is dead: under secure messaging. In clear anybody can say so who
+/// stands between reader and card, and what is burned is burned for good.
+pub(super) fn is_proven_dead(session: &Session, error: &CardError<ReaderError>) -> bool {
+    let said = matches!(error, CardError::Refused { status, .. } if *status == StatusWord::TERMINATED);
+    said && session.is_paired()
 }

@@ -6,23 +6,21 @@
 //! card. The card takes the same gateway with the same secret again until it is confirmed, and the store
 //! burns the same binding again without complaint, so the whole is simply done again from the start.
 //!
-//! The card counts its pairings. The gateway writes down the number of the next one before it begins,
-//! so that the card's number is the one that is on record, or one less if a cut kept the pairing from
-//! happening. A card that is ahead was paired by somebody else who has the secret, or this store is an
-//! old one; a card that is further behind was set back.
+//! The card counts its pairings; see [`super::pairings`] for what the gateway makes of that.
 
 use card::session::{BindOrder, CardIdentity};
-use card::{Anchor, CardError, LifeCycle, Pairing, StatusWord};
+use card::{Anchor, CardError, Contact, LifeCycle, StatusWord};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use messages::certificate::{Certificate, Role, Triple, TrustAnchor, VerifiedParty};
+use messages::certificate::{Certificate, CertificateError, Role, Triple, TrustAnchor, VerifiedParty};
 use messages::content::Content;
 use model::{Binding, CardId, Fingerprint, GatewayId, KeySlot, Status};
-use store::{Bindings, Counter, Intent, Store};
+use store::{Bindings, Intent, Store};
 use zeroize::Zeroizing;
 
 use super::handle::Session;
 use super::obstacle::Obstacle;
+use super::pairings::{FEW_TRIES, MOST_OPEN, Pairings};
 use super::reader::ReaderError;
 use super::standing::{Bundle, Identity};
 use crate::clock;
@@ -58,19 +56,18 @@ pub(super) fn examine(session: &mut Session, store: &Store, consent: Consent) ->
     }
     let shown = session.identity()?;
     let binding = bindings.binding()?;
+    // The bound card proves itself first: what is wrong with clock or certificates is no doubt about which card it is.
     if let Some(binding) = &binding {
         recognise(session, &shown, binding, life_cycle)?;
+        pair(session, bindings, consent == Consent::Given(binding.card))?;
+        confirm(session, bindings, binding)?;
     }
     if clock::status_at(clock::now()) != Status::GOOD {
         return Err(Obstacle::ClockUnset);
     }
     let (anchor, card) = verify(&shown)?;
-    match &binding {
-        Some(binding) => {
-            pair(session, bindings)?;
-            confirm(session, bindings, binding)?;
-        }
-        None => bind(session, bindings, (&shown, &card), consent)?,
+    if binding.is_none() {
+        bind(session, bindings, (&shown, &card), consent)?;
     }
     session
         .prove(random::bytes()?, &shown)
@@ -105,7 +102,7 @@ pub(super) fn refuse_given_up(bindings: &Bindings) -> Result<(), Obstacle> {
 ///
 /// Such a gateway is none any more: it speaks to the card in the name of another one, which the card takes as the proof
 /// that it was carried away, and dies. That needs neither the pairing nor tries. Only the card that was burned is
-/// spoken to so; any other would be bound to nobody.
+/// spoken to so; any other would be bound to nobody. Its answer proves nothing, so that it is not burned.
 fn end_life_of_own(session: &mut Session, bindings: &Bindings) -> Result<(), Obstacle> {
     let life_cycle = session.life_cycle()?;
     let Some(binding) = bindings.binding()?.filter(|_| life_cycle >= LifeCycle::Bound) else {
@@ -121,8 +118,8 @@ fn end_life_of_own(session: &mut Session, bindings: &Bindings) -> Result<(), Obs
     };
     match session.bind(&order, &shown) {
         Err(CardError::Refused { status, .. }) if status == StatusWord::TERMINATED => {
-            tracing::warn!(guid = %shown.guid, "the card of this gateway, which was given up, has ended its life");
-            bindings.burn_card_terminated(clock::now())?;
+            // It says so in clear, as does whoever stands in its place: that is no reason to write it down for good.
+            tracing::warn!(guid = %shown.guid, "the card of this gateway, which was given up, says that it has ended its life");
             Ok(())
         }
         Err(error) => Err(error.into()),
@@ -156,10 +153,7 @@ pub(super) fn recognise(
 
 /// Verifies the card's certificates with the trust centre that the card itself names.
 pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty), Obstacle> {
-    let mut anchor = TrustAnchor::new(Certificate::from_der(&shown.contact.certificate)?)?;
-    if let Some(issuing) = &shown.contact.issuing {
-        anchor = anchor.with_issuing(Certificate::from_der(issuing)?)?;
-    }
+    let anchor = anchor_of(&shown.contact)?;
     let certificates = Triple {
         sig: Certificate::from_der(&shown.certificates.sig)?,
         enc: Certificate::from_der(&shown.certificates.enc)?,
@@ -179,47 +173,39 @@ pub(super) fn verify(shown: &CardIdentity) -> Result<(TrustAnchor, VerifiedParty
     Ok((anchor, card))
 }
 
+/// Returns the trust centre that a card names.
+pub(super) fn anchor_of(contact: &Contact) -> Result<TrustAnchor, CertificateError> {
+    let anchor = TrustAnchor::new(Certificate::from_der(&contact.certificate)?)?;
+    match &contact.issuing {
+        Some(issuing) => anchor.with_issuing(Certificate::from_der(issuing)?),
+        None => Ok(anchor),
+    }
+}
+
 /// Pairs with the bound card, unless the session is paired already, and compares its session counter.
-fn pair(session: &mut Session, bindings: &Bindings) -> Result<(), Obstacle> {
+///
+/// A card to which few tries are left is paired only when somebody orders it.
+fn pair(session: &mut Session, bindings: &Bindings, is_ordered: bool) -> Result<(), Obstacle> {
     if session.is_paired() {
         return Ok(());
     }
     let intent = bindings.intent()?.ok_or(Obstacle::NoPairing)?;
     let secret = secret_of(&intent)?;
-    let recorded = bindings.counter(Counter::CardSession)?;
-    let Pairing {
-        sessions: found,
-        tries,
-    } = session.pairing()?;
+    let pairings = Pairings::read(bindings)?;
+    // In clear: whatever it says, it decides only whether the secret is tried.
+    let tries = session.pairing()?.tries;
     if tries == 0 {
         return Err(Obstacle::PairingBlocked);
     }
-    compare_sessions(found, recorded)?;
-    let next = found.saturating_add(1);
-    bindings.advance(Counter::CardSession, next)?;
+    if !is_ordered && (tries <= FEW_TRIES || pairings.open() >= MOST_OPEN) {
+        let open = pairings.open();
+        return Err(Obstacle::PairingPaused { tries, open });
+    }
+    let pairings = pairings.begin(bindings)?;
     session
         .pair(&secret, &mut UnwrapErr(SysRng))
         .map_err(pairing_obstacle)?;
-    let found = session.pairing()?.sessions;
-    if found == next {
-        Ok(())
-    } else {
-        Err(Obstacle::SessionCounterBehind {
-            found,
-            recorded: next,
-        })
-    }
-}
-
-/// Compares the number of pairings that the card shows with the one that is on record.
-const fn compare_sessions(found: u64, recorded: u64) -> Result<(), Obstacle> {
-    if found > recorded {
-        return Err(Obstacle::SessionCounterAhead { found, recorded });
-    }
-    if found.saturating_add(1) < recorded {
-        return Err(Obstacle::SessionCounterBehind { found, recorded });
-    }
-    Ok(())
+    pairings.settle(bindings, session.pairing()?.sessions)
 }
 
 /// A secret that the card does not take is not tried again, since every try runs down a counter.
@@ -229,6 +215,8 @@ fn pairing_obstacle(error: CardError<ReaderError>) -> Obstacle {
         CardError::Refused { status, .. } if status.tries().is_some() => Obstacle::PairingRefused {
             tries: status.tries().unwrap_or(0),
         },
+        // It has answered everything, and does not know the secret.
+        CardError::Pairing => Obstacle::SecretUnknown,
         error => error.into(),
     }
 }
@@ -261,6 +249,13 @@ fn bind(
     }
     let intent = match begun {
         Some(intent) if (intent.binding.card, intent.binding.card_key) == (shown.guid, card_key) => intent,
+        // It may be bound to this gateway already, and only this intent can complete that.
+        Some(intent) if consent != Consent::Given(shown.guid) => {
+            return Err(Obstacle::BindingBegun {
+                begun: intent.binding.card,
+                found: shown.guid,
+            });
+        }
         // What was begun was permitted; anything else has to be.
         _ if consent == Consent::Automatic || consent == Consent::Given(shown.guid) => {
             let intent = new_intent(shown, card_key, ours)?;
@@ -273,7 +268,7 @@ fn bind(
     tracing::info!(guid = %shown.guid, gateway = %intent.binding.gateway, "binding to the card in the reader");
     session.bind(&order, shown)?;
     bindings.burn(&intent.binding)?;
-    pair(session, bindings)?;
+    pair(session, bindings, consent == Consent::Given(shown.guid))?;
     session.confirm(&order)?;
     tracing::info!(guid = %shown.guid, "bound for good");
     Ok(())

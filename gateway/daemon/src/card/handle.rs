@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use card::{CardError, CardSession};
+use messages::certificate::CertificateError;
 use zeroize::Zeroizing;
 
 use super::confirmation::{Confirmed, NotConfirmed};
@@ -85,6 +86,12 @@ pub(crate) enum CardFault {
     /// The card did not answer in time.
     #[error("the card did not answer in time")]
     Deadline,
+    /// What is to be shown to the card as the TSM's certificate is none that is valid now.
+    #[error("the TSM's certificate is not valid; have the trust centre issue another one")]
+    TsmCertificate(#[source] CertificateError),
+    /// The clock was never set, so that nobody can say whether the TSM's certificate is valid.
+    #[error("the clock was never set, so that the TSM's certificate cannot be judged; connect a time source")]
+    ClockUnset,
     /// The card refused or could not be reached.
     #[error(transparent)]
     Card(#[from] CardError<ReaderError>),

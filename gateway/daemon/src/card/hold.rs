@@ -10,6 +10,10 @@ use super::reader::ReaderError;
 /// How long a card is left alone after its first examination behind a pairing has failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a card is left alone that has refused the secret for the first time: a message that was spoilt on the way looks
+/// the same. It is well below the time after which a card that is not paired is taken for removed.
+const SECOND_TRY: Duration = Duration::from_secs(10);
+
 /// The longest time that it is left alone: some 35,000 times a year, if nothing ever changes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 
@@ -46,7 +50,17 @@ impl Hold {
     ) -> Option<Self> {
         let release = match (&**obstacle, was_paired) {
             (Obstacle::Reader(ReaderError::NoCard | ReaderError::NoReader), _) => return None,
-            (Obstacle::PairingRefused { .. }, _) => Release::Insertion,
+            (Obstacle::PairingRefused { .. }, _) => {
+                let has_refused = before.as_ref().is_some_and(Self::is_refusal);
+                if has_refused {
+                    Release::Insertion
+                } else {
+                    Release::Time {
+                        at: now.checked_add(SECOND_TRY).unwrap_or(now),
+                        pause: FIRST_PAUSE,
+                    }
+                }
+            }
             (_, true) => {
                 let pause = before.as_ref().map_or(FIRST_PAUSE, Self::next_pause);
                 Release::Time {
@@ -61,6 +75,10 @@ impl Hold {
             insertion,
             release,
         })
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(*self.obstacle, Obstacle::PairingRefused { .. })
     }
 
     const fn next_pause(&self) -> Duration {
@@ -99,7 +117,10 @@ mod tests {
     #[test]
     fn refusal_lasts_until_the_card_is_inserted_anew() {
         let now = Instant::now();
-        let hold = after(None, Obstacle::PairingRefused { tries: 9 }, true, now).unwrap();
+        let first = after(None, Obstacle::PairingRefused { tries: 9 }, true, now).unwrap();
+        assert!(first.against(Some(3), now).is_some());
+        assert!(first.against(Some(3), now + SECOND_TRY).is_none(), "a second try");
+        let hold = after(Some(&first), Obstacle::PairingRefused { tries: 9 }, true, now).unwrap();
         let later = now + Duration::from_secs(86_400);
         assert!(matches!(
             hold.against(Some(3), later).as_deref(),

@@ -3,7 +3,7 @@
 //! An inspection only reads: whoever asks for it changes neither the card nor the gateway. Each thing that cannot be
 //! read is left out, since a technician wants to see the rest.
 
-use card::{CardSession, LifeCycle, Pairing};
+use card::{CardKey, CardSession, LifeCycle, Pairing};
 use messages::certificate::Certificate;
 use model::{KeySlot, Status};
 use store::{Bindings, Store};
@@ -72,14 +72,15 @@ fn read_card(
     view.trust_centre = Some(shown.contact.name.clone());
     let now = clock::now();
     let certificates = &shown.certificates;
-    for (slot, der) in [
-        (KeySlot::Sig, &certificates.sig),
-        (KeySlot::Enc, &certificates.enc),
-        (KeySlot::Tls, &certificates.tls),
+    for (key, der) in [
+        (CardKey::Slot(KeySlot::Sig), &certificates.sig),
+        (CardKey::Slot(KeySlot::Enc), &certificates.enc),
+        (CardKey::Slot(KeySlot::Tls), &certificates.tls),
+        (CardKey::Attestation, &certificates.attestation),
     ] {
         let certificate = Certificate::from_der(der)?;
         view.certificates
-            .push(CertificateView::of(slot, &certificate, now)?);
+            .push(CertificateView::of(key, &certificate, now)?);
     }
     if clock::status_at(now) == Status::GOOD {
         if let Err(obstacle) = verify(&shown) {

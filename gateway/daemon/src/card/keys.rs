@@ -33,8 +33,8 @@ impl KeyAgreement for CardKeys {
     type Error = CardFault;
 
     fn agree(&mut self, peer: &PublicPoint) -> Result<SharedSecret, CardFault> {
-        let peer = point(peer)?;
-        let secret = self.card.call(move |session| session.agree(&peer))?;
+        let (partner, peer) = (self.partner, point(peer)?);
+        let secret = self.card.call(move |session| session.agree(partner, &peer))?;
         Ok(SharedSecret::new(*secret.as_bytes()))
     }
 }

@@ -1,7 +1,7 @@
 //! The monitor: sees cards come and go, readers too, and a pcscd that ends and comes back.
 //!
-//! It has a context of its own, since waiting for an event blocks it. It decides nothing: it counts the events and has
-//! the custodian look after the card.
+//! It has a context of its own, since waiting for an event blocks it. It decides nothing for good: it counts the events,
+//! has the service end at once when the card has moved or cannot be seen, and has the custodian look after the card.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(
         };
         let mut moved = follow(&mut states, &names);
         if moved {
-            slot.note_blindness();
+            slot.note_readers(names.iter().map(|name| name.to_string_lossy()));
         }
         match context.get_status_change(EVENT_TIMEOUT, &mut states) {
             Ok(()) => {}
@@ -75,7 +75,8 @@ fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(
             // Opening a card changes its reader's state too. Only a card that came or went is worth a look; else every
             // look at a card that is refused would be the reason for the next one.
             if state.event_state().contains(State::CHANGED) && state.name() != PNP_NOTIFICATION() {
-                moved |= slot.note_events(&state.name().to_string_lossy(), events(state));
+                let is_present = state.event_state().contains(State::PRESENT);
+                moved |= slot.note_events(&state.name().to_string_lossy(), events(state), is_present);
             }
             state.sync_current_state();
         }

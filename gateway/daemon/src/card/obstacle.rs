@@ -49,6 +49,14 @@ pub(super) enum Obstacle {
         /// The GUID of the card.
         guid: CardId,
     },
+    /// A binding has begun with another card, which may be bound to this gateway already.
+    #[error("the binding has begun with the card {begun}, and the card in the reader is {found}")]
+    BindingBegun {
+        /// The GUID of the card that may be bound already.
+        begun: CardId,
+        /// The GUID of the card in the reader.
+        found: CardId,
+    },
     /// The card is bound to another gateway.
     #[error("the card in the reader is bound to gateway {gateway}, not to this one")]
     BoundElsewhere {
@@ -63,9 +71,16 @@ pub(super) enum Obstacle {
         /// The GUID that was burned.
         bound: CardId,
     },
-    /// The card has the bound GUID but another key.
-    #[error("the card in the reader has the bound GUID but another key: it is a copy")]
+    /// The card has the bound GUID but other keys.
+    #[error(
+        "the card in the reader shows the bound GUID and does not have the bound card's keys: it is a copy"
+    )]
     OtherKey,
+    /// What looks like the bound card answers the pairing and does not know the secret.
+    #[error(
+        "the card in the reader shows what the bound card shows and does not know the pairing secret: it is a copy"
+    )]
+    SecretUnknown,
     /// The bound card says that it has never been bound.
     #[error("the bound card says that it is {found}: it was set back")]
     SetBack {
@@ -84,10 +99,11 @@ pub(super) enum Obstacle {
     /// The card shows its SIG key as its attestation key, so that it could prove nothing.
     #[error("the card has no attestation key of its own")]
     AttestationKey,
-    /// The bound card does not take the pairing secret.
+    /// What looks like the bound card does not take the pairing secret.
     #[error(
-        "the bound card does not take the pairing secret, and has {tries} tries left; it is not tried again until \
-         the card is inserted anew or the gateway starts"
+        "the card in the reader shows what the bound card shows, and does not take the pairing secret: it is a copy, or the \
+         bound card was changed; it has {tries} tries left, and having refused twice is not tried again until it is \
+         inserted anew or the gateway starts"
     )]
     PairingRefused {
         /// How many tries are left.
@@ -98,6 +114,17 @@ pub(super) enum Obstacle {
         "the bound card takes no pairing secret any more, since too many wrong ones were tried; the trust centre can unlock it"
     )]
     PairingBlocked,
+    /// The bound card is left alone: few tries are left, or too many were in vain.
+    #[error(
+        "the bound card is not paired any more without an order: {tries} tries are left to it, and {open} were in vain since it \
+         was paired last"
+    )]
+    PairingPaused {
+        /// How many tries are left, as the card says.
+        tries: u8,
+        /// How many tries have been in vain.
+        open: u64,
+    },
     /// The card was paired more often than this gateway has done it.
     #[error(
         "the card was paired {found} times, this gateway knows of {recorded}: the card was used elsewhere, or this store \
@@ -269,6 +296,7 @@ impl Obstacle {
                 GatewayState::Unbound
             }
             Self::AwaitsConfirmation { .. } => GatewayState::Unbound,
+            Self::BindingBegun { .. } => GatewayState::Binding,
             Self::Blank
             | Self::Terminated
             | Self::OwnTerminated(_)
@@ -277,12 +305,14 @@ impl Obstacle {
             | Self::BoundElsewhere { .. }
             | Self::OtherCard { .. }
             | Self::OtherKey
+            | Self::SecretUnknown
             | Self::SetBack { .. }
             | Self::Certificates(_)
             | Self::CertificateGuid { .. }
             | Self::AttestationKey
             | Self::PairingRefused { .. }
             | Self::PairingBlocked
+            | Self::PairingPaused { .. }
             | Self::SessionCounterBehind { .. }
             | Self::CardHeadSetBack { .. }
             | Self::BundleSetBack { .. } => GatewayState::CardForeign,
@@ -305,19 +335,21 @@ impl Obstacle {
     }
 
     /// Returns what it says about where the bound card is.
-    pub(super) const fn sight(&self) -> Sight {
+    ///
+    /// What keeps the gateway itself from looking, as a full disk, is no more evidence than a reader that is gone. A card
+    /// that is paired has proved that it is there, whatever is wrong with its certificates.
+    pub(super) const fn sight(&self, is_paired: bool) -> Sight {
         match self {
             Self::Reader(error) | Self::Card(CardError::Transport(error)) => error.sight(),
+            // It has no such application; any other refusal may be a card that fails.
+            Self::OtherKind { status } if status.value() == StatusWord::FILE_NOT_FOUND.value() => Sight::Out,
             Self::Blank
-            | Self::OtherKind { .. }
             | Self::BoundElsewhere { .. }
             | Self::OtherCard { .. }
             | Self::OtherKey
             | Self::SetBack { .. } => Sight::Out,
-            // These are found behind the pairing, or say that the bound card is known to be dead.
-            Self::OwnTerminated(_)
-            | Self::ClockUnset
-            | Self::StoreSetBack { .. }
+            // These are found behind the pairing.
+            Self::StoreSetBack { .. }
             | Self::StoreForeign { .. }
             | Self::PartSetBack { .. }
             | Self::CardHeadSetBack { .. }
@@ -325,24 +357,38 @@ impl Obstacle {
             | Self::LogsOutOfReach(_)
             | Self::BundleSetBack { .. }
             | Self::Bundle(_) => Sight::Card,
-            Self::Card(_)
-            | Self::Terminated
-            | Self::AwaitsConfirmation { .. }
+            Self::ClockUnset
             | Self::Certificates(_)
             | Self::CertificateGuid { .. }
             | Self::AttestationKey
+                if is_paired =>
+            {
+                Sight::Card
+            }
+            Self::Card(_)
+            | Self::OtherKind { .. }
+            | Self::Terminated
+            | Self::AwaitsConfirmation { .. }
+            | Self::BindingBegun { .. }
+            | Self::Certificates(_)
+            | Self::CertificateGuid { .. }
+            | Self::AttestationKey
+            | Self::SecretUnknown
             | Self::PairingRefused { .. }
             | Self::PairingBlocked
+            | Self::PairingPaused { .. }
             | Self::SessionCounterAhead { .. }
             | Self::SessionCounterBehind { .. }
+            | Self::OwnTerminated(_)
             | Self::Removed
-            | Self::GivenUp { .. }
+            | Self::GivenUp { .. } => Sight::Unclear,
+            Self::ClockUnset
             | Self::BindingsTampered(_)
             | Self::BindingsNoSpace(_)
             | Self::BindingsOutOfReach(_)
             | Self::Burn(_)
             | Self::NoPairing
-            | Self::Random(_) => Sight::Unclear,
+            | Self::Random(_) => Sight::Blind,
         }
     }
 }
@@ -369,6 +415,41 @@ mod tests {
         let lost = store::Tampering::LostRow { key: "binding" };
         let tampered = Obstacle::from(BindingsError::Tampered(lost));
         assert_eq!(tampered.state(true), GatewayState::Tampered);
+    }
+
+    #[test]
+    fn what_keeps_the_gateway_from_looking_is_no_evidence_and_what_anybody_can_say_is_no_card() {
+        for own in [
+            Obstacle::ClockUnset,
+            Obstacle::BindingsNoSpace(String::new()),
+            Obstacle::Reader(ReaderError::NoReader),
+            Obstacle::Reader(ReaderError::InUse),
+        ] {
+            assert_eq!(own.sight(false), Sight::Blind, "{own}");
+        }
+        assert_eq!(Obstacle::ClockUnset.sight(true), Sight::Card);
+        assert_eq!(Obstacle::AttestationKey.sight(true), Sight::Card);
+        assert_eq!(Obstacle::AttestationKey.sight(false), Sight::Unclear);
+        for said in [
+            Obstacle::Terminated,
+            Obstacle::SecretUnknown,
+            Obstacle::PairingRefused { tries: 9 },
+            Obstacle::PairingPaused { tries: 3, open: 0 },
+            Obstacle::Reader(ReaderError::Mute),
+            Obstacle::OtherKind {
+                status: StatusWord::CONDITIONS,
+            },
+        ] {
+            assert_eq!(said.sight(false), Sight::Unclear, "{said}");
+        }
+        let status = StatusWord::FILE_NOT_FOUND;
+        for other in [
+            Obstacle::OtherKind { status },
+            Obstacle::OtherKey,
+            Obstacle::Blank,
+        ] {
+            assert_eq!(other.sight(false), Sight::Out, "{other}");
+        }
     }
 
     #[test]

@@ -22,6 +22,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// of them.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long the service goes on while a command that reads is not answered: it takes a card some 20 ms. Together with the
+/// pause between two heartbeats, and what is said last on a connection, it is no more than a second.
+const READ_PATIENCE: Duration = Duration::from_millis(300);
+
+/// The same for every other command. The longest one that is sent while the gateway serves makes a key pair and agrees a
+/// key, each of which may take 300 ms.
+const WORK_PATIENCE: Duration = Duration::from_millis(750);
+
 /// How long the card must have failed before it is reset. pcscd looks for cards every 400 ms; a reset that fails in
 /// between has it take the card for absent, and one that was inserted meanwhile is not seen until it is taken out again.
 const RESET_AFTER: Duration = Duration::from_secs(1);
@@ -97,13 +105,30 @@ impl PcscCard {
         if self.slot.moved_since(&self.reader, self.events) {
             return Err(ReaderError::Lost);
         }
+        let patience = patience(command);
         let command = Zeroizing::new(command.to_vec());
         self.commands.try_send(command).map_err(|_| ReaderError::Lost)?;
-        match self.answers.recv_timeout(ANSWER_TIMEOUT) {
+        let answered = match self.answers.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.slot.stand_down("the card does not answer");
+                self.answers.recv_timeout(ANSWER_TIMEOUT.saturating_sub(patience))
+            }
+            answered => answered,
+        };
+        match answered {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => Err(ReaderError::Hangs),
             Err(RecvTimeoutError::Disconnected) => Err(ReaderError::Lost),
         }
+    }
+}
+
+/// Returns how long the service goes on while the command is not answered.
+const fn patience(command: &[u8]) -> Duration {
+    match command {
+        // SELECT and READ BINARY, protected or not: what a heartbeat is made of.
+        [_, 0xA4 | 0xB0, ..] => READ_PATIENCE,
+        _ => WORK_PATIENCE,
     }
 }
 
@@ -146,6 +171,7 @@ fn own(
             let disposition = if failed_for < RESET_AFTER {
                 Disposition::LeaveCard
             } else {
+                slot.note_reset();
                 Disposition::ResetCard
             };
             // A card that is gone cannot be let go of, and need not be. It is done before the answer, on which the
@@ -284,6 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn card_that_answers_late_is_not_lost_and_the_service_ends_meanwhile() {
+        use std::sync::Arc;
+
+        use tokio::sync::watch;
+
+        use crate::card::standing::{Gate, Standing};
+
+        for (command, late) in [([0x0C, 0xB0], READ_PATIENCE), ([0x0C, 0x2A], WORK_PATIENCE)] {
+            let mut card = card(move |work, answer| {
+                let (release, hold) = mpsc::channel::<()>();
+                work.recv().unwrap();
+                // Longer than the patience, shorter than the time after which the card is lost.
+                hold.recv_timeout(late + Duration::from_millis(300)).unwrap_err();
+                drop(release);
+                answer.send(Ok(Zeroizing::new(vec![0x90, 0x00]))).unwrap();
+                drop(work.recv());
+            });
+            let gate = Gate::new(Arc::new(watch::channel(Standing::unknown()).0));
+            card.slot.guard(gate.clone());
+            assert_eq!(card.transmit(&command).unwrap().as_slice(), [0x90, 0x00]);
+            assert!(gate.is_closed());
+        }
+    }
+
+    #[test]
     fn card_that_failed_once_is_lost() {
         let mut card = card(|work, answer| {
             work.recv().unwrap();
@@ -302,7 +353,7 @@ mod tests {
             }
         });
         assert_eq!(card.transmit(&[0]).unwrap().as_slice(), [0x90, 0x00]);
-        card.slot.note_events("reader", 3);
+        card.slot.note_events("reader", 3, true);
         assert!(matches!(card.transmit(&[0]), Err(ReaderError::Lost)));
     }
 }

@@ -102,10 +102,9 @@ impl ReaderError {
             | Self::OtherReaders { .. }
             | Self::NoService
             | Self::NotPermitted
+            | Self::InUse
             | Self::Thread(_) => Sight::Blind,
-            Self::InUse | Self::Mute | Self::OtherProtocol | Self::Lost | Self::Hangs | Self::Pcsc(_) => {
-                Sight::Unclear
-            }
+            Self::Mute | Self::OtherProtocol | Self::Lost | Self::Hangs | Self::Pcsc(_) => Sight::Unclear,
             #[cfg(feature = "soft-card")]
             Self::File(_) | Self::Damaged(_) => Sight::Unclear,
         }

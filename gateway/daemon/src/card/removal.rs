@@ -1,19 +1,26 @@
 //! The rule that tells the removal of the card from a brown-out of its reader.
 //!
-//! The service stops within a second whenever the card cannot be reached, whatever the reason. This rule decides only
-//! whether that is for good: a removal burns the tamper row and costs the card its life, so it is never guessed.
+//! The service stops within a second whenever the card cannot be reached, whatever the reason, and it goes on only when
+//! the bound card has been paired anew and its session counter is what it has to be: so a card that was carried elsewhere
+//! never serves unnoticed. This rule decides only whether that is for good: a removal burns the tamper row and costs the
+//! card its life, so it is never guessed.
 //!
 //! 1. Only a card that has served since the daemon started can be removed while it runs. What happens while the daemon
 //!    is off, or after it was told to stop, is noticed by the card's session counter instead.
-//! 2. The clock of a removal begins when somebody has looked and the card was not there: the reader says that its slot is
-//!    empty, or a card is in it that is certainly another one. It runs on while whatever is in the slot does not
-//!    answer, so that a dummy that is put in quickly does not stop it.
-//! 3. The clock is put back when the bound card itself proves that it is there, and when nobody can look: no smart card
-//!    service, no reader. A reader that re-enumerates, a service that restarts or a supply that dips is no removal,
-//!    however long it takes. When sight returns, a reader may call a full slot empty for a moment: the removal is not
-//!    decided before [`SETTLING`] has passed since then.
-//! 4. The card is removed when the clock has run for [`OUT_FOR_GOOD`]. A contact that bounces, or a look that fails, is
-//!    shorter; nobody has done anything with the card in that time that its session counter would not tell.
+//! 2. The card is *out* as long as the reader says that its slot is empty, or another card is in it, and the reader's
+//!    count of events says too that a card came or went. Without such an event nobody has touched the card: then it is
+//!    the reader or the card that fails, or pcscd that takes a card for absent which was reset without success. A reader
+//!    whose events nobody could follow is believed without.
+//! 3. The card is *gone* from the first such sight on, or from the first event on that was not a reset by the gateway:
+//!    a card that was swapped faster than anybody looks has been out, even if it, or something that looks like it, is
+//!    back. It stays gone while whatever is in the slot does not answer, so that a dummy does not stop the clock.
+//! 4. The card is removed when it was out for [`OUT_FOR_GOOD`], or gone for [`GONE_FOR_GOOD`]. Both are put back to zero
+//!    only by the bound card itself, when it has been paired anew. A contact that bounces, a supply that dips and a
+//!    reader that starts again are shorter.
+//! 5. While nobody can look, because there is no reader or no smart card service, both stand still, and so they do for
+//!    [`SETTLING`] behind that, since a reader may then call a full slot empty for a moment. So blindness alone, however
+//!    long, is no removal, no more than that the daemon is off, and it undoes nothing: what was seen before counts on.
+//!    Sight that is lost over and over is given no more than [`SETTLINGS`] of these pauses until the card is paired.
 //!
 //! All time comes in as an argument.
 
@@ -23,9 +30,16 @@ use std::time::{Duration, Instant};
 /// looks of both, and longer than any bounce of the contacts.
 pub(super) const OUT_FOR_GOOD: Duration = Duration::from_secs(3);
 
+/// How long the card has to be gone without being seen to be out: longer than a supply dips, and than a card on weak
+/// contacts takes to be found again.
+pub(super) const GONE_FOR_GOOD: Duration = Duration::from_secs(30);
+
 /// How long a reader that has just come, or come back, may take to find its card: a USB reader is enumerated, started
 /// and looks for its card, which is tried with three voltages.
 pub(super) const SETTLING: Duration = Duration::from_secs(10);
+
+/// How often a reader is given that time until the card is paired: a hub that fails makes some attempts.
+pub(super) const SETTLINGS: u32 = 20;
 
 /// What a look into the slot has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,43 +54,86 @@ pub(super) enum Sight {
     Blind,
 }
 
+/// What the reader's count of events says since the bound card has proved for the last time that it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Events {
+    /// No card came or went.
+    None,
+    /// One did.
+    Moved,
+    /// Nobody could follow them.
+    Unknown,
+}
+
 /// Watches the slot for the removal of the card.
 #[derive(Debug, Default)]
 pub(super) struct RemovalWatch {
     /// Whether the card has served since the start.
     is_armed: bool,
-    /// Since when the card is out.
-    out_since: Option<Instant>,
-    /// When nobody could look for the last time.
-    blind_at: Option<Instant>,
+    /// When somebody looked for the last time, and whether the card was out.
+    last: Option<(Instant, bool)>,
+    /// For how long the card was out since it has served.
+    out: Duration,
+    /// Whether the card is gone, and for how long.
+    gone: Option<Duration>,
+    /// Until when the reader is given time to find its card.
+    settled: Option<Instant>,
+    /// How often it was.
+    settlings: u32,
+    /// Whether nobody could look when somebody tried for the last time.
+    is_blind: bool,
     /// Whether the removal has been decided; there is no way back.
     is_removed: bool,
 }
 
 impl RemovalWatch {
     /// Takes in what a look has shown, and returns whether the card is removed for good.
-    pub(super) fn see(&mut self, sight: Sight, now: Instant) -> bool {
+    pub(super) fn see(&mut self, sight: Sight, events: Events, now: Instant) -> bool {
         match sight {
             Sight::Card => {
-                self.is_armed = true;
-                self.out_since = None;
+                *self = Self {
+                    is_armed: true,
+                    is_removed: self.is_removed,
+                    ..Self::default()
+                };
             }
             Sight::Blind => {
-                self.blind_at = Some(now);
-                self.out_since = None;
+                self.last = None;
+                if !std::mem::replace(&mut self.is_blind, true) {
+                    self.settlings = self.settlings.saturating_add(1);
+                }
+                if self.settlings <= SETTLINGS {
+                    self.settled = now.checked_add(SETTLING);
+                }
             }
-            Sight::Out => {
-                self.out_since.get_or_insert(now);
+            Sight::Out | Sight::Unclear => {
+                self.is_blind = false;
+                let is_out = sight == Sight::Out && events != Events::None;
+                self.run_on(is_out, now);
+                if is_out || events == Events::Moved {
+                    self.gone.get_or_insert_default();
+                }
+                self.last = Some((now, is_out));
             }
-            Sight::Unclear => {}
         }
-        let has_passed = |since: Instant, span: Duration| now.saturating_duration_since(since) >= span;
-        let is_out = self
-            .out_since
-            .is_some_and(|since| has_passed(since, OUT_FOR_GOOD));
-        let has_settled = self.blind_at.is_none_or(|at| has_passed(at, SETTLING));
-        self.is_removed |= self.is_armed && is_out && has_settled;
+        let is_gone = self.gone.is_some_and(|gone| gone >= GONE_FOR_GOOD);
+        self.is_removed |= self.is_armed && (self.out >= OUT_FOR_GOOD || is_gone);
         self.is_removed
+    }
+
+    /// Lets the clocks run for the time since the last look.
+    fn run_on(&mut self, is_out: bool, now: Instant) {
+        let Some((last, was_out)) = self.last else {
+            return;
+        };
+        let since = self.settled.map_or(last, |settled| settled.max(last));
+        let passed = now.saturating_duration_since(since);
+        if was_out && is_out {
+            self.out = self.out.saturating_add(passed);
+        }
+        if let Some(gone) = &mut self.gone {
+            *gone = gone.saturating_add(passed);
+        }
     }
 
     /// Returns whether the card is removed for good.
@@ -93,6 +150,7 @@ mod tests {
     struct Story {
         watch: RemovalWatch,
         start: Instant,
+        events: Events,
     }
 
     impl Story {
@@ -100,6 +158,7 @@ mod tests {
             Self {
                 watch: RemovalWatch::default(),
                 start: Instant::now(),
+                events: Events::Moved,
             }
         }
 
@@ -109,8 +168,14 @@ mod tests {
             story
         }
 
+        fn with(mut self, events: Events) -> Self {
+            self.events = events;
+            self
+        }
+
         fn see(&mut self, at_ms: u64, sight: Sight) -> bool {
-            self.watch.see(sight, self.start + Duration::from_millis(at_ms))
+            let now = self.start + Duration::from_millis(at_ms);
+            self.watch.see(sight, self.events, now)
         }
 
         /// Looks every 500 ms, and returns when the removal was decided.
@@ -123,9 +188,20 @@ mod tests {
 
     #[test]
     fn card_that_stays_out_is_removed() {
-        let mut story = Story::of_a_serving_card();
-        assert_eq!(story.see_until(1_000, 60_000, Sight::Out), Some(4_000));
-        assert!(story.watch.is_removed());
+        for events in [Events::Moved, Events::Unknown] {
+            let mut story = Story::of_a_serving_card().with(events);
+            assert_eq!(story.see_until(1_000, 60_000, Sight::Out), Some(4_000));
+            assert!(story.watch.is_removed());
+        }
+    }
+
+    #[test]
+    fn slot_that_is_called_empty_though_nobody_touched_it_is_no_removal() {
+        let mut story = Story::of_a_serving_card().with(Events::None);
+        assert_eq!(story.see_until(1_000, 600_000, Sight::Out), None);
+        // When a card does come or go, it counts from then on.
+        story.events = Events::Moved;
+        assert_eq!(story.see_until(600_500, 700_000, Sight::Out), Some(603_500));
     }
 
     #[test]
@@ -135,6 +211,17 @@ mod tests {
         for sight in [Sight::Card, Sight::Blind, Sight::Unclear, Sight::Out] {
             assert!(story.see(9_000, sight), "{sight:?}");
         }
+    }
+
+    #[test]
+    fn swap_that_nobody_saw_is_a_removal_unless_the_card_is_back() {
+        // A mute dummy, one that says 6285, one that does not pair: the count has told that the card was out.
+        let mut story = Story::of_a_serving_card();
+        assert_eq!(story.see_until(500, 120_000, Sight::Unclear), Some(30_500));
+        let mut story = Story::of_a_serving_card();
+        assert_eq!(story.see_until(500, 30_000, Sight::Unclear), None);
+        assert!(!story.see(30_400, Sight::Card));
+        assert_eq!(story.see_until(30_500, 60_000, Sight::Unclear), None);
     }
 
     #[test]
@@ -149,28 +236,52 @@ mod tests {
     #[test]
     fn reader_that_re_enumerates_and_service_that_restarts_are_no_removal() {
         for blind_for in [1_000, 10_000, 86_400_000] {
-            let mut story = Story::of_a_serving_card();
+            let mut story = Story::of_a_serving_card().with(Events::Unknown);
             assert!(!story.see(500, Sight::Unclear));
             assert!(!story.see(1_000, Sight::Blind));
             assert!(!story.see(1_000 + blind_for, Sight::Blind));
             // The slot is called empty until the reader has found its card.
             let back = 1_000 + blind_for;
-            assert_eq!(story.see_until(back + 500, back + 9_500, Sight::Out), None);
-            assert!(!story.see(back + 9_900, Sight::Card));
-            assert_eq!(story.see_until(back + 10_000, back + 60_000, Sight::Card), None);
+            assert_eq!(story.see_until(back + 500, back + 12_500, Sight::Out), None);
+            assert!(!story.see(back + 12_900, Sight::Card));
+            assert_eq!(story.see_until(back + 13_000, back + 60_000, Sight::Card), None);
         }
     }
 
     #[test]
     fn card_that_is_not_there_when_sight_returns_is_removed() {
-        let mut story = Story::of_a_serving_card();
+        let mut story = Story::of_a_serving_card().with(Events::Unknown);
         assert!(!story.see(1_000, Sight::Blind));
-        assert_eq!(story.see_until(1_500, 60_000, Sight::Out), Some(11_000));
+        assert_eq!(story.see_until(1_500, 60_000, Sight::Out), Some(14_000));
+    }
+
+    #[test]
+    fn blindness_undoes_nothing_that_was_seen_before() {
+        let mut story = Story::of_a_serving_card();
+        assert_eq!(story.see_until(1_000, 3_500, Sight::Out), None);
+        assert!(!story.see(3_600, Sight::Blind));
+        assert_eq!(story.see_until(4_000, 60_000, Sight::Out), Some(14_500));
+        let mut story = Story::of_a_serving_card();
+        assert_eq!(story.see_until(500, 20_500, Sight::Unclear), None);
+        assert!(!story.see(20_600, Sight::Blind));
+        assert_eq!(story.see_until(21_000, 90_000, Sight::Unclear), Some(41_000));
+    }
+
+    #[test]
+    fn sight_that_is_lost_over_and_over_does_not_put_the_removal_off_for_ever() {
+        let mut story = Story::of_a_serving_card().with(Events::Unknown);
+        let mut removed = None;
+        for flap in 0..40_u64 {
+            let begun = flap * 9_000;
+            assert!(removed.is_some() || !story.see(begun, Sight::Blind));
+            removed = removed.or_else(|| story.see_until(begun + 500, begun + 8_500, Sight::Out));
+        }
+        assert!(removed.is_some_and(|at_ms| at_ms > 160_000), "{removed:?}");
     }
 
     #[test]
     fn supply_that_dips_and_comes_back_is_no_removal() {
-        let mut story = Story::of_a_serving_card();
+        let mut story = Story::of_a_serving_card().with(Events::None);
         // The card is mute for as long as the supply is weak, and is found again.
         assert_eq!(story.see_until(500, 120_000, Sight::Unclear), None);
         assert!(!story.see(120_500, Sight::Card));
@@ -180,7 +291,7 @@ mod tests {
     fn dummy_that_is_put_in_quickly_does_not_stop_the_clock() {
         let mut story = Story::of_a_serving_card();
         assert!(!story.see(1_000, Sight::Out));
-        assert_eq!(story.see_until(1_500, 60_000, Sight::Unclear), Some(4_000));
+        assert_eq!(story.see_until(1_500, 60_000, Sight::Unclear), Some(31_000));
     }
 
     #[test]
@@ -191,29 +302,27 @@ mod tests {
         assert_eq!(story.see_until(601_000, 700_000, Sight::Out), Some(604_000));
     }
 
-    /// Every story of looks: the removal is decided exactly when the rule says so.
+    /// Every story of looks: a card that has just been paired is never removed before the least time of the rule, and
+    /// one that is never seen again, while the slot can be seen, always is.
     #[test]
-    fn no_order_of_looks_removes_a_card_that_was_seen_in_time() {
+    fn no_order_of_looks_removes_a_card_too_early_or_never() {
         const SIGHTS: [Sight; 4] = [Sight::Card, Sight::Out, Sight::Unclear, Sight::Blind];
         for number in 0..4_u32.pow(8) {
             let mut story = Story::of_a_serving_card();
-            let (mut out_since, mut blind_at) = (None, None);
+            let mut seen_at = 0;
             for step in 0..8 {
                 let sight = SIGHTS[usize::try_from(number / 4_u32.pow(step) % 4).unwrap()];
                 let at_ms = u64::from(step + 1) * 1_600;
-                match sight {
-                    Sight::Card => out_since = None,
-                    Sight::Blind => (out_since, blind_at) = (None, Some(at_ms)),
-                    Sight::Out => out_since = out_since.or(Some(at_ms)),
-                    Sight::Unclear => {}
+                let is_removed = story.see(at_ms, sight);
+                if sight == Sight::Card {
+                    seen_at = at_ms;
                 }
-                let expected = out_since.is_some_and(|since| at_ms - since >= 3_000)
-                    && blind_at.is_none_or(|at| at_ms - at >= 10_000);
-                assert_eq!(story.see(at_ms, sight), expected, "{number}, {step}");
-                if expected {
+                assert!(!is_removed || at_ms - seen_at >= 3_000, "{number}, {step}");
+                if is_removed {
                     break;
                 }
             }
+            assert!(story.see_until(13_000, 60_000, Sight::Out).is_some(), "{number}");
         }
     }
 }

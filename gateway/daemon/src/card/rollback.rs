@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use card::{CardError, HeadVerdict, StoreHead};
 use model::{LogHead, LogKind};
-use store::{Lost, Milestone, ReachError, Store};
+use store::{DatabasePosition, Loss, Lost, Milestone, ReachError, Store};
 
 use super::handle::Session;
 use super::obstacle::Obstacle;
@@ -167,33 +167,38 @@ fn head_of(milestone: Option<&Milestone>) -> StoreHead {
 /// Compares what the store holds with the milestone that the card vouches for: the milestone alone is quickly put back
 /// in its place beside an old database or old logs.
 ///
-/// What damage has cost has been reported by the database itself, and by the logs' own verification.
+/// Damage alone puts nothing back: a database that was damaged, or has lost its witness, still has the number of its last
+/// commit. Only one that was made anew since the milestone has begun to count again, and says that all is lost. A log that
+/// is damaged is an alarm of its own; the others are compared all the same.
 fn compare_content(milestone: &Milestone, store: &Store, journal: &Journal) -> Result<(), Obstacle> {
     let (then, now) = (milestone.database, store.database().position());
-    let is_lost = now.last_loss > then.last_loss
-        || store
-            .database()
-            .losses()
-            .iter()
-            .any(|loss| loss.lost == Lost::Database);
     let is_behind =
         now.generation < then.generation || (now.generation == then.generation && now.digest != then.digest);
-    if is_behind && !is_lost {
+    if is_behind && !was_made_anew(store, then) {
         return Err(Obstacle::PartSetBack { part: "database" });
-    }
-    if journal.is_damaged() {
-        return Ok(());
     }
     for (log, part, then) in [
         (LogKind::System, "system log", milestone.system),
         (LogKind::Consumer, "consumer log", milestone.consumer),
         (LogKind::Calibration, "calibration log", milestone.calibration),
     ] {
-        if !continues(journal, log, then)? {
+        if !journal.is_log_damaged(log) && !continues(journal, log, then)? {
             return Err(Obstacle::PartSetBack { part });
         }
     }
     Ok(())
+}
+
+/// Returns whether the database was found to be missing since the milestone. One that is made anew numbers its losses from
+/// 1 on, so that an old loss is told from a new one only by when it was found, or if there was none before.
+fn was_made_anew(store: &Store, then: DatabasePosition) -> bool {
+    let database = store.database();
+    let is_missing = |loss: &Loss| loss.lost == Lost::Database;
+    database.new_losses().iter().any(is_missing)
+        || database
+            .losses()
+            .iter()
+            .any(|loss| is_missing(loss) && loss.number > then.last_loss)
 }
 
 /// Returns whether a log has the head that it had at the milestone. An entry that was deleted because of the log's size

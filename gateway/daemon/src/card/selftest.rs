@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use card::script::{BUILT_IN, ParseScriptError, Script, ScriptError};
 use card::{CardError, CardSession, LifeCycle, StatusWord, Transport};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use model::CardId;
 use zeroize::Zeroizing;
 
@@ -250,13 +252,24 @@ impl CardUnderTest {
         if let Err(error) = self.reset() {
             return Outcome::unreachable(&error);
         }
-        match script.run(self, Self::reset) {
+        // The kernel's generator does not fail once it has given keys to the program's start.
+        match script.run(self, Self::reset, &mut UnwrapErr(SysRng)) {
             Ok(()) => Outcome::Passed,
             Err(ScriptError::Answer { line, found }) => Outcome::Failed {
                 line,
-                answer: found.to_uppercase(),
+                answer: Some(found.to_uppercase()),
+                reason: None,
             },
             Err(ScriptError::Transport(error)) => Outcome::unreachable(&error),
+            Err(
+                error @ (ScriptError::Session { line, .. }
+                | ScriptError::Signature { line, .. }
+                | ScriptError::NoIdentity { line }),
+            ) => Outcome::Failed {
+                line,
+                answer: None,
+                reason: Some(Chain(&error).to_string()),
+            },
         }
     }
 }

@@ -7,10 +7,19 @@ use std::time::{Duration, Instant};
 
 use super::pcsc::PcscCard;
 use super::reader::{Reader, ReaderError};
+use super::removal::Events;
+use super::standing::Gate;
 use crate::config::CardSlot;
 
 /// How long the thread of a card that was given up may take to let go of the reader.
 const LET_GO: Duration = Duration::from_millis(500);
+
+/// How long the events behind a reset by the gateway are put down to it: two looks of pcscd, which looks every 400 ms.
+const OWN_RESET: Duration = Duration::from_secs(1);
+
+/// How many events are put down to resets by the gateway until the card is paired: as many resets as a card that hangs
+/// for a minute is given.
+const OWN_EVENTS: u32 = 20;
 
 /// How the names of vsmartcard's readers begin.
 const VIRTUAL_READER: &str = "Virtual PCD";
@@ -31,8 +40,16 @@ struct Known {
     insertion: Option<u16>,
     /// The last event counts of the readers, as the monitor sees them; pcscd has at most sixteen readers.
     events: BTreeMap<String, u16>,
-    /// Whether a reader came or went, or the service did, since that was asked for.
+    /// In which reader, and behind how many events, the bound card has proved for the last time that it is there.
+    proven: Option<(String, u16)>,
+    /// When the gateway itself reset the card for the last time.
+    reset_at: Option<Instant>,
+    /// How many events were put down to that since the card has proved that it is there.
+    own_events: u32,
+    /// Whether the reader, or the service, came or went since that was asked for.
     was_blind: bool,
+    /// What ends the service at once.
+    gate: Option<Gate>,
     /// Since when every command has failed.
     failing_since: Option<Instant>,
     /// Closed by the end of the thread that has the reader, or had it.
@@ -53,6 +70,19 @@ impl Slot {
         Self {
             place,
             shared: Arc::default(),
+        }
+    }
+
+    /// Has the service ended through the gate as soon as the card has moved, cannot be seen, or does not answer.
+    pub(super) fn guard(&self, gate: Gate) {
+        self.known().gate = Some(gate);
+    }
+
+    /// Ends the service at once, until the card has been examined anew.
+    pub(super) fn stand_down(&self, why: &'static str) {
+        let gate = self.known().gate.clone();
+        if let Some(gate) = gate {
+            gate.close(why);
         }
     }
 
@@ -101,9 +131,52 @@ impl Slot {
     }
 
     /// Writes down how often a card came or went in a reader, and returns whether that is news. The count starts again
-    /// after 65,535.
-    pub(super) fn note_events(&self, reader: &str, count: u16) -> bool {
-        self.known().events.insert(reader.to_owned(), count) != Some(count)
+    /// after 65,535. Behind a reset by the gateway itself, a card that is there has not been away.
+    pub(super) fn note_events(&self, reader: &str, count: u16, is_present: bool) -> bool {
+        let mut known = self.known();
+        let before = known.events.insert(reader.to_owned(), count);
+        let is_own = known.facts.as_ref().is_some_and(|facts| facts.name == reader);
+        let has_moved = is_own
+            && known
+                .insertion
+                .is_some_and(|insertion| is_ahead(insertion, count));
+        if is_own && before.is_some_and(|before| before != count && !is_ahead(before, count)) {
+            // The reader counts from the start again: it was away, shorter than anybody looks.
+            known.lose_sight();
+        }
+        known.put_down_to_reset(reader, count, is_present);
+        drop(known);
+        if has_moved {
+            self.stand_down("a card came or went in the reader; it is examined anew");
+        }
+        before != Some(count)
+    }
+
+    /// Writes down that the bound card has proved that it is there.
+    pub(super) fn note_proof(&self) {
+        let mut known = self.known();
+        let name = known.facts.as_ref().map(|facts| facts.name.clone());
+        known.proven = name.zip(known.insertion);
+        known.own_events = 0;
+    }
+
+    /// Returns whether a card came or went since the bound card has proved that it is there.
+    pub(super) fn events_since_proof(&self) -> Events {
+        let known = self.known();
+        let Some((reader, count)) = &known.proven else {
+            return Events::Unknown;
+        };
+        let latest = known.events.get(reader).copied().unwrap_or(*count);
+        if is_ahead(*count, latest) {
+            Events::Moved
+        } else {
+            Events::None
+        }
+    }
+
+    /// Writes down that the gateway itself resets the card.
+    pub(super) fn note_reset(&self) {
+        self.known().reset_at = Some(Instant::now());
     }
 
     /// Forgets the counts: pcscd, which counts, has ended.
@@ -111,9 +184,18 @@ impl Slot {
         self.known().events.clear();
     }
 
-    /// Notes that a reader, or the service, came or went: for a moment nobody could look into the slot.
+    /// Notes that the service came or went: for a moment nobody could look into the slot.
     pub(super) fn note_blindness(&self) {
-        self.known().was_blind = true;
+        self.known().lose_sight();
+        self.stand_down("nobody can look into the reader for now; the card is examined anew");
+    }
+
+    /// Notes which readers there are, if these are others than before; if the card's is not among them, nobody can look.
+    pub(super) fn note_readers<'a>(&self, mut names: impl Iterator<Item = std::borrow::Cow<'a, str>>) {
+        let own = self.facts().map(|facts| facts.name);
+        if own.is_none_or(|own| names.all(|name| name != own)) {
+            self.note_blindness();
+        }
     }
 
     /// Returns whether nobody could look into the slot at some moment since this was asked for the last time.
@@ -136,10 +218,8 @@ impl Slot {
 
     /// Whether a card came or went in the reader since it was at the count.
     pub(super) fn moved_since(&self, reader: &str, count: u16) -> bool {
-        // Half of the counts lie ahead; the monitor may also lag behind, and that is no event.
-        const AHEAD: u16 = u16::MAX / 2;
         let latest = self.known().events.get(reader).copied().unwrap_or(count);
-        (1..=AHEAD).contains(&latest.wrapping_sub(count))
+        is_ahead(count, latest)
     }
 
     /// Writes down whether a command was answered, and returns for how long none has been.
@@ -177,6 +257,36 @@ impl Slot {
     }
 }
 
+impl Known {
+    /// The counts of events that are known so far tell nothing about those that follow.
+    fn lose_sight(&mut self) {
+        self.was_blind = true;
+        self.proven = None;
+    }
+
+    /// Puts an event down to the gateway's own reset, if it was just before and the card is there.
+    fn put_down_to_reset(&mut self, reader: &str, count: u16, is_present: bool) {
+        let has_reset = self.reset_at.is_some_and(|at| at.elapsed() < OWN_RESET);
+        if let Some((proven_in, proven)) = &mut self.proven
+            && proven_in == reader
+            && *proven != count
+            && is_present
+            && has_reset
+            && self.own_events < OWN_EVENTS
+        {
+            *proven = count;
+            self.own_events = self.own_events.saturating_add(1);
+        }
+    }
+}
+
+/// Returns whether a count of events is one of those that follow another. Half of all counts do; the monitor may also
+/// lag behind, and that is no event.
+const fn is_ahead(count: u16, latest: u16) -> bool {
+    let ahead = latest.wrapping_sub(count);
+    0 < ahead && ahead <= u16::MAX / 2
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -191,17 +301,86 @@ mod tests {
     fn a_swap_between_two_looks_is_seen_by_the_count() {
         let slot = slot();
         assert!(!slot.moved_since("reader", 3), "nothing is known yet");
-        assert!(slot.note_events("reader", 3));
-        assert!(!slot.note_events("reader", 3), "the same count is no news");
+        assert!(slot.note_events("reader", 3, true));
+        assert!(!slot.note_events("reader", 3, true), "the same count is no news");
         assert!(!slot.moved_since("reader", 3));
-        slot.note_events("reader", 5);
+        slot.note_events("reader", 5, true);
         assert!(slot.moved_since("reader", 3));
         assert!(!slot.moved_since("reader", 7), "the monitor lags behind");
         assert!(!slot.moved_since("another reader", 3));
-        slot.note_events("reader", 1);
+        slot.note_events("reader", 1, true);
         assert!(slot.moved_since("reader", u16::MAX), "the count started again");
         slot.forget_events();
         assert!(!slot.moved_since("reader", u16::MAX));
+    }
+
+    /// A slot in whose reader the bound card has proved behind five events that it is there.
+    fn proven() -> Slot {
+        let slot = slot();
+        slot.known().facts = Some(ReaderFacts {
+            name: "reader".to_owned(),
+            atr: None,
+        });
+        slot.known().insertion = Some(5);
+        slot.note_events("reader", 5, true);
+        slot.note_proof();
+        assert_eq!(slot.events_since_proof(), Events::None);
+        slot
+    }
+
+    #[test]
+    fn events_are_told_until_the_card_proves_itself_again() {
+        let slot = proven();
+        slot.note_events("another reader", 9, true);
+        assert_eq!(slot.events_since_proof(), Events::None);
+        slot.note_events("reader", 7, true);
+        assert_eq!(slot.events_since_proof(), Events::Moved);
+        slot.known().insertion = Some(7);
+        assert_eq!(slot.events_since_proof(), Events::Moved);
+        slot.note_proof();
+        assert_eq!(slot.events_since_proof(), Events::None);
+    }
+
+    #[test]
+    fn events_of_a_reader_that_was_away_are_unknown() {
+        let slot = proven();
+        slot.note_readers(["reader", "another"].map(std::borrow::Cow::from).into_iter());
+        assert!(!slot.take_blindness(), "the card's reader is there");
+        assert_eq!(slot.events_since_proof(), Events::None);
+        slot.note_readers(["another"].map(std::borrow::Cow::from).into_iter());
+        assert_eq!(slot.events_since_proof(), Events::Unknown);
+        assert!(slot.take_blindness());
+        // It was away and came back before anybody looked, and counts from the start.
+        let slot = proven();
+        slot.note_events("reader", 1, true);
+        assert_eq!(slot.events_since_proof(), Events::Unknown);
+        assert!(slot.take_blindness());
+    }
+
+    #[test]
+    fn own_reset_is_not_taken_for_a_card_that_came_or_went() {
+        let slot = proven();
+        slot.note_reset();
+        slot.note_events("reader", 7, true);
+        assert_eq!(slot.events_since_proof(), Events::None);
+        slot.note_events("reader", 8, false);
+        assert_eq!(slot.events_since_proof(), Events::Moved, "it is out");
+        let slot = proven();
+        slot.note_reset();
+        slot.known().reset_at = Instant::now().checked_sub(OWN_RESET);
+        slot.note_events("reader", 7, true);
+        assert_eq!(slot.events_since_proof(), Events::Moved, "that was long after it");
+        let slot = proven();
+        for event in 0..OWN_EVENTS + 1 {
+            assert_eq!(slot.events_since_proof(), Events::None, "{event}");
+            slot.note_reset();
+            slot.note_events("reader", 7 + 2 * u16::try_from(event).unwrap(), true);
+        }
+        assert_eq!(
+            slot.events_since_proof(),
+            Events::Moved,
+            "nobody hides behind resets"
+        );
     }
 
     #[test]

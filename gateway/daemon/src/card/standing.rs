@@ -1,10 +1,12 @@
 //! What the gateway may do at the moment, and with whose identity.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
 use messages::content::SupplierEntry;
 use model::{CardId, Fingerprint, GatewayState, Grant};
+use tokio::sync::watch;
 
 /// The code of an obstacle, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,51 @@ impl Standing {
     }
 }
 
+/// Ends the service at once, on whichever thread notices first that the card has moved or does not answer. The card's own
+/// thread may hang with it, and what follows for good is decided there, when the card has been examined.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    standing: Arc<watch::Sender<Standing>>,
+    was_closed: Arc<AtomicBool>,
+}
+
+impl Gate {
+    pub(super) fn new(standing: Arc<watch::Sender<Standing>>) -> Self {
+        Self {
+            standing,
+            was_closed: Arc::default(),
+        }
+    }
+
+    /// Ends the service, if there is any.
+    pub(super) fn close(&self, why: &'static str) {
+        let closed = self.standing.send_if_modified(|current| {
+            let is_open = current.identity.take().is_some();
+            if is_open {
+                current.state = GatewayState::CardMissing;
+                current.detail = Some(why.to_owned());
+                current.obstacle = None;
+            }
+            is_open
+        });
+        // Behind the change: who published a standing meanwhile is told that it does not hold.
+        self.was_closed.store(true, Ordering::SeqCst);
+        if closed {
+            tracing::warn!("nobody is served for now: {why}");
+        }
+    }
+
+    /// Returns whether it was closed since the last [`Gate::open`].
+    pub(super) fn is_closed(&self) -> bool {
+        self.was_closed.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the card is examined anew, and a standing published behind that.
+    pub(super) fn open(&self) {
+        self.was_closed.store(false, Ordering::SeqCst);
+    }
+}
+
 /// The identity with which the gateway speaks to the WAN.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -141,4 +188,21 @@ impl Bundle {
 
 const fn sig(entry: &SupplierEntry) -> &Certificate {
     &entry.certificates.sig
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gate_tells_that_it_was_closed_until_a_standing_is_published_behind_it() {
+        let (standing, watch) = watch::channel(Standing::unknown());
+        let gate = Gate::new(Arc::new(standing));
+        assert!(!gate.is_closed());
+        gate.close("the card moved");
+        assert!(gate.is_closed());
+        assert!(watch.borrow().detail.is_none(), "nobody was served");
+        gate.open();
+        assert!(!gate.is_closed());
+    }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use card::CardError;
 use messages::certificate::Certificate;
 use p256::ecdsa;
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -97,12 +98,7 @@ pub(crate) fn server_config(
     }
     let clients =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-    let own = identity.card.tls.certificate();
-    let chain = std::iter::once(own).chain(identity.anchor.issuing_of(own));
-    let key = CertifiedKey::new(
-        chain.map(der).collect(),
-        Arc::new(CardTlsKey { card: card.clone() }),
-    );
+    let key = certified_key(card, identity);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
@@ -111,6 +107,35 @@ pub(crate) fn server_config(
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
+}
+
+/// Builds the client's side of mutual TLS 1.3: the card's key, and servers of its trust centre, or of another root too.
+pub(crate) fn client_config(
+    card: &CardHandle,
+    identity: &Identity,
+    root: Option<&Certificate>,
+) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    let mut roots = RootCertStore::empty();
+    let authorities = std::iter::once(identity.anchor.certificate()).chain(identity.anchor.issuing());
+    for authority in authorities.chain(root) {
+        roots.add(der(authority))?;
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified_key(card, identity))));
+    // As for the server: every connection proves that the card is there.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+fn certified_key(card: &CardHandle, identity: &Identity) -> CertifiedKey {
+    let own = identity.card.tls.certificate();
+    let chain = std::iter::once(own).chain(identity.anchor.issuing_of(own));
+    CertifiedKey::new(
+        chain.map(der).collect(),
+        Arc::new(CardTlsKey { card: card.clone() }),
+    )
 }
 
 fn der(certificate: &Certificate) -> CertificateDer<'static> {

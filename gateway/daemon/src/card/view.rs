@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use card::LifeCycle;
+use card::{CardKey, LifeCycle};
 use messages::certificate::{Certificate, CertificateError};
-use model::{CardId, KeySlot, Timestamp};
+use model::{CardId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::obstacle::Obstacle;
@@ -110,13 +110,13 @@ impl CardView {
 
 impl CertificateView {
     pub(super) fn of(
-        slot: KeySlot,
+        key: CardKey,
         certificate: &Certificate,
         now: Timestamp,
     ) -> Result<Self, CertificateError> {
         let (not_before, not_after) = certificate.validity()?;
         Ok(Self {
-            key: slot.to_string(),
+            key: key.to_string(),
             not_before,
             not_after,
             expiry: expiry(not_before, not_after, now),
@@ -195,7 +195,7 @@ impl fmt::Display for CardView {
                 expiry,
                 ..
             } = certificate;
-            writeln!(formatter, "certificate   {key:<4} until {not_after}: {expiry}")?;
+            writeln!(formatter, "certificate   {key:<11} until {not_after}: {expiry}")?;
         }
         if !self.was_compared {
             writeln!(formatter, "The card was not compared with this gateway.")?;

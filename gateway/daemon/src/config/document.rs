@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::Protocol;
 use bus::{BusConfig, MbusEndpoint, MeterConfig, ModbusEndpoint, ModbusStation, Port, is_host_and_port};
 use mbus::application::Key;
 use mbus::link::{PrimaryAddress, SecondaryAddress};
@@ -21,6 +22,7 @@ use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
 use super::{CardConfig, CardSlot, Fault};
 use crate::modbus::source;
+use crate::wan::BrokerConfig;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +37,8 @@ pub(super) struct Document {
     pub(super) card: CardSection,
     pub(super) control: ControlSection,
     pub(super) web: Option<WebSection>,
-    pub(super) wan: Option<WanSection>,
+    #[serde(default)]
+    pub(super) wan: WanSection,
     #[serde(default)]
     pub(super) bus: Vec<BusSection>,
 }
@@ -138,10 +141,62 @@ pub(super) struct WebSection {
     pub(super) listen: Spanned<SocketAddr>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WanSection {
-    pub(super) listen: SocketAddr,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) broker: Option<BrokerSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BrokerSection {
+    address: Spanned<String>,
+    #[serde(default)]
+    mqtt: MqttVersion,
+    start_delay: Option<Spanned<Span>>,
+    root: Option<PathBuf>,
+}
+
+/// Which version of MQTT is spoken.
+#[derive(Clone, Copy, Default, Deserialize)]
+enum MqttVersion {
+    #[default]
+    #[serde(rename = "5")]
+    Five,
+    #[serde(rename = "3.1.1")]
+    ThreeOneOne,
+}
+
+/// The longest random wait for the broker after the start, unless the file says otherwise: power returns to a whole
+/// street at once.
+const DEFAULT_START_DELAY: Span = Span::QUARTER_HOUR;
+/// The longest that can be set; a day without a gateway is a fault and no pause.
+const MAX_START_DELAY: Span = Span::DAY;
+
+impl BrokerSection {
+    pub(super) fn check(self) -> Result<BrokerConfig, Fault> {
+        let at = self.address.span().start;
+        let address = self.address.get_ref().parse();
+        let start_delay = match self.start_delay {
+            None => DEFAULT_START_DELAY,
+            Some(delay) if *delay.get_ref() <= MAX_START_DELAY => delay.into_inner(),
+            Some(delay) => {
+                return Err(Fault::StartDelay {
+                    at: delay.span().start,
+                });
+            }
+        };
+        Ok(BrokerConfig {
+            address: address.map_err(|source| Fault::BrokerAddress { at, source })?,
+            protocol: match self.mqtt {
+                MqttVersion::Five => Protocol::Five,
+                MqttVersion::ThreeOneOne => Protocol::ThreeOneOne,
+            },
+            start_delay: Duration::from_secs(u64::from(start_delay.seconds())),
+            root: self.root,
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ mod keeper;
 mod meters;
 mod start;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Fingerprint, GatewayState, LogEvent, LogKind, LogText, Status, SystemEvent};
@@ -48,6 +49,8 @@ struct State {
     verifier: CardKeyVerifier,
     /// What is wrong with the logs, found at the start or since.
     damage: Option<Damage>,
+    /// Which logs it is in.
+    damaged: BTreeSet<LogKind>,
     /// The log that is full.
     full: Option<LogKind>,
     flood: Flood,
@@ -76,6 +79,7 @@ impl Journal {
                 state: Mutex::new(State {
                     verifier,
                     damage: None,
+                    damaged: BTreeSet::new(),
                     full: None,
                     flood: Flood::default(),
                 }),
@@ -100,6 +104,9 @@ impl Journal {
         let verification = self.inner.logs.verify(&verifier)?;
         let found = damage::of(&verification);
         if let Some(worst) = damage::worst(&found) {
+            let logs = verification.logs.iter();
+            let damaged = logs.filter(|verdict| verdict.fault.is_some());
+            self.state().damaged.extend(damaged.map(|verdict| verdict.log));
             let known = self.state().damage.replace(worst).is_some();
             if !known {
                 for damage in &found {
@@ -233,6 +240,11 @@ impl Journal {
     /// Returns whether something is wrong with the logs, so that the card does not sign them.
     pub(crate) fn is_damaged(&self) -> bool {
         self.state().damage.is_some()
+    }
+
+    /// Returns whether something is wrong with this log.
+    pub(crate) fn is_log_damaged(&self, log: LogKind) -> bool {
+        self.state().damaged.contains(&log)
     }
 
     /// Returns what is wrong with the logs, and what to do about it, whatever the state of the card.

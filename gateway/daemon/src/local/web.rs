@@ -178,6 +178,7 @@ mod tests {
                 soft_card: true,
                 web: None,
                 wan: None,
+                broker: None,
                 registration_period: Span::QUARTER_HOUR,
                 findings: vec![Finding {
                     code: "SMGW-F-0104".to_owned(),

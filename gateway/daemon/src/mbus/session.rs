@@ -139,7 +139,7 @@ impl End {
 }
 
 /// Says something on standard error; if even that fails, the exit code still tells.
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
@@ -196,8 +196,11 @@ mod tests {
 
     #[test]
     fn work_that_fails_says_who_is_at_fault() {
-        let end = until_cancelled(async { Err(PollError::ConnectTimeout) }).unwrap();
-        assert_eq!(end, End::Failed(PollError::ConnectTimeout));
+        let error = PollError::ConnectTimeout {
+            endpoint: "127.0.0.1:10001".to_owned(),
+        };
+        let end = until_cancelled(async { Err(error.clone()) }).unwrap();
+        assert_eq!(end, End::Failed(error));
         assert_eq!(end.exit_code(), ExitCode::from(UNAVAILABLE));
         let end = End::Failed(PollError::NoAnswer { tries: 3 });
         assert_eq!(end.exit_code(), ExitCode::from(BAD_ANSWER));

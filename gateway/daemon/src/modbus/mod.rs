@@ -10,14 +10,12 @@ mod scan;
 pub(crate) mod source;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use modbus::{Profile, SelfTestError};
+use modbus::Profile;
 
 use crate::cli::{CONFIGURATION, FAILURE, fail};
-use source::SourceError;
 
 /// Looks after the profiles of Modbus meters, and speaks to the meters.
 #[derive(Debug, Subcommand)]
@@ -39,7 +37,7 @@ impl Command {
             Self::Read(options) => read::run(&options),
             Self::Scan(options) => scan::run(options),
             Self::Profiles(arguments) => show(profiles::run(&arguments)),
-            Self::Check(arguments) => show(check::run(&arguments)),
+            Self::Check(arguments) => check::run(&arguments),
         }
     }
 }
@@ -56,25 +54,8 @@ fn show(result: Result<String, CommandError>) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// There is no built-in profile of that name.
-    #[error("there is no profile {name:?}; `smgw modbus profiles` lists them")]
+    #[error("there is no profile \"{name}\"; `smgw modbus profiles` lists them")]
     UnknownProfile { name: String },
-    /// The file is no profile.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The file is not called as the profile in it.
-    #[error("{}: name: the profile {name:?} belongs in a file {name}.toml", file.display())]
-    FileName { file: PathBuf, name: String },
-    /// Nothing shows that the profile is right.
-    #[error("{}: self_tests: the profile has none", file.display())]
-    NoSelfTest { file: PathBuf },
-    /// A self-test does not give what it must.
-    #[error("{}: self_tests[{index}]: {title:?} fails", file.display())]
-    SelfTest {
-        file: PathBuf,
-        index: usize,
-        title: String,
-        source: Box<SelfTestError>,
-    },
 }
 
 /// Returns how many requests read everything; none for a SunSpec meter, whose registers must be found first.

@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     /// Print the JSON schema of the profile format instead of the list.
     #[arg(long, conflicts_with_all = ["name", "json"])]
     schema: bool,
-    /// Print one JSON document (schema smgw.modbus-profiles/1).
+    /// Print one JSON document (schema smgw.modbus.profiles/1).
     #[arg(long, conflicts_with = "name")]
     json: bool,
 }
@@ -42,7 +42,7 @@ fn as_json(profiles: &[Profile]) -> String {
             "manufacturer": profile.manufacturer(),
             "models": profile.models(),
             "medium": profile.medium(),
-            "values": profile.registers().len(),
+            "values": profile.codes().count(),
             "requests": requests(profile),
             "identified": is_identified(profile),
             "serial_number": profile.serial_number().is_some(),
@@ -54,7 +54,7 @@ fn as_json(profiles: &[Profile]) -> String {
     let entries: Vec<_> = entries.collect();
     format!(
         "{}\n",
-        json!({ "schema": "smgw.modbus-profiles/1", "profiles": entries })
+        json!({ "schema": "smgw.modbus.profiles/1", "profiles": entries })
     )
 }
 
@@ -71,7 +71,7 @@ fn as_table(profiles: &[Profile]) -> String {
             "{:<width$}  {:<19}  {:>6}  {requests:>8}  {}\n",
             profile.name(),
             profile.medium(),
-            profile.registers().len(),
+            profile.codes().count(),
             profile.models().join(", "),
         )
     });
@@ -104,7 +104,7 @@ mod tests {
             .find(|line| line.starts_with("eastron-sdm630"))
             .unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(words[1..4], ["electricity", "47", "3"]);
+        assert_eq!(words[1..4], ["electricity", "51", "3"]);
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
             ..arguments()
         };
         let document: serde_json::Value = serde_json::from_str(&run(&arguments).unwrap()).unwrap();
-        assert_eq!(document["schema"], "smgw.modbus-profiles/1");
+        assert_eq!(document["schema"], "smgw.modbus.profiles/1");
         let profiles = document["profiles"].as_array().unwrap();
         assert_eq!(profiles.len(), modbus::built_in_names().count());
         let sunspec = profiles

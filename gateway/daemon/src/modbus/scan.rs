@@ -27,7 +27,7 @@ const SHOWN_OTHERS: usize = 3;
 /// Asks units and shows which meters they are.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A meter is identified if it says itself that it is of a profile's family; \"looks like\" means that its values do.\nExit codes: 0 done, 2 wrong usage, 69 the line or host cannot be reached, 78 no such profile, 130 cancelled by Ctrl-C; what was found until then is shown.\nWith --json: schema smgw.modbus-scan/1."
+    after_help = "A meter is identified if it says itself that it is of a profile's family; \"looks like\" means that its values do.\nExit codes: 0 done, 2 wrong usage, 69 the line or host cannot be reached, 78 no such profile, 130 cancelled by Ctrl-C; what was found until then is shown.\nWith --json: schema smgw.modbus.scan/1."
 )]
 pub(crate) struct Options {
     /// The line or host: tcp:HOST:PORT, rtu:DEVICE:BAUD:8E1 such as rtu:/dev/ttyUSB0:9600:8E1, or rtutcp:HOST:PORT for RTU over TCP.
@@ -93,6 +93,8 @@ struct Shown {
     every_unit: Option<String>,
     /// Requests that went over the wire.
     requests: u64,
+    /// Why it did not come to its end, if it did not.
+    error: Option<String>,
 }
 
 /// A unit that has answered.
@@ -144,6 +146,11 @@ pub(super) fn run(options: Options) -> ExitCode {
     };
     end_progress();
     shown.complete = end == End::Done;
+    shown.error = match &end {
+        End::Done => None,
+        End::Cancelled => Some("cancelled".to_owned()),
+        End::Failed(error) => Some(Chain(error).to_string()),
+    };
     shown.requests = master.take_counters().requests;
     match print(&shown, options.json, Shown::text) {
         Ok(()) => end.exit_code(),
@@ -154,13 +161,14 @@ pub(super) fn run(options: Options) -> ExitCode {
 impl Shown {
     fn new(endpoint: &ModbusEndpoint) -> Self {
         Self {
-            schema: "smgw.modbus-scan/1",
+            schema: "smgw.modbus.scan/1",
             endpoint: endpoint.to_string(),
             complete: false,
             asked: 0,
             units: Vec::new(),
             every_unit: None,
             requests: 0,
+            error: None,
         }
     }
 

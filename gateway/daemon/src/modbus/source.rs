@@ -33,11 +33,20 @@ pub(crate) fn load(name: &str) -> Result<Profile, SourceError> {
 ///
 /// [`SourceError`] names the file, and what is wrong with it.
 pub(crate) fn read(file: &Path) -> Result<Profile, SourceError> {
-    let text = read_text(file).map_err(|source| SourceError::File {
+    let text = text_of(file)?;
+    Profile::parse(&text).map_err(|source| SourceError::Profile {
         file: file.to_owned(),
         source,
-    })?;
-    Profile::parse(&text).map_err(|source| SourceError::Profile {
+    })
+}
+
+/// Reads the text in a file.
+///
+/// # Errors
+///
+/// [`SourceError::File`] names the file, and what the system says.
+pub(super) fn text_of(file: &Path) -> Result<String, SourceError> {
+    read_text(file).map_err(|source| SourceError::File {
         file: file.to_owned(),
         source,
     })
@@ -57,7 +66,7 @@ fn read_text(file: &Path) -> io::Result<String> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
     /// No built-in profile has the name.
-    #[error("there is no profile {name:?}; there are {known}, or the path of a file")]
+    #[error("there is no profile \"{name}\"; there are {known}, or the path of a file")]
     Unknown { name: String, known: String },
     /// The file cannot be read.
     #[error("{}: it cannot be read", file.display())]

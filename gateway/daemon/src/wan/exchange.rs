@@ -10,15 +10,15 @@ use std::sync::Arc;
 use card::{CardError, Partner, StatusWord};
 use messages::certificate::{Role, VerifiedCertificate};
 use messages::content::{self, Content, MessageId};
-use messages::envelope::{self, EnvelopeRandom, Opened, Sender};
-use model::{GatewayState, KeySlot, LogEvent, LogText, Span, SystemEvent, Timestamp};
-use store::{Remembered, Store};
+use messages::envelope::{self, EnvelopeRandom, OpenError, Opened, Sender};
+use model::{Fingerprint, GatewayState, KeySlot, LogEvent, LogText, Span, SystemEvent, Timestamp};
+use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use super::{answer, install};
-use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing};
+use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
 use crate::random;
@@ -46,6 +46,30 @@ impl From<Content> for Response {
         let notes = Vec::new();
         Self { content, notes }
     }
+}
+
+/// A message that goes back to who sent one.
+pub(super) struct Sealed {
+    /// Its id.
+    pub(super) id: MessageId,
+    /// The message (DER).
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What became of a message.
+pub(super) enum Outcome {
+    /// It is answered.
+    Answered(Sealed),
+    /// It was a receipt: nothing goes back, and what it is for is forgotten.
+    Received,
+}
+
+/// What a way says of a message before it is opened, and what it bears.
+pub(super) struct Way {
+    /// The party that the way names as the sender, by the fingerprint of its SIG certificate; absent if it names none.
+    pub(super) party: Option<Fingerprint>,
+    /// The length of the longest answer that it bears, in bytes.
+    pub(super) longest: usize,
 }
 
 /// To whom an answer goes.
@@ -83,26 +107,42 @@ impl Exchange {
     }
 
     /// Answers a message with a message, and logs it if it is rejected.
-    pub(super) fn handle_from(&self, peer: SocketAddr, message: &[u8]) -> Result<Vec<u8>, Rejection> {
-        self.handle(message).inspect_err(|rejection| {
-            self.journal.note_outside(SystemEvent::MessageRejected {
-                code: LogText::cut(rejection.code()),
-                sender: None,
-                peer: Some(LogText::cut(&peer.ip().to_string())),
-            });
-        })
+    pub(super) fn handle_from(&self, peer: SocketAddr, message: &[u8]) -> Result<Outcome, Rejection> {
+        let way = Way {
+            party: None,
+            longest: envelope::MAX_MESSAGE,
+        };
+        self.handle(message, &way)
+            .inspect_err(|rejection| self.note_rejected(rejection, Some(&peer.ip().to_string())))
+    }
+
+    /// Logs that a message was rejected whose sender is not known.
+    pub(super) fn note_rejected(&self, rejection: &Rejection, peer: Option<&str>) {
+        self.journal.note_outside(SystemEvent::MessageRejected {
+            code: LogText::cut(rejection.code()),
+            sender: None,
+            peer: peer.map(LogText::cut),
+        });
     }
 
     /// Answers a message with a message.
-    fn handle(&self, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+    pub(super) fn handle(&self, message: &[u8], way: &Way) -> Result<Outcome, Rejection> {
         let now = clock::now();
         let (state, identity) = self.serving()?;
-        let keys = CardKeys::new(self.card.clone(), Partner::Tsm);
+        let keys = |sender: &VerifiedCertificate| CardKeys::new(self.card.clone(), partner_of(sender));
         let certificate = identity.card.enc.certificate();
-        let opened = envelope::open(message, &identity.anchor, now, certificate, keys)?;
+        let opened =
+            envelope::open_from(message, &identity.anchor, now, certificate, keys).map_err(unopened)?;
         let content = Content::parse(&opened.content)?;
         content.check_sender(&opened.sender)?;
         content.check_recipient(identity.guid)?;
+        let sender = opened.sender.certificate().fingerprint();
+        if way.party.is_some_and(|party| party != sender) {
+            return Err(Rejection::OtherParty);
+        }
+        if let Content::Receipt(receipt) = &content {
+            return self.take_receipt(receipt);
+        }
         self.check_novelty(&content, now)?;
         let reply = reply_to(&content, &opened, &identity, state, now)?;
         self.introduce(&reply)?;
@@ -126,12 +166,38 @@ impl Exchange {
                 refused(&rejection, &reply, &identity, now)?.into()
             }
         };
-        let sealed = self.seal(&response.content, &reply, &identity, now)?;
+        let mut response = response;
+        let mut sealed = self.seal(&response.content, &reply, &identity, now)?;
+        if sealed.len() > way.longest {
+            response = refused(
+                &Rejection::AnswerTooLarge { limit: way.longest },
+                &reply,
+                &identity,
+                now,
+            )?
+            .into();
+            sealed = self.seal(&response.content, &reply, &identity, now)?;
+        }
         // What the consumer's log does not have has never left the gateway.
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let notes = response.notes.into_iter().map(|note| note.into_event(bytes));
         self.journal.write(notes.map(LogEvent::from))?;
-        Ok(sealed)
+        Ok(Outcome::Answered(Sealed {
+            id: response.content.id(),
+            bytes: sealed,
+        }))
+    }
+
+    /// Forgets what a party says it has. A receipt that comes again, or late, is as good as the first.
+    fn take_receipt(&self, receipt: &content::Receipt) -> Result<Outcome, Rejection> {
+        let database = self.store.database();
+        match database.receipt(receipt.received.as_bytes(), receipt.sender)? {
+            Receipt::Forgotten => tracing::debug!(message = %receipt.received, "received by its recipient"),
+            Receipt::Unknown => {
+                tracing::debug!(message = %receipt.received, "a receipt for nothing that waits")
+            }
+        }
+        Ok(Outcome::Received)
     }
 
     /// Refuses messages that are not fresh or were received before, across restarts too.
@@ -184,9 +250,11 @@ impl Exchange {
             Content::Bundle(bundle) => install::install(self, bundle, &opened.content, identity)
                 .and_then(|()| self.report(bundle.id, now))
                 .map(Response::from),
-            Content::Answer(_) | Content::Report(_) | Content::CardAnswers(_) | Content::Refused(_) => {
-                Err(Rejection::WrongKind)
-            }
+            Content::Answer(_)
+            | Content::Report(_)
+            | Content::CardAnswers(_)
+            | Content::Refused(_)
+            | Content::Receipt(_) => Err(Rejection::WrongKind),
         }
     }
 
@@ -200,6 +268,7 @@ impl Exchange {
         let mut answers = Vec::with_capacity(commands.commands.len());
         for command in &commands.commands {
             let bytes = command.as_bytes().to_vec();
+            check_validity(&bytes, &identity.anchor, now).map_err(CardFault::TsmCertificate)?;
             let answer = self.card.call(move |session| session.pass(&bytes))?;
             let answer = content::Apdu::try_from(answer.to_vec());
             answers.push(answer.map_err(|_| Rejection::WrongKind)?);
@@ -261,6 +330,27 @@ impl Exchange {
     }
 }
 
+/// Whoever is not the TSM has to be on the card's list of suppliers.
+fn partner_of(sender: &VerifiedCertificate) -> Partner {
+    match sender.role() {
+        Role::Tsm => Partner::Tsm,
+        Role::Supplier | Role::TrustCenter | Role::IssuingAuthority | Role::Card | Role::Broker => {
+            Partner::Supplier(sender.certificate().fingerprint())
+        }
+    }
+}
+
+/// The card opens no message of a supplier that is not on its list.
+fn unopened(error: OpenError<CardFault>) -> Rejection {
+    match error {
+        OpenError::KeyAgreement(CardFault::Card(CardError::Refused {
+            status: StatusWord::CONDITIONS | StatusWord::REFERENCE_NOT_FOUND,
+            ..
+        })) => Rejection::NoGrant,
+        error => error.into(),
+    }
+}
+
 /// Finds out to whom the answer goes: the TSM says so itself, suppliers stand in the bundle.
 fn reply_to(
     content: &Content,
@@ -282,9 +372,11 @@ fn reply_to(
             let supplier = supplier.map_err(Rejection::ReplyTo)?;
             (Partner::Supplier(fingerprint), supplier.enc)
         }
-        Content::Answer(_) | Content::Report(_) | Content::CardAnswers(_) | Content::Refused(_) => {
-            return Err(Rejection::WrongKind);
-        }
+        Content::Answer(_)
+        | Content::Report(_)
+        | Content::CardAnswers(_)
+        | Content::Refused(_)
+        | Content::Receipt(_) => return Err(Rejection::WrongKind),
     };
     Ok(Reply {
         partner,
@@ -340,7 +432,7 @@ mod tests {
         let period = model::Period::new(time.saturating_sub(Span::DAY), time).unwrap();
         Content::Request(content::Request {
             id: MessageId::new([1; 16]),
-            sender: model::Fingerprint::new([2; 32]),
+            sender: Fingerprint::new([2; 32]),
             recipient: "fd5a::1".parse().unwrap(),
             time,
             queries: vec![model::Query {

@@ -1,14 +1,17 @@
-//! The WAN, direct: HTTPS with mutual TLS 1.3 at the gateway's own address.
+//! The WAN: two ways on which the same messages come and go.
 //!
-//! There is one door, `POST /smgw/v1/messages`, and what goes through it is a signed and encrypted
-//! message; the transport adds nothing to what the message itself proves. Connections are taken
+//! The direct one ([`server`]) is HTTPS with mutual TLS 1.3 at the gateway's own address. There is one door,
+//! `POST /smgw/v1/messages`. On the other one ([`broker`]) the gateway dials out to an MQTT broker. What goes over either
+//! is a signed and encrypted message; the way adds nothing to what the message itself proves. Connections are taken
 //! only in states that serve, and end when the card goes.
 
 mod answer;
+mod broker;
 mod exchange;
 mod install;
 mod rejection;
 mod server;
 
+pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay};
 pub(crate) use exchange::Exchange;
 pub(crate) use server::serve;

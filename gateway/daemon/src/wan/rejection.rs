@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use messages::content::{ContentError, FreshnessError, PartyError};
 use messages::envelope::OpenError;
 use serde::Serialize;
-use store::{BundleError, DatabaseError, RequestError};
+use store::{BundleError, DatabaseError, OutboxError, RequestError};
 
 use crate::card::CardFault;
 use crate::random::RandomError;
@@ -101,6 +101,29 @@ pub(super) enum Rejection {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The answer is larger than what the way bears.
+    #[error("the answer is larger than the {limit} bytes that this way bears; ask for a shorter period")]
+    AnswerTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The message came under the name of another party.
+    #[error(
+        "the message came over the topic of another party; use the one with the fingerprint of its signer"
+    )]
+    OtherParty,
+    /// The topic is none that a gateway takes messages from.
+    #[error("the message came over a topic that is none of this gateway's")]
+    Topic,
+    /// The sender has not said that it has what it was sent before.
+    #[error("{waiting} answers wait for your receipts; send them, and ask again")]
+    ReceiptsDue {
+        /// How many answers wait.
+        waiting: u64,
+    },
+    /// The outbox cannot be read or written.
+    #[error("the answer cannot be queued")]
+    Outbox(#[from] OutboxError),
     /// The message did not arrive in time, or its connection broke.
     #[error("the message did not arrive as a whole and in time")]
     Incomplete,
@@ -151,6 +174,11 @@ impl Rejection {
             Self::LogDamaged => "log-damaged",
             Self::Log(_) => "log",
             Self::TooLarge { .. } => "too-large",
+            Self::AnswerTooLarge { .. } => "answer-too-large",
+            Self::OtherParty => "other-party",
+            Self::Topic => "topic",
+            Self::ReceiptsDue { .. } => "receipts-due",
+            Self::Outbox(_) => "outbox",
             Self::Incomplete => "incomplete",
             Self::Random(_) | Self::Thread => "system",
         }
@@ -167,7 +195,11 @@ impl Rejection {
             | Self::BundleSupplier { .. }
             | Self::BundleGrant { .. } => StatusCode::BAD_REQUEST,
             Self::Freshness(_) | Self::Replayed | Self::NotAnchored { .. } => StatusCode::CONFLICT,
-            Self::TooMuch { .. } | Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::OtherParty | Self::Topic => StatusCode::BAD_REQUEST,
+            Self::ReceiptsDue { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMuch { .. } | Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::CardTerminated => StatusCode::GONE,
             Self::NotServing { .. }
@@ -177,6 +209,7 @@ impl Rejection {
             | Self::LogDamaged => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_)
             | Self::Requests(_)
+            | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Log(_)
             | Self::Random(_)
@@ -192,6 +225,7 @@ impl Rejection {
             }
             Self::Store(_)
             | Self::Requests(_)
+            | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Log(_)
             | Self::Random(_)

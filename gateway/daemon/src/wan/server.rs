@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Extension, Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Outcome};
 use super::rejection::Rejection;
 use crate::card::{CardHandle, Identity, Standing, server_config};
 use crate::report::Chain;
@@ -214,7 +214,8 @@ async fn receive(
         Err(rejection) => Err(rejection),
     };
     match answer {
-        Ok(answer) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], answer).into_response(),
+        Ok(Outcome::Answered(answer)) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], answer.bytes).into_response(),
+        Ok(Outcome::Received) => StatusCode::NO_CONTENT.into_response(),
         Err(rejection) => {
             tracing::warn!(%peer, code = rejection.code(), "rejected: {}", rejection.reason());
             rejection.into_response()

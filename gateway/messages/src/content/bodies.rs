@@ -157,3 +157,21 @@ pub struct Refused {
     /// The reason, as a sentence.
     pub reason: RefusalReason,
 }
+
+/// A supplier or the TSM has what a gateway sent; the gateway need not send it again.
+///
+/// It says nothing that grows old, so that it may come late and more than once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The message's identity.
+    pub id: MessageId,
+    /// The identity of what was received.
+    pub received: MessageId,
+    /// Who has it, by the fingerprint of its SIG certificate.
+    pub sender: Fingerprint,
+    /// The gateway that sent it, by its card's GUID.
+    pub recipient: CardId,
+    /// When the receipt was written.
+    pub time: Timestamp,
+}

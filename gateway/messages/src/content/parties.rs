@@ -18,6 +18,9 @@ impl Content {
     pub fn check_sender(&self, sender: &VerifiedCertificate) -> Result<(), PartyError> {
         let expected = match self {
             Self::Request(_) => Role::Supplier,
+            // The TSM has messages as suppliers have.
+            Self::Receipt(_) if sender.role() == Role::Tsm => Role::Tsm,
+            Self::Receipt(_) => Role::Supplier,
             Self::Bundle(_) | Self::CardCommands(_) => Role::Tsm,
             Self::Answer(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => Role::Card,
         };
@@ -29,6 +32,7 @@ impl Content {
         }
         let same = match self {
             Self::Request(body) => body.sender == sender.certificate().fingerprint(),
+            Self::Receipt(body) => body.sender == sender.certificate().fingerprint(),
             // There is one TSM, and a content of its kind is accepted from nobody else.
             Self::Bundle(_) | Self::CardCommands(_) => true,
             Self::Answer(body) => sender.card_id() == Some(body.gateway),
@@ -50,6 +54,7 @@ impl Content {
             Self::Request(body) => body.recipient,
             Self::Bundle(body) => body.recipient,
             Self::CardCommands(body) => body.recipient,
+            Self::Receipt(body) => body.recipient,
             Self::Answer(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => {
                 return Err(PartyError::NotForGateways);
             }

@@ -132,7 +132,18 @@ fn every_content(world: &World) -> Vec<Content> {
             code: "SMGW-M-0001".parse().unwrap(),
             reason: "The message was repeated.".parse().unwrap(),
         }),
+        Content::Receipt(receipt(fingerprint())),
     ]
+}
+
+fn receipt(sender: Fingerprint) -> Receipt {
+    Receipt {
+        id: id(8),
+        received: id(2),
+        sender,
+        recipient: card_id(),
+        time: now(),
+    }
 }
 
 fn parse(json: &str) -> Result<Content, ContentError> {
@@ -340,6 +351,7 @@ fn contents_come_from_whom_they_name() {
         &world.card.verified.sig,
     );
     let senders = [supplier, card, tsm, card, tsm, card, card];
+    // Receipts come from suppliers and from the TSM, see below.
     for (content, sender) in every_content(&world).into_iter().zip(senders) {
         let content = match content {
             Content::Request(body) => Content::Request(Request {
@@ -374,6 +386,27 @@ fn contents_come_from_whom_they_name() {
         Content::Answer(elsewhere).check_sender(card),
         Err(PartyError::Sender)
     );
+}
+
+#[test]
+fn receipts_come_from_whoever_may_be_sent_something() {
+    let world = world();
+    for sender in [&world.supplier.verified.sig, &world.tsm.verified.sig] {
+        let own = sender.certificate().fingerprint();
+        assert_eq!(Content::Receipt(receipt(own)).check_sender(sender), Ok(()));
+        assert_eq!(
+            Content::Receipt(receipt(fingerprint())).check_sender(sender),
+            Err(PartyError::Sender)
+        );
+    }
+    let card = &world.card.verified.sig;
+    assert!(matches!(
+        Content::Receipt(receipt(card.certificate().fingerprint())).check_sender(card),
+        Err(PartyError::Role {
+            found: Role::Card,
+            ..
+        })
+    ));
 }
 
 #[test]

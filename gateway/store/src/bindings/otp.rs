@@ -187,7 +187,7 @@ const fn layout(fact: &Fact<'_>) -> Option<(u64, Option<FactDigest>)> {
         Key::Binding => Some((PROVISIONED, Some(fact.digest))),
         Key::Tamper => Some((TAMPER, None)),
         Key::CardTerminated => Some((CARD_TERMINATED, None)),
-        Key::Head | Key::CardSession | Key::Intent => None,
+        Key::Head | Key::CardSession | Key::PairingAttempt | Key::PairingFailed | Key::Intent => None,
     }
 }
 

@@ -152,7 +152,13 @@ impl Record {
                 .state
                 .content(key)?
                 .map(|stored: StoredIntent| otp::digest(&stored.binding)),
-            Key::Tamper | Key::CardTerminated | Key::Head | Key::CardSession | Key::Intent => None,
+            Key::Tamper
+            | Key::CardTerminated
+            | Key::Head
+            | Key::CardSession
+            | Key::PairingAttempt
+            | Key::PairingFailed
+            | Key::Intent => None,
         };
         Ok(Some(Fact {
             key,

@@ -51,17 +51,23 @@ pub(super) enum Key {
     Head,
     /// The card's session counter, which only grows.
     CardSession,
+    /// How often a pairing was tried, which only grows.
+    PairingAttempt,
+    /// How many of these the card has not counted, which only grows.
+    PairingFailed,
     /// What is about to be burned, replaced until then.
     Intent,
 }
 
 impl Key {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Binding,
         Self::Tamper,
         Self::CardTerminated,
         Self::Head,
         Self::CardSession,
+        Self::PairingAttempt,
+        Self::PairingFailed,
         Self::Intent,
     ];
 
@@ -72,6 +78,8 @@ impl Key {
             Self::CardTerminated => "card-terminated",
             Self::Head => "head",
             Self::CardSession => "counter/card-session",
+            Self::PairingAttempt => "counter/pairing-attempt",
+            Self::PairingFailed => "counter/pairing-failed",
             Self::Intent => "intent",
         }
     }
@@ -85,7 +93,9 @@ impl Key {
     pub(super) const fn is_burned(self) -> bool {
         match self {
             Self::Binding | Self::Tamper | Self::CardTerminated => true,
-            Self::Head | Self::CardSession | Self::Intent => false,
+            Self::Head | Self::CardSession | Self::PairingAttempt | Self::PairingFailed | Self::Intent => {
+                false
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ impl State {
         match key {
             Key::Head => Some(&self.head),
             Key::Intent => self.intent.as_ref(),
-            Key::CardSession => self.counters.get(&key),
+            Key::CardSession | Key::PairingAttempt | Key::PairingFailed => self.counters.get(&key),
             Key::Binding | Key::Tamper | Key::CardTerminated => self.burned.iter().find(|row| row.key == key),
         }
     }
@@ -125,7 +125,7 @@ impl Evidence {
                 }
                 self.burned.insert(row.sequence, row);
             }
-            Key::CardSession => {
+            Key::CardSession | Key::PairingAttempt | Key::PairingFailed => {
                 let known = self.counters.get(&key).map_or(0, |known| known.sequence);
                 if row.sequence >= known {
                     self.counters.insert(key, row);

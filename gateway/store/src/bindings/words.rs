@@ -107,24 +107,32 @@ pub struct Termination {
 /// A number that only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
-    /// The session counter of the bound card, which grows with every pairing.
+    /// The session counter of the bound card, which grows with every pairing, as the card itself last proved it.
     CardSession,
+    /// How often this gateway has tried to pair; written before each try.
+    PairingAttempt,
+    /// How many of these tries the card has not counted, as it has proved since.
+    PairingFailed,
 }
 
 impl Counter {
-    pub(super) const ALL: [Self; 1] = [Self::CardSession];
+    pub(super) const ALL: [Self; 3] = [Self::CardSession, Self::PairingAttempt, Self::PairingFailed];
 
     /// Returns its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::CardSession => "card-session",
+            Self::PairingAttempt => "pairing-attempt",
+            Self::PairingFailed => "pairing-failed",
         }
     }
 
     pub(super) const fn key(self) -> Key {
         match self {
             Self::CardSession => Key::CardSession,
+            Self::PairingAttempt => Key::PairingAttempt,
+            Self::PairingFailed => Key::PairingFailed,
         }
     }
 }
@@ -137,7 +145,7 @@ pub(super) fn time_of(state: &State, key: Key) -> Result<Timestamp, BindingsErro
             .map(|stored| stored.binding.time),
         Key::Tamper => state.content::<Tamper>(key)?.map(|tamper| tamper.time),
         Key::CardTerminated => state.content::<Termination>(key)?.map(|lock| lock.time),
-        Key::Head | Key::CardSession | Key::Intent => None,
+        Key::Head | Key::CardSession | Key::PairingAttempt | Key::PairingFailed | Key::Intent => None,
     };
     time.ok_or_else(|| unreadable(key))
 }

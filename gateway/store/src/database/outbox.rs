@@ -125,6 +125,15 @@ impl Database {
         self.lock().pending(behind)
     }
 
+    /// Returns how many messages wait for a recipient's receipts.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Database`] if the database cannot be read.
+    pub fn waiting_for(&self, recipient: Fingerprint) -> Result<u64, OutboxError> {
+        self.lock().waiting_for(recipient)
+    }
+
     /// Forgets the message that the recipient says it has. The caller has verified who says so.
     ///
     /// # Errors
@@ -179,6 +188,14 @@ impl Inner {
             }
         }
         Ok(pending)
+    }
+
+    fn waiting_for(&self, recipient: Fingerprint) -> Result<u64, OutboxError> {
+        let count: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM outbox WHERE recipient = ?1")?
+            .query_row([recipient.as_bytes()], |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     fn receipt(&mut self, id: &[u8; 16], recipient: Fingerprint) -> Result<Receipt, OutboxError> {

@@ -4,7 +4,7 @@
 //! there afterwards, as in the trust centre itself: whenever the work is cut off, the next look at the same place settles
 //! it.
 
-use card::personalization::{CardPoints, PersonalizationError};
+use card::personalization::{CardPoints, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{LifeCycle, Transport};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
@@ -15,7 +15,7 @@ use super::home::Facility;
 use super::message::{CardMaterial, Keys, Points};
 use super::stock::StockError;
 use crate::books::{Act, BooksError, DeliveryId, Outcome, Station, hex};
-use crate::personalize::{Completed, PersonalizeError};
+use crate::personalize::PersonalizeError;
 
 /// The reason why the facility has made no card.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,15 @@ pub(crate) enum BenchError<E: std::error::Error + 'static> {
     Books(#[from] BooksError),
 }
 
+/// A card that is complete.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// Its GUID.
+    pub(crate) guid: CardId,
+    /// Its certificates, judged.
+    pub(crate) party: VerifiedParty,
+}
+
 /// Where the facility makes a card.
 pub(crate) struct Bench<'a> {
     /// The facility.
@@ -56,7 +65,7 @@ impl Bench<'_> {
         &self,
         transport: &mut T,
         now: Timestamp,
-    ) -> Result<Option<Completed>, BenchError<T::Error>> {
+    ) -> Result<Option<Made>, BenchError<T::Error>> {
         let books = self.facility.books();
         let begun = books.begun_at(&self.station.place)?;
         let mut session = CardSession::open(transport).map_err(PersonalizeError::Card)?;
@@ -81,8 +90,7 @@ impl Bench<'_> {
                     if shown == identity(&material) {
                         let party = self.judge(&material, now)?;
                         self.settle(guid, Outcome::Completed, now)?;
-                        let before = true;
-                        completed = Some(Completed { guid, party, before });
+                        completed = Some(Made { guid, party });
                     } else {
                         self.settle(guid, Outcome::Scrapped, now)?;
                     }
@@ -110,7 +118,7 @@ impl Bench<'_> {
         errand: &mut Errand<'_>,
         runtime: &tokio::runtime::Runtime,
         now: Timestamp,
-    ) -> Result<Completed, BenchError<T::Error>> {
+    ) -> Result<Made, BenchError<T::Error>> {
         let mut given = None;
         let contact = self.facility.contact();
         let identify = |points: &CardPoints| {
@@ -136,7 +144,7 @@ impl Bench<'_> {
             }
             Ok((*guid, certificates(&material)))
         };
-        let done = card::personalization::personalize(transport, &contact, identify);
+        let done = card::personalization::personalize(transport, &contact, KeyOrigin::Card, identify);
         self.finish(done, given, now)
     }
 
@@ -145,14 +153,14 @@ impl Bench<'_> {
         done: Result<CardIdentity, PersonalizationError<E, ErrandError>>,
         given: Option<CardId>,
         now: Timestamp,
-    ) -> Result<Completed, BenchError<E>> {
+    ) -> Result<Made, BenchError<E>> {
         let error = match done {
             Ok(shown) => {
                 let material = self.facility.take(shown.guid, now)?;
                 let party = self.judge(&material, now)?;
                 self.settle(shown.guid, Outcome::Completed, now)?;
-                let (guid, before) = (shown.guid, false);
-                return Ok(Completed { guid, party, before });
+                let guid = shown.guid;
+                return Ok(Made { guid, party });
             }
             Err(error) => error,
         };

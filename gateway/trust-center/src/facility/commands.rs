@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::bench::{Bench, BenchError};
+use super::bench::{Bench, BenchError, Made};
 use super::center::{Center, CenterError};
 use super::errand::{Errand, ErrandError};
 use super::home::{Facility, HomeError};
@@ -27,8 +27,7 @@ use crate::arguments::{CardPlace, Common};
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Books, BooksError, DeliveryId, GuidPrefix};
 use crate::labels::{Labels, LabelsError};
-use crate::output::Output;
-use crate::personalize::{Completed, GuidSource, PersonalizeError};
+use crate::personalize::{GuidSource, PersonalizeError};
 use crate::reader::{InsertedCard, ReaderError};
 
 /// How many cards in a row may fail before the batch is given up: then it is not the cards.
@@ -422,7 +421,7 @@ fn personalize(act: &Personalize) -> Result<(), FacilityError> {
         (Some(cards), Some(labels)) => floor.batch(&act.card, cards, labels),
         _ => floor
             .card(&act.card, "")
-            .map(|Completed { guid, party, .. }| Output::personalized(guid, &party)),
+            .map(|Made { guid, party }| FacilityOutput::made(guid, &party)),
     };
     // What became of the cards is told in any case; what could not be told is told the next time.
     let told = runtime.block_on(errand.report());
@@ -439,7 +438,7 @@ struct Floor<'a, 'b> {
 }
 
 impl Floor<'_, '_> {
-    fn card(&mut self, place: &CardPlace, batch: &str) -> Result<Completed, FacilityError> {
+    fn card(&mut self, place: &CardPlace, batch: &str) -> Result<Made, FacilityError> {
         let bench = Bench {
             facility: self.facility,
             station: crate::batch::station(place, batch),
@@ -455,7 +454,12 @@ impl Floor<'_, '_> {
 
     /// Makes the cards of a folder, or those that are put into the reader one after the other. A card that fails is left
     /// out; the same command continues.
-    fn batch(&mut self, place: &CardPlace, cards: u32, labels: &Path) -> Result<Output, FacilityError> {
+    fn batch(
+        &mut self,
+        place: &CardPlace,
+        cards: u32,
+        labels: &Path,
+    ) -> Result<FacilityOutput, FacilityError> {
         let mut labels = Labels::open(labels, cards)?;
         let batch = labels.batch().to_owned();
         let books = self.facility.books();
@@ -507,7 +511,7 @@ impl Floor<'_, '_> {
             let completed = guids.len();
             return Err(FacilityError::Incomplete { completed, cards });
         }
-        Ok(Output::Batch { batch, guids, failed })
+        Ok(FacilityOutput::Batch { batch, guids, failed })
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use messages::certificate::PartyName;
+use messages::certificate::{PartyName, VerifiedParty};
 use model::{CardId, Fingerprint};
 use serde::Serialize;
 
@@ -55,12 +55,43 @@ pub(crate) enum FacilityOutput {
         /// The GUIDs of the material that has arrived.
         guids: Vec<CardId>,
     },
+    /// Of `facility personalize`.
+    #[serde(rename = "trust-center.facility-personalize/1")]
+    Made {
+        /// The card's GUID.
+        guid: CardId,
+        /// The SIG certificate.
+        sig: Fingerprint,
+        /// The ENC certificate.
+        enc: Fingerprint,
+        /// The TLS certificate.
+        tls: Fingerprint,
+    },
+    /// Of `facility personalize --batch`.
+    #[serde(rename = "trust-center.facility-batch/1")]
+    Batch {
+        /// The batch's name.
+        batch: String,
+        /// The GUIDs of its cards.
+        guids: Vec<CardId>,
+        /// How many cards of this run were not completed.
+        failed: u32,
+    },
     /// Of `facility report`.
     #[serde(rename = "trust-center.facility-report/1")]
     Report,
 }
 
 impl FacilityOutput {
+    pub(crate) fn made(guid: CardId, card: &VerifiedParty) -> Self {
+        Self::Made {
+            guid,
+            sig: card.sig.certificate().fingerprint(),
+            enc: card.enc.certificate().fingerprint(),
+            tls: card.tls.certificate().fingerprint(),
+        }
+    }
+
     /// Prints the result on the standard output.
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
         print(self, json, Self::sentence)
@@ -87,6 +118,13 @@ impl FacilityOutput {
             Self::Stock { guids } => {
                 format!("The material of {} cards is here.", guids.len())
             }
+            Self::Made { guid, sig, .. } => {
+                format!("The card is made. Its GUID is {guid}, its SIG certificate has the SHA-256 {sig}.")
+            }
+            Self::Batch { batch, guids, failed } => format!(
+                "Batch {batch} is complete: {} cards. {failed} cards of this run were not completed.",
+                guids.len()
+            ),
             Self::Report => "The trust centre knows what became of the cards.".to_owned(),
         }
     }

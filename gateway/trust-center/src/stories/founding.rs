@@ -5,7 +5,7 @@ use card::{LifeCycle, Transport};
 use counterparty::clock;
 use counterparty::files::FileError;
 use getrandom::SysRng;
-use messages::certificate::{CertificationRequest, RevocationReason, Role, Subject};
+use messages::certificate::{CertificationRequest, RevocationReason, Role, Subject, VerifiedParty};
 use messages::software::SoftwareKeys;
 use model::{KeySlot, Timestamp};
 use zeroize::Zeroizing;
@@ -16,7 +16,8 @@ use crate::books::{Issued, Outcome};
 use crate::certify::{CertifyError, certify};
 use crate::keys::KeyError;
 use crate::personalize::{
-    CardCertificatesError, GuidSource, PersonalizeError, Workplace, attestation_of, card_of, personalize,
+    CardCertificatesError, GuidSource, KeySource, PersonalizeError, Workplace, attestation_of, card_of,
+    condemned, personalize,
 };
 use crate::soft_card::{SoftCard, SoftCardError};
 
@@ -336,4 +337,50 @@ fn attestation_key_is_the_cards_own_and_another_than_its_sig_key() {
         attestation(),
         Err(CardCertificatesError::Unknown { .. })
     ));
+}
+
+#[test]
+fn revoked_card_is_known_to_whoever_ends_it_and_to_nobody_else() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let party = card_of(&house.authority, &house.books, guid, clock::now()).unwrap();
+    let attestation = attestation_of(&house.authority, &house.books, guid, clock::now()).unwrap();
+    let (name, reason) = (guid.to_string(), RevocationReason::KeyCompromise);
+    house.books.revoke(clock::now(), &name, None, reason).unwrap();
+    let unknown = card_of(&house.authority, &house.books, guid, clock::now()).unwrap_err();
+    assert!(matches!(unknown, CardCertificatesError::Unknown { .. }));
+    let found = condemned(&house.authority, &house.books, guid, clock::now()).unwrap();
+    assert_eq!(found.0.sig.certificate(), party.sig.certificate());
+    assert_eq!(found.1, attestation);
+    let stranger = condemned(
+        &house.authority,
+        &house.books,
+        "fd5a::1".parse().unwrap(),
+        clock::now(),
+    );
+    assert!(matches!(stranger, Err(CardCertificatesError::Unknown { .. })));
+}
+
+#[test]
+fn keys_of_the_centre_serve_one_card() {
+    let house = super::house();
+    let workplace = Workplace {
+        keys: KeySource::Center,
+        ..house.workplace("card")
+    };
+    let card = SoftCard::insert(&house.path("card")).unwrap();
+    let completed = personalize(&workplace, card, clock::now()).unwrap();
+    let party = card_of(&house.authority, &house.books, completed.guid, clock::now()).unwrap();
+    assert_eq!(party.sig.certificate(), completed.party.sig.certificate());
+    // Another card gets other keys.
+    let workplace = Workplace {
+        keys: KeySource::Center,
+        ..house.workplace("second")
+    };
+    let card = SoftCard::insert(&house.path("second")).unwrap();
+    let second = personalize(&workplace, card, clock::now()).unwrap();
+    let keys = |party: &VerifiedParty| {
+        [&party.sig, &party.enc, &party.tls].map(|certificate| certificate.certificate().spki_digest())
+    };
+    assert!(keys(&second.party).iter().all(|key| !keys(&party).contains(key)));
 }

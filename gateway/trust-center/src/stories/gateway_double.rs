@@ -299,7 +299,7 @@ impl KeyAgreement for CardKey {
     type Error = CardError<SoftCardError>;
 
     fn agree(&mut self, peer: &PublicPoint) -> Result<SharedSecret, Self::Error> {
-        let secret = self.0.lock().unwrap().agree(&card_point(peer))?;
+        let secret = self.0.lock().unwrap().agree(Partner::Tsm, &card_point(peer))?;
         Ok(SharedSecret::new(*secret.as_bytes()))
     }
 }

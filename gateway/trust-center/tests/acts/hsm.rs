@@ -78,6 +78,7 @@ fn lost_hsm_leaves_books_and_cards_as_they_were() {
     std::fs::create_dir(stage.path("tokens")).unwrap();
     let said = stage.error("personalize --card soft:card");
     assert!(said.contains("there is no token \"centre\""), "{said}");
+    assert!(!stage.path("card").exists(), "nothing is written to the card");
     let said = stage.error("crl");
     assert!(said.contains("HSM"), "{said}");
     assert_eq!(stage.records(), records);

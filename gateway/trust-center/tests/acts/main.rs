@@ -21,6 +21,9 @@ mod full_disk;
 mod hsm;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod keys_from_center;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod postgres;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]

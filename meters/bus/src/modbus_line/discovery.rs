@@ -347,11 +347,16 @@ impl Visit<'_> {
         }
         let mut plan = profile.plan(&PollClass::ALL, &Refusals::default());
         let mut splits_left = MAX_SPLITS;
-        let mut is_answered = false;
+        // A meter that shows a serial number where the profile has it is worth more questions.
+        let serial_number = profile.serial_number().map(|number| number.field.block());
+        let mut is_answered = match serial_number {
+            Some(block) => self.ask(master, Question::Registers(block)).await?.is_some(),
+            None => false,
+        };
         while let Some(block) = plan.next_request() {
             match self.ask(master, Question::Registers(block)).await? {
                 Some(Reply::Words(words)) if plan.handle_answer(&words).is_ok() => is_answered = true,
-                Some(_) => plan.handle_bad_answer(),
+                Some(_) => drop(plan.give_up(GapReason::BadAnswer)),
                 // A meter that shows some of it may refuse to be read across holes.
                 None if is_answered && splits_left > 0 => {
                     splits_left = splits_left.saturating_sub(1);
@@ -367,6 +372,7 @@ impl Visit<'_> {
             shown,
             telling,
             implausible,
+            ..
         } = plausibility;
         if plausibility.suits() {
             return Ok(Ok(Fit {

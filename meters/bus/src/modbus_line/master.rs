@@ -25,6 +25,11 @@ const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// How long after a request its answer can still come. No meter and no converter is known to keep
 /// one for as long as that.
 const LATEST_ANSWER: Duration = Duration::from_secs(10);
+/// How long somebody else is waited for who is connected where only one may be: a read by hand, or a
+/// round of few meters, is over by then.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is looked whether that is over.
+const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// Characters of a request on a serial line.
 const REQUEST_CHARACTERS: u32 = 8;
 
@@ -225,7 +230,7 @@ impl ModbusMaster {
 
     /// Makes sure that the port is open and nothing is on its way, and takes it.
     async fn open(&mut self, asked: &Asked<'_>, question: Question) -> Result<Link, PollError> {
-        self.claim(asked.limits.one_connection)?;
+        self.claim(asked.limits.one_connection).await?;
         let silence = self.silence_before(asked.unit, question);
         if let Some(link) = self.link.take() {
             sleep_until(self.not_before).await;
@@ -275,7 +280,7 @@ impl ModbusMaster {
     }
 
     /// Takes the right to be connected where only one may be.
-    fn claim(&mut self, one_connection: bool) -> Result<(), PollError> {
+    async fn claim(&mut self, one_connection: bool) -> Result<(), PollError> {
         let is_shared = match self.endpoint {
             ModbusEndpoint::Tcp { .. } => !one_connection,
             // Two masters behind a converter talk into each other's answers.
@@ -286,9 +291,18 @@ impl ModbusMaster {
         if is_shared || self.claim.is_some() {
             return Ok(());
         }
-        let claim = Claim::take(self.endpoint.address());
-        self.claim = Some(claim.map_err(|_| PollError::EndpointTaken)?);
-        Ok(())
+        let until = later(CLAIM_PATIENCE);
+        loop {
+            if let Ok(claim) = Claim::take(self.endpoint.address()) {
+                self.claim = Some(claim);
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let endpoint = self.endpoint.address().clone();
+                return Err(PollError::EndpointTaken { endpoint });
+            }
+            sleep(CLAIM_PAUSE).await;
+        }
     }
 
     const fn framing(&self) -> Framing {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modbus::{Profile, Refusals};
-use model::MeterId;
+use model::{MeterId, Sample};
+use tokio::time::Instant;
 
 use super::patience::Patience;
+use super::reading::Proof;
 
 /// A Modbus meter: its unit, what it has in its registers, and what earlier reads have taught.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,24 @@ pub struct ModbusStation {
     pub(super) patience: Patience,
     /// The identity that the meter has told last.
     pub(super) told: Option<MeterId>,
+    /// Whether it is read under that identity although it does not tell it at present.
+    pub(super) is_nameless: bool,
+    /// What came out of its identification.
+    pub(super) proof: Option<Proof>,
+    /// The values that never change.
+    pub(super) statics: Option<Statics>,
+}
+
+/// The values of a meter that never change, as they were read last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statics {
+    pub(super) since: Instant,
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Statics {
+    /// How long they count: a meter that was set up anew is noticed on the next day.
+    pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 }
 
 impl ModbusStation {
@@ -37,6 +57,9 @@ impl ModbusStation {
             placed: None,
             refusals: Refusals::default(),
             told: None,
+            is_nameless: false,
+            proof: None,
+            statics: None,
         }
     }
 
@@ -72,10 +95,19 @@ impl ModbusStation {
         &self.refusals
     }
 
+    /// Returns what came out of the meter's identification, once it was asked for.
+    #[must_use]
+    pub const fn proof(&self) -> Option<Proof> {
+        self.proof
+    }
+
     /// Forgets what was learned of the meter, since it may be another one now, or have new firmware.
     pub(super) fn forget(&mut self) {
         self.placed = None;
         self.refusals = Refusals::default();
         self.told = None;
+        self.is_nameless = false;
+        self.proof = None;
+        self.statics = None;
     }
 }

@@ -37,6 +37,10 @@ struct Tap {
     taken: Option<usize>,
     /// The unit that has not answered lately; an answer of its comes late and is passed over.
     late_unit: Option<u8>,
+    /// Whether the adapter returns what is sent; not known before the first answer.
+    echoes: Option<bool>,
+    /// Whether the echo of the request has been passed over.
+    is_echo_over: bool,
     first_byte: Option<Instant>,
     last_byte: Option<Instant>,
 }
@@ -50,6 +54,8 @@ impl Wire {
             answer: Vec::new(),
             taken: None,
             late_unit: None,
+            echoes: None,
+            is_echo_over: false,
             first_byte: None,
             last_byte: None,
         })))
@@ -62,6 +68,7 @@ impl Wire {
         tap.answer.clear();
         tap.taken = None;
         tap.late_unit = late_unit;
+        tap.is_echo_over = false;
         tap.first_byte = None;
         tap.last_byte = None;
     }
@@ -139,10 +146,14 @@ impl Tap {
         self.first_byte.get_or_insert(now);
         self.last_byte = Some(now);
         self.answer.extend_from_slice(bytes);
+        if self.is_echo_coming() {
+            return Ok(());
+        }
         loop {
             match judge(self.framing, &self.request, &self.answer) {
                 Judged::Incomplete => return Ok(()),
                 Judged::Answer => {
+                    self.echoes.get_or_insert(false);
                     self.taken = Some(0);
                     return Ok(());
                 }
@@ -163,6 +174,36 @@ impl Tap {
                 Judged::Faulty { fault, .. } => return Err(fault),
             }
         }
+    }
+
+    /// Passes over the request itself, which many adapters of RS-485 return; returns whether a part of
+    /// it is still to come, or nothing has come behind it.
+    ///
+    /// An answer begins with the same two bytes, and hardly ever with more of them. An adapter that has
+    /// passed an answer on without an echo has none, so that nothing is taken for one there.
+    fn is_echo_coming(&mut self) -> bool {
+        if self.framing != Framing::Rtu || self.is_echo_over || self.echoes == Some(false) {
+            return false;
+        }
+        let length = self.request.len().min(self.answer.len());
+        if self.request.get(..length) != self.answer.get(..length) {
+            return false;
+        }
+        if length < self.request.len() {
+            return true;
+        }
+        if self.echoes.is_none() {
+            tracing::info!("the adapter of the serial line returns what is sent; that is passed over");
+        }
+        self.echoes = Some(true);
+        self.is_echo_over = true;
+        self.answer.drain(..length);
+        if self.answer.is_empty() {
+            // The meter has not said anything yet.
+            self.first_byte = None;
+            self.last_byte = None;
+        }
+        self.answer.is_empty()
     }
 
     /// Gives the library what is left of a complete answer; returns whether there was any.

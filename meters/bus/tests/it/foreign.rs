@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{ModbusEndpoint, ModbusMaster, ModbusReading, ModbusStation};
-use modbus::Profile;
+use modbus::{Profile, ValueFault};
 use model::{Decimal, GapReason};
 use serde_json::Value;
 use simulators::Terminal;
@@ -72,7 +72,11 @@ impl Foreign {
             let decoded = values.iter().find(|value| value.obis.to_string() == obis);
             let found = decoded.unwrap().value;
             match element["value"].as_str() {
-                None => assert_eq!(found, Err(GapReason::NotAvailable), "{obis}"),
+                None => assert_eq!(
+                    found.map_err(ValueFault::gap_reason),
+                    Err(GapReason::NotAvailable),
+                    "{obis}"
+                ),
                 Some(text) => {
                     let value: Decimal = text.parse().unwrap();
                     let quantity = found.unwrap();

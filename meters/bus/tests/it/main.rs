@@ -13,6 +13,8 @@ mod modbus_discovery;
 #[cfg(test)]
 mod modbus_lines;
 #[cfg(test)]
+mod modbus_patience;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod rounds;

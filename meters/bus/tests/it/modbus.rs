@@ -81,16 +81,16 @@ async fn the_sdm630_is_read_in_three_requests_over_one_connection() {
 async fn a_refusal_is_named_and_not_repeated() {
     let meter = sdm630().await;
     let mut rig = Rig::new(port(&meter, &["house"]));
-    meter.inject(Fault::Exception(2), 1);
+    meter.inject(Fault::Exception(1), 3);
     let error = rig.only().await.outcome.unwrap_err();
-    assert_eq!(error, PollError::Exception(ModbusException::new(2)));
+    assert_eq!(error, PollError::Exception(ModbusException::new(1)));
     assert_eq!(
         error.to_string(),
-        "the meter refused the request: illegal data address (2)"
+        "the meter refused the request: illegal function (1)"
     );
-    assert_eq!(error.gap_reason(), GapReason::BadAnswer);
+    assert_eq!(error.gap_reason(), GapReason::NotAvailable);
     assert!(rig.only().await.outcome.is_ok());
-    assert_eq!((meter.requests(), meter.connections()), (4, 1));
+    assert_eq!((meter.requests(), meter.connections()), (3 + 3, 1));
 }
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn answers_to_other_requests_give_no_values() {
         found: u16::MAX,
     };
     for (fault, named) in [(Fault::WrongUnit, unit), (Fault::WrongTransaction, transaction)] {
-        meter.inject(fault, 3);
+        // Three tries for each of the three requests.
+        meter.inject(fault, 9);
         let error = rig.only().await.outcome.unwrap_err();
         assert_eq!(error, PollError::Answer(named), "{fault:?}");
         assert_eq!(error.gap_reason(), GapReason::BadAnswer);
@@ -132,13 +133,13 @@ async fn answers_to_other_requests_give_no_values() {
 async fn a_short_answer_gives_no_values() {
     let meter = sdm630().await;
     let mut rig = Rig::new(port(&meter, &["house"]));
-    meter.inject(Fault::TooShort, 3);
+    meter.inject(Fault::TooShort, 9);
     let error = rig.only().await.outcome.unwrap_err();
     assert_eq!(
         error,
         PollError::Answer(AnswerFault::TooShort {
-            expected: 4,
-            found: 2
+            expected: 160,
+            found: 158
         })
     );
     assert_eq!(error.gap_reason(), GapReason::BadAnswer);
@@ -198,11 +199,12 @@ async fn a_bus_that_was_down_is_read_when_it_is_back() {
     assert!(rig.only().await.outcome.is_ok());
     meter.stop().await;
     let error = rig.only().await.outcome.unwrap_err();
+    let PollError::Connect { endpoint, kind, .. } = &error else {
+        panic!("{error:?}");
+    };
     assert_eq!(
-        error,
-        PollError::Connect {
-            kind: std::io::ErrorKind::ConnectionRefused
-        }
+        (endpoint, *kind),
+        (&address.to_string(), std::io::ErrorKind::ConnectionRefused)
     );
     assert_eq!(error.gap_reason(), GapReason::BusDown);
     let _meter = Sdm630::start(address, 1, 12_345_678).await.unwrap();

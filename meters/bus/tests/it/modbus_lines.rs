@@ -1,6 +1,7 @@
 //! Modbus over a serial line, over RTU over TCP and over TCP: what goes wrong on the wire, and what
 //! meters refuse.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bus::{
     AnswerFault, MeterConfig, ModbusEndpoint, ModbusException, ModbusMaster, ModbusStation, PollError, Port,
 };
-use modbus::{Profile, RegisterImage};
+use modbus::{Profile, RegisterImage, ValueFault};
 use model::GapReason;
 use simulators::Terminal;
 use simulators::modbus::{Contents, Fault, Manners, Registers, SerialLine, Server, Service, Site};
@@ -320,7 +321,7 @@ async fn a_register_that_the_meter_does_not_have_is_absent_with_its_exception() 
         let absent: Vec<_> = values.iter().filter(|decoded| decoded.value.is_err()).collect();
         assert_eq!(absent.len(), 1);
         assert_eq!(absent[0].obis, frequency.obis);
-        assert_eq!(absent[0].value, Err(GapReason::NotAvailable));
+        assert_eq!(absent[0].value, Err(ValueFault::Refused { code: 2 }));
         assert_eq!(reading.image.refusal(frequency.field.block()), Some(2));
     }
 }
@@ -427,7 +428,7 @@ async fn a_host_for_one_client_is_connected_to_once() {
     one.read(&mut station()).await.unwrap();
     let mut other = ModbusMaster::new(endpoint.clone());
     let error = other.read(&mut station()).await.unwrap_err();
-    assert_eq!(error, PollError::EndpointTaken);
+    assert!(matches!(error, PollError::EndpointTaken { .. }), "{error:?}");
     assert_eq!(error.gap_reason(), GapReason::BusDown);
     one.disconnect();
     other.read(&mut station()).await.unwrap();
@@ -488,6 +489,13 @@ async fn a_meter_of_another_family_gives_no_values() {
     assert!(
         matches!(&error, PollError::OtherMeter(misfit) if misfit.to_string().contains("CM11")),
         "{error:?}"
+    );
+    assert!(
+        error
+            .source()
+            .unwrap()
+            .to_string()
+            .contains("where the profile has")
     );
     assert_eq!(error.gap_reason(), GapReason::BadAnswer);
     assert_eq!(meter.service().requests(), 1);

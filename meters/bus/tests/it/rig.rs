@@ -72,7 +72,7 @@ impl Rig {
             loop {
                 let report = self.only().await;
                 match report.outcome {
-                    Err(PollError::ConnectPostponed { wait }) => {
+                    Err(PollError::ConnectPostponed { wait, .. }) => {
                         tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;
                     }
                     _ => return report,

@@ -1,7 +1,8 @@
 //! What stands in a field: a number or a text.
 
-use model::{Decimal, GapReason};
+use model::Decimal;
 
+use super::ValueFault;
 use crate::image::RegisterImage;
 use crate::profile::{ByteOrder, Field, RegisterType, WordOrder};
 use crate::real::{shortest_decimal, shortest_decimal_f64};
@@ -16,12 +17,12 @@ pub(crate) enum Content {
 }
 
 /// Reads the content of a field out of the image, or says why there is none.
-pub(crate) fn content(field: &Field, image: &RegisterImage) -> Result<Content, GapReason> {
+pub(crate) fn content(field: &Field, image: &RegisterImage) -> Result<Content, ValueFault> {
     let block = field.block();
     let mut words = image.words(block).ok_or_else(|| image.gap(block))?;
     let mut absent = field.not_available.iter();
     if absent.any(|absent| absent.as_slice() == words) {
-        return Err(GapReason::NotAvailable);
+        return Err(ValueFault::NotAvailable);
     }
     if field.function.reads_bits() {
         // The first bit of a table is the lowest one of the field.
@@ -44,11 +45,11 @@ pub(crate) fn content(field: &Field, image: &RegisterImage) -> Result<Content, G
         (RegisterType::Bitfield, words) => number(whole(selected(joined(words), field))),
         (RegisterType::Ascii, words) => text(words).map(Content::Text),
         // The image gave as many words as the type has, so nothing else can come.
-        _ => Err(GapReason::BadAnswer),
+        _ => Err(ValueFault::Characters),
     }
 }
 
-const fn number(number: Decimal) -> Result<Content, GapReason> {
+const fn number(number: Decimal) -> Result<Content, ValueFault> {
     Ok(Content::Number(number))
 }
 
@@ -95,51 +96,57 @@ fn selected(bits: u64, field: &Field) -> u64 {
 }
 
 /// Joins decimal digits of four bits each, the highest first.
-fn bcd(words: &[u16]) -> Result<i128, GapReason> {
+fn bcd(words: &[u16]) -> Result<i128, ValueFault> {
     let nibbles = words
         .iter()
         .flat_map(|word| [12u32, 8, 4, 0].map(|shift| word >> shift & 0xF));
     let mut number = 0i128;
     for nibble in nibbles {
         if nibble > 9 {
-            return Err(GapReason::BadAnswer);
+            return Err(ValueFault::Digit);
         }
-        let shifted = number.checked_mul(10).ok_or(GapReason::BadAnswer)?;
-        number = shifted.checked_add(nibble.into()).ok_or(GapReason::BadAnswer)?;
+        let shifted = number.checked_mul(10).ok_or(ValueFault::Scaled)?;
+        number = shifted.checked_add(nibble.into()).ok_or(ValueFault::Scaled)?;
     }
     Ok(number)
 }
 
 /// Reads two characters from each word; blanks and zeros around the text fill it up.
-fn text(words: &[u16]) -> Result<String, GapReason> {
+fn text(words: &[u16]) -> Result<String, ValueFault> {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    let text = String::from_utf8(bytes).map_err(|_| GapReason::BadAnswer)?;
+    let text = String::from_utf8(bytes).map_err(|_| ValueFault::Characters)?;
     let text = text.trim_matches(['\0', ' ']);
     if text.is_empty() {
-        return Err(GapReason::NotAvailable);
+        return Err(ValueFault::EmptyText);
     }
     if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Ok(text.to_owned());
     }
-    Err(GapReason::BadAnswer)
+    Err(ValueFault::Characters)
 }
 
-fn real(bits: u32) -> Result<Content, GapReason> {
+fn real(bits: u32) -> Result<Content, ValueFault> {
     let real = f32::from_bits(bits);
     if real.is_nan() {
-        return Err(GapReason::NotAvailable);
+        return Err(ValueFault::NotANumber);
+    }
+    if real.is_infinite() {
+        return Err(ValueFault::Infinite);
     }
     shortest_decimal(real)
         .map(Content::Number)
-        .ok_or(GapReason::BadAnswer)
+        .ok_or(ValueFault::Unrepresentable)
 }
 
-fn real_64(bits: u64) -> Result<Content, GapReason> {
+fn real_64(bits: u64) -> Result<Content, ValueFault> {
     let real = f64::from_bits(bits);
     if real.is_nan() {
-        return Err(GapReason::NotAvailable);
+        return Err(ValueFault::NotANumber);
+    }
+    if real.is_infinite() {
+        return Err(ValueFault::Infinite);
     }
     shortest_decimal_f64(real)
         .map(Content::Number)
-        .ok_or(GapReason::BadAnswer)
+        .ok_or(ValueFault::Unrepresentable)
 }

@@ -2,15 +2,17 @@
 
 mod content;
 mod exact;
+mod fault;
 
 use model::{Decimal, Element, GapReason, Medium, MeterId, Obis, Quantity, Sample, Status};
 
 pub(crate) use content::{Content, content};
 use exact::product;
 pub(crate) use exact::quotient;
+pub use fault::{ValueFault, refusal_reason};
 
 use crate::image::RegisterImage;
-use crate::profile::{Field, Parameter, Profile, Register, UnitSource};
+use crate::profile::{Field, Parameter, Profile, Register, Total, UnitSource};
 
 /// What one meter gave in one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct DecodedValue {
     /// What was measured.
     pub obis: Obis,
     /// The value, or the reason why there is none.
-    pub value: Result<Quantity, GapReason>,
+    pub value: Result<Quantity, ValueFault>,
     /// What is to be known about the value.
     pub status: Status,
 }
@@ -53,7 +55,7 @@ impl Profile {
                 meter: meter.clone(),
                 obis: decoded.obis,
             },
-            value: decoded.value,
+            value: decoded.value.map_err(ValueFault::gap_reason),
             status: decoded.status,
         });
         Readout {
@@ -73,26 +75,26 @@ impl Profile {
         let identity = match content(&serial_number.field, image) {
             Ok(Content::Number(number)) => serial_number.numbered(number.mantissa()),
             Ok(Content::Text(text)) => serial_number.named(&text),
-            Err(GapReason::NoAnswer | GapReason::BusDown) => return Err(DecodeError::SerialNumberNotRead),
-            Err(GapReason::NotAvailable | GapReason::BadAnswer) => {
-                return Err(DecodeError::SerialNumberNotAvailable);
+            Err(ValueFault::NotRead(_) | ValueFault::Refused { .. }) => {
+                return Err(DecodeError::SerialNumberNotRead);
             }
+            Err(_) => return Err(DecodeError::SerialNumberNotAvailable),
         };
         identity.map_err(|_| DecodeError::SerialNumberNotAvailable)
     }
 
-    /// Decodes the values of every register, in the profile's order.
+    /// Decodes the values of every register, in the profile's order, and then its totals.
     ///
-    /// A register that was not read gives [`GapReason::NoAnswer`]; one that the meter refuses to
-    /// show, that holds a "not available" content or a NaN, [`GapReason::NotAvailable`]; an
-    /// infinity, a digit that is none, a unit that the profile does not know, or a number that no
-    /// decimal of this gateway can hold, [`GapReason::BadAnswer`].
+    /// What gives no value has a [`ValueFault`].
     #[must_use]
     pub fn values(&self, image: &RegisterImage) -> Vec<DecodedValue> {
         let registers = self.registers().iter();
-        registers
+        let mut values: Vec<DecodedValue> = registers
             .flat_map(|register| self.values_of(register, image))
-            .collect()
+            .collect();
+        let totals: Vec<DecodedValue> = self.totals().iter().map(|total| sum(total, &values)).collect();
+        values.extend(totals);
+        values
     }
 
     fn values_of(&self, register: &Register, image: &RegisterImage) -> impl Iterator<Item = DecodedValue> {
@@ -116,14 +118,12 @@ impl Profile {
     }
 
     /// Computes the value of a register, exactly.
-    fn quantity(&self, register: &Register, image: &RegisterImage) -> Result<Quantity, GapReason> {
+    fn quantity(&self, register: &Register, image: &RegisterImage) -> Result<Quantity, ValueFault> {
         let mut value = number(&register.field, image)?;
         if let Some(fraction) = &register.fraction {
             let rest = number(&fraction.field, image)?;
-            let rest = rest
-                .scaled_by(fraction.power_of_ten)
-                .ok_or(GapReason::BadAnswer)?;
-            value = value.checked_add(rest).ok_or(GapReason::BadAnswer)?;
+            let rest = rest.scaled_by(fraction.power_of_ten).ok_or(ValueFault::Scaled)?;
+            value = value.checked_add(rest).ok_or(ValueFault::Scaled)?;
         }
         let (unit, unit_power) = self.unit_of(register, image)?;
         let scaling = &register.scaling;
@@ -159,32 +159,33 @@ impl Profile {
             }
             Some(value)
         };
-        let value = scaled().ok_or(GapReason::BadAnswer)?;
+        let value = scaled().ok_or(ValueFault::Scaled)?;
         Ok(Quantity { value, unit })
     }
 
     /// Returns the unit of a register, and the power of ten that leads to it.
-    fn unit_of(&self, register: &Register, image: &RegisterImage) -> Result<(model::Unit, i8), GapReason> {
+    fn unit_of(&self, register: &Register, image: &RegisterImage) -> Result<(model::Unit, i8), ValueFault> {
         let index = match register.unit {
             UnitSource::Fixed(unit) => return Ok((unit, 0)),
             UnitSource::From(index) => index,
         };
-        let parameter = self.parameters().get(index).ok_or(GapReason::BadAnswer)?;
+        let parameter = self.parameters().get(index).ok_or(ValueFault::UnknownUnit)?;
         let code = number(&parameter.field, image)?;
         let named = parameter
             .units
             .iter()
             .find(|unit| Decimal::whole(unit.code.into()).same_value(code));
-        let named = named.ok_or(GapReason::BadAnswer)?;
+        let named = named.ok_or(ValueFault::UnknownUnit)?;
         Ok((named.unit, named.power_of_ten))
     }
 
-    fn parameter(&self, index: usize, image: &RegisterImage) -> Result<Decimal, GapReason> {
-        let parameter: &Parameter = self.parameters().get(index).ok_or(GapReason::BadAnswer)?;
+    fn parameter(&self, index: usize, image: &RegisterImage) -> Result<Decimal, ValueFault> {
+        let parameter: &Parameter = self.parameters().get(index).ok_or(ValueFault::Scaled)?;
         let number = number(&parameter.field, image)?;
-        number
-            .scaled_by(parameter.power_of_ten)
-            .ok_or(GapReason::BadAnswer)
+        if parameter.range.is_some_and(|range| !range.holds(number)) {
+            return Err(ValueFault::Parameter { found: number });
+        }
+        number.scaled_by(parameter.power_of_ten).ok_or(ValueFault::Scaled)
     }
 
     fn comes_from_a_real(&self, register: &Register) -> bool {
@@ -204,17 +205,17 @@ impl Profile {
 }
 
 /// Reads a number; a text that is none is a bad answer.
-fn number(field: &Field, image: &RegisterImage) -> Result<Decimal, GapReason> {
+fn number(field: &Field, image: &RegisterImage) -> Result<Decimal, ValueFault> {
     match content(field, image)? {
         Content::Number(number) => Ok(number),
-        Content::Text(text) => text.parse().map_err(|_| GapReason::BadAnswer),
+        Content::Text(text) => text.parse().map_err(|_| ValueFault::NoNumber),
     }
 }
 
 /// Returns a parameter as a power of ten.
-fn whole_power(parameter: Decimal) -> Result<i8, GapReason> {
-    let whole = parameter.rescaled(0).ok_or(GapReason::BadAnswer)?;
-    i8::try_from(whole.mantissa()).map_err(|_| GapReason::BadAnswer)
+fn whole_power(parameter: Decimal) -> Result<i8, ValueFault> {
+    let whole = parameter.rescaled(0).ok_or(ValueFault::PowerOfTen)?;
+    i8::try_from(whole.mantissa()).map_err(|_| ValueFault::PowerOfTen)
 }
 
 /// A direction of a signed register.
@@ -225,16 +226,48 @@ enum Part {
 }
 
 /// Returns the amount in one direction; it is zero while the meter counts in the other.
-fn part(value: Result<Quantity, GapReason>, part: Part) -> Result<Quantity, GapReason> {
+fn part(value: Result<Quantity, ValueFault>, part: Part) -> Result<Quantity, ValueFault> {
     let quantity = value?;
     let mantissa = quantity.value.mantissa();
     let counts = (mantissa >= 0) == (part == Part::AboveZero);
     let amount = if counts { mantissa.checked_abs() } else { Some(0) };
     let value = amount.and_then(|amount| Decimal::new(amount, quantity.value.scaler()));
     Ok(Quantity {
-        value: value.ok_or(GapReason::BadAnswer)?,
+        value: value.ok_or(ValueFault::Scaled)?,
         ..quantity
     })
+}
+
+/// Adds up the parts of a total; one that is absent leaves the total absent for the same reason.
+fn sum(total: &Total, values: &[DecodedValue]) -> DecodedValue {
+    let mut status = Status::GOOD;
+    let mut add = || {
+        let mut amount: Option<Quantity> = None;
+        for obis in &total.of {
+            let part = values.iter().find(|decoded| decoded.obis == *obis);
+            let part = part.ok_or(ValueFault::NotRead(GapReason::NoAnswer))?;
+            let quantity = part.value?;
+            status = status.with(part.status);
+            amount = Some(match amount {
+                None => quantity,
+                Some(before) if before.unit != quantity.unit => return Err(ValueFault::Units),
+                Some(before) => Quantity {
+                    value: before
+                        .value
+                        .checked_add(quantity.value)
+                        .ok_or(ValueFault::Scaled)?,
+                    ..quantity
+                },
+            });
+        }
+        amount.ok_or(ValueFault::NotRead(GapReason::NoAnswer))
+    };
+    let value = add();
+    DecodedValue {
+        obis: total.obis,
+        value,
+        status: if value.is_ok() { status } else { Status::GOOD },
+    }
 }
 
 /// The reason why registers cannot be told to be a meter's.

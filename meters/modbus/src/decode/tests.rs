@@ -15,7 +15,7 @@ fn with_parameters(parameters: &str, register: &str) -> Profile {
         r#"
         name = "acme-one"
         manufacturer = "Acme"
-        models = []
+        models = ["One"]
         medium = "electricity"
         source = {{ document = "none", edition = "none" }}
         limits = {{ registers_per_request = 16, largest_gap = 0 }}
@@ -76,7 +76,7 @@ fn texts(parameters: &str, register: &str, holding: &[u16], input: &[u16]) -> Ve
     let values = with_parameters(parameters, register).values(&image(holding, input));
     let texts = values.into_iter().map(|decoded| match decoded.value {
         Ok(quantity) => format!("{} {quantity}", decoded.obis),
-        Err(gap) => format!("{} {gap}", decoded.obis),
+        Err(fault) => format!("{} {}", decoded.obis, fault.gap_reason()),
     });
     texts.collect()
 }
@@ -218,7 +218,75 @@ fn a_register_that_was_not_read_or_is_refused_says_so() {
     let profile = profile(r#"unit = "Wh", type = "u16""#);
     let mut image = RegisterImage::new();
     image.refuse(profile.registers()[0].field.block(), 2);
-    assert_eq!(profile.values(&image)[0].value, Err(GapReason::NotAvailable));
+    let fault = ValueFault::Refused { code: 2 };
+    assert_eq!(profile.values(&image)[0].value, Err(fault));
+}
+
+/// The values of a meter with these contents, and no parameters.
+fn fault(register: &str, words: &[u16]) -> ValueFault {
+    let profile = profile(&format!("unit = \"Wh\", {register}"));
+    profile.values(&image(&[7], words))[0].value.unwrap_err()
+}
+
+#[test]
+fn what_gives_no_value_is_named() {
+    for (register, words, expected) in [
+        (r#"type = "f32""#, &[0x7F80, 0][..], ValueFault::Infinite),
+        (r#"type = "f64""#, &[0xFFF0, 0, 0, 0], ValueFault::Infinite),
+        (
+            r#"type = "f64""#,
+            &[0x7E37, 0xE43C, 0x8800, 0x759C],
+            ValueFault::Unrepresentable,
+        ),
+        (r#"type = "f32""#, &[0, 1], ValueFault::Unrepresentable),
+        (r#"type = "f32""#, &[0x7FC0, 0], ValueFault::NotANumber),
+        (r#"type = "f32", scale = -18"#, &[0x2F00, 1], ValueFault::Scaled),
+        (r#"type = "bcd", count = 1"#, &[0x12A4], ValueFault::Digit),
+        (r#"type = "ascii", count = 1"#, &[0x2020], ValueFault::EmptyText),
+        (r#"type = "ascii", count = 1"#, &[0x4142], ValueFault::NoNumber),
+        (r#"type = "ascii", count = 1"#, &[0x0731], ValueFault::Characters),
+        (
+            r#"type = "u16", not_available = ["FFFF"]"#,
+            &[0xFFFF],
+            ValueFault::NotAvailable,
+        ),
+    ] {
+        assert_eq!(fault(register, words), expected, "{register}");
+        assert!(!expected.to_string().is_empty());
+    }
+}
+
+#[test]
+fn a_parameter_outside_its_range_spoils_the_value() {
+    let parameter = r#"{ name = "n", address = 1, type = "u16", range = { least = 0, most = 7 } }"#;
+    let register = r#"type = "u16", scale = -3, scale_from = "n", unit = "Wh""#;
+    assert_eq!(
+        texts(parameter, register, &[7, 7], &[5]),
+        ["1-0:1.8.0*255 50000 Wh"]
+    );
+    assert_eq!(
+        texts(parameter, register, &[7, 8], &[5]),
+        ["1-0:1.8.0*255 bad-answer"]
+    );
+}
+
+#[test]
+fn a_total_is_the_exact_sum_of_its_parts_or_absent() {
+    let registers = r#"unit = "Wh", type = "f32" }, { obis = "1-0:1.8.1*255", function = 4, address = 2, type = "f32", unit = "Wh" }]
+        totals = [{ obis = "1-0:1.8.9*255", of = ["1-0:1.8.0*255", "1-0:1.8.1*255"]"#;
+    let profile = profile(registers);
+    assert_eq!(profile.codes().count(), 3);
+    // 0.1 and 0.2 as reals: their shortest decimals are added, not the reals.
+    let values = profile.values(&image(&[7], &[0x3DCC, 0xCCCD, 0x3E4C, 0xCCCD]));
+    assert_eq!(values[2].value.unwrap().to_string(), "0.3 Wh");
+    assert_eq!(values[2].status, Status::FROM_FLOAT);
+    let values = profile.values(&image(&[7], &[0x3DCC, 0xCCCD, 0x7FC0, 0]));
+    assert_eq!(
+        (values[2].value, values[2].status),
+        (Err(ValueFault::NotANumber), Status::GOOD)
+    );
+    let values = profile.values(&image(&[7], &[0x3DCC, 0xCCCD]));
+    assert_eq!(values[2].value, Err(ValueFault::NotRead(GapReason::NoAnswer)));
 }
 
 #[test]
@@ -336,7 +404,7 @@ fn a_meter_without_a_serial_number_is_named_by_hand() {
     let text = r#"
         name = "acme-two"
         manufacturer = "Acme"
-        models = []
+        models = ["One"]
         medium = "gas"
         source = { document = "none", edition = "none" }
         limits = { registers_per_request = 16, largest_gap = 0 }
@@ -356,7 +424,7 @@ fn a_text_can_be_the_serial_number() {
     let text = r#"
         name = "acme-three"
         manufacturer = "Acme"
-        models = []
+        models = ["One"]
         medium = "gas"
         source = { document = "none", edition = "none" }
         limits = { registers_per_request = 16, largest_gap = 0 }

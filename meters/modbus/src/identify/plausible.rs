@@ -12,6 +12,8 @@ pub struct Plausibility {
     pub values: usize,
     /// How many of them the meter shows.
     pub shown: usize,
+    /// How many registers hold what stands for "no value".
+    pub absent: usize,
     /// How many would hardly be there by chance: reals of a sensible size other than zero.
     pub telling: usize,
     /// The first value that no meter shows.
@@ -33,9 +35,11 @@ impl Plausibility {
         let is_telling = |status: Status, quantity: &Quantity| {
             status == Status::FROM_FLOAT && magnitude(quantity.value).is_some()
         };
+        let absent = values.iter().filter_map(|decoded| decoded.value.err());
         Self {
             values: values.len(),
             shown: shown.clone().count(),
+            absent: absent.filter(|fault| fault.is_the_meters_word()).count(),
             telling: shown
                 .clone()
                 .filter(|(decoded, quantity)| is_telling(decoded.status, quantity))
@@ -47,9 +51,16 @@ impl Plausibility {
     }
 
     /// Returns whether the meter may well be of the profile's family.
+    ///
+    /// Registers that hold a NaN, or another content that stands for "no value", are there: a meter on
+    /// one phase has no values of the others. But the greater part must be values.
     #[must_use]
     pub const fn suits(&self) -> bool {
-        self.implausible.is_none() && self.shown == self.values && self.telling >= Self::TELLING
+        let there = self.shown.saturating_add(self.absent);
+        self.implausible.is_none()
+            && there == self.values
+            && self.absent <= self.shown
+            && self.telling >= Self::TELLING
     }
 }
 
@@ -126,6 +137,22 @@ mod tests {
         let plausibility = Plausibility::of(&profile, &shown);
         assert_eq!((plausibility.shown, plausibility.telling), (3, 3));
         assert!(!plausibility.suits());
+    }
+
+    #[test]
+    fn a_meter_on_one_phase_has_no_values_of_the_others_and_suits() {
+        let profile = profile("eastron-sdm630");
+        let suits = |absent_until: u16| {
+            let word = |address: u16| match address % 2 {
+                0 if address < absent_until => 0x7FC0,
+                0 => 0x4248,
+                _ => 0,
+            };
+            Plausibility::of(&profile, &image(&profile, word)).suits()
+        };
+        assert!(suits(0x20));
+        // Hardly anything is left.
+        assert!(!suits(0x156));
     }
 
     #[test]

@@ -7,7 +7,7 @@ fn profile(identification: &str) -> Profile {
         r#"
         name = "acme-one"
         manufacturer = "Acme"
-        models = []
+        models = ["One"]
         medium = "electricity"
         source = {{ document = "none", edition = "none" }}
         limits = {{ registers_per_request = 16, largest_gap = 0 }}
@@ -69,9 +69,14 @@ fn the_first_probe_that_finds_something_else_decides() {
     let conversation = [(holding(5, 1), Reply::Registers(&[114]))];
     let misfit = Misfit::Other {
         probe: 1,
+        place: "register 0x0005 of function 3".to_owned(),
+        wanted: vec!["\"112\"".to_owned(), "\"113\"".to_owned()],
         found: "114".to_owned(),
     };
-    assert_eq!(misfit.to_string(), "probe 1 found \"114\"");
+    assert_eq!(
+        misfit.to_string(),
+        "probe 1 (register 0x0005 of function 3) found \"114\", where the profile has \"112\" or \"113\""
+    );
     assert_eq!(
         verdict(&profile(PROBES), &conversation),
         Verdict::DoesNotFit(misfit)

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use model::GapReason;
+
 use super::blocks::{Run, runs};
 use super::{Block, Refusals};
 use crate::image::{ImageError, RegisterImage};
@@ -17,6 +19,9 @@ use crate::profile::Limits;
 /// none. When both halves are then answered, the meter has refused to be read across that place,
 /// which is remembered. A lone register that is refused is one that the meter does not have.
 ///
+/// Until something was answered, every request has its turn before a part of one has, and few are
+/// split: a meter that refuses everything is not worth a request for each register.
+///
 /// It ends: an answer or a failure takes a request away, and a split replaces one by two that have
 /// fewer registers each, so that `n` registers need fewer than `2n` requests.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ pub struct Plan {
     /// The splits whose halves are still being read.
     splits: Vec<Split>,
     splits_left: usize,
+    /// The same, until something is answered.
+    blind_splits_left: usize,
     image: RegisterImage,
     /// What earlier polls have learned.
     known: Refusals,
@@ -70,16 +77,25 @@ pub struct Outcome {
 }
 
 impl Plan {
-    /// The greatest number of splits in one poll. A meter that fits its profile needs a few; one that
-    /// refuses everything is not worth a request for each register.
+    /// The greatest number of splits in one poll; a meter that fits its profile needs a few.
     pub const MAX_SPLITS: usize = 100;
+    /// The greatest number of splits before anything was answered: the quarters of a few requests. One
+    /// that refuses all of them has hardly anything of its profile.
+    pub const MAX_BLIND_SPLITS: usize = 6;
     /// Illegal data address, and illegal data value: the registers, or their number, are refused.
     ///
     /// Spec: Modbus Application Protocol V1.1b3, section 7.
     const REFUSALS: [u8; 2] = [2, 3];
 
     /// Plans the reading of the wanted registers, each of which is read as a whole.
-    pub(crate) fn new(wanted: impl IntoIterator<Item = Block>, limits: &Limits, refusals: &Refusals) -> Self {
+    ///
+    /// A request that is for `last` alone comes behind all the others.
+    pub(crate) fn new(
+        wanted: impl IntoIterator<Item = Block>,
+        last: Option<Block>,
+        limits: &Limits,
+        refusals: &Refusals,
+    ) -> Self {
         let mut image = RegisterImage::new();
         let mut present = Vec::new();
         for block in wanted {
@@ -88,13 +104,14 @@ impl Plan {
                 None => present.push(block),
             }
         }
-        let pending = runs(present, limits, refusals)
-            .into_iter()
-            .map(|run| Pending { run, half_of: None });
+        let mut runs = runs(present, limits, refusals);
+        runs.sort_by_key(|run| matches!(run.members.as_slice(), [only] if Some(*only) == last));
+        let pending = runs.into_iter().map(|run| Pending { run, half_of: None });
         Self {
             pending: pending.collect(),
             splits: Vec::new(),
             splits_left: Self::MAX_SPLITS,
+            blind_splits_left: Self::MAX_BLIND_SPLITS,
             image,
             known: refusals.clone(),
             refusals: refusals.clone(),
@@ -151,14 +168,13 @@ impl Plan {
                 self.refusals.add_absent(*only, code);
                 Handled::Absent
             }
-            members if self.splits_left == 0 => {
+            members if !self.may_split() => {
                 for member in members {
                     self.image.refuse(*member, code);
                 }
                 Handled::Absent
             }
             _ => {
-                self.splits_left = self.splits_left.saturating_sub(1);
                 self.split(run);
                 Handled::Split
             }
@@ -173,21 +189,26 @@ impl Plan {
         }
     }
 
-    /// Gives the request up, since what comes in the place of an answer cannot be used.
-    pub fn handle_bad_answer(&mut self) {
-        for member in self.take_members() {
-            self.image.spoil(member);
+    /// Gives the request up, after whatever the driver has tried; its registers have that reason.
+    ///
+    /// Returns the registers.
+    pub fn give_up(&mut self, reason: GapReason) -> Vec<Block> {
+        let members = self.take_members();
+        for member in &members {
+            self.image.miss(*member, reason);
         }
-    }
-
-    /// Gives the request up, after whatever the driver has tried; its registers have no answer.
-    pub fn give_up(&mut self) {
-        self.pending.pop_front();
+        members
     }
 
     fn take_members(&mut self) -> Vec<Block> {
         let pending = self.pending.pop_front();
         pending.map_or_else(Vec::new, |pending| pending.run.members)
+    }
+
+    /// Returns whether anything was answered.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        self.any_answered
     }
 
     /// Ends the plan. Registers that were not read, or given up, are not in the image.
@@ -206,7 +227,15 @@ impl Plan {
         }
     }
 
+    const fn may_split(&self) -> bool {
+        self.splits_left > 0 && (self.any_answered || self.blind_splits_left > 0)
+    }
+
     fn split(&mut self, run: Run) {
+        self.splits_left = self.splits_left.saturating_sub(1);
+        if !self.any_answered {
+            self.blind_splits_left = self.blind_splits_left.saturating_sub(1);
+        }
         let mut first = run.members;
         let second = first.split_off(place_of_split(&first));
         let Some(start) = second.first().copied() else {
@@ -217,11 +246,17 @@ impl Plan {
             second: start,
             answered: 0,
         });
-        for half in [second, first].into_iter().filter_map(Run::of) {
-            self.pending.push_front(Pending {
-                run: half,
-                half_of: Some(index),
-            });
+        let halves = [first, second].into_iter().filter_map(Run::of);
+        let halves = halves.map(|run| Pending {
+            run,
+            half_of: Some(index),
+        });
+        if self.any_answered {
+            for half in halves.rev() {
+                self.pending.push_front(half);
+            }
+        } else {
+            self.pending.extend(halves);
         }
     }
 }

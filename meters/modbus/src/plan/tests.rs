@@ -47,7 +47,7 @@ impl Meter {
 
     /// Reads everything and returns what came of it, with the requests that were answered and refused.
     fn poll(&self, wanted: &[Block], limits: &Limits, refusals: &Refusals) -> (Outcome, Vec<Block>, usize) {
-        let mut plan = Plan::new(wanted.iter().copied(), limits, refusals);
+        let mut plan = Plan::new(wanted.iter().copied(), None, limits, refusals);
         let (mut answered, mut refused) = (Vec::new(), 0);
         while let Some(request) = plan.next_request() {
             if self.shows(request) {
@@ -162,7 +162,10 @@ fn a_register_that_the_meter_does_not_have_is_not_asked_for_again() {
     let wanted = [input(0, 2), input(2, 1), input(3, 2)];
     let (outcome, ..) = meter.poll(&wanted, &limits(), &Refusals::default());
     assert_eq!(outcome.refusals.absent().collect::<Vec<_>>(), [input(2, 1)]);
-    assert_eq!(outcome.image.gap(input(2, 1)), model::GapReason::NotAvailable);
+    assert_eq!(
+        outcome.image.gap(input(2, 1)),
+        crate::ValueFault::Refused { code: 2 }
+    );
     let (again, answered, refused) = meter.poll(&wanted, &limits(), &outcome.refusals);
     assert_eq!((answered, refused), (vec![input(0, 2), input(3, 2)], 0));
     assert_eq!(again.image, outcome.image);
@@ -183,12 +186,42 @@ fn a_meter_that_refuses_everything_is_not_asked_for_each_register() {
     assert!(answered.is_empty());
     // It may be starting; whatever it has refused is asked for again.
     assert!(outcome.refusals.is_empty());
-    assert!(refused <= 8 + 2 * Plan::MAX_SPLITS, "{refused}");
+    // Eight requests, and the parts of some.
+    assert_eq!(refused, 8 + 2 * Plan::MAX_BLIND_SPLITS);
+}
+
+#[test]
+fn a_meter_whose_first_registers_are_refused_is_read_behind_them() {
+    let meter = Meter {
+        holes: (0..100).collect(),
+        longest: 125,
+    };
+    let wanted: Vec<Block> = (0..120).map(|index| input(index, 1)).collect();
+    let mut refusals = Refusals::default();
+    for _ in 0..3 {
+        let (outcome, ..) = meter.poll(&wanted, &limits(), &refusals);
+        assert_eq!(
+            outcome.image.words(input(100, 20)).map(|words| words.len()),
+            Some(20)
+        );
+        refusals = outcome.refusals;
+    }
+}
+
+#[test]
+fn what_is_asked_for_last_comes_behind_the_values() {
+    let wanted = [input(0, 2), input(20, 2), input(40, 2)];
+    let plan = Plan::new(wanted, Some(input(0, 2)), &limits(), &Refusals::default());
+    assert_eq!(plan.next_request(), Some(input(20, 2)));
+    // Among the values it costs no request of its own.
+    let wanted = [input(0, 2), input(2, 2), input(40, 2)];
+    let plan = Plan::new(wanted, Some(input(0, 2)), &limits(), &Refusals::default());
+    assert_eq!(plan.next_request(), Some(input(0, 4)));
 }
 
 #[test]
 fn an_exception_of_another_kind_changes_nothing() {
-    let mut plan = Plan::new([input(0, 2), input(2, 2)], &limits(), &Refusals::default());
+    let mut plan = Plan::new([input(0, 2), input(2, 2)], None, &limits(), &Refusals::default());
     assert_eq!(plan.handle_exception(6), Handled::Unchanged);
     assert_eq!(plan.next_request(), Some(input(0, 4)));
     assert_eq!(plan.handle_exception(3), Handled::Split);
@@ -199,8 +232,8 @@ fn an_exception_of_another_kind_changes_nothing() {
 
 #[test]
 fn a_request_that_is_given_up_leaves_its_registers_without_an_answer() {
-    let mut plan = Plan::new([input(0, 2), input(20, 2)], &limits(), &Refusals::default());
-    plan.give_up();
+    let mut plan = Plan::new([input(0, 2), input(20, 2)], None, &limits(), &Refusals::default());
+    assert_eq!(plan.give_up(model::GapReason::NoAnswer), [input(0, 2)]);
     plan.handle_answer(&[1, 2]).unwrap();
     assert_eq!(plan.next_request(), None);
     assert_eq!(plan.handle_answer(&[]), Ok(()));
@@ -213,7 +246,7 @@ fn a_request_that_is_given_up_leaves_its_registers_without_an_answer() {
 
 #[test]
 fn an_answer_of_another_length_is_refused_and_the_request_stays() {
-    let mut plan = Plan::new([input(0, 2)], &limits(), &Refusals::default());
+    let mut plan = Plan::new([input(0, 2)], None, &limits(), &Refusals::default());
     let error = ImageError::Length {
         expected: 2,
         found: 3,
@@ -253,14 +286,14 @@ fn fewest(registers: &[Block], limits: &Limits) -> usize {
 #[test]
 fn what_is_refused_for_the_present_or_spoilt_is_asked_for_again() {
     let registers = [input(0, 2), input(10, 2), input(60, 2)];
-    let mut plan = Plan::new(registers, &limits(), &Refusals::default());
+    let mut plan = Plan::new(registers, None, &limits(), &Refusals::default());
     let requests = |plan: &Plan| plan.next_request();
     let first = requests(&plan).unwrap();
     assert_eq!(plan.handle_exception(6), Handled::Unchanged);
     assert_eq!(requests(&plan), Some(first));
     plan.handle_refusal(6);
     while requests(&plan).is_some() {
-        plan.handle_bad_answer();
+        plan.give_up(model::GapReason::BadAnswer);
     }
     let outcome = plan.finish();
     assert_eq!(outcome.image.refusal(input(0, 2)), Some(6));
@@ -314,10 +347,13 @@ proptest! {
                 let expected = meter.shows(*register).then(|| {
                     (register.address..).take(register.count.into()).collect::<Vec<u16>>()
                 });
-                prop_assert_eq!(outcome.image.words(*register), expected);
+                // Not every part of what is refused at first is asked for before something is answered.
+                if !answered.is_empty() && refused < Plan::MAX_BLIND_SPLITS {
+                    prop_assert_eq!(outcome.image.words(*register), expected);
+                }
             }
             for (register, count) in reads {
-                prop_assert_eq!(count, usize::from(meter.shows(register)));
+                prop_assert!(count <= usize::from(meter.shows(register)));
             }
             prop_assert!(answered.iter().all(|block| block.count <= 16));
             prop_assert!(answered.len() + refused < 2 * registers.len());
@@ -332,15 +368,15 @@ proptest! {
 
     #[test]
     fn any_answers_and_exceptions_end_the_plan(registers in registers(), events in prop::collection::vec((0u8..6, 0u8..12), 400)) {
-        let mut plan = Plan::new(registers.clone(), &limits(), &Refusals::default());
+        let mut plan = Plan::new(registers.clone(), None, &limits(), &Refusals::default());
         let mut steps = 0;
         for (event, code) in events {
             let Some(request) = plan.next_request() else { break };
             match event {
                 0 => plan.handle_answer(&vec![0; request.count.into()]).unwrap(),
-                1 => plan.give_up(),
+                1 => drop(plan.give_up(model::GapReason::NoAnswer)),
                 2 => plan.handle_refusal(code),
-                3 => plan.handle_bad_answer(),
+                3 => drop(plan.give_up(model::GapReason::BadAnswer)),
                 _ => drop(plan.handle_exception(code)),
             }
             steps += 1;

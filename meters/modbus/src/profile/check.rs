@@ -3,32 +3,42 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use model::Quantity;
 use toml::Spanned;
 
 use super::document::{
-    Document, ExpectedEntry, FractionEntry, LimitsEntry, ParameterEntry, ProbeEntry, RegisterEntry,
-    SelfTestEntry, SerialNumberEntry, SunSpecEntry,
+    Document, LimitsEntry, ParameterEntry, ProbeEntry, SerialNumberEntry, SunSpecEntry, TotalEntry,
 };
 use super::locator::Locator;
 use super::{
-    CodedUnit, Expected, Fraction, Function, Limits, Parameter, Place, Probe, Profile, ProfileFault, Ratio,
-    Register, RegisterType, Scaling, SelfTest, SerialNumber, SunSpec, TestBlock, UnitIds, UnitSource,
-    obis_rules,
+    CodedUnit, Function, Limits, Parameter, ParameterRange, Place, Probe, Profile, ProfileFault, Register,
+    RegisterType, SerialNumber, SunSpec, Total, UnitIds,
 };
 use crate::plan::Block;
 
 mod claims;
 mod place;
+mod register;
+mod self_tests;
 
 use claims::Claims;
 use place::Context;
+use register::check_codes;
 
 /// A fault, where it is, and the key below that place if the place is a whole entry.
 pub(super) struct Fault {
     pub(super) span: Range<usize>,
     pub(super) key: Option<&'static str>,
     pub(super) fault: ProfileFault,
+}
+
+impl Fault {
+    /// Names the key below a place that has none.
+    fn with_key(self, key: &'static str) -> Self {
+        Self {
+            key: self.key.or(Some(key)),
+            ..self
+        }
+    }
 }
 
 impl ProfileFault {
@@ -51,6 +61,7 @@ impl ProfileFault {
 impl Document {
     pub(super) fn checked(self, locator: Locator<'_>) -> Result<Profile, Fault> {
         check_name(&self.name)?;
+        check_maker(&self.manufacturer, &self.models)?;
         let context = Context {
             defaults: self.defaults,
             is_sunspec: self.sunspec.is_some(),
@@ -83,14 +94,20 @@ impl Document {
             registers.push(register);
         }
         claims.check_use(&registers, &parameters)?;
+        let totals = checked_totals(self.totals, &registers, &parameters, self.medium, &mut claims)?;
         let limits = checked_limits(self.limits, &context, &claims)?;
         claims.check_forbidden(&limits.forbidden)?;
         let self_tests = self.self_tests.into_iter();
         let self_tests = self_tests.map(|entry| entry.checked(&context, &claims));
         let profile = Profile {
             name: self.name.into_inner(),
-            manufacturer: self.manufacturer,
-            models: self.models,
+            manufacturer: self.manufacturer.into_inner(),
+            models: self
+                .models
+                .into_inner()
+                .into_iter()
+                .map(Spanned::into_inner)
+                .collect(),
             medium: self.medium,
             source: self.source,
             unit_ids,
@@ -100,6 +117,7 @@ impl Document {
             serial_number,
             parameters,
             registers,
+            totals,
             self_tests: self_tests.collect::<Result<_, _>>()?,
             blocks: Vec::new(),
         };
@@ -118,6 +136,37 @@ fn check_name(name: &Spanned<String>) -> Result<(), Fault> {
     }
     let found = name.get_ref().clone();
     Err(ProfileFault::Name { found }.at(&name.span()))
+}
+
+fn checked_totals(
+    entries: Vec<Spanned<TotalEntry>>,
+    registers: &[Register],
+    parameters: &[Parameter],
+    medium: model::Medium,
+    claims: &mut Claims<'_>,
+) -> Result<Vec<Total>, Fault> {
+    let totals = entries.into_iter().map(|entry| {
+        let span = entry.span();
+        let total = entry.into_inner().checked(&span, registers, parameters, medium)?;
+        claims.claim_code(total.obis, &span)?;
+        Ok(total)
+    });
+    totals.collect()
+}
+
+/// Checks that maker and models are named.
+fn check_maker(manufacturer: &Spanned<String>, models: &Spanned<Vec<Spanned<String>>>) -> Result<(), Fault> {
+    check_words(manufacturer)?;
+    check_entries(models.get_ref().len(), Profile::MAX_MODELS, &models.span())?;
+    models.get_ref().iter().try_for_each(check_words)
+}
+
+/// Checks that a text says something.
+fn check_words(text: &Spanned<String>) -> Result<(), Fault> {
+    if text.get_ref().trim().is_empty() {
+        return Err(ProfileFault::Blank.at(&text.span()));
+    }
+    Ok(())
 }
 
 fn check_entries(found: usize, most: usize, span: &Range<usize>) -> Result<(), Fault> {
@@ -141,14 +190,16 @@ fn checked_sunspec(entry: Spanned<SunSpecEntry>, context: &Context) -> Result<Su
     let span = entry.span();
     let entry = entry.into_inner();
     let bases = entry.bases.unwrap_or_else(|| SunSpec::BASES.to_vec());
-    check_entries(bases.len(), SunSpec::MAX_BASES, &span)?;
-    check_entries(entry.models.len(), SunSpec::MAX_BASES, &span)?;
+    let bases_fault = |fault: Fault| fault.with_key("bases");
+    check_entries(bases.len(), SunSpec::MAX_BASES, &span).map_err(bases_fault)?;
+    let models_fault = |fault: Fault| fault.with_key("models");
+    check_entries(entry.models.len(), SunSpec::MAX_BASES, &span).map_err(models_fault)?;
     let function = context.function(None, &span)?;
     if function.reads_bits() {
         return Err(ProfileFault::NotBits {
             register_type: RegisterType::U16,
         }
-        .at(&span));
+        .at_key(&span, "function"));
     }
     Ok(SunSpec {
         function,
@@ -178,14 +229,15 @@ fn checked_probes(
                     register: Some(mut entry),
                     device: None,
                 } => {
-                    check_entries(entry.one_of.len(), Probe::MAX_PATTERNS, &span)?;
+                    check_entries(entry.one_of.len(), Probe::MAX_PATTERNS, &span)
+                        .map_err(|fault| fault.with_key("register.one_of"))?;
                     let field = context.field(entry.place(), Place::Wire, &span)?;
                     if let Some(pattern) = entry.one_of.iter().find(|pattern| !pattern.can_be_in(&field)) {
                         let fault = ProfileFault::Pattern {
                             found: pattern.0.clone(),
                             register_type: field.register_type,
                         };
-                        return Err(fault.at_key(&span, "register"));
+                        return Err(fault.at_key(&span, "register.one_of"));
                     }
                     claims.share(&field, &span);
                     Ok(Probe::Register {
@@ -197,7 +249,8 @@ fn checked_probes(
                     register: None,
                     device: Some(entry),
                 } => {
-                    check_entries(entry.one_of.len(), Probe::MAX_PATTERNS, &span)?;
+                    check_entries(entry.one_of.len(), Probe::MAX_PATTERNS, &span)
+                        .map_err(|fault| fault.with_key("device.one_of"))?;
                     Ok(Probe::Device {
                         object: entry.object,
                         patterns: entry.one_of,
@@ -233,7 +286,7 @@ fn checked_serial_number(
         RegisterType::Ascii => serial_number.named("A"),
         _ => serial_number.numbered(u64::MAX.into()),
     };
-    longest.map_err(|source| ProfileFault::Identity(source).at(&span))?;
+    longest.map_err(|source| ProfileFault::Identity(source).at_key(&span, "prefix"))?;
     Ok(serial_number)
 }
 
@@ -258,9 +311,14 @@ fn checked_parameters(
         let mut codes: Vec<u64> = entry.units.iter().map(|unit| unit.code).collect();
         codes.sort_unstable();
         codes.dedup();
+        let key = if codes.len() == entry.units.len() {
+            "type"
+        } else {
+            "units"
+        };
         let unusable = field.register_type == RegisterType::Ascii || codes.len() != entry.units.len();
         if unusable {
-            return Err(ProfileFault::ParameterUse { name: entry.name }.at(&span));
+            return Err(ProfileFault::ParameterUse { name: entry.name }.at_key(&span, key));
         }
         let units = entry.units.into_iter().map(|unit| {
             Ok(CodedUnit {
@@ -274,9 +332,24 @@ fn checked_parameters(
             field,
             power_of_ten: checked_scale(entry.scale, &span)?,
             units: units.collect::<Result<_, _>>()?,
+            range: checked_range(entry.range, &span)?,
         });
     }
     Ok(parameters)
+}
+
+fn checked_range(
+    range: Option<ParameterRange>,
+    span: &Range<usize>,
+) -> Result<Option<ParameterRange>, Fault> {
+    match range {
+        Some(ParameterRange { least, most }) if least > most => Err(ProfileFault::Reversed {
+            first: least.into(),
+            last: most.into(),
+        }
+        .at_key(span, "range")),
+        range => Ok(range),
+    }
 }
 
 fn checked_scale(scale: i8, span: &Range<usize>) -> Result<i8, Fault> {
@@ -284,6 +357,20 @@ fn checked_scale(scale: i8, span: &Range<usize>) -> Result<i8, Fault> {
         return Ok(scale);
     }
     Err(ProfileFault::Scale { scale }.at_key(span, "scale"))
+}
+
+/// Checks that there is a request that can read across the widest gap, with a register on each side.
+fn check_gap(entry: &LimitsEntry, claims: &Claims<'_>, span: &Range<usize>) -> Result<(), Fault> {
+    let most = if claims.are_only_bits() {
+        entry.bits_per_request
+    } else {
+        entry.registers_per_request
+    };
+    let found = entry.largest_gap;
+    if found > 0 && found >= most {
+        return Err(ProfileFault::Gap { found, most }.at_key(span, "largest_gap"));
+    }
+    Ok(())
 }
 
 fn checked_limits(
@@ -312,6 +399,7 @@ fn checked_limits(
             return Err(ProfileFault::PerRequest { found, least, most }.at_key(&span, key));
         }
     }
+    check_gap(&entry, claims, &span)?;
     let longest = u32::try_from(Limits::LONGEST_WAIT.as_millis()).unwrap_or(u32::MAX);
     for (key, found_ms, least) in [
         ("pause_ms", entry.pause_ms, 0),
@@ -326,13 +414,18 @@ fn checked_limits(
         let span = entry.span();
         let entry = entry.into_inner();
         let function = context.function(entry.function, &span)?;
-        let address = entry.first;
+        let (address, last) = (entry.first, entry.last);
+        if address > last {
+            let fault = ProfileFault::Reversed {
+                first: address.into(),
+                last: last.into(),
+            };
+            return Err(fault.at_key(&span, "last"));
+        }
         // A range of all 65536 registers leaves nothing to read, so its length need not fit.
-        let count = entry
-            .last
-            .checked_sub(address)
-            .and_then(|rest| rest.checked_add(1));
-        let count = count.ok_or_else(|| ProfileFault::BeyondAddressSpace { address }.at(&span))?;
+        let count = last.checked_sub(address).and_then(|rest| rest.checked_add(1));
+        let count =
+            count.ok_or_else(|| ProfileFault::BeyondAddressSpace { address }.at_key(&span, "last"))?;
         Ok(Block {
             function,
             address,
@@ -349,216 +442,6 @@ fn checked_limits(
         connect_delay: Duration::from_millis(entry.connect_delay_ms.into()),
         one_connection: entry.one_connection,
     })
-}
-
-impl RegisterEntry {
-    fn checked(
-        mut self,
-        span: &Range<usize>,
-        context: &Context,
-        parameters: &[Parameter],
-    ) -> Result<Register, Fault> {
-        let field = context.field(self.place(), Place::MeterModel, span)?;
-        let register_type = field.register_type;
-        if (self.negative_obis.is_some() || self.inverted) && !register_type.is_signed() {
-            return Err(ProfileFault::NoSign { register_type }.at(span));
-        }
-        let fraction = self
-            .fraction
-            .take()
-            .map(|entry| entry.checked(span, context, register_type))
-            .transpose()?;
-        if obis_rules::phase(self.obis) != self.phase && self.phase.is_some() {
-            return Err(ProfileFault::PhaseMismatch { obis: self.obis }.at_key(span, "phase"));
-        }
-        if obis_rules::tariff(self.obis) != self.tariff && self.tariff.is_some() {
-            return Err(ProfileFault::TariffMismatch { obis: self.obis }.at_key(span, "tariff"));
-        }
-        if let Some(obis) = self.negative_obis {
-            if obis_rules::phase(obis) != obis_rules::phase(self.obis) {
-                return Err(ProfileFault::PhaseMismatch { obis }.at_key(span, "negative_obis"));
-            }
-            if obis_rules::tariff(obis) != obis_rules::tariff(self.obis) {
-                return Err(ProfileFault::TariffMismatch { obis }.at_key(span, "negative_obis"));
-            }
-        }
-        let mut factors: Vec<&String> = self.times.iter().chain(&self.over).collect();
-        factors.sort_unstable();
-        if let Some((name, _)) = factors
-            .iter()
-            .zip(factors.iter().skip(1))
-            .find(|(one, other)| one == other)
-        {
-            let name = (*name).clone();
-            return Err(ProfileFault::ParameterUse { name }.at(span));
-        }
-        Ok(Register {
-            obis: self.obis,
-            negative_obis: self.negative_obis,
-            inverted: self.inverted,
-            field,
-            fraction,
-            scaling: self.scaling(span, parameters)?,
-            unit: self.unit(span, parameters)?,
-            poll: self.poll,
-        })
-    }
-
-    fn scaling(&self, span: &Range<usize>, parameters: &[Parameter]) -> Result<Scaling, Fault> {
-        let factor = |name: &String| {
-            let index = parameter(name, parameters, span)?;
-            let names_a_unit = parameters.get(index).is_some_and(|found| !found.units.is_empty());
-            if names_a_unit {
-                let name = name.clone();
-                return Err(ProfileFault::ParameterUse { name }.at(span));
-            }
-            Ok(index)
-        };
-        let ratio = self.ratio.as_ref().map_or(Ratio::ONE, |entry| Ratio {
-            numerator: entry.numerator,
-            denominator: entry.denominator,
-        });
-        if ratio.numerator == 0 || ratio.decimal().is_none() {
-            let Ratio {
-                numerator,
-                denominator,
-            } = ratio;
-            return Err(ProfileFault::Ratio {
-                numerator,
-                denominator,
-            }
-            .at_key(span, "ratio"));
-        }
-        Ok(Scaling {
-            power_of_ten: checked_scale(self.scale, span)?,
-            ratio,
-            power_from: self.scale_from.as_ref().map(factor).transpose()?,
-            times: self.times.iter().map(factor).collect::<Result<_, _>>()?,
-            over: self.over.iter().map(factor).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn unit(&self, span: &Range<usize>, parameters: &[Parameter]) -> Result<UnitSource, Fault> {
-        match (self.unit, &self.unit_from) {
-            (Some(unit), None) => Ok(UnitSource::Fixed(unit)),
-            (None, Some(name)) => {
-                let index = parameter(name, parameters, span)?;
-                let names_no_unit = parameters.get(index).is_some_and(|found| found.units.is_empty());
-                if names_no_unit {
-                    let name = name.clone();
-                    return Err(ProfileFault::ParameterUse { name }.at_key(span, "unit_from"));
-                }
-                Ok(UnitSource::From(index))
-            }
-            _ => Err(ProfileFault::UnitChoice.at_key(span, "unit")),
-        }
-    }
-}
-
-fn parameter(name: &str, parameters: &[Parameter], span: &Range<usize>) -> Result<usize, Fault> {
-    let index = parameters.iter().position(|parameter| parameter.name == name);
-    index.ok_or_else(|| {
-        let name = name.to_owned();
-        ProfileFault::UnknownParameter { name }.at(span)
-    })
-}
-
-impl FractionEntry {
-    fn checked(
-        mut self,
-        span: &Range<usize>,
-        context: &Context,
-        whole: RegisterType,
-    ) -> Result<Fraction, Fault> {
-        let field = context.field(self.place(), Place::MeterModel, span)?;
-        for register_type in [whole, field.register_type] {
-            if matches!(register_type, RegisterType::Ascii | RegisterType::Bitfield) {
-                return Err(ProfileFault::NotSplittable { register_type }.at_key(span, "fraction"));
-            }
-        }
-        Ok(Fraction {
-            field,
-            power_of_ten: checked_scale(self.scale, span)?,
-        })
-    }
-}
-
-/// Checks that the codes of a register suit its medium and its unit.
-fn check_codes(
-    register: &Register,
-    parameters: &[Parameter],
-    medium: model::Medium,
-    span: &Range<usize>,
-) -> Result<(), Fault> {
-    let possible: Vec<model::Unit> = match register.unit {
-        UnitSource::Fixed(unit) => vec![unit],
-        UnitSource::From(index) => {
-            let units = parameters
-                .get(index)
-                .into_iter()
-                .flat_map(|parameter| &parameter.units);
-            units.map(|unit| unit.unit).collect()
-        }
-    };
-    for obis in register.codes() {
-        if !obis_rules::suits(obis, medium) {
-            return Err(ProfileFault::MediumMismatch { obis, medium }.at_key(span, "obis"));
-        }
-        let allowed = obis_rules::units(obis);
-        let wrong = possible
-            .iter()
-            .find(|unit| !allowed.is_empty() && !allowed.contains(unit));
-        if let Some(unit) = wrong.copied() {
-            return Err(ProfileFault::UnitMismatch { obis, unit }.at_key(span, "unit"));
-        }
-    }
-    Ok(())
-}
-
-impl SelfTestEntry {
-    fn checked(self, context: &Context, claims: &Claims<'_>) -> Result<SelfTest, Fault> {
-        let mut codes = Vec::with_capacity(self.elements.len());
-        let mut elements = Vec::with_capacity(self.elements.len());
-        for entry in self.elements {
-            let span = entry.span();
-            let element = entry.into_inner().checked(&span)?;
-            claims.check_expected(element.obis, &codes, &span)?;
-            codes.push((span, element.obis));
-            elements.push(element);
-        }
-        let mut blocks: Vec<(Range<usize>, Block)> = Vec::with_capacity(self.registers.len());
-        let mut registers = Vec::with_capacity(self.registers.len());
-        for entry in self.registers {
-            let span = entry.span();
-            let entry = entry.into_inner();
-            let test = TestBlock {
-                function: context.function(entry.function, &span)?,
-                address: entry.address,
-                words: entry.words,
-            };
-            claims.check_contents(test.block(), &blocks, &span)?;
-            blocks.push((span, test.block()));
-            registers.push(test);
-        }
-        Ok(SelfTest {
-            title: self.title,
-            registers,
-            meter: self.meter,
-            elements,
-        })
-    }
-}
-
-impl ExpectedEntry {
-    fn checked(self, span: &Range<usize>) -> Result<Expected, Fault> {
-        let obis = self.obis;
-        let value = match (self.value, self.unit, self.gap) {
-            (Some(value), Some(unit), None) => Ok(Quantity { value, unit }),
-            (None, None, Some(gap)) => Err(gap),
-            _ => return Err(ProfileFault::Expectation { obis }.at(span)),
-        };
-        Ok(Expected { obis, value })
-    }
 }
 
 #[cfg(test)]

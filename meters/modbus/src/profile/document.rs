@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use super::locator::Locator;
 use super::{
-    Bits, ByteOrder, DeviceObject, Function, Pattern, Phase, PollClass, Profile, ProfileError, ProfileFault,
-    RegisterType, Source, UnitIds, WordOrder, Words,
+    Bits, ByteOrder, DeviceObject, Function, ParameterRange, Pattern, Phase, PollClass, Profile,
+    ProfileError, ProfileFault, RegisterType, Source, UnitIds, WordOrder, Words,
 };
 
 impl Profile {
@@ -23,13 +23,39 @@ impl Profile {
             let fault = ProfileFault::TooLong { found: text.len() };
             return Err(locator.error(&(0..0), None, fault));
         }
-        let document: Document = toml::from_str(text).map_err(|source| {
-            let span = source.span().unwrap_or(0..0);
-            locator.error(&span, None, ProfileFault::Form(source))
-        })?;
+        let document: Document = toml::from_str(text).map_err(|source| locator.form_error(source))?;
         document
             .checked(locator)
             .map_err(|fault| locator.error(&fault.span, fault.key, fault.fault))
+    }
+
+    /// Reads a profile from its text and runs its self-tests.
+    ///
+    /// # Errors
+    ///
+    /// Every fault that was found, each with its line and field: the first one of the text, or else all the
+    /// tests that fail, or that there is none.
+    pub fn check(text: &str) -> Result<Self, Vec<ProfileError>> {
+        let profile = Self::parse(text).map_err(|error| vec![error])?;
+        let locator = Locator(text);
+        if profile.self_tests.is_empty() {
+            return Err(vec![locator.error_in("self_tests", ProfileFault::NoSelfTest)]);
+        }
+        let faults = profile.self_tests.iter().enumerate().filter_map(|(index, test)| {
+            let source = test.run(&profile).err()?;
+            let place = source.place(test);
+            let fault = ProfileFault::SelfTest {
+                title: test.title.clone(),
+                source: Box::new(source),
+            };
+            Some(locator.error_in(&format!("self_tests[{index}].{place}"), fault))
+        });
+        let faults: Vec<ProfileError> = faults.collect();
+        if faults.is_empty() {
+            Ok(profile)
+        } else {
+            Err(faults)
+        }
     }
 }
 
@@ -117,9 +143,11 @@ pub(super) struct Document {
     #[schemars(with = "String", regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)+$"))]
     pub(super) name: Spanned<String>,
     /// The maker's name.
-    pub(super) manufacturer: String,
+    #[schemars(with = "String")]
+    pub(super) manufacturer: Spanned<String>,
     /// The models that the profile was written for.
-    pub(super) models: Vec<String>,
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub(super) models: Spanned<Vec<Spanned<String>>>,
     /// What is measured.
     #[schemars(with = "MediumName")]
     pub(super) medium: Medium,
@@ -151,6 +179,10 @@ pub(super) struct Document {
     /// Every value that is read.
     #[schemars(with = "Vec<RegisterEntry>")]
     pub(super) registers: Spanned<Vec<Spanned<RegisterEntry>>>,
+    /// Sums of values: totals that the meter does not show itself.
+    #[serde(default)]
+    #[schemars(with = "Vec<TotalEntry>")]
+    pub(super) totals: Vec<Spanned<TotalEntry>>,
     /// Test vectors: contents of registers, and the elements that they must give.
     #[serde(default)]
     pub(super) self_tests: Vec<SelfTestEntry>,
@@ -313,6 +345,8 @@ entry! {
         /// What the number means, if it names a unit.
         #[serde(default)]
         units: Vec<CodedUnitEntry>,
+        /// What the number can be; what lies outside spoils the values that need it.
+        range: Option<ParameterRange>,
     }
 }
 
@@ -394,6 +428,18 @@ entry! {
         #[schemars(range(min = -18, max = 18))]
         scale: i8,
     }
+}
+
+/// A total that the meter does not show, but whose parts it does.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TotalEntry {
+    /// What the total measures, A-B:C.D.E*F.
+    #[schemars(with = "String", regex(pattern = r"^\d+-\d+:\d+\.\d+\.\d+\*\d+$"))]
+    pub(super) obis: Obis,
+    /// The codes of the values that it is the sum of.
+    #[schemars(with = "Vec<String>")]
+    pub(super) of: Vec<Obis>,
 }
 
 /// A test vector.

@@ -2,7 +2,7 @@
 
 use model::{Medium, MeterIdError, Obis, Unit};
 
-use super::{Limits, Profile, Register, RegisterType};
+use super::{Limits, Profile, Register, RegisterType, SelfTestError};
 
 /// The reason why a text is no profile, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +29,49 @@ pub enum ProfileFault {
     /// The text is not TOML, a key is unknown or missing, or a value has not the form of its key.
     #[error("the profile does not have the documented form: {}", .0.message())]
     Form(toml::de::Error),
+    /// A text says nothing.
+    #[error("the text is blank; it must name something")]
+    Blank,
+    /// The end of a range lies before its beginning.
+    #[error("the range ends at {last}, before its beginning {first}")]
+    Reversed {
+        /// The beginning that was given.
+        first: i64,
+        /// The end that was given.
+        last: i64,
+    },
+    /// Two entries of `not_available` are the same.
+    #[error("the same contents stand twice in not_available")]
+    RepeatedContents,
+    /// A hole is allowed that no request can read across.
+    #[error("a gap of {found} registers cannot be read across by a request of {most}; give less than that")]
+    Gap {
+        /// The gap that was given.
+        found: u16,
+        /// The greatest number of registers in a request.
+        most: u16,
+    },
+    /// A total is no sum of two or more different values of one unit.
+    #[error(
+        "the total {obis} must be the sum of two or more different values of the same unit, none of them static"
+    )]
+    Total {
+        /// The total's code.
+        obis: Obis,
+    },
+    /// Nothing shows that the profile is right.
+    #[error("the profile has no self-test; give registers of a meter and the elements that they must give")]
+    NoSelfTest,
+    /// A self-test does not give what it must.
+    #[error("the self-test \"{title}\" fails")]
+    SelfTest {
+        /// The test's title.
+        title: String,
+        /// What differs.
+        source: Box<SelfTestError>,
+    },
     /// The name is not maker-model in small letters and digits.
-    #[error("the name {found:?} is not maker-model in small letters, digits and hyphens")]
+    #[error("the name \"{found}\" is not maker-model in small letters, digits and hyphens")]
     Name {
         /// The name that was given.
         found: String,
@@ -75,19 +116,19 @@ pub enum ProfileFault {
         address: u16,
     },
     /// `count` is missing for a type that needs it, given for one that does not, or too great.
-    #[error("the type {register_type:?} cannot have this count")]
+    #[error("the type {register_type} cannot have this count")]
     Count {
         /// The type that was given.
         register_type: RegisterType,
     },
     /// A table of bits is read as something else than a bitfield.
-    #[error("functions 1 and 2 read bits, which are no {register_type:?}")]
+    #[error("functions 1 and 2 read bits, which are no {register_type}")]
     NotBits {
         /// The type that was given.
         register_type: RegisterType,
     },
     /// The word or byte order cannot be meant for this type.
-    #[error("the type {register_type:?} has no such word or byte order")]
+    #[error("the type {register_type} has no such word or byte order")]
     Order {
         /// The type that was given.
         register_type: RegisterType,
@@ -142,13 +183,13 @@ pub enum ProfileFault {
         denominator: u32,
     },
     /// A register refers to a parameter that the profile does not have.
-    #[error("there is no parameter {name:?}")]
+    #[error("there is no parameter \"{name}\"")]
     UnknownParameter {
         /// The name that was given.
         name: String,
     },
     /// Two parameters have the same name.
-    #[error("the parameter {name:?} already stands on line {other_line}")]
+    #[error("the parameter \"{name}\" already stands on line {other_line}")]
     DuplicateParameter {
         /// The name that they share.
         name: String,
@@ -156,13 +197,13 @@ pub enum ProfileFault {
         other_line: usize,
     },
     /// No register refers to the parameter.
-    #[error("no register uses the parameter {name:?}")]
+    #[error("no register uses the parameter \"{name}\"")]
     UnusedParameter {
         /// The parameter's name.
         name: String,
     },
     /// A parameter is a text, names one unit twice, or is used for what its entry is not made for.
-    #[error("the parameter {name:?} cannot be used like this")]
+    #[error("the parameter \"{name}\" cannot be used like this")]
     ParameterUse {
         /// The parameter's name.
         name: String,
@@ -199,19 +240,19 @@ pub enum ProfileFault {
         obis: Obis,
     },
     /// A sign rule is given for a type without a sign.
-    #[error("a number of the type {register_type:?} is never below zero")]
+    #[error("a number of the type {register_type} is never below zero")]
     NoSign {
         /// The type that was given.
         register_type: RegisterType,
     },
     /// A number that is split has a text or bits for one of its parts.
-    #[error("a number of the type {register_type:?} cannot be split")]
+    #[error("a number of the type {register_type} cannot be split")]
     NotSplittable {
         /// The type that was given.
         register_type: RegisterType,
     },
     /// The serial number has a type that is neither a whole number nor text.
-    #[error("a serial number cannot have the type {register_type:?}")]
+    #[error("a serial number cannot have the type {register_type}")]
     SerialNumberType {
         /// The type that was given.
         register_type: RegisterType,
@@ -223,7 +264,7 @@ pub enum ProfileFault {
     #[error("a probe needs either register or device")]
     ProbeChoice,
     /// A register cannot hold what a probe asks for.
-    #[error("a register of the type {register_type:?} never holds {found:?}")]
+    #[error("a register of the type {register_type} never holds \"{found}\"")]
     Pattern {
         /// What the probe asks for.
         found: String,

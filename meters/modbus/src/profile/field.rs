@@ -1,5 +1,6 @@
 //! Where a number stands in the registers and how it is written there.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -179,6 +180,26 @@ pub enum RegisterType {
     Ascii,
     /// Bits, the lowest of which is bit 0; `count` registers, at most 4, or `count` bits of a table of bits.
     Bitfield,
+}
+
+impl fmt::Display for RegisterType {
+    /// Writes the type as it stands in profiles.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::U16 => "u16",
+            Self::I16 => "i16",
+            Self::U32 => "u32",
+            Self::I32 => "i32",
+            Self::U48 => "u48",
+            Self::U64 => "u64",
+            Self::I64 => "i64",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Bcd => "bcd",
+            Self::Ascii => "ascii",
+            Self::Bitfield => "bitfield",
+        })
+    }
 }
 
 impl RegisterType {

@@ -32,6 +32,25 @@ impl Probe {
     /// The greatest number of patterns of one probe.
     pub const MAX_PATTERNS: usize = 32;
 
+    /// Returns where the probe looks and what can be there, in words.
+    pub(crate) fn words(&self) -> (String, Vec<String>) {
+        let (place, patterns) = match self {
+            Self::Register { field, patterns } => {
+                let function = field.function.code();
+                (
+                    format!("register {:#06x} of function {function}", field.address),
+                    patterns,
+                )
+            }
+            Self::Device { object, patterns } => (
+                format!("object {} of the device identification", object.id()),
+                patterns,
+            ),
+        };
+        let wanted = patterns.iter().map(|Pattern(text)| format!("\"{text}\""));
+        (place, wanted.collect())
+    }
+
     /// Returns whether a register's content fits, and the content in words.
     pub(crate) fn judge_registers(
         field: &Field,

@@ -33,12 +33,111 @@ impl Locator<'_> {
         }
     }
 
+    /// Names a fault of the field with that path; if it is not there, its line is that of what it belongs to.
+    pub(super) fn error_in(self, path: &str, fault: ProfileFault) -> ProfileError {
+        let span = DeTable::parse(self.0).ok().and_then(|table| {
+            // The descent ends: each step takes one part of the path.
+            let mut place = None;
+            let mut inner = Inner::Table(table.get_ref());
+            for part in parts(path) {
+                let Some(value) = inner.part(part) else { break };
+                place = Some(value.span());
+                inner = Inner::of(value.get_ref());
+            }
+            place
+        });
+        ProfileError {
+            line: self.line_of(&span.unwrap_or(0..0)),
+            field: path.to_owned(),
+            fault: Box::new(fault),
+        }
+    }
+
+    /// Names a fault of the text's form.
+    pub(super) fn form_error(self, source: toml::de::Error) -> ProfileError {
+        let span = source.span().unwrap_or(0..0);
+        // The parser says which key it misses, but the place that it names is what misses it.
+        let missing = source
+            .message()
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next())
+            .map(str::to_owned);
+        let mut field = self.field_at(span.start);
+        if let Some(missing) = missing {
+            if !field.is_empty() {
+                field.push('.');
+            }
+            field.push_str(&missing);
+        }
+        if field.is_empty() {
+            field = self.key_above(span.start);
+        }
+        ProfileError {
+            line: self.line_of(&span),
+            field,
+            fault: Box::new(ProfileFault::Form(source)),
+        }
+    }
+
+    /// Returns the last key that begins a line up to that byte, for a text that is no TOML.
+    fn key_above(self, byte: usize) -> String {
+        let end = self.line_of(&(byte..byte));
+        let keys = self.0.lines().take(end).filter_map(|line| {
+            let line = line.trim_start();
+            let is_comment = line.starts_with('#');
+            let header = line.trim_matches(['[', ']']).trim();
+            let key = line.split_once('=').map(|(key, _)| key.trim());
+            let key = key.or_else(|| line.starts_with('[').then_some(header))?;
+            let is_key = |letter: char| letter.is_ascii_alphanumeric() || "_-.\"".contains(letter);
+            let is_plain = !key.is_empty() && key.chars().all(is_key);
+            (!is_comment && is_plain).then(|| key.to_owned())
+        });
+        keys.last().unwrap_or_else(|| "the whole text".to_owned())
+    }
+
     /// Returns the path of the innermost field at that byte, such as `registers[3].scale`; an empty
     /// text at the top, and in a text that is no TOML.
     fn field_at(self, byte: usize) -> String {
         // The descent ends: each step goes into a value within the last one.
         DeTable::parse(self.0).map_or_else(|_| String::new(), |table| table_path(table.get_ref(), byte))
     }
+}
+
+/// What has fields or entries.
+enum Inner<'a, 'b> {
+    Table(&'a DeTable<'b>),
+    Array(&'a [Spanned<DeValue<'b>>]),
+    Neither,
+}
+
+impl<'a, 'b> Inner<'a, 'b> {
+    fn of(value: &'a DeValue<'b>) -> Self {
+        match value {
+            DeValue::Table(table) => Self::Table(table),
+            DeValue::Array(array) => Self::Array(array),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => Self::Neither,
+        }
+    }
+
+    fn part(&self, part: &str) -> Option<&'a Spanned<DeValue<'b>>> {
+        match self {
+            Self::Table(table) => {
+                let found = table.iter().find(|(key, _)| key.get_ref().as_ref() == part);
+                found.map(|(_, value)| value)
+            }
+            Self::Array(array) => array.get(part.parse::<usize>().ok()?),
+            Self::Neither => None,
+        }
+    }
+}
+
+/// Takes a path such as `self_tests[0].elements` apart.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['.', '[', ']']).filter(|part| !part.is_empty())
 }
 
 fn table_path(table: &DeTable<'_>, byte: usize) -> String {

@@ -17,7 +17,7 @@ mod self_test;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::Medium;
+use model::{Medium, Obis};
 use serde::Deserialize;
 
 pub use document::json_schema;
@@ -27,7 +27,8 @@ pub use field::{
 };
 pub use identification::{DeviceObject, Pattern, Probe};
 pub use register::{
-    CodedUnit, Fraction, Parameter, Phase, PollClass, Ratio, Register, Scaling, SerialNumber, UnitSource,
+    CodedUnit, Fraction, Parameter, ParameterRange, Phase, PollClass, Ratio, Register, Scaling, SerialNumber,
+    Total, UnitSource,
 };
 pub use self_test::{Expected, SelfTest, SelfTestError, TestBlock};
 
@@ -49,6 +50,7 @@ pub struct Profile {
     serial_number: Option<SerialNumber>,
     parameters: Vec<Parameter>,
     registers: Vec<Register>,
+    totals: Vec<Total>,
     self_tests: Vec<SelfTest>,
     blocks: Vec<Block>,
 }
@@ -56,6 +58,8 @@ pub struct Profile {
 impl Profile {
     /// The greatest length of a profile's text in bytes; the longest known register maps need a tenth.
     pub const MAX_LENGTH: usize = 256 * 1024;
+    /// The greatest number of models of one family; the largest families have some dozens.
+    pub const MAX_MODELS: usize = 200;
     /// The greatest number of registers with a meaning; a SunSpec meter with all its models has 400.
     pub const MAX_REGISTERS: usize = 1_000;
     /// The greatest number of parameters; a SunSpec model has ten at most.
@@ -133,6 +137,18 @@ impl Profile {
         &self.registers
     }
 
+    /// Returns the sums of values, in the order of the file.
+    #[must_use]
+    pub fn totals(&self) -> &[Total] {
+        &self.totals
+    }
+
+    /// Returns the codes of every element of the profile, in the order of its values.
+    pub fn codes(&self) -> impl Iterator<Item = Obis> {
+        let registers = self.registers.iter().flat_map(Register::codes);
+        registers.chain(self.totals.iter().map(|total| total.obis))
+    }
+
     /// Returns the test vectors, in the order of the file.
     #[must_use]
     pub fn self_tests(&self) -> &[SelfTest] {
@@ -173,15 +189,17 @@ impl Profile {
 
     /// Plans the reading of the registers of those classes, with the parameters that they need.
     ///
-    /// The serial number is read along with [`PollClass::Normal`]. The refusals are what earlier
+    /// The serial number is read along with [`PollClass::Normal`], behind the values unless it lies among
+    /// them: a meter that has values and is silent about its number is read all the same. The refusals are what earlier
     /// polls of the same meter have learned; a new meter has none. There is nothing to read of a
     /// SunSpec profile before it is [placed](Self::placed).
     #[must_use]
     pub fn plan(&self, classes: &[PollClass], refusals: &Refusals) -> Plan {
         if !self.is_placed() {
-            return Plan::new([], &self.limits, refusals);
+            return Plan::new([], None, &self.limits, refusals);
         }
-        Plan::new(self.wanted(classes), &self.limits, refusals)
+        let last = self.serial_number.as_ref().map(|number| number.field.block());
+        Plan::new(self.wanted(classes), last, &self.limits, refusals)
     }
 
     /// Returns what must be read for those classes, each place once.

@@ -135,6 +135,41 @@ pub struct Parameter {
     pub power_of_ten: i8,
     /// What the number means, if it names a unit.
     pub units: Vec<CodedUnit>,
+    /// What the number can be; what lies outside spoils the values that need it.
+    pub range: Option<ParameterRange>,
+}
+
+/// What the number of a parameter can be, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterRange {
+    /// The least number.
+    pub least: i32,
+    /// The greatest number.
+    pub most: i32,
+}
+
+impl ParameterRange {
+    /// Returns whether the number is a whole one within the range.
+    #[must_use]
+    pub fn holds(self, number: Decimal) -> bool {
+        let whole = number.rescaled(0).map(Decimal::mantissa);
+        whole.is_some_and(|whole| i128::from(self.least) <= whole && whole <= i128::from(self.most))
+    }
+}
+
+/// A value that the meter does not show, but whose parts it does: the sum of other values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    /// What the total measures.
+    pub obis: Obis,
+    /// The codes of the values that it is the sum of, two at least.
+    pub of: Vec<Obis>,
+}
+
+impl Total {
+    /// The greatest number of parts: no meter has more tariffs.
+    pub const MAX_PARTS: usize = 16;
 }
 
 /// A unit as a meter names it by a number.

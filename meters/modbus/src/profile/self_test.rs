@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{GapReason, MeterId, Obis, Quantity};
 
 use super::{Function, Profile, Words};
-use crate::decode::{DecodeError, DecodedValue};
+use crate::decode::{DecodeError, DecodedValue, ValueFault};
 use crate::image::{ImageError, RegisterImage};
 use crate::plan::Block;
 use crate::sunspec::{self, PlacementError};
@@ -64,8 +64,8 @@ impl SelfTest {
     fn compare(&self, values: Vec<DecodedValue>) -> Result<(), SelfTestError> {
         let found: BTreeMap<Obis, Value> = values
             .into_iter()
-            .filter(|decoded| decoded.value != Err(GapReason::NoAnswer))
-            .map(|decoded| (decoded.obis, decoded.value))
+            .map(|decoded| (decoded.obis, decoded.value.map_err(ValueFault::gap_reason)))
+            .filter(|(_, value)| *value != Err(GapReason::NoAnswer))
             .collect();
         let expected: BTreeMap<Obis, Value> = self
             .elements
@@ -141,7 +141,7 @@ pub enum SelfTestError {
     #[error("the test's registers do not hold the profile's models")]
     Placement(#[from] PlacementError),
     /// The registers give another identity, or one where none is expected, or none.
-    #[error("expected meter {expected:?}, found {found:?}")]
+    #[error("expected meter {}, found {}", identity(expected.as_ref()), identity(found.as_ref()))]
     Meter {
         /// The identity of the vector, if it has one.
         expected: Option<MeterId>,
@@ -149,7 +149,7 @@ pub enum SelfTestError {
         found: Option<MeterId>,
     },
     /// An element has another value, is missing, or was not expected.
-    #[error("element {obis}: expected {expected:?}, found {found:?}")]
+    #[error("element {obis}: expected {}, found {}", outcome(*expected), outcome(*found))]
     Element {
         /// The element's code.
         obis: Obis,
@@ -158,6 +158,28 @@ pub enum SelfTestError {
         /// The value that was decoded, if its registers are given.
         found: Option<Result<Quantity, GapReason>>,
     },
+}
+
+impl SelfTestError {
+    /// Returns the field of the vector that is not as it should be, such as `elements[2]`.
+    pub(super) fn place(&self, test: &SelfTest) -> String {
+        match self {
+            Self::Registers(_) | Self::Decode(_) | Self::Placement(_) => "registers".to_owned(),
+            Self::Meter { .. } => "meter".to_owned(),
+            Self::Element { obis, .. } => {
+                let index = test.elements.iter().position(|element| element.obis == *obis);
+                index.map_or_else(|| "elements".to_owned(), |index| format!("elements[{index}]"))
+            }
+        }
+    }
+}
+
+fn identity(meter: Option<&MeterId>) -> String {
+    meter.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+fn outcome(value: Option<Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), text)
 }
 
 #[cfg(test)]

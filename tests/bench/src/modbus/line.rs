@@ -48,7 +48,7 @@ pub(super) async fn measure(short: bool) -> Result<Vec<Figure>, BenchError> {
     let manners = Manners {
         latency: LATENCY,
         line: Some(LINE),
-        one_connection: false,
+        ..Manners::default()
     };
     let registers = Registers::new(image.clone(), profile.limits().registers_per_request);
     let meter = Site::with_manners(manners)

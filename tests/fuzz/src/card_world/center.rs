@@ -1,19 +1,21 @@
 //! A trust centre in miniature, with its TSM.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use card::{CardKey, Contact, Point, SupplierEntry, Suppliers};
 use der::Encode;
 use der::asn1::UtcTime;
 use der::flagset::FlagSet;
-use model::{Fingerprint, KeySlot};
+use model::{CardId, Fingerprint, KeySlot};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{DerSignature, Signature, SigningKey};
 use p256::elliptic_curve::Generate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
 use x509_cert::certificate::TbsCertificate;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName};
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
@@ -38,9 +40,10 @@ impl Center {
         let tsm = SigningKey::generate_from_rng(&mut random);
         let contact = Contact {
             name: "Trust centre".to_owned(),
-            certificate: certify(&root, "Trust centre", KeySlot::Sig, &point_of(&root)),
+            certificate: certify(&root, "Trust centre", KeySlot::Sig, None, &point_of(&root)),
+            issuing: None,
         };
-        let tsm_certificate = certify(&root, "TSM", KeySlot::Sig, &point_of(&tsm));
+        let tsm_certificate = certify(&root, "TSM", KeySlot::Sig, None, &point_of(&tsm));
         Self {
             root,
             tsm,
@@ -66,12 +69,12 @@ impl Center {
     }
 
     /// Certifies a key of a card.
-    pub fn certify_card(&self, key: CardKey, point: &Point) -> Vec<u8> {
+    pub fn certify_card(&self, guid: CardId, key: CardKey, point: &Point) -> Vec<u8> {
         let slot = match key {
             CardKey::Slot(slot) => slot,
             CardKey::Attestation => KeySlot::Sig,
         };
-        certify(&self.root, "Card", slot, point)
+        certify(&self.root, "Card", slot, Some(guid), point)
     }
 
     /// Returns a list of one supplier, as the card keeps it.
@@ -88,12 +91,13 @@ fn point_of(key: &SigningKey) -> Point {
     Point::try_from(key.verifying_key().to_sec1_point(false).as_bytes()).expect("a point")
 }
 
-fn certify(root: &SigningKey, unit: &str, slot: KeySlot, key: &Point) -> Vec<u8> {
+fn certify(root: &SigningKey, unit: &str, slot: KeySlot, guid: Option<CardId>, key: &Point) -> Vec<u8> {
     let key = p256::PublicKey::from_sec1_bytes(&key.to_bytes()).expect("a key");
     let builder = CertificateBuilder::new(
         Profile {
             subject: format!("CN=fuzz,OU={unit}").parse().expect("a name"),
             slot,
+            guid,
         },
         SerialNumber::from(1u32),
         Validity::new(at(1_700_000_000), at(2_500_000_000)),
@@ -115,6 +119,7 @@ fn at(seconds: u64) -> Time {
 struct Profile {
     subject: Name,
     slot: KeySlot,
+    guid: Option<CardId>,
 }
 
 impl BuilderProfile for Profile {
@@ -140,6 +145,10 @@ impl BuilderProfile for Profile {
         if self.slot == KeySlot::Tls {
             let client = der::oid::db::rfc5280::ID_KP_CLIENT_AUTH;
             extensions.push(ExtendedKeyUsage(vec![client]).to_extension(tbs.subject(), &extensions)?);
+        }
+        if let Some(guid) = self.guid {
+            let address = GeneralName::from(IpAddr::V6(guid.address()));
+            extensions.push(SubjectAltName(vec![address]).to_extension(tbs.subject(), &extensions)?);
         }
         Ok(extensions)
     }

@@ -156,6 +156,8 @@ struct Stored {
 
 const BIND: [u8; 2] = [0x80, 0x10];
 const ACTIVATE: [u8; 2] = [0x00, 0x44];
+const GENERATE: [u8; 2] = [0x00, 0x47];
+const IMPORT: [u8; 2] = [0x00, 0xDB];
 
 impl Stored {
     fn of(state: &CardState) -> Self {
@@ -192,11 +194,21 @@ impl Stored {
         if new == LifeCycle::Terminated {
             assert!(self.secrets.is_empty(), "a dead card keeps secrets");
         } else {
-            let by_personalizer = old == LifeCycle::Blank && reach == Reach::Anyone;
+            let by_personalizer = old == LifeCycle::Blank && (is(GENERATE) || is(IMPORT));
             assert!(
                 self.json["keys"] == before.json["keys"] || by_personalizer,
-                "a key was changed"
+                "a key was changed by {header:02x?}"
             );
+            let attestation = |stored: &Self| stored.json["keys"]["attestation"].clone();
+            assert!(
+                attestation(self) == attestation(before) || is(GENERATE),
+                "the attestation key was not made on the card"
+            );
+            if new == LifeCycle::Personalized && old == LifeCycle::Blank {
+                let count = |part: &Value| part.as_object().map_or(0, |part| part.len());
+                let found = (count(&self.json["keys"]), count(&self.json["files"]));
+                assert_eq!(found, (4, 6), "a card was completed that is not complete");
+            }
             self.binding_follows(&before.json["binding"], is(BIND), reach);
         }
         self.files_follow(before, reach);

@@ -8,11 +8,14 @@ mod judge;
 mod partners;
 mod random;
 
+use std::convert::Infallible;
+
 use card::applet::CardState;
-use card::personalization::personalize;
+use card::personalization::{CardPoints, KeyOrigin, personalize};
 use card::session::{BindOrder, CardSession};
-use card::{CommandApdu, Header, Transport};
+use card::{CommandApdu, Header, Point, Transport, tlv};
 use model::GatewayId;
+use p256::elliptic_curve::Generate;
 use zeroize::Zeroizing;
 
 pub use center::Center;
@@ -29,17 +32,26 @@ pub const SECRET: [u8; 16] = *b"a pairing secret";
 struct Plain {
     applet: card::applet::Applet,
     random: Repeatable,
+    /// What it was before its completion.
+    blank: Option<CardState>,
 }
+
+/// ACTIVATE.
+const COMPLETION: u8 = 0x44;
 
 impl Transport for Plain {
     type Error = std::convert::Infallible;
 
     fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error> {
+        if command.get(1) == Some(&COMPLETION) {
+            self.blank = Some(self.applet.state().clone());
+        }
         Ok(self.applet.process(command, &mut self.random).response)
     }
 }
 
-/// The cards of the world: blank, personalised, bound, operational, terminated.
+/// The cards of the world: blank, personalised, bound, operational, terminated, and blank with everything that a card
+/// needs to be completed.
 pub struct World {
     pub center: Center,
     cards: Vec<CardState>,
@@ -53,12 +65,13 @@ impl World {
         let mut card = Plain {
             applet: card::applet::Applet::power_on(CardState::blank()),
             random: Repeatable::new(2),
+            blank: None,
         };
         let guid = "fd5a:6d67:7700::1".parse().expect("a GUID");
-        let identity = personalize(&mut card, guid, &center.contact(), |key, point| {
-            Ok::<_, std::convert::Infallible>(center.certify_card(key, point))
-        })
-        .expect("a personalised card");
+        let certify = |key, point: &Point| Ok::<_, Infallible>(center.certify_card(guid, key, point));
+        let identify = |points: &CardPoints| Ok::<_, Infallible>((guid, points.certified(certify)?));
+        let identity = personalize(&mut card, &center.contact(), KeyOrigin::Card, identify)
+            .expect("a personalised card");
         cards.push(card.applet.state().clone());
         let order = BindOrder {
             gateway: GATEWAY,
@@ -91,6 +104,7 @@ impl World {
                 .is_some_and(|answer| answer.status().is_ok())
         );
         cards.push(operational.state().clone());
+        cards.push(card.blank.expect("a card before its completion"));
         Self { center, cards }
     }
 
@@ -98,6 +112,21 @@ impl World {
     pub fn card(&self, number: u8) -> CardState {
         self.cards[usize::from(number) % self.cards.len()].clone()
     }
+}
+
+/// Imports a key pair of which the input knows nothing but its number, so that whoever hears its private key has it from
+/// the card.
+pub fn import(name: u8, number: u8) -> CommandApdu {
+    let (template, reference) = [(0xB6, 1), (0xA6, 2), (0xA4, 3), (0xA4, 4)][usize::from(name) % 4];
+    let key = p256::SecretKey::generate_from_rng(&mut Repeatable::new(1_000 + u64::from(number)));
+    let pair = [&key.to_bytes()[..], &key.public_key().to_sec1_bytes()].concat();
+    let list = tlv::encode([
+        (template, &[0x84, 1, reference][..]),
+        (0x7F48, &[0x92, 0x20, 0x99, 0x41]),
+        (0x5F48, &pair),
+    ]);
+    let data = tlv::encode([(0x4D, &list.expect("a list")[..])]);
+    CommandApdu::new(Header::new([0x00, 0xDB, 0x3F, 0xFF]), data.expect("a key pair"))
 }
 
 #[cfg(test)]
@@ -109,9 +138,29 @@ mod tests {
     #[test]
     fn world_has_a_card_in_every_state() {
         let world = World::create();
-        let states: Vec<_> = (0..5).map(|number| world.card(number).life_cycle()).collect();
+        let states: Vec<_> = (0..6).map(|number| world.card(number).life_cycle()).collect();
         use LifeCycle::{Blank, Bound, Operational, Personalized, Terminated};
-        assert_eq!(states, [Blank, Personalized, Bound, Operational, Terminated]);
+        assert_eq!(
+            states,
+            [Blank, Personalized, Bound, Operational, Terminated, Blank]
+        );
+    }
+
+    #[test]
+    fn cards_are_completed_and_take_keys() {
+        let world = World::create();
+        let activate = [0x00, 0x44, 0x00, 0x00];
+        let mut card = JudgedCard::power_on(world.card(5));
+        assert!(card.raw(&activate).status().is_ok());
+        let mut card = JudgedCard::power_on(world.card(5));
+        let send = |card: &mut JudgedCard, command: CommandApdu| {
+            card.raw(&command.to_bytes().expect("a command")).status()
+        };
+        for name in 0..3 {
+            assert!(send(&mut card, import(name, 7)).is_ok());
+        }
+        assert!(!send(&mut card, import(3, 7)).is_ok());
+        assert!(!card.raw(&activate).status().is_ok());
     }
 
     #[test]

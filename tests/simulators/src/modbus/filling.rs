@@ -400,8 +400,9 @@ fn does_not_fit(field: &Field, content: &str) -> FillError {
 
 #[cfg(test)]
 mod tests {
+    use modbus::ValueFault;
     use modbus::{Handled, PollClass, Refusals};
-    use model::{GapReason, Status};
+    use model::Status;
 
     use super::*;
 
@@ -549,14 +550,14 @@ mod tests {
         assert!(
             values
                 .iter()
-                .all(|value| value.value == Err(GapReason::NotAvailable))
+                .all(|value| value.value == Err(ValueFault::NotAvailable))
         );
         let profile = Profile::parse(modbus::built_in("eastron-sdm630").unwrap()).unwrap();
         let values = profile.values(contents.fill(&profile).unwrap().image());
         assert!(
             values
                 .iter()
-                .all(|value| value.value == Err(GapReason::NotAvailable))
+                .all(|value| value.value == Err(ValueFault::NotANumber))
         );
         assert!(values.iter().all(|value| value.status == Status::GOOD));
     }

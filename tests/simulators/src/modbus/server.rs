@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +114,12 @@ impl Service {
         let mut state = self.running.state();
         let meter = state.meter(unit);
         meter.map(|meter| meter.faults.push(fault, requests)).is_some()
+    }
+
+    /// Has the fault happen to each request of that function that touches one of these registers, unless
+    /// another one does.
+    pub fn inject_always(&self, function: u8, addresses: RangeInclusive<u16>, fault: Fault) {
+        self.running.state().habits.push((function, addresses, fault));
     }
 
     /// Takes back all faults that have not happened yet.
@@ -327,6 +333,12 @@ async fn serve_serial<S: AsyncRead + AsyncWrite + Unpin>(port: &mut Port<'_, S>,
             Err(_) => input.end(),
             Ok(Ok(0) | Err(_)) => return,
             Ok(Ok(length)) => {
+                if running.manners.echo {
+                    let echo = bytes.get(..length).unwrap_or_default();
+                    if port.stream.write_all(echo).await.is_err() {
+                        return;
+                    }
+                }
                 let line = running.manners.line;
                 let speeds = line.map(|line| line.baud_rate).zip((port.baud_rate)(port.stream));
                 if speeds.is_some_and(|(ours, theirs)| ours != theirs) {

@@ -1,6 +1,7 @@
 //! Meters that are reached together, and what each says to a request.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Manners {
     pub line: Option<SerialLine>,
     /// Whether one connection at a time is accepted, and a second one closed at once.
     pub one_connection: bool,
+    /// Whether the adapter of the line returns what it is sent.
+    pub echo: bool,
 }
 
 /// Meters that are reached together: behind one TCP server, or on one serial line.
@@ -104,6 +107,8 @@ pub(super) struct State {
     meters: BTreeMap<u8, Meter>,
     /// What goes wrong with whichever meter is asked next.
     pub(super) faults: Faults,
+    /// What goes wrong with every request that touches certain registers of a function.
+    pub(super) habits: Vec<(u8, RangeInclusive<u16>, Fault)>,
     pub(super) requests: u64,
     pub(super) connections: u64,
     pub(super) refused: u64,
@@ -117,6 +122,7 @@ impl Running {
             state: Mutex::new(State {
                 meters: site.meters,
                 faults: Faults::default(),
+                habits: Vec::new(),
                 requests: 0,
                 connections: 0,
                 refused: 0,
@@ -203,6 +209,7 @@ impl State {
     /// Takes back all faults that have not happened yet.
     pub(super) fn heal(&mut self) {
         self.faults.clear();
+        self.habits.clear();
         for meter in self.meters.values_mut() {
             meter.faults.clear();
         }
@@ -220,7 +227,18 @@ impl State {
             };
         };
         meter.requests += 1;
-        let fault = meter.faults.next().or_else(|| self.faults.next());
+        let habit = || {
+            let Wanted::Registers { address, count } = request.wanted else {
+                return None;
+            };
+            let last = address.saturating_add(count.saturating_sub(1));
+            let mut habits = self.habits.iter();
+            let habit = habits.find(|(function, range, _)| {
+                *function == request.function && *range.start() <= last && *range.end() >= address
+            });
+            habit.map(|(.., fault)| *fault)
+        };
+        let fault = meter.faults.next().or_else(|| self.faults.next()).or_else(habit);
         let result = meter.shown.read(request);
         let answer = carrier.wrap(
             request.unit,

@@ -246,7 +246,7 @@ async fn bits_and_thoughts_take_their_time() {
     let manners = Manners {
         latency,
         line: Some(line),
-        one_connection: false,
+        ..Manners::default()
     };
     let (server, mut connection) = serial_server(manners).await;
     let asked = Instant::now();
@@ -273,7 +273,7 @@ async fn a_gateway_before_a_line_puts_one_request_after_the_other_on_it() {
     let manners = Manners {
         latency: Duration::from_millis(20),
         line: Some(line),
-        one_connection: false,
+        ..Manners::default()
     };
     let server = Site::with_manners(manners)
         .with_sdm630(1, 12_345_678)

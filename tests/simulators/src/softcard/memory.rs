@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use card::applet::{Applet, CardState};
@@ -13,6 +14,8 @@ use super::SoftCardError;
 
 /// The greatest size of a state in bytes; that of a card with sixteen suppliers has some 20,000.
 const MAX_STATE: u64 = 256 * 1024;
+/// The rights of the state's file: its owner reads and writes it, since the private keys are in it.
+const PRIVATE: u32 = 0o600;
 
 /// A card with its memory; nobody else has it meanwhile.
 #[derive(Debug)]
@@ -72,21 +75,33 @@ fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Replaces the file as a whole: after a cut it holds the old state or the new one, and the new one on return.
+/// Replaces the file as a whole: after a cut it holds the old state or the new one, and the new one on return. What is
+/// written first is always the same file beside it, so that a cut leaves one at most; whoever has the lock has it alone.
 fn replace(path: &Path, state: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
-    let mut next = tempfile::NamedTempFile::new_in(folder)?;
-    next.write_all(state)?;
-    next.as_file().sync_all()?;
-    next.persist(path).map_err(|error| error.error)?;
+    let next = beside(path, ".next");
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(PRIVATE)
+        .open(&next)?;
+    file.write_all(state)?;
+    file.sync_all()?;
+    std::fs::rename(&next, path)?;
     File::open(folder)?.sync_all()
 }
 
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 fn lock(card: &Path) -> Result<File, SoftCardError> {
-    let mut path = card.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    let path = beside(card, ".lock");
     let mut options = OpenOptions::new();
     let opened = options.create(true).truncate(false).write(true).open(&path);
     let file = opened.map_err(SoftCardError::file(&path))?;

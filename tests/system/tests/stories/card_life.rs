@@ -88,11 +88,16 @@ fn card_is_terminated_through_its_gateway_and_nothing_brings_it_back() {
         .gateway
         .wait_for_state(stage, "card-foreign", ARRIVAL)
         .unwrap();
-    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0203"));
+    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0202"));
     assert_wan_refuses(&house);
     house.gateway.stop().unwrap();
     house.start_gateway_again("card-foreign").unwrap();
-    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0203"));
+    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0202"));
+    assert!(
+        house.status.remedy.contains("replace both together"),
+        "{}",
+        house.status.remedy
+    );
     assert_wan_refuses(&house);
     let again = house
         .stage
@@ -104,11 +109,100 @@ fn card_is_terminated_through_its_gateway_and_nothing_brings_it_back() {
 fn card_is_terminated_through_a_relay_without_a_daemon() {
     let mut house = house();
     house.gateway.stop().unwrap();
+    // A card that nobody is to trust any more can still be ended, and nothing else be done to it.
+    let revoke = house.stage.command(Program::TrustCenter, "revoke").arg("--json");
+    let revoke = revoke
+        .option("--home", house.stage.trust_center())
+        .option("--guid", &house.card.guid)
+        .option("--reason", "key-compromise");
+    answer(&house.stage.run(&revoke).unwrap());
+    assert_eq!(act(&house, "unlock", "--relay", &relay(&house)).code, Some(1));
     let terminated = answer(&act(&house, "terminate", "--relay", &relay(&house)));
     assert_eq!(terminated["witness"], "card");
     house.start_gateway_again("card-foreign").unwrap();
     assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0202"));
     assert!(books(&house).contains("\"witness\":\"card\""));
+}
+
+#[test]
+fn card_of_another_gateway_is_refused_before_it_is_told_to_bind() {
+    let mut house = house();
+    house.gateway.stop().unwrap();
+    let first = house.config.clone();
+    let text = crate::steps::read(&first);
+    let (data, socket) = (house.stage.path("data"), house.stage.path("smgw.sock"));
+    let text = text
+        .replace(
+            &data.display().to_string(),
+            &house.stage.path("data-2").display().to_string(),
+        )
+        .replace(
+            &socket.display().to_string(),
+            &house.stage.path("smgw-2.sock").display().to_string(),
+        );
+    house.config = house.stage.write("smgw-2.toml", &text).unwrap();
+    house.gateway = house.stage.start_gateway(&house.config).unwrap();
+    let refused = house
+        .gateway
+        .wait_for(&house.stage, "a refusal", ARRIVAL, |status| {
+            status.obstacle.as_deref() == Some("SMGW-C-0205")
+        });
+    house.status = refused.unwrap();
+    assert_eq!(house.status.state, "unbound");
+    assert_wan_refuses(&house);
+    // No order makes it go on either: the BIND of another gateway would end the life of the card.
+    let last = &house.card.guid[house.card.guid.len() - 4..];
+    let command = house
+        .stage
+        .command(Program::Smgw, "binding")
+        .arg("confirm")
+        .arg(last);
+    let confirmed = house
+        .stage
+        .run(&command.option("--config", &house.config))
+        .unwrap();
+    assert_eq!(confirmed.code, Some(1));
+    assert!(
+        confirmed.lines.join("\n").contains("SMGW-C-0205"),
+        "{:?}",
+        confirmed.lines
+    );
+    house.gateway.stop().unwrap();
+    house.config = first;
+    house.start_gateway_again("operational").unwrap();
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
+}
+
+#[test]
+fn card_with_few_tries_left_waits_for_the_technician() {
+    let mut house = house();
+    house.gateway.stop().unwrap();
+    alter(&house.card.file, |card| card["pairing"]["tries"] = 3.into());
+    house.start_gateway_again("card-foreign").unwrap();
+    assert_eq!(house.status.obstacle.as_deref(), Some("SMGW-C-0219"));
+    assert!(
+        house.status.remedy.contains("smgw binding confirm"),
+        "{}",
+        house.status.remedy
+    );
+    assert_wan_refuses(&house);
+    let last = &house.card.guid[house.card.guid.len() - 4..];
+    let command = house
+        .stage
+        .command(Program::Smgw, "binding")
+        .arg("confirm")
+        .arg(last);
+    let confirmed = house
+        .stage
+        .run(&command.option("--config", &house.config))
+        .unwrap();
+    assert_eq!(confirmed.code, Some(0), "{:?}", confirmed.lines);
+    let stage = &house.stage;
+    house.status = house
+        .gateway
+        .wait_for_state(stage, "operational", ARRIVAL)
+        .unwrap();
+    pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
 }
 
 #[test]

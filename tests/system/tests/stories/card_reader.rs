@@ -10,8 +10,12 @@ use system::{
 
 use crate::steps::{ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, pull_until, told};
 
-/// The longest time from the removal of the card to the end of the service.
+/// The longest time from the removal of the card, or its last answer, to the end of the service.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
+/// What is added because of the machine: its two cores run six processes of the story, and those of another one.
+const MACHINE_SLACK: Duration = Duration::from_millis(500);
+/// For how long a card has to be gone until that is a removal, and what it takes to notice that.
+const GONE_FOR_GOOD: Duration = Duration::from_secs(30);
 
 /// Opens a house that serves its supplier with a card in a reader.
 fn house() -> House {
@@ -34,16 +38,7 @@ fn whole_system_works_with_the_card_in_a_reader_and_dies_with_its_removal() {
     let mut open = open_connection(&house);
 
     reader(&house).card.order("remove").unwrap();
-    // Whatever the gateway does in this second, behind it nobody gets anything, and who was connected is cut off.
-    let second = house.stage.deadline(STOP_LIMIT);
-    let cut_off = wait_until(&second, || Ok::<_, StageError>(open.check_running().err()));
-    assert!(
-        cut_off.unwrap().is_some(),
-        "the open connection outlives the card"
-    );
-    let waited: Result<Option<()>, StageError> = wait_until(&second, || Ok(None));
-    waited.unwrap();
-    assert_wan_refuses(&house);
+    assert_cut_off(&house, &mut open);
     assert_given_up(&mut house);
 
     // It is dead whenever it is started again, and so is its card as soon as it is seen.
@@ -69,6 +64,32 @@ fn card_that_is_gone_when_the_service_returns_is_removed() {
     let service = &mut house.reader.as_mut().expect("the house has a reader").service;
     service.start_service(&house.stage).unwrap();
     assert_given_up(&mut house);
+}
+
+/// Asserts that, whatever the gateway does in the second from now on, behind it nobody gets anything, and who was
+/// connected is cut off.
+fn assert_cut_off(house: &House, open: &mut system::Process) {
+    let second = house.stage.deadline(STOP_LIMIT + MACHINE_SLACK);
+    let cut_off = wait_until(&second, || Ok::<_, StageError>(open.check_running().err()));
+    assert!(
+        cut_off.unwrap().is_some(),
+        "the open connection outlives the card\n{}",
+        gateway_log(house)
+    );
+    let waited: Result<Option<()>, StageError> = wait_until(&second, || Ok(None));
+    waited.unwrap();
+    assert_wan_refuses(house);
+}
+
+/// Asserts that nothing says that the card was removed, and that the gateway serves again.
+fn assert_spared(house: &mut House) {
+    pull_when_it_is_back(house);
+    assert_eq!(house.status.obstacle, None);
+    let (stage, config) = (&house.stage, &house.config);
+    let command = stage.command(Program::Smgw, "binding").arg("show").arg("--json");
+    let shown = stage.run(&command.option("--config", config)).unwrap();
+    let binding: Value = serde_json::from_str(shown.answer().unwrap()).unwrap();
+    assert_eq!(binding["given_up"], Value::Null);
 }
 
 /// Asserts that the gateway has been given up because of the removal, and says so.
@@ -152,9 +173,10 @@ fn killed_service_is_missed_and_its_return_is_noticed() {
 #[test]
 fn card_that_hangs_stops_the_service_and_not_the_gateway() {
     let mut house = house();
+    let mut open = open_connection(&house);
     reader(&house).card.order("hang").unwrap();
+    assert_cut_off(&house, &mut open);
     wait_for_state(&mut house, "card-missing");
-    assert_wan_refuses(&house);
     reader(&house).card.order("resume").unwrap();
     wait_for_state(&mut house, "operational");
 
@@ -165,6 +187,64 @@ fn card_that_hangs_stops_the_service_and_not_the_gateway() {
     reader(&house).card.order("remove").unwrap();
     reader(&house).card.order("insert").unwrap();
     pull_when_it_is_back(&mut house);
+}
+
+#[test]
+fn card_that_hangs_for_longer_than_a_removal_takes_is_spared() {
+    let mut house = house();
+    reader(&house).card.order("hang").unwrap();
+    wait_for_state(&mut house, "card-missing");
+    // The gateway resets the card over and over meanwhile, and none of these resets is a card that came or went.
+    let long = house.stage.deadline(GONE_FOR_GOOD + Duration::from_secs(10));
+    let given_up = wait_until(&long, || {
+        let status = house.gateway.status(&house.stage)?;
+        Ok::<_, StageError>(status.filter(|status| status.state != "card-missing"))
+    });
+    assert!(given_up.unwrap().is_none(), "{}", gateway_log(&house));
+    reader(&house).card.order("resume").unwrap();
+    assert_spared(&mut house);
+}
+
+#[test]
+fn card_whose_program_is_killed_and_started_again_is_a_contact_that_bounced() {
+    let mut house = house();
+    let mut open = open_connection(&house);
+    let reader = house.reader.as_mut().expect("the house has a reader");
+    reader.card.kill().unwrap();
+    reader.card = reader.service.insert(&house.stage, &house.card.file).unwrap();
+    assert_spared(&mut house);
+    assert!(
+        open.check_running().is_err(),
+        "the open connection outlives the card"
+    );
+}
+
+#[test]
+fn swap_that_is_faster_than_any_look_is_a_removal_if_the_card_does_not_come_back() {
+    let mut house = house();
+    // The slot is never seen to be empty: a card goes, and something mute is there at once.
+    let card = &reader(&house).card;
+    card.order("hang").unwrap();
+    card.order("remove").unwrap();
+    card.order("insert").unwrap();
+    wait_for_state(&mut house, "card-missing");
+    let status = house
+        .gateway
+        .wait_for_state(&house.stage, "tampered", GONE_FOR_GOOD + ARRIVAL);
+    house.status = status.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_given_up(&mut house);
+}
+
+#[test]
+fn other_card_in_the_slot_while_the_gateway_runs_is_a_removal() {
+    let mut house = house();
+    let other = house.stage.personalize("other").unwrap();
+    let reader = house.reader.as_mut().expect("the house has a reader");
+    reader.card.order("remove").unwrap();
+    reader.card = reader.service.insert(&house.stage, &other.file).unwrap();
+    assert_given_up(&mut house);
+    let state: Value = serde_json::from_slice(&std::fs::read(&other.file).unwrap()).unwrap();
+    assert_eq!(state["life_cycle"], "personalized", "the other card is untouched");
 }
 
 fn pull_when_it_is_back(house: &mut House) {
@@ -191,7 +271,11 @@ fn card_is_shown_and_checked_with_and_without_the_daemon() {
     assert_eq!(view["binding"], "here");
     assert_eq!(view["soft_card"], true);
     let certificates = view["certificates"].as_array().unwrap();
-    assert_eq!(certificates.len(), 3);
+    let keys: Vec<_> = certificates
+        .iter()
+        .map(|one| one["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(keys, ["sig", "enc", "tls", "attestation"]);
     for certificate in certificates {
         assert!(
             certificate["expiry"]

@@ -78,7 +78,15 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 /// The scripts of a gateway's own card, which they leave as it is, and those that end such a card.
 const OF_BOUND_CARDS: [&str; 4] = ["in-clear", "pairing", "reading", "tsm-order"];
 const END_OF_BOUND_CARDS: [&str; 3] = ["another-gateway", "same-gateway", "wrong-secret"];
-const OF_SPARE_CARDS: [&str; 5] = ["bind", "blank", "blank-refused", "refused", "terminated"];
+const OF_SPARE_CARDS: [&str; 7] = [
+    "bind",
+    "blank",
+    "blank-refused",
+    "imported-keys",
+    "paired",
+    "refused",
+    "terminated",
+];
 
 #[test]
 fn every_script_is_in_one_of_the_stories() {
@@ -107,12 +115,25 @@ fn scripts_run_on_spare_cards_in_a_reader() {
     drop(blank);
 
     let card = stage.personalize("card").unwrap();
-    let _inserted = reader.insert(&stage, &card.file).unwrap();
+    let first = reader.insert(&stage, &card.file).unwrap();
     wait_for_card(&stage, &config, "personalized");
     let confirm = ["--dangerous", "--confirm", confirmation(&card.guid)];
     run.extend(passed(&stage, &config, &confirm));
     assert_eq!(passed(&stage, &config, &[]), set(&["terminated"]));
-    run.remove("reading");
+    drop(first);
+
+    // Two scripts bind a card, and none is bound twice.
+    let card = stage.personalize("second-card").unwrap();
+    let _second = reader.insert(&stage, &card.file).unwrap();
+    wait_for_card(&stage, &config, "personalized");
+    let bind = format!("{FOLDER}/bind.script");
+    let confirm = ["--dangerous", "--confirm", confirmation(&card.guid), &bind];
+    assert_eq!(passed(&stage, &config, &confirm), set(&[&bind]));
+    run.insert("bind".to_owned());
+
+    for of_other_cards in ["reading", "wrong-secret", "another-gateway"] {
+        assert!(run.remove(of_other_cards), "{of_other_cards}");
+    }
     assert_eq!(run, set(&OF_SPARE_CARDS));
 }
 

@@ -24,6 +24,8 @@ mod modbus_tools;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
+mod over_a_broker;
+#[cfg(test)]
 mod revoked;
 #[cfg(test)]
 mod second_card;

@@ -59,6 +59,11 @@ impl Meters {
     }
 }
 
+/// The document that a command has printed, whatever its exit code.
+fn printed(finished: &Finished) -> Value {
+    serde_json::from_str(finished.lines.last().unwrap()).unwrap()
+}
+
 /// Returns value and unit of an element.
 fn element<'a>(read: &'a Value, obis: &str) -> (&'a str, &'a str) {
     let elements = read["elements"].as_array().unwrap();
@@ -115,4 +120,73 @@ fn what_is_wrong_has_its_exit_code() {
         .option("--unit", "1");
     let unreachable = stage.run(&command.arg("tcp:127.0.0.1:1")).unwrap();
     assert_eq!(unreachable.code, Some(69));
+    let command = stage
+        .command(Program::Smgw, "modbus")
+        .arg("scan")
+        .arg("tcp:127.0.0.1:1");
+    let unreachable = stage.run(&command.arg("--json")).unwrap();
+    assert_eq!(unreachable.code, Some(69));
+    let document = printed(&unreachable);
+    let error = document["error"].as_str().unwrap();
+    assert!(
+        error.contains("127.0.0.1:1 cannot be opened: Connection refused"),
+        "{error}"
+    );
+}
+
+#[test]
+fn line_with_an_echo_is_read() {
+    let meters = Meters::start("eastron-sdm630", &["--terminal", "--baud", "9600", "--echo"]);
+    let read = meters.ask("read", &["--profile", "eastron-sdm630", "--unit", "7"]);
+    assert_eq!((&read["requests"], &read["error"]), (&3.into(), &Value::Null));
+    assert_eq!(read["schema"], "smgw.modbus.read/1");
+}
+
+#[test]
+fn meter_of_another_family_is_named_and_read_only_by_force() {
+    let meters = Meters::start("abb-b23", &["--tcp", "127.0.0.1:0"]);
+    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/../../meters/modbus/profiles/");
+    let text = std::fs::read_to_string(format!("{profiles}abb-b23.toml")).unwrap();
+    let text = text.replace("\"A43*\", \"A44*\", \"B23*\", \"B24*\"", "\"X9*\"");
+    assert!(text.contains("X9*"));
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let arguments = ["--profile", file.path().to_str().unwrap(), "--unit", "1"];
+    let other = meters.run("read", &arguments);
+    assert_eq!(other.code, Some(3));
+    let document = printed(&other);
+    assert_eq!(document["identification"], "mismatch");
+    let error = document["error"].as_str().unwrap();
+    assert!(error.contains("not one of its profile: probe 1"), "{error}");
+    let forced = meters.run("read", &[&arguments[..], &["--force"]].concat());
+    let document = printed(&forced);
+    assert_eq!(document["identification"], "skipped");
+    let read = meters.ask("read", &["--profile", "abb-b23", "--unit", "1"]);
+    assert_eq!(read["identification"], "fits");
+}
+
+#[test]
+fn profile_is_checked_with_file_line_and_field() {
+    let meters = Meters::start("wirenboard-mcm8-gas", &["--tcp", "127.0.0.1:0"]);
+    let check = |file: &str| {
+        let command = meters
+            .stage
+            .command(Program::Smgw, "modbus")
+            .arg("check")
+            .arg(file);
+        let finished = meters.stage.run(&command.arg("--json")).unwrap();
+        let document = printed(&finished);
+        (finished.code, document)
+    };
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../meters/modbus/example.toml");
+    let (code, document) = check(example);
+    assert_eq!((code, &document["valid"]), (Some(0), &true.into()));
+    assert_eq!(document["warnings"][0]["field"], "name");
+    let text = std::fs::read_to_string(example).unwrap();
+    let broken = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(broken.path(), text.replace("\"230.1\"", "\"230.2\"")).unwrap();
+    let (code, document) = check(broken.path().to_str().unwrap());
+    assert_eq!((code, &document["valid"]), (Some(78), &false.into()));
+    assert_eq!(document["findings"][0]["field"], "self_tests[0].elements[0]");
+    assert!(document["findings"][0]["line"].as_u64().unwrap() > 100);
 }

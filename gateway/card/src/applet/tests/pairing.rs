@@ -41,7 +41,10 @@ fn nothing_but_what_is_public_works_before_the_pairing() {
     assert_eq!(refused(session.store_head()), status);
     assert_eq!(refused(session.sign(Partner::Tsm, &[1; 32])), status);
     assert_eq!(refused(session.sign_handshake(&[1; 32])), status);
-    assert_eq!(refused(session.agree(&supplier_key().point())), status);
+    assert_eq!(
+        refused(session.agree(Partner::Tsm, &supplier_key().point())),
+        status
+    );
     assert_eq!(refused(session.confirm(&order(GATEWAY))), status);
     assert_eq!(refused(session.prove([1; 16], &identity)), status);
 }

@@ -71,6 +71,18 @@ fn any_order() -> impl Strategy<Value = (FileId, [u8; 4], Vec<u8>)> {
     prop_oneof![likely, (any_file(), any_header(), any_data()),]
 }
 
+/// A good key pair, for a key that is imported or for one that never is.
+fn any_import() -> impl Strategy<Value = Vec<u8>> {
+    let names = prop::sample::select(vec![(0xB6, 1), (0xA6, 2), (0xA4, 3), (0xA4, 4)]);
+    (names, any::<u64>()).prop_map(|((template, reference), seed)| {
+        let key = PrivateKey::generate(&mut TestRandom::new(seed));
+        let (private, point) = (key.to_bytes(), key.point().to_bytes());
+        let data = completing::import_data(template, reference, private.as_slice(), &point);
+        let command = CommandApdu::new(Header::new(completing::IMPORT), data);
+        command.to_bytes().unwrap().to_vec()
+    })
+}
+
 fn any_move() -> impl Strategy<Value = Move> {
     let clear = (any_header(), any_data(), any::<bool>()).prop_map(|([cla, ins, p1, p2], data, chained)| {
         let cla = if chained && cla == 0 { 0x10 } else { cla };
@@ -82,6 +94,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         6 => any_order().prop_map(|(file, header, data)| Move::Paired(file, header, data)),
         3 => any_order().prop_map(|(file, header, data)| Move::Tsm(file, header, data)),
         1 => prop::collection::vec(any::<u8>(), 0..60).prop_map(Move::Clear),
+        1 => any_import().prop_map(Move::Clear),
         1 => Just(Move::Reset),
     ]
 }

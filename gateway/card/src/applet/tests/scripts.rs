@@ -40,7 +40,7 @@ fn every_card_script_runs_in_process_on_every_card_that_it_is_for() {
                 card.reset();
                 Ok(())
             };
-            let outcome = script.run(&mut card, reset);
+            let outcome = script.run(&mut card, reset, &mut TestRandom::new(9));
             outcome.unwrap_or_else(|error| panic!("{name} on a card that is {state}: {error}"));
             if !script.is_dangerous() {
                 let after = card.applet.state().to_bytes().unwrap();

@@ -98,6 +98,7 @@ impl Custodian {
     /// Publishes a standing, and logs it once when it differs from the last.
     pub(super) fn publish(&self, next: Standing) {
         self.note_change(&next);
+        self.gate.open();
         self.standing.send_if_modified(|current| {
             let same_identity = current.identity.is_none() && next.identity.is_none();
             if same_identity && current.state == next.state && current.detail == next.detail {

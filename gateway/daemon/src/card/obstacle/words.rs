@@ -28,6 +28,9 @@ impl Obstacle {
             Self::PairingBlocked => "SMGW-C-0216",
             Self::Card(_) => "SMGW-C-0217",
             Self::AwaitsConfirmation { .. } => "SMGW-C-0218",
+            Self::PairingPaused { .. } => "SMGW-C-0219",
+            Self::BindingBegun { .. } => "SMGW-C-0220",
+            Self::SecretUnknown => "SMGW-C-0221",
             Self::GivenUp { .. } => "SMGW-C-0301",
             Self::Removed => "SMGW-C-0302",
             Self::BindingsTampered(_) => "SMGW-C-0303",
@@ -52,7 +55,10 @@ impl Obstacle {
         match self {
             Self::Reader(error) | Self::Card(CardError::Transport(error)) => error.remedy(),
             Self::Blank => "Have the trust centre personalise the card, or insert one that is.",
-            Self::Terminated => "Take the card out and insert the right one; nothing brings this one back.",
+            Self::Terminated => {
+                "Take the card out and insert the right one; nothing brings this one back. If it is the one that this gateway is \
+                 bound to, replace both together."
+            }
             Self::OwnTerminated(_) => "Replace gateway and card together; this card will never work again.",
             Self::OtherKind { .. } => "Insert a card that the trust centre has personalised for a gateway.",
             Self::BoundElsewhere { .. } => {
@@ -60,7 +66,9 @@ impl Obstacle {
                  gateway is bound to."
             }
             Self::OtherCard { .. } => "Put the bound card back; another card will never be accepted.",
-            Self::OtherKey => "Keep the copy for the auditor and put the bound card back.",
+            Self::OtherKey | Self::SecretUnknown => {
+                "Keep the copy for the auditor and put the bound card back."
+            }
             Self::SetBack { .. }
             | Self::SessionCounterBehind { .. }
             | Self::BundleSetBack { .. }
@@ -72,12 +80,21 @@ impl Obstacle {
                 "Ask the trust centre which card this is, and insert one whose certificates are in order."
             }
             Self::PairingRefused { .. } => {
-                "Put the bound card back. If it is the bound card, insert it anew; if it refuses again, ask the trust \
-                 centre."
+                "Keep a copy for the auditor and put the bound card back. If it is the bound card, stop the gateway, \
+                 insert the card anew and start it; if it refuses again, ask the trust centre."
+            }
+            Self::PairingPaused { .. } => {
+                "Make sure that it is the bound card, then run smgw binding confirm with the last four characters of its \
+                 GUID; if it refuses, have the trust centre unlock it: trust-center unlock."
+            }
+            Self::BindingBegun { .. } => {
+                "Insert the card that the binding has begun with. If it is lost or broken, run smgw binding confirm with the \
+                 last four characters of the GUID of this one; the first one then never serves any gateway."
             }
             Self::PairingBlocked => "Have the trust centre unlock the card: trust-center unlock.",
             Self::Card(_) => {
-                "Insert the card anew; if it fails again, replace it, and a bound one with its gateway."
+                "Stop the gateway, insert the card anew and start it; if it fails again, replace it, and a bound one with its \
+                 gateway."
             }
             Self::AwaitsConfirmation { .. } => {
                 "Compare the GUID with the one on the card's label, then run smgw binding confirm with its last four \
@@ -137,10 +154,14 @@ impl ReaderError {
             Self::NoService => "Start pcscd; the gateway finds it by itself.",
             Self::NotPermitted => "Permit the gateway's user to use cards in the polkit rules of pcscd.",
             Self::InUse => "Stop the other program.",
-            Self::Mute => "Put the card in the right way round, or clean its contacts.",
+            Self::Mute => {
+                "Stop the gateway, put the card in the right way round, or clean its contacts, and start it."
+            }
             Self::OtherProtocol => "Insert a card that the trust centre has personalised for a gateway.",
             Self::Lost => "Leave the card in the reader; the gateway looks at it again by itself.",
-            Self::Hangs => "Insert the card anew, or attach the reader anew.",
+            Self::Hangs => {
+                "Attach the reader anew; if that does not help, stop the gateway, insert the card anew and start it."
+            }
             Self::Pcsc(_) | Self::Thread(_) => "Attach the reader anew, or start pcscd again.",
             #[cfg(feature = "soft-card")]
             Self::File(_) | Self::Damaged(_) => "Check the soft card's file.",

@@ -80,7 +80,7 @@ fn harmless_scripts_leave_the_card_as_it_is() {
     for part in [
         "SOFT CARD",
         GUID,
-        "2 passed, 0 failed, 10 not run; the card is personalized",
+        "2 passed, 0 failed, 12 not run; the card is personalized",
         "--dangerous runs it",
     ] {
         assert!(shown.contains(part), "{part:?} in {shown}");
@@ -100,7 +100,17 @@ fn dangerous_scripts_want_the_cards_last_characters() {
     }
     let view = bench.test(&dangerous("::2a")).unwrap();
     assert!(view.has_passed(), "{view}");
-    assert_eq!(passed(&view), ["reading", "refused", "bind", "terminated"]);
+    assert_eq!(
+        passed(&view),
+        [
+            "reading",
+            "refused",
+            "paired",
+            "wrong-secret",
+            "another-gateway",
+            "terminated"
+        ]
+    );
     assert_eq!(view.life_cycle, Some(LifeCycle::Terminated));
     // There is nothing to confirm on a dead card, and nothing that could be done to it.
     let view = bench.test(&dangerous("")).unwrap();
@@ -117,7 +127,11 @@ fn dangerous_scripts_take_a_blank_card_by_its_word() {
             .ends_with("--confirm blank")
     );
     let view = bench.test(&dangerous("blank")).unwrap();
-    assert_eq!(passed(&view), ["blank-refused", "blank"], "{view}");
+    assert_eq!(
+        passed(&view),
+        ["blank-refused", "blank", "imported-keys"],
+        "{view}"
+    );
     assert!(view.has_passed());
 }
 
@@ -156,6 +170,31 @@ fn an_answer_that_is_another_one_is_shown_with_its_line() {
     );
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(bench.test(&order), Err(SelftestError::File { .. })));
+}
+
+#[test]
+fn what_does_not_come_true_is_shown_with_its_line() {
+    let bench = Bench::with_personalized_card();
+    let file = bench.folder.path().join("own.script");
+    let order = Order {
+        files: vec![file.clone()],
+        ..Order::default()
+    };
+    for (line, said) in [
+        (
+            format!("verify sig {} {}", "00".repeat(32), "00".repeat(64)),
+            "the signature of line 3 is not by the card's sig key",
+        ),
+        (
+            format!("pair {}\n< 90 00", "00".repeat(16)),
+            "line 3 is answered with 6985",
+        ),
+    ] {
+        std::fs::write(&file, format!("card personalized\nidentity\n{line}\n")).unwrap();
+        let view = bench.test(&order).unwrap();
+        assert!(!view.has_passed());
+        assert!(view.to_string().contains(said), "{view}");
+    }
 }
 
 #[test]

@@ -38,12 +38,16 @@ pub(super) struct ScriptView {
 pub(super) enum Outcome {
     /// Every answer was the one that is asked for.
     Passed,
-    /// An answer was another one.
+    /// An answer was another one, or what was computed from it does not come true.
     Failed {
         /// The line of its command, from 1.
         line: usize,
         /// The answer, in hexadecimal digits.
-        answer: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        /// What does not come true, if it is not the answer itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The card was lost on the way.
     Unreachable {
@@ -131,8 +135,11 @@ impl fmt::Display for ScriptView {
         write!(formatter, "{word:<7} {:<16} {}", self.name, self.title)?;
         match &self.outcome {
             Outcome::Passed => Ok(()),
-            Outcome::Failed { line, answer } => {
-                write!(formatter, "\n          line {line} is answered with {answer}")
+            Outcome::Failed { line, answer, reason } => {
+                let answer = answer.as_ref();
+                let answer = answer.map(|answer| format!("line {line} is answered with {answer}"));
+                let said = answer.or_else(|| reason.clone()).unwrap_or_default();
+                write!(formatter, "\n          {said}")
             }
             Outcome::Unreachable { reason } | Outcome::Skipped { reason } => {
                 write!(formatter, "\n          {reason}")

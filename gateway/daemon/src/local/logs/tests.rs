@@ -39,6 +39,7 @@ where
         registration_period: model::Span::QUARTER_HOUR,
         web: None,
         wan: None,
+        broker: None,
         findings: Arc::new([]),
         journal: journal.clone(),
         store: Arc::clone(&store),

@@ -80,13 +80,26 @@ impl<'a> Claims<'a> {
             self.claim(&fraction.field, span)?;
         }
         for obis in register.codes() {
-            if let Some((other, _)) = self.codes.iter().find(|(_, other)| *other == obis) {
-                let other_line = self.locator.line_of(other);
-                return Err(ProfileFault::DuplicateObis { obis, other_line }.at_key(span, "obis"));
-            }
-            self.codes.push((span.clone(), obis));
+            self.claim_code(obis, span)?;
         }
         Ok(())
+    }
+
+    /// Takes the code of an element.
+    pub(super) fn claim_code(&mut self, obis: Obis, span: &Range<usize>) -> Result<(), Fault> {
+        if let Some((other, _)) = self.codes.iter().find(|(_, other)| *other == obis) {
+            let other_line = self.locator.line_of(other);
+            return Err(ProfileFault::DuplicateObis { obis, other_line }.at_key(span, "obis"));
+        }
+        self.codes.push((span.clone(), obis));
+        Ok(())
+    }
+
+    /// Returns whether no register is read, but only bits.
+    pub(super) fn are_only_bits(&self) -> bool {
+        let taken = self.taken.iter().map(|claim| claim.block);
+        let mut blocks = taken.chain(self.shared.iter().map(|(_, _, block)| *block));
+        blocks.all(|block| block.function.reads_bits())
     }
 
     pub(super) fn claim_parameter(

@@ -59,6 +59,17 @@ impl Context {
             let expected = count;
             return Err(ProfileFault::NotAvailableWidth { expected, found }.at_key(span, "not_available"));
         }
+        let absent = field.not_available.iter().enumerate();
+        for (index, words) in absent {
+            if field
+                .not_available
+                .iter()
+                .take(index)
+                .any(|earlier| earlier == words)
+            {
+                return Err(ProfileFault::RepeatedContents.at_key(span, "not_available"));
+            }
+        }
         Ok(field)
     }
 

@@ -136,7 +136,9 @@ fn a_class_is_read_with_its_parameters_alone() {
 
 #[test]
 fn text_that_is_no_toml_names_its_line() {
-    assert_form("largest_gap = 16", "largest_gap = ", 31, "", "");
+    assert_form("largest_gap = 16", "largest_gap = ", 31, "largest_gap", "");
+    let error = Profile::parse("= 1").unwrap_err();
+    assert_eq!((error.line, error.field.as_str()), (1, "the whole text"));
 }
 
 #[test]
@@ -159,7 +161,7 @@ fn unknown_and_missing_keys_are_named_with_line_and_field() {
         "prefix = \"ACM\"\n",
         "",
         37,
-        "serial_number",
+        "serial_number.prefix",
         "missing field `prefix`",
     );
 }
@@ -265,7 +267,9 @@ fn lists_are_bounded() {
     );
     let most = Probe::MAX_PATTERNS;
     let fault = ProfileFault::Entries { found: 0, most };
-    assert_fault("[\"112\"]", "[]", 8, "identification[0]", fault);
+    assert_fault("[\"112\"]", "[]", 8, "identification[0].register.one_of", fault);
+    let fault = ProfileFault::Entries { found: 0, most };
+    assert_fault("[\"Acme*\"]", "[]", 9, "identification[1].device.one_of", fault);
 }
 
 #[test]
@@ -350,8 +354,132 @@ fn a_number_beyond_the_last_address_is_refused() {
         "serial_number.address",
         fault(0xFFFF),
     );
-    let field = "limits.forbidden[0]";
-    assert_fault("first = 0x0060", "first = 0x0070", 35, field, fault(0x70));
+}
+
+#[test]
+fn a_range_that_ends_before_it_begins_is_refused() {
+    let reversed = ProfileFault::Reversed {
+        first: 0x70,
+        last: 0x6F,
+    };
+    let field = "limits.forbidden[0].last";
+    assert_fault("first = 0x0060", "first = 0x0070", 35, field, reversed);
+    let plain = "address = 0x0010, type = \"i16\" }";
+    let range = "address = 0x0010, type = \"i16\", range = { least = 2, most = 1 } }";
+    let reversed = ProfileFault::Reversed { first: 2, last: 1 };
+    assert_fault(plain, range, 12, "parameters[0].range", reversed);
+}
+
+#[test]
+fn what_names_nothing_is_refused() {
+    let most = Profile::MAX_MODELS;
+    let none = ProfileFault::Entries { found: 0, most };
+    assert_fault("[\"One\"]", "[]", 3, "models", none);
+    assert_fault(
+        "[\"One\"]",
+        "[\"One\", \" \"]",
+        3,
+        "models[1]",
+        ProfileFault::Blank,
+    );
+    assert_fault("= \"Acme\"", "= \"\"", 2, "manufacturer", ProfileFault::Blank);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let twice = "not_available = [\"FFFF\", \"ffff\"]";
+    let field = "registers[1].not_available";
+    assert_fault(
+        "not_available = [\"FFFF\"]",
+        twice,
+        17,
+        field,
+        ProfileFault::RepeatedContents,
+    );
+    let gap = ProfileFault::Gap { found: 80, most: 80 };
+    assert_fault(
+        "largest_gap = 16",
+        "largest_gap = 80",
+        29,
+        "limits.largest_gap",
+        gap,
+    );
+}
+
+#[test]
+fn a_total_has_parts_of_one_unit() {
+    let with = |totals: &str| format!("]\ntotals = [{totals}]\n\n[source]");
+    let total = |of: &str| with(&format!("{{ obis = \"1-0:1.8.9*255\", of = {of} }}"));
+    let obis = obis("1-0:1.8.9*255");
+    for of in [
+        "[\"1-0:1.8.0*255\"]",
+        "[\"1-0:1.8.0*255\", \"1-0:1.8.0*255\"]",
+        "[\"1-0:1.8.0*255\", \"1-0:3.8.0*255\"]",
+    ] {
+        assert_fault(
+            "]\n\n[source]",
+            &total(of),
+            24,
+            "totals[0].of",
+            ProfileFault::Total { obis },
+        );
+    }
+    let unknown = ProfileFault::UnknownElement {
+        obis: "1-0:9.8.0*255".parse().unwrap(),
+    };
+    let of = "[\"1-0:1.8.0*255\", \"1-0:9.8.0*255\"]";
+    assert_fault("]\n\n[source]", &total(of), 24, "totals[0].of", unknown);
+    let taken = with("{ obis = \"1-0:1.8.0*255\", of = [\"1-0:1.8.0*255\", \"1-0:2.8.0*255\"] }");
+    let fault = ProfileFault::DuplicateObis {
+        obis: "1-0:1.8.0*255".parse().unwrap(),
+        other_line: 16,
+    };
+    assert_fault("]\n\n[source]", &taken, 24, "totals[0].obis", fault);
+    let good = total("[\"1-0:1.8.0*255\", \"1-0:2.8.0*255\"]");
+    assert_eq!(
+        Profile::parse(&VALID.replace("]\n\n[source]", &good))
+            .unwrap()
+            .totals()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_self_test_that_fails_has_a_line_and_a_field() {
+    let checked = |part: &str, replacement: &str| {
+        let errors = Profile::check(&VALID.replace(part, replacement)).unwrap_err();
+        let places = errors.into_iter().map(|error| (error.line, error.field));
+        places.collect::<Vec<_>>()
+    };
+    assert_eq!(Profile::check(VALID).unwrap().name(), "acme-one");
+    let place = |line, field: &str| vec![(line, field.to_owned())];
+    assert_eq!(
+        checked("value = \"230\"", "value = \"231\""),
+        place(49, "self_tests[0].elements[0]")
+    );
+    assert_eq!(
+        checked("meter = \"ACM-00000001\"", "meter = \"ACM-00000002\""),
+        place(47, "self_tests[0].meter")
+    );
+    assert_eq!(
+        checked("meter = \"ACM-00000001\"\n", "")[0].1,
+        "self_tests[0].meter"
+    );
+    let (untested, _) = VALID.split_once("[[self_tests]]").unwrap();
+    let errors = Profile::check(untested).unwrap_err();
+    assert_eq!(*errors[0].fault, ProfileFault::NoSelfTest);
+    assert_eq!((errors[0].line, errors[0].field.as_str()), (1, "self_tests"));
+    // Every test that fails is told.
+    let twice = VALID.replace("value = \"230\"", "value = \"231\"");
+    let (_, test) = twice.split_once("[[self_tests]]").unwrap();
+    let errors = Profile::check(&format!("{twice}\n[[self_tests]]{test}")).unwrap_err();
+    let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["self_tests[0].elements[0]", "self_tests[1].elements[0]"]);
+    assert_eq!(
+        std::error::Error::source(&*errors[0].fault).unwrap().to_string(),
+        "element 1-0:32.7.0*255: expected 231 V, found 230 V"
+    );
 }
 
 #[test]
@@ -552,7 +680,7 @@ fn parameters_are_known_unique_used_and_of_use() {
         "scale_from = \"sf\"",
         "scale_from = \"fs\"",
         18,
-        "registers[2]",
+        "registers[2].scale_from",
         fault,
     );
     let fault = ProfileFault::DuplicateParameter {
@@ -575,9 +703,15 @@ fn parameters_are_known_unique_used_and_of_use() {
         "scale_from = \"sf\"",
         "scale_from = \"unit\"",
         18,
-        "registers[2]",
+        "registers[2].scale_from",
         wrong("unit"),
     );
+    for key in ["times", "over"] {
+        let field = format!("registers[2].{key}");
+        let factor = format!("{key} = [\"fs\"]");
+        let fault = ProfileFault::UnknownParameter { name: name("fs") };
+        assert_fault("scale_from = \"sf\"", &factor, 18, &field, fault);
+    }
     let field = "registers[2].unit_from";
     assert_fault(
         "unit_from = \"unit\"",
@@ -587,10 +721,10 @@ fn parameters_are_known_unique_used_and_of_use() {
         wrong("sf"),
     );
     let text = "type = \"ascii\", count = 1 }";
-    assert_fault("type = \"i16\" }", text, 12, "parameters[0]", wrong("sf"));
+    assert_fault("type = \"i16\" }", text, 12, "parameters[0].type", wrong("sf"));
     let twice = "{ code = 1, unit = \"Wh\" }, { code = 1, unit = \"Wh\", scale = 3 }";
     let part = "{ code = 1, unit = \"Wh\", scale = 3 }";
-    assert_fault(part, twice, 13, "parameters[1]", wrong("unit"));
+    assert_fault(part, twice, 13, "parameters[1].units", wrong("unit"));
 }
 
 #[test]
@@ -638,11 +772,11 @@ fn only_numbers_with_a_sign_have_a_sign_rule() {
         "type = \"i16\", unit = \"W\"",
         "type = \"u16\", unit = \"W\"",
         21,
-        "registers[5]",
+        "registers[5].negative_obis",
         fault(),
     );
     let inverted = format!("inverted = true, {VOLTAGE}");
-    assert_fault(VOLTAGE, &inverted, 17, "registers[1]", fault());
+    assert_fault(VOLTAGE, &inverted, 17, "registers[1].inverted", fault());
 }
 
 #[test]
@@ -677,9 +811,15 @@ fn a_serial_number_is_a_whole_number_or_a_text() {
 fn a_serial_number_must_make_an_identity() {
     let identity = ProfileFault::Identity;
     let slash = MeterIdError::Character { character: '/' };
-    assert_fault("\"ACM\"", "\"AC/M\"", 37, "serial_number", identity(slash));
+    assert_fault("\"ACM\"", "\"AC/M\"", 37, "serial_number.prefix", identity(slash));
     let length = MeterIdError::Length { found: 44 };
-    assert_fault("digits = 8", "digits = 40", 37, "serial_number", identity(length));
+    assert_fault(
+        "digits = 8",
+        "digits = 40",
+        37,
+        "serial_number.prefix",
+        identity(length),
+    );
 }
 
 #[test]
@@ -698,7 +838,7 @@ fn an_expected_element_has_a_value_or_a_gap() {
     ] {
         let part = ", value = \"230\", unit = \"V\"";
         let fault = ProfileFault::Expectation { obis };
-        assert_fault(part, replacement, 49, "self_tests[0].elements[0]", fault);
+        assert_fault(part, replacement, 49, "self_tests[0].elements[0].value", fault);
     }
 }
 
@@ -733,12 +873,15 @@ fn both_directions_are_of_one_phase_and_tariff() {
 #[test]
 fn a_parameter_is_one_factor() {
     let plain = "type = \"u32\", scale_from = \"sf\"";
-    for factors in ["times = [\"sf\"], over = [\"sf\"]", "times = [\"sf\", \"sf\"]"] {
+    for (factors, field) in [
+        ("times = [\"sf\"], over = [\"sf\"]", "registers[2].over"),
+        ("times = [\"sf\", \"sf\"]", "registers[2].times"),
+    ] {
         let fault = ProfileFault::ParameterUse {
             name: "sf".to_owned(),
         };
         let twice = format!("type = \"u32\", {factors}");
-        assert_fault(plain, &twice, 18, "registers[2]", fault);
+        assert_fault(plain, &twice, 18, field, fault);
     }
 }
 
@@ -754,7 +897,7 @@ fn probes_ask_for_what_can_be() {
             "one_of = [\"112\"]",
             &asked,
             8,
-            "identification[0].register",
+            "identification[0].register.one_of",
             fault,
         );
     }
@@ -764,7 +907,7 @@ fn probes_ask_for_what_can_be() {
         register_type: RegisterType::Ascii,
     };
     let plain = "type = \"u16\", one_of = [\"112\"]";
-    assert_fault(plain, text, 8, "identification[0].register", fault);
+    assert_fault(plain, text, 8, "identification[0].register.one_of", fault);
     for possible in ["65535", "112.0", "11*"] {
         let asked = VALID.replace("one_of = [\"112\"]", &format!("one_of = [{possible:?}]"));
         assert!(Profile::parse(&asked).is_ok(), "{possible}");

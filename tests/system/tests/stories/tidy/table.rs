@@ -16,7 +16,7 @@ pub(super) struct Room {
 }
 
 /// Every crate that the workspace may have. Those that have nothing to do yet do not exist yet.
-pub(super) const HOUSE: [Room; 17] = [
+pub(super) const HOUSE: [Room; 18] = [
     pure("gateway/model", &[]),
     pure("gateway/card", &["model"]),
     pure("gateway/messages", &["model"]),
@@ -28,10 +28,12 @@ pub(super) const HOUSE: [Room; 17] = [
         tests_know: &[],
     },
     effect("gateway/store", &["model"]),
+    effect("gateway/broker", &["model"]),
     effect(
         "gateway/daemon",
         &[
             "authorization",
+            "broker",
             "bus",
             "card",
             "evaluation",
@@ -42,7 +44,7 @@ pub(super) const HOUSE: [Room; 17] = [
             "store",
         ],
     ),
-    effect("gateway/counterparty", &["messages", "model"]),
+    effect("gateway/counterparty", &["broker", "messages", "model"]),
     effect(
         "gateway/trust-center",
         &["card", "counterparty", "messages", "model"],
@@ -173,8 +175,8 @@ pub(super) const RESERVED: [Reserved; 13] = [
     },
     Reserved {
         dependency: "rumqttc*",
-        for_crates: &["counterparty", "daemon"],
-        reason: "the broker is reached by the gateway and by the one way to it",
+        for_crates: &["broker"],
+        reason: "there is one way over a broker, the same from both of its ends",
     },
     Reserved {
         dependency: "tokio-modbus",

@@ -1,7 +1,9 @@
 //! The anchor: whatever breaks off between two steps, a store that is its own is never refused, and an older copy never
 //! accepted.
 
+use model::{CalibrationEvent, LogKind};
 use proptest::prelude::*;
+use store::{Lost, Remembered};
 
 use super::*;
 use crate::card::rollback::StoreAnchor;
@@ -226,4 +228,112 @@ fn store_that_lost_both_copies_of_its_milestone_is_refused_and_one_is_enough() {
     std::fs::remove_file(second).unwrap();
     let refused = anchored.start(&anchored.gateway.store()).unwrap_err();
     assert!(matches!(refused, Obstacle::StoreSetBack { card: 1, store: 0 }));
+}
+
+/// Copies the database, or puts the copy back.
+fn copy_database(from: &Path, to: &Path) {
+    for part in ["gateway.db", "gateway.db-wal", "gateway.db-shm"] {
+        match std::fs::copy(from.join(part), to.join(part)) {
+            Ok(_) => {}
+            Err(_) => drop(std::fs::remove_file(to.join(part))),
+        }
+    }
+}
+
+fn commit(store: &Store, id: u8) {
+    let now = clock::now();
+    let expires = now.saturating_add(Span::QUARTER_HOUR);
+    let remembered = store.database().remember_request(&[id; 16], expires, now);
+    assert_eq!(remembered.unwrap(), Remembered::Fresh);
+}
+
+#[test]
+fn old_database_is_refused_whatever_loss_it_reports() {
+    let mut anchored = Anchored::new();
+    let data = anchored.gateway.folder.path().join("data");
+    let copy = TempDir::new().unwrap();
+    let store = anchored.gateway.store();
+    commit(&store, 1);
+    drop(store);
+    copy_database(&data, copy.path());
+    let store = anchored.gateway.store();
+    for id in 2..9 {
+        commit(&store, id);
+    }
+    anchored.step(&store, Cut::Never);
+    drop(store);
+    // With its witness gone, the old one reports that: a loss, and no excuse for being older than the milestone.
+    copy_database(copy.path(), &data);
+    std::fs::remove_file(data.join("gateway.head")).unwrap();
+    let store = anchored.gateway.store();
+    assert!(
+        store
+            .database()
+            .losses()
+            .iter()
+            .any(|loss| loss.lost == Lost::Witness)
+    );
+    let refused = anchored.start(&store).unwrap_err();
+    assert!(
+        matches!(refused, Obstacle::PartSetBack { part: "database" }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn database_that_is_lost_altogether_is_a_loss_and_nothing_was_set_back() {
+    let mut anchored = Anchored::new();
+    let data = anchored.gateway.folder.path().join("data");
+    let store = anchored.gateway.store();
+    for id in 1..9 {
+        commit(&store, id);
+    }
+    anchored.step(&store, Cut::Never);
+    drop(store);
+    copy_database(Path::new("/nowhere"), &data);
+    std::fs::remove_file(data.join("gateway.head")).unwrap();
+    let store = anchored.gateway.store();
+    assert!(
+        store
+            .database()
+            .losses()
+            .iter()
+            .any(|loss| loss.lost == Lost::Database)
+    );
+    assert!(anchored.start(&store).is_ok());
+    // That it was lost once excuses nothing later.
+    anchored.step(&store, Cut::Never);
+    drop(store);
+    let store = anchored.gateway.store();
+    let mut ahead = store.next_milestone(anchored.journal.logs()).unwrap();
+    ahead.database.generation += 5;
+    store.reach(&ahead).unwrap();
+    let refused = anchored.start(&store).unwrap_err();
+    assert!(
+        matches!(refused, Obstacle::PartSetBack { part: "database" }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn damaged_log_hides_no_other_one_that_was_set_back() {
+    let mut anchored = Anchored::new();
+    let store = anchored.gateway.store();
+    anchored.journal.note(vec![CalibrationEvent::ClockSet.into(); 3]);
+    anchored.step(&store, Cut::Never);
+    let mut ahead = store.next_milestone(anchored.journal.logs()).unwrap();
+    ahead.consumer.count += 5;
+    store.reach(&ahead).unwrap();
+    let logs = anchored.gateway.folder.path().join("logs");
+    for file in std::fs::read_dir(logs.join("calibration")).unwrap() {
+        std::fs::write(file.unwrap().path(), "?").unwrap();
+    }
+    assert!(!anchored.journal.verify().unwrap().is_sound());
+    assert!(anchored.journal.is_log_damaged(LogKind::Calibration));
+    assert!(!anchored.journal.is_log_damaged(LogKind::Consumer));
+    let refused = anchored.start(&store).unwrap_err();
+    assert!(
+        matches!(refused, Obstacle::PartSetBack { part: "consumer log" }),
+        "{refused}"
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::*;
-use crate::card::custodian::CustodianThread;
+use crate::card::custodian::{CustodianThread, is_proven_dead};
 use crate::card::handle::CardHandle;
 use crate::card::removal::OUT_FOR_GOOD;
 use crate::card::standing::Standing;
@@ -108,15 +108,23 @@ fn card_that_is_taken_out_while_it_serves_ends_gateway_and_card() {
     running.wait_for_state(GatewayState::Tampered);
     assert_eq!(life_cycle(&gateway.away()), "bound");
     gateway.put_card_back();
-    let ended = running.wait_for("the end of the card", |standing| {
-        standing
-            .detail
-            .as_deref()
-            .is_some_and(|detail| detail.contains("its card ended its life"))
-    });
-    assert_eq!(ended.state, GatewayState::Tampered);
+    let begun = Instant::now();
+    while life_cycle(&gateway.card()) != "terminated" {
+        assert!(begun.elapsed() < PATIENCE, "the card that is seen again lives");
+        running.handle.examine().unwrap();
+        assert_eq!(running.standing.borrow().state, GatewayState::Tampered);
+    }
     running.stop();
-    assert_eq!(life_cycle(&gateway.card()), "terminated");
+    // The card has said so in clear, and anybody can say that.
+    assert!(
+        gateway
+            .store()
+            .bindings()
+            .unwrap()
+            .card_terminated()
+            .unwrap()
+            .is_none()
+    );
     assert!(gateway.shown_obstacles()[0].contains("was given up"));
 }
 
@@ -185,7 +193,7 @@ fn given_up_gateway_spares_every_card_but_its_own() {
     gateway.put_card_back();
     assert!(matches!(
         examined(&gateway.store()),
-        Err(Obstacle::GivenUp { card: Some(_), .. })
+        Err(Obstacle::GivenUp { card: None, .. })
     ));
     assert_eq!(life_cycle(&gateway.card()), "terminated");
 }
@@ -273,4 +281,58 @@ fn terminated_card_is_refused_by_every_gateway() {
         GatewayState::CardForeign
     );
     running.stop();
+}
+
+#[test]
+fn card_that_is_paused_is_paired_by_the_confirmation_of_its_guid() {
+    let (_, gateway) = bound();
+    alter(&gateway.card(), |card| card["pairing"]["tries"] = 2.into());
+    let running = gateway.start();
+    running.wait_for_obstacle("SMGW-C-0219");
+    let refused = running.handle.confirm("0:02".to_owned()).unwrap();
+    assert!(matches!(refused, Err(NotConfirmed::OtherCard)));
+    let confirmed = running.handle.confirm("a::1".to_owned()).unwrap();
+    assert!(matches!(confirmed, Ok(Confirmed { guid }) if guid == GUID.parse().unwrap()));
+    running.wait_for_state(GatewayState::Bound);
+    running.stop();
+}
+
+#[test]
+fn whoever_says_in_clear_that_the_card_is_dead_is_not_believed_for_good() {
+    let (_, gateway) = bound();
+    let running = gateway.start();
+    running.wait_for_state(GatewayState::Bound);
+    let own = std::fs::read(gateway.card()).unwrap();
+    alter(&gateway.card(), |card| card["life_cycle"] = "terminated".into());
+    running.wait_for_obstacle("SMGW-C-0202");
+    std::fs::write(gateway.card(), own).unwrap();
+    // It is the bound card, as far as anybody can tell, and it has not been paired elsewhere.
+    running.wait_for_state(GatewayState::Bound);
+    running.stop();
+    let store = gateway.store();
+    let bindings = store.bindings().unwrap();
+    assert!(bindings.card_terminated().unwrap().is_none() && bindings.tampered().unwrap().is_none());
+}
+
+#[test]
+fn card_that_is_paired_is_believed_that_it_is_dead_and_nobody_else() {
+    let (_, gateway) = bound();
+    let mut session = CardSession::open(reader::power_on(&CardSlot::Soft(gateway.card())).unwrap()).unwrap();
+    let (command, status) = ("READ BINARY", StatusWord::TERMINATED);
+    let protected = CardError::Refused { command, status };
+    assert!(!is_proven_dead(&session, &protected), "in clear");
+    examine(&mut session, &gateway.store(), Consent::Automatic).unwrap();
+    assert!(is_proven_dead(&session, &protected));
+    let other = CardError::Refused {
+        command,
+        status: StatusWord::CONDITIONS,
+    };
+    assert!(!is_proven_dead(&session, &other));
+    let by = Some(status);
+    for in_clear in [
+        CardError::SessionEnded { command, status },
+        CardError::NotSent { command, by },
+    ] {
+        assert!(!is_proven_dead(&session, &in_clear), "{in_clear}");
+    }
 }

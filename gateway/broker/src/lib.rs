@@ -1,0 +1,20 @@
+//! The way over an MQTT broker, the same from both ends: a gateway's, and a supplier's or the TSM's.
+//!
+//! A [`Topic`] says between whom a message goes; a [`Connection`] carries messages over MQTT 5 or 3.1.1 inside TLS and
+//! ends with the first fault; a [`Return`] says when to come back. What the messages say, and whether they are genuine,
+//! is decided elsewhere: the broker is trusted with nothing, and nothing that it adds is believed.
+//!
+//! Every connection begins clean. What is to survive a broker stands in the outbox of its sender until the
+//! recipient's signed receipt has come.
+
+mod address;
+mod backoff;
+mod connection;
+mod topic;
+
+pub use address::{BrokerAddress, BrokerAddressError};
+pub use backoff::{Patience, Return, part_of};
+pub use connection::{
+    Connection, ConnectionError, Delivery, Event, MAX_UNACKNOWLEDGED, Options, Protocol, Unsent,
+};
+pub use topic::{Filter, Leg, PresenceTopic, Topic, TopicError};

@@ -1,0 +1,183 @@
+//! The same system over a broker: the gateway has no door to the WAN, it dials out to Mosquitto.
+
+use std::time::Duration;
+
+use system::{Broker, BrokerUser, Finished, House, Query, StageError, grants_of_the_house, wait_until};
+
+use crate::steps::{
+    ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
+};
+
+/// How long a connection to the broker may take, and a return to it.
+const CONNECTING: Duration = Duration::from_secs(40);
+
+#[test]
+fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
+    let (house, mut broker) = behind_a_broker("5");
+    let query = over(&granted(&house), &broker, "");
+    let pull = pull_until(&house, &query, |pull| !pull.series.is_empty());
+    assert_eq!(pull.guid, house.card.guid);
+
+    // The TSM comes the same way, with first contact and a new bundle.
+    let grants = grants_of_the_house(PERIOD);
+    let installed = house
+        .stage
+        .install(&house.card.guid, &query.wan, &house.supplier, &grants, None);
+    installed.unwrap_or_else(|error| panic!("{}\n{}", told(&error), gateway_log(&house)));
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+    wait_for_empty_outbox(&house);
+
+    // A broker that crashes forgets everything; the gateway comes back, and so does the service.
+    broker.kill().unwrap();
+    let refused = house.supplier.try_pull(&house.stage, &query).unwrap();
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        text_of(&refused).contains("cannot be reached"),
+        "{}",
+        text_of(&refused)
+    );
+    broker.start_again(&house.stage).unwrap();
+    let pulled = wait_until(&house.stage.deadline(CONNECTING), || {
+        let finished = house.supplier.try_pull(&house.stage, &query)?;
+        Ok::<_, StageError>((finished.code == Some(0)).then_some(()))
+    });
+    assert_eq!(pulled.unwrap(), Some(()), "{}", gateway_log(&house));
+    wait_for_empty_outbox(&house);
+}
+
+#[test]
+fn a_broker_that_knows_mqtt_3_1_1_only_serves_as_well() {
+    let (house, broker) = behind_a_broker("3.1.1");
+    let query = over(&granted(&house), &broker, "?mqtt=3.1.1");
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+    wait_for_empty_outbox(&house);
+}
+
+#[test]
+fn who_is_not_granted_anything_learns_nothing_over_a_broker_either() {
+    let house = house();
+    let stranger = house
+        .stage
+        .found_supplier("stranger", "Stranger", &house.stage.trust_center())
+        .unwrap();
+    let users = [
+        user("Stranger", stranger.fingerprint()),
+        user("Supplier", house.supplier.fingerprint()),
+    ];
+    let broker = Broker::start(&house.stage, "broker", &users).unwrap();
+    let house = connected(house, &broker, "5");
+    let query = over(&granted(&house), &broker, "");
+    // It knows the gateway's certificates from another supplier.
+    let known = house.supplier.home().join("gateways");
+    copy_folder(&known, &stranger.home().join("gateways"));
+    let refused = stranger.try_pull(&house.stage, &query).unwrap();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.lines.is_empty(), "{:?}", refused.lines);
+    assert!(
+        read(house.gateway.log()).contains("no-grant"),
+        "{}",
+        gateway_log(&house)
+    );
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+}
+
+/// Opens a house whose gateway is reached over a broker and in no other way.
+fn behind_a_broker(mqtt: &str) -> (House, Broker) {
+    let house = house();
+    let users = [
+        user("Supplier", house.supplier.fingerprint()),
+        user("TSM", &tsm_fingerprint(&house)),
+    ];
+    let broker =
+        Broker::start(&house.stage, "broker", &users).unwrap_or_else(|error| panic!("{}", told(&error)));
+    let house = connected(house, &broker, mqtt);
+    (house, broker)
+}
+
+/// Starts the gateway again, with the broker in place of its door.
+fn connected(mut house: House, broker: &Broker, mqtt: &str) -> House {
+    house.gateway.stop().unwrap();
+    let text = read(&house.config);
+    let door = "[wan]\nlisten = \"[::1]:0\"";
+    assert!(text.contains(door), "{text}");
+    let line = format!(
+        "[wan.broker]\naddress = \"{}\"\nmqtt = \"{mqtt}\"\nstart_delay = \"PT1S\"",
+        broker.address()
+    );
+    std::fs::write(&house.config, text.replace(door, &line)).unwrap();
+    house.start_gateway_again("operational").unwrap();
+    let connected =
+        house
+            .gateway
+            .wait_for(&house.stage, "a connection to the broker", CONNECTING, |status| {
+                status.broker.as_ref().is_some_and(|broker| broker.connected)
+            });
+    let status = connected.unwrap_or_else(|error| panic!("{}\n{:?}", told(&error), broker.log()));
+    assert_eq!(status.wan, None, "nothing listens");
+    house.status = status;
+    assert_wan_refuses(&house);
+    house
+}
+
+fn user(name: &str, fingerprint: &str) -> BrokerUser {
+    BrokerUser {
+        name: name.to_owned(),
+        fingerprint: fingerprint.to_owned(),
+    }
+}
+
+fn over(query: &Query, broker: &Broker, version: &str) -> Query {
+    Query {
+        wan: format!("mqtts://{}{version}", broker.address()),
+        ..query.clone()
+    }
+}
+
+/// Asks OpenSSL for the fingerprint of the TSM's SIG certificate.
+fn tsm_fingerprint(house: &House) -> String {
+    let certificate = house.stage.trust_center().join("tsm/sig.pem");
+    let printed = std::process::Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(certificate)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let (_, digits) = text.trim().split_once('=').unwrap();
+    digits.replace(':', "").to_lowercase()
+}
+
+/// Waits until every answer has its receipt: the outbox is empty.
+fn wait_for_empty_outbox(house: &House) {
+    let database = house.stage.path("data").join("gateway.db");
+    let waiting = || {
+        let printed = std::process::Command::new("sqlite3")
+            .arg(format!("file:{}?mode=ro", database.display()))
+            .arg("SELECT count(*) FROM outbox")
+            .output()
+            .unwrap();
+        assert!(printed.status.success(), "{printed:?}");
+        String::from_utf8(printed.stdout).unwrap().trim().to_owned()
+    };
+    let emptied = wait_until(&house.stage.deadline(ARRIVAL), || {
+        Ok::<_, StageError>((waiting() == "0").then_some(()))
+    });
+    assert_eq!(
+        emptied.unwrap(),
+        Some(()),
+        "{} answers wait\n{}",
+        waiting(),
+        gateway_log(house)
+    );
+}
+
+fn text_of(finished: &Finished) -> String {
+    finished.log_text().unwrap()
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([from, to])
+        .status();
+    assert!(copied.unwrap().success());
+}
