@@ -10,7 +10,7 @@ async fn only_the_gateway_with_the_guid_is_connected_to() {
     let scene = scene();
     let connect = async |guid: &str, address: &str| {
         let exchange = Exchange::new(scene.identity(), guid.parse().unwrap(), address.parse().unwrap());
-        exchange.unwrap().post(b"message".to_vec()).await.unwrap_err()
+        exchange.unwrap().call(b"message".to_vec()).await.unwrap_err()
     };
     let address = scene.gateway.address().to_string();
     let other = connect("fd5a::2", &address).await;
@@ -30,7 +30,7 @@ async fn party_of_another_trust_centre_is_not_let_in() {
         ..identity(&foreign, &stranger)
     };
     let exchange = Exchange::new(identity, guid(), scene.gateway.address()).unwrap();
-    let refused = exchange.post(b"message".to_vec()).await.unwrap_err();
+    let refused = exchange.call(b"message".to_vec()).await.unwrap_err();
     assert!(
         matches!(
             refused,
@@ -49,6 +49,6 @@ async fn gateway_of_another_trust_centre_is_not_connected_to() {
         ..scene.identity()
     };
     let exchange = Exchange::new(identity, guid(), scene.gateway.address()).unwrap();
-    let refused = exchange.post(b"message".to_vec()).await.unwrap_err();
+    let refused = exchange.call(b"message".to_vec()).await.unwrap_err();
     assert!(matches!(refused, ExchangeError::Connect { .. }), "{refused}");
 }
