@@ -3,7 +3,7 @@
 //! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
 //! is the way to the gateway, directly or over a broker, [`archive`] keeps what went over it, and [`gateways`] are the
 //! certificates by which gateways are known, [`grants`] what an operator writes about them.
-//! [`tsm`] is how a supplier asks for what it is to have. [`files`],
+//! [`tsm`] is how a supplier asks for what it is to have, [`fetch`] gets what the public directory has. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
 //! second, and random bytes. What a party says, and what it does with an answer, is its own.
 
@@ -11,6 +11,7 @@ pub mod archive;
 pub mod clock;
 pub mod conversation;
 pub mod exchange;
+pub mod fetch;
 pub mod files;
 pub mod gateways;
 pub mod grants;

@@ -111,6 +111,27 @@ impl Certificate {
         Self::from_der(&der)
     }
 
+    /// Reads the certificates of a PEM text, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificate::from_pem`] for each of them, and [`CertificateError::Pem`] if there is none or more than
+    /// [`TrustAnchor::MAX_ISSUING`].
+    pub fn from_pem_chain(text: &str) -> Result<Vec<Self>, CertificateError> {
+        const END: &str = "-----END CERTIFICATE-----";
+        let texts: Vec<_> = text
+            .split_inclusive(END)
+            .filter(|text| !text.trim().is_empty())
+            .collect();
+        if texts.is_empty() || texts.len() > TrustAnchor::MAX_ISSUING {
+            return Err(CertificateError::Pem);
+        }
+        texts
+            .into_iter()
+            .map(|text| Self::from_pem(text.trim_start()))
+            .collect()
+    }
+
     /// Writes the certificate as PEM.
     ///
     /// # Errors

@@ -60,6 +60,12 @@ impl SoftwareKey {
             .map_err(|_| SoftwareKeyError::Pkcs8)
     }
 
+    /// Writes the key as the bare number, big-endian, as a card takes it while it is blank.
+    #[must_use]
+    pub fn to_number(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.to_bytes().into())
+    }
+
     /// Returns the key's public point.
     #[must_use]
     pub const fn public_point(&self) -> &PublicPoint {
@@ -204,6 +210,9 @@ mod tests {
         let read = SoftwareKey::from_pkcs8_pem(&pem).unwrap();
         assert_eq!(read.public_point(), key.public_point());
         assert_eq!(format!("{key:?}"), "SoftwareKey(..)");
+        let number = SecretKey::from_slice(key.to_number().as_slice()).unwrap();
+        let again = SoftwareKey::new(number).unwrap();
+        assert_eq!(again.public_point(), key.public_point());
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     RequestInstall(RequestInstall),
     /// Shows what became of the requests, and takes over the certificates of gateways that serve
     Requests(Requests),
+    /// Fetches the lists of revoked certificates, by which gateways are checked from then on
+    Crl(Crl),
 }
 
 /// `supplier request-install`
@@ -68,6 +70,31 @@ pub(crate) struct WayToTsm {
     /// Print one line of JSON per request
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `supplier crl`
+#[derive(Debug, Args)]
+pub(crate) struct Crl {
+    /// The supplier's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    #[command(flatten)]
+    pub(crate) from: ListPlace,
+    /// Print the result as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where lists are taken from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ListPlace {
+    /// The trust centre's directory
+    #[arg(long = "from", value_name = "http://HOST:PORT")]
+    pub(crate) directory: Option<String>,
+    /// A file with a list, PEM or DER; may be repeated
+    #[arg(long = "file", value_name = "FILE.crl")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// `supplier init`
@@ -117,6 +144,9 @@ pub(crate) struct Pull {
     /// Print one line of JSON per pull
     #[arg(long)]
     pub(crate) json: bool,
+    /// Pull only with lists of revoked certificates of which no newer one is due; without this, an old list is only told of
+    #[arg(long)]
+    pub(crate) require_lists: bool,
     /// Go on once per resolution step, until SIGINT or SIGTERM
     #[arg(long, conflicts_with_all = ["from", "to"])]
     pub(crate) follow: bool,
@@ -176,7 +206,14 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Arguments::command().debug_assert();
-        assert!(Arguments::try_parse_from("supplier init --home d --name n".split(' ')).is_ok());
+        for line in [
+            "supplier init --home d --name n",
+            "supplier crl --home d --from http://[::1]:8610",
+            "supplier crl --home d --file a --file b --json",
+        ] {
+            assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        assert!(Arguments::try_parse_from("supplier crl --home d".split(' ')).is_err());
     }
 
     #[test]

@@ -18,6 +18,8 @@ use messages::software::{SoftwareKey, SoftwareKeyError, SoftwareKeys};
 use model::{CardId, KeySlot, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::lists::{self, ListError};
+
 /// The reason why a supplier's folder cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -66,6 +68,9 @@ pub enum HomeError {
         /// The key's file.
         path: PathBuf,
     },
+    /// A list of revoked certificates cannot be used.
+    #[error(transparent)]
+    Lists(#[from] ListError),
     /// The certificates are not by the root beside them, no longer valid, or not a supplier's.
     #[error("the supplier's certificates do not hold; have the trust centre certify this folder again")]
     Refused(#[source] CertificateError),
@@ -95,6 +100,7 @@ pub struct Home {
     anchor: TrustAnchor,
     keys: SoftwareKeys,
     party: VerifiedParty,
+    lists_due: Option<Timestamp>,
 }
 
 impl Home {
@@ -123,12 +129,36 @@ impl Home {
         Ok(())
     }
 
-    /// Loads the supplier and checks that its parts fit each other.
+    /// Loads the supplier and checks that its parts fit each other, and with its lists of revoked certificates.
     ///
     /// # Errors
     ///
     /// [`HomeError`] names the file that is missing or does not fit.
     pub fn load(folder: &Path, now: Timestamp) -> Result<Self, HomeError> {
+        let home = Self::load_without_lists(folder, now)?;
+        let (anchor, lists_due) = lists::apply(home.anchor, folder)?;
+        let certificates = Triple {
+            sig: home.party.sig.certificate().clone(),
+            enc: home.party.enc.certificate().clone(),
+            tls: home.party.tls.certificate().clone(),
+        };
+        let party = anchor
+            .verify_party(&certificates, now, Role::Supplier)
+            .map_err(HomeError::Refused)?;
+        Ok(Self {
+            anchor,
+            party,
+            lists_due,
+            ..home
+        })
+    }
+
+    /// Loads the supplier as if it had no lists of revoked certificates, so that new ones can be taken whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Home::load`].
+    pub fn load_without_lists(folder: &Path, now: Timestamp) -> Result<Self, HomeError> {
         let file = |slot: KeySlot, ending| folder.join(format!("{slot}.{ending}"));
         // The keys first: without them there is nothing that could be certified.
         let sig = read_key(&file(KeySlot::Sig, "key"))?;
@@ -138,11 +168,16 @@ impl Home {
         let mut anchor = TrustAnchor::new(read_certificate(&path)?)
             .map_err(|source| HomeError::Certificate { path, source })?;
         let path = folder.join("chain.pem");
-        match read_certificate(&path) {
-            Ok(issuing) => {
-                anchor = anchor
-                    .with_issuing(issuing)
-                    .map_err(|source| HomeError::Certificate { path, source })?;
+        match read_chain(&path) {
+            Ok(chain) => {
+                for issuing in chain {
+                    anchor = anchor
+                        .with_issuing(issuing)
+                        .map_err(|source| HomeError::Certificate {
+                            path: path.clone(),
+                            source,
+                        })?;
+                }
             }
             // A trust centre without an issuing authority has none to give.
             Err(HomeError::NotCertified { .. }) => {}
@@ -171,6 +206,7 @@ impl Home {
             anchor,
             keys: SoftwareKeys { sig, enc, tls },
             party,
+            lists_due: None,
         })
     }
 
@@ -178,6 +214,15 @@ impl Home {
     #[must_use]
     pub const fn anchor(&self) -> &TrustAnchor {
         &self.anchor
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns when the first of the next lists of revoked certificates is due, or `None` if there are none.
+    pub(crate) const fn lists_due(&self) -> Option<Timestamp> {
+        self.lists_due
     }
 
     /// Returns the supplier's certificates.
@@ -227,11 +272,24 @@ fn read_key(path: &Path) -> Result<SoftwareKey, HomeError> {
     })
 }
 
-fn read_certificate(path: &Path) -> Result<Certificate, HomeError> {
-    let text = files::read_text(path, Certificate::MAX_PEM).map_err(|error| match error {
+fn read_chain(path: &Path) -> Result<Vec<Certificate>, HomeError> {
+    let limit = Certificate::MAX_PEM * TrustAnchor::MAX_ISSUING;
+    let text = read_pem(path, limit)?;
+    Certificate::from_pem_chain(&text).map_err(|source| HomeError::Certificate {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_pem(path: &Path, limit: usize) -> Result<String, HomeError> {
+    files::read_text(path, limit).map_err(|error| match error {
         FileError::Missing { path } => HomeError::NotCertified { path },
         error => HomeError::File(error),
-    })?;
+    })
+}
+
+fn read_certificate(path: &Path) -> Result<Certificate, HomeError> {
+    let text = read_pem(path, Certificate::MAX_PEM)?;
     Certificate::from_pem(&text).map_err(|source| HomeError::Certificate {
         path: path.to_owned(),
         source,

@@ -11,6 +11,7 @@
 mod ask;
 mod follow;
 mod home;
+mod lists;
 mod pull;
 #[cfg(test)]
 mod stories;
@@ -19,10 +20,12 @@ pub use ask::{AskError, Order, request_install, requests};
 pub use counterparty::archive::{Archive, ArchiveError};
 pub use counterparty::conversation::ConversationError;
 pub use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
+pub use counterparty::fetch::FetchError;
 pub use counterparty::files::FileError;
 pub use counterparty::gateways::GatewayError;
 pub use counterparty::random::RandomError;
 pub use counterparty::tsm::{RequestView, TsmClient, TsmClientError};
 pub use follow::{Backlog, Schedule};
 pub use home::{Home, HomeError, KnowError};
+pub use lists::{ListError, Taken};
 pub use pull::{Pull, PullError};

@@ -15,8 +15,8 @@ use clap::Parser;
 use counterparty::clock;
 use model::{ParseTimeError, Timestamp};
 use supplier::{
-    Archive, ArchiveError, AskError, Backlog, Exchange, ExchangeError, Home, HomeError, Order, Pull,
-    PullError, Schedule, TsmClient, TsmClientError, request_install,
+    Archive, ArchiveError, AskError, Backlog, Exchange, ExchangeError, Home, HomeError, ListError, Order,
+    Pull, PullError, Schedule, TsmClient, TsmClientError, request_install,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +32,9 @@ enum ProgramError {
     /// There is no supplier.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// A list was not taken, or is missing or old.
+    #[error(transparent)]
+    Lists(#[from] ListError),
     /// The times make no period.
     #[error("the times cannot be asked for; correct --last, or --from and --to")]
     Period(#[from] ParseTimeError),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Pull(act) => pull(&act),
         Command::RequestInstall(act) => ask_for_installation(act),
         Command::Requests(act) => requests(&act),
+        Command::Crl(act) => take_lists(&act),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,8 +91,35 @@ fn init(act: &arguments::Init) -> Result<(), ProgramError> {
     founded.print(act.json).map_err(ProgramError::Output)
 }
 
+fn take_lists(act: &arguments::Crl) -> Result<(), ProgramError> {
+    let home = Home::load_without_lists(&act.home, clock::now())?;
+    let taken = match &act.from.directory {
+        Some(directory) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(ProgramError::Runtime)?;
+            let taken = runtime.block_on(home.fetch_lists(directory, clock::now()));
+            runtime.shutdown_timeout(END_PATIENCE);
+            taken?
+        }
+        None => {
+            let files = act.from.files.iter();
+            let taken = files.map(|file| home.import_list(file, clock::now()));
+            taken.collect::<Result<_, _>>()?
+        }
+    };
+    output::print_lists(&taken, act.json).map_err(ProgramError::Output)
+}
+
 fn pull(act: &arguments::Pull) -> Result<(), ProgramError> {
     let home = Home::load(&act.home, clock::now())?;
+    match home.check_lists(clock::now()) {
+        Ok(()) => {}
+        Err(error) if act.require_lists => return Err(error.into()),
+        Err(ListError::None) => {}
+        Err(error) => tracing::warn!("{error}"),
+    }
     let exchange = Exchange::new(home.identity(), act.guid, act.gateway.clone())?;
     let keep = act.keep.as_deref();
     let mut archive = keep.map(Archive::open).transpose()?;

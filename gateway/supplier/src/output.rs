@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use messages::certificate::PartyName;
 use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
-use model::{CardId, ElementPattern, Series};
+use model::{CardId, ElementPattern, Series, Timestamp};
 use serde::Serialize;
-use supplier::RequestView;
+use supplier::{RequestView, Taken};
 
 /// The result of `init`.
 #[derive(Debug, Serialize)]
@@ -29,6 +29,45 @@ impl Founded<'_> {
         writeln!(stdout, "{text}")?;
         stdout.flush()
     }
+}
+
+/// The result of `crl`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "schema", rename = "supplier.crl/1")]
+struct TakenLists {
+    lists: Vec<TakenList>,
+}
+
+#[derive(Debug, Serialize)]
+struct TakenList {
+    number: u64,
+    revoked: usize,
+    next: Timestamp,
+}
+
+/// Prints which lists of revoked certificates were taken.
+pub(crate) fn print_lists(taken: &[Taken], json: bool) -> io::Result<()> {
+    let text = if json {
+        let list = |taken: &Taken| TakenList {
+            number: taken.number,
+            revoked: taken.revoked,
+            next: taken.next,
+        };
+        serde_json::to_string(&TakenLists {
+            lists: taken.iter().map(list).collect(),
+        })?
+    } else {
+        let line = |taken: &Taken| {
+            format!(
+                "list {} with {} certificates, the next is due at {}",
+                taken.number, taken.revoked, taken.next
+            )
+        };
+        taken.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 /// The result of one pull.

@@ -10,6 +10,7 @@ use messages::content::MessageId;
 use model::CardId;
 
 use crate::books::{GuidPrefix, RequestState};
+use crate::facility::FacilityCommand;
 use crate::keys::Secrets;
 
 /// Trust centre: authority, personalisation of cards, and as TSM the first contact with gateways.
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Certifies a supplier on its requests
     Certify(Certify),
+    /// Certifies a second facility on its requests
+    CertifyFacility(CertifyFacility),
     /// Certifies a broker, a server that is reached by DNS names, on its request
     CertifyBroker(CertifyBroker),
     /// Issues new certificates in place of those that expire
@@ -38,11 +41,23 @@ pub(crate) enum Command {
     Crl(Crl),
     /// Personalises a blank card, or a batch of them
     Personalize(Personalize),
+    /// Personalises cards at two facilities: what the trust centre serves, and what the second facility does
+    Facility {
+        /// What to do.
+        #[command(subcommand)]
+        command: FacilityCommand,
+    },
     /// Shows the books, or verifies that nobody has altered them
     Records {
         /// What to do.
         #[command(subcommand)]
         command: Records,
+    },
+    /// Moves the books to another database
+    Books {
+        /// What to do.
+        #[command(subcommand)]
+        command: BooksCommand,
     },
     /// Publishes certificates and lists of revoked ones
     Directory {
@@ -109,6 +124,16 @@ pub(crate) struct Certify {
     pub(crate) common: Common,
     /// The supplier's folder, with sig.csr, enc.csr and tls.csr
     #[arg(long, value_name = "SUPPLIER_HOME")]
+    pub(crate) requests: PathBuf,
+}
+
+/// `trust-center certify-facility`
+#[derive(Debug, Args)]
+pub(crate) struct CertifyFacility {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The facility's folder, with sig.csr, enc.csr and tls.csr
+    #[arg(long, value_name = "FACILITY_HOME")]
     pub(crate) requests: PathBuf,
 }
 
@@ -212,11 +237,58 @@ pub(crate) struct ShowRecords {
     pub(crate) behind: u64,
 }
 
+/// `trust-center books`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BooksCommand {
+    /// Moves the books from the file to a PostgreSQL server; cut off, the same command continues
+    Move(MoveBooks),
+}
+
+/// `trust-center books move`
+#[derive(Debug, Args)]
+pub(crate) struct MoveBooks {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The database, which is empty yet: postgres://USER@HOST/DATABASE. A file (--to-file) hides a password from others
+    #[arg(long, value_name = "URL", required_unless_present = "to_file")]
+    pub(crate) to: Option<String>,
+    /// A file with that address; /dev/fd/N is a descriptor
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) to_file: Option<PathBuf>,
+}
+
 /// `trust-center directory`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Directory {
     /// Serves certificates by GUID, and lists of revoked ones, over HTTP
     Serve(ServeDirectory),
+    /// Brings an LDAP server up to date with them
+    Publish(PublishDirectory),
+}
+
+/// `trust-center directory publish`
+#[derive(Debug, Args)]
+pub(crate) struct PublishDirectory {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The server: ldap://HOST or ldaps://HOST, with :PORT if it has another one
+    #[arg(long, value_name = "URL")]
+    pub(crate) ldap: String,
+    /// The entry below which everything is put; it must be there
+    #[arg(long, value_name = "DN")]
+    pub(crate) base: String,
+    /// As whom to write
+    #[arg(long, value_name = "DN", requires = "password_file")]
+    pub(crate) bind: Option<String>,
+    /// The file with the password; /dev/fd/N is a descriptor
+    #[arg(long, value_name = "FILE", requires = "bind")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Go on with TLS on a connection to ldap://
+    #[arg(long)]
+    pub(crate) starttls: bool,
+    /// The authorities of which one has certified the server, PEM
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// `trust-center directory serve`
@@ -479,7 +551,19 @@ mod tests {
             "trust-center crl --home d --days 30 --issuing-only",
             "trust-center records show --home d --json",
             "trust-center records verify --home d",
+            "trust-center certify-facility --home d --requests f",
+            "trust-center facility init --home f --name n",
+            "trust-center facility serve --home d --listen [::1]:0 --guid-from-key",
+            "trust-center facility answer --home d --file a --out b",
+            "trust-center facility export --home d --facility n --cards 500 --out b",
+            "trust-center facility order --home f --center [::1]:1 --cards 500",
+            "trust-center facility import --home f --file a --out b",
+            "trust-center facility personalize --home f --center [::1]:1 --card soft:c --batch 3 --labels l",
+            "trust-center facility report --home f --out b",
+            "trust-center books move --home d --to postgres://centre@db/books",
             "trust-center directory serve --home d --listen [::1]:0",
+            "trust-center directory publish --home d --ldap ldaps://db --base dc=example --ca c.pem",
+            "trust-center directory publish --home d --ldap ldap://db --base dc=e --bind cn=a --password-file p --starttls",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --json",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --keep k",
             "trust-center install --home d --guid fd5a::1 --gateway [::1]:1 --supplier s --grants g.toml --dry-run",

@@ -396,7 +396,7 @@ impl Issuer<'_> {
     ) -> Result<Certificate, AuthorityError> {
         let lifetime = match subject.role() {
             Role::Card => CARD_DAYS,
-            Role::Supplier | Role::Broker => SUPPLIER_DAYS,
+            Role::Supplier | Role::Broker | Role::Facility => SUPPLIER_DAYS,
             Role::Tsm | Role::TrustCenter | Role::IssuingAuthority => TSM_DAYS,
         };
         let content = CertificateContent {
@@ -475,6 +475,16 @@ const fn key_of(keys: &SoftwareKeys, slot: KeySlot) -> &messages::software::Soft
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, AuthorityError> {
     let text = files::read_text(path, Certificate::MAX_PEM)?;
     Certificate::from_pem(&text).map_err(|source| AuthorityError::Certificate {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads a file of one certificate or more; nobody has judged what comes out.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Certificate>, AuthorityError> {
+    let limit = Certificate::MAX_PEM.saturating_mul(TrustAnchor::MAX_ISSUING);
+    let text = files::read_text(path, limit)?;
+    Certificate::from_pem_chain(&text).map_err(|source| AuthorityError::Certificate {
         path: path.to_owned(),
         source,
     })

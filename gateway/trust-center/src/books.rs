@@ -9,20 +9,21 @@ mod act;
 mod certificates;
 mod chain;
 mod database;
+mod deliveries;
+mod error;
 mod import;
+mod moving;
 mod prefix;
 mod queue;
 mod requests;
 mod schema;
 mod tsm_schema;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use counterparty::files::{self, Access, FileError};
-use counterparty::random::RandomError;
-use messages::certificate::{Certificate, CertificateError, Revocation, RevocationReason, UnknownReason};
-use messages::content::MessageId;
-use model::{CardId, Fingerprint, ParseIdentityError, ParseTimeError, Timestamp};
+use messages::certificate::{Certificate, Revocation, RevocationReason};
+use model::{CardId, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::query;
@@ -30,10 +31,13 @@ use sqlx::query;
 use certificates::{entry, holding, revoke, revoked, unrevoked, write_issued};
 use database::{Database, number, text};
 
-pub(crate) use act::{Act, Witness};
-pub(crate) use certificates::serial_of;
+pub(crate) use act::{Act, DeliveryId, Witness};
+pub(crate) use certificates::{from_hex, serial_of};
 pub(crate) use chain::Verified;
-pub(crate) use prefix::{GuidPrefix, PrefixError};
+pub(crate) use deliveries::Giving;
+pub(crate) use error::BooksError;
+pub(crate) use moving::move_to_server;
+pub(crate) use prefix::GuidPrefix;
 pub(crate) use queue::{GatewayEntry, Job, JobOutcome, Leased, later};
 pub(crate) use requests::{Filter, NewRequest, RequestEntry, RequestState};
 
@@ -43,145 +47,6 @@ const MAX_DRAWS: usize = 8;
 const PAGE: u64 = 1_000;
 /// The greatest length of the file that names the database.
 const MAX_ADDRESS: usize = 4_096;
-
-/// The reason why the books were not written or read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BooksError {
-    /// The file is missing or cannot be reached.
-    #[error("the books cannot be kept; restore them from their backup or free the disk")]
-    File(#[from] FileError),
-    /// The database refuses or is gone.
-    #[error("the books cannot be kept; check that the database is there, and that its disk is not full")]
-    Database(#[source] sqlx::Error),
-    /// Another operator has held the books for too long.
-    #[error(
-        "another operator is writing in the books and does not come to an end; look for a program that hangs"
-    )]
-    Busy,
-    /// There is a database, but no books in it.
-    #[error(
-        "there are no books in the database; name the right one in books.url, or restore it from its backup"
-    )]
-    Missing,
-    /// There are books in the database already.
-    #[error("the database holds somebody's books already; name another one")]
-    Exists,
-    /// The books are of a later version.
-    #[error(
-        "the books are of version {found}, and this program knows version {} only; use a later one",
-        schema::VERSION
-    )]
-    Version {
-        /// The version that was found.
-        found: i64,
-    },
-    /// The address names no database.
-    #[error("the books are in a folder, or at postgres://USER@HOST/DATABASE; nothing else is known")]
-    Address,
-    /// A line of the books of an earlier version is no act.
-    #[error("line {line} of {} is damaged; restore the books from their backup", path.display())]
-    Damaged {
-        /// The books.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// Why not.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// A record is not what was written.
-    #[error("record {number} of the books is not what was written; restore them from their backup")]
-    Altered {
-        /// The number of the first such record.
-        number: u64,
-    },
-    /// A table says something else than the records.
-    #[error(
-        "the table {table} of the books does not say what the records say; restore them from their backup"
-    )]
-    Index {
-        /// The table.
-        table: &'static str,
-    },
-    /// An act could not be written as JSON, or read.
-    #[error("an act cannot be written down or read")]
-    Act(#[source] serde_json::Error),
-    /// A time in the books is none.
-    #[error("a time in the books cannot be read")]
-    Time(#[from] ParseTimeError),
-    /// A GUID in the books is none.
-    #[error("a GUID in the books cannot be read")]
-    Identity(#[from] ParseIdentityError),
-    /// A reason in the books is none.
-    #[error("the reason of a revocation in the books cannot be read")]
-    Reason(#[from] UnknownReason),
-    /// A certificate cannot be read or written.
-    #[error("a certificate in the books cannot be read or written")]
-    Certificate(#[from] CertificateError),
-    /// No random bytes could be drawn.
-    #[error("no GUID can be drawn")]
-    Random(#[from] RandomError),
-    /// Every GUID that was drawn had been given away before.
-    #[error(
-        "{MAX_DRAWS} random GUIDs in a row had been given away before; the random number generator is broken"
-    )]
-    Exhausted,
-    /// The prefix makes no GUIDs.
-    #[error("the prefix makes no GUIDs")]
-    Prefix(#[from] PrefixError),
-    /// No certificate of that number, name or GUID was issued, or all are revoked.
-    #[error("no certificate that holds was issued to {whom}; `trust-center records show` lists what was")]
-    NotIssued {
-        /// Who was looked for.
-        whom: String,
-    },
-    /// No supplier has made a request of this identity.
-    #[error("there is no request {id}; `trust-center tsm requests list` has those that there are")]
-    NoRequest {
-        /// The identity.
-        id: MessageId,
-    },
-    /// Somebody has decided already.
-    #[error("the request {id} is {state} already; `trust-center records show` says since when")]
-    DecidedAlready {
-        /// The identity.
-        id: MessageId,
-        /// What became of it.
-        state: RequestState,
-    },
-    /// Another request has the identity.
-    #[error("another request has the identity {id} already; ask again with a new one")]
-    OtherRequest {
-        /// The identity.
-        id: MessageId,
-    },
-    /// A supplier has too many requests that wait.
-    #[error(
-        "{} requests of the supplier wait already; wait until some are in force or rejected",
-        requests::MAX_OPEN
-    )]
-    TooManyRequests,
-    /// The certificates could not be issued.
-    #[error("the certificates cannot be issued")]
-    Issue(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// No runtime for the database.
-    #[error("the database cannot be used")]
-    Runtime(#[source] std::io::Error),
-    /// A fault of this program, after which the books are not used any more.
-    #[error("the books are in a state that they should never be in; start the program again")]
-    Broken,
-}
-
-impl From<sqlx::Error> for BooksError {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
-        // SQLITE_BUSY, and lock_not_available of PostgreSQL.
-        if code.is_some_and(|code| code == "5" || code == "55P03") {
-            return Self::Busy;
-        }
-        Self::Database(error)
-    }
-}
 
 /// One record of the books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,7 +90,8 @@ pub(crate) struct Entry {
 }
 
 /// How the personalisation of a card came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
     /// The card is complete.
     Completed,
@@ -242,6 +108,12 @@ impl Outcome {
             Self::LeftBlank => "left-blank",
             Self::Scrapped => "scrapped",
         }
+    }
+
+    fn parse(text: &str) -> Result<Self, BooksError> {
+        let mut all = [Self::Completed, Self::LeftBlank, Self::Scrapped].into_iter();
+        all.find(|outcome| outcome.as_str() == text)
+            .ok_or(BooksError::Index { table: "cards" })
     }
 }
 
@@ -267,30 +139,43 @@ impl Books {
             }
         };
         database.define()?;
-        database.define_tsm()?;
         Ok(Self { database })
     }
 
-    /// Opens the books. They are never begun anew by the way: a GUID could be given twice.
+    /// Opens the books, and brings those of an earlier version to today's. They are never begun anew by the way: a GUID
+    /// could be given twice.
     pub(crate) fn open(home: &Path) -> Result<Self, BooksError> {
         import::finish(home)?;
-        let path = home.join("books.db");
-        let database = match files::read_text(&home.join("books.url"), MAX_ADDRESS) {
-            Ok(address) => Database::open_server(address.trim())?,
-            Err(FileError::Missing { .. }) => {
+        moving::finish(home)?;
+        let database = match read_address(home)? {
+            Some(address) => Database::open_server(&address)?,
+            None => {
+                let path = home.join("books.db");
                 std::fs::metadata(&path).map_err(FileError::at(&path))?;
                 Database::open_file(&path)?
             }
-            Err(error) => return Err(error.into()),
         };
-        match database.version()? {
-            Some(schema::VERSION) => {
-                database.define_tsm()?;
-                Ok(Self { database })
-            }
-            Some(found) => Err(BooksError::Version { found }),
-            None => Err(BooksError::Missing),
+        if moving::is_moved(&database)? {
+            return Err(BooksError::Moved);
         }
+        Self::of(database)
+    }
+
+    fn of(database: Database) -> Result<Self, BooksError> {
+        match database.version()? {
+            Some(schema::VERSION) => {}
+            Some(found) if found < schema::VERSION => {
+                database.upgrade(found)?;
+                tracing::info!(
+                    from = found,
+                    to = schema::VERSION,
+                    "the books have been brought to this program's version"
+                );
+            }
+            Some(found) => return Err(BooksError::Version { found }),
+            None => return Err(BooksError::Missing),
+        }
+        Ok(Self { database })
     }
 
     /// Appends an act; when this returns, it is on the disk.
@@ -400,6 +285,17 @@ impl Books {
         )
     }
 
+    /// Returns the GUIDs of cards of which it is known what became of them, in the order of the database, behind this one.
+    pub(crate) fn cards(&self, behind: Option<CardId>, most: u32) -> Result<Vec<CardId>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query("SELECT guid FROM cards WHERE guid > $1 ORDER BY guid LIMIT $2")
+                .bind(behind.map_or_else(String::new, |guid| guid.to_string()))
+                .bind(i64::from(most));
+            let rows = rows.fetch_all(connection).await?;
+            rows.iter().map(|row| Ok(text(row, "guid")?.parse()?)).collect()
+        })
+    }
+
     fn guids(&self, statement: &'static str, argument: &str) -> Result<Vec<CardId>, BooksError> {
         self.database.run(async |connection: &mut AnyConnection| {
             let rows = query(statement).bind(argument.to_owned());
@@ -415,10 +311,7 @@ impl Books {
             let Some(row) = row.fetch_optional(connection).await? else {
                 return Ok(None);
             };
-            let found = text(&row, "outcome")?;
-            let mut all = [Outcome::Completed, Outcome::LeftBlank, Outcome::Scrapped].into_iter();
-            let outcome = all.find(|outcome| outcome.as_str() == found);
-            outcome.map(Some).ok_or(BooksError::Index { table: "cards" })
+            Outcome::parse(&text(&row, "outcome")?).map(Some)
         })
     }
 
@@ -533,6 +426,21 @@ impl Books {
         self.database
             .run(async |connection: &mut AnyConnection| chain::verify(connection, PAGE).await)
     }
+}
+
+/// Reads which server keeps the books, if one does.
+fn read_address(home: &Path) -> Result<Option<String>, BooksError> {
+    match files::read_text(&home.join("books.url"), MAX_ADDRESS) {
+        Ok(address) => Ok(Some(address.trim().to_owned())),
+        Err(FileError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads the address of a database from a file.
+pub(crate) fn read_address_file(file: Option<&Path>) -> Result<String, BooksError> {
+    let file = file.ok_or(BooksError::Address)?;
+    Ok(files::read_text(file, MAX_ADDRESS)?)
 }
 
 /// Writes bytes as lower-case hexadecimal digits.

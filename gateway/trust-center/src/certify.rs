@@ -1,4 +1,4 @@
-//! Certifying a supplier: from its three requests to its three certificates.
+//! Certifying a supplier or a second facility: from its three requests to its three certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,13 @@ pub(crate) enum CertifyError {
         /// The key that it should be about.
         slot: KeySlot,
     },
-    /// The requester wants to be something else than a supplier.
-    #[error("the requester wants to be certified as {found}; suppliers only are certified on request")]
+    /// The requester wants to be something else than what it is to be certified as.
+    #[error(
+        "the requester wants to be certified as {found}, not as {expected}; check the folder and the command"
+    )]
     Role {
+        /// What it is to be certified as.
+        expected: Role,
         /// What it wants to be.
         found: Role,
     },
@@ -61,15 +65,39 @@ pub(crate) enum CertifyError {
     Books(#[from] BooksError),
 }
 
-/// Signs the requests of the folder and puts the certificates beside them.
+/// Signs the requests of a supplier's folder and puts the certificates beside them.
 pub(crate) fn certify(
     authority: &Authority,
     books: &Books,
     folder: &Path,
     now: Timestamp,
 ) -> Result<VerifiedParty, CertifyError> {
+    certify_as(Role::Supplier, authority, books, folder, now)
+}
+
+/// Signs the requests of a second facility's folder; `center.pem` is the certificate for which it encrypts its messages.
+pub(crate) fn certify_facility(
+    authority: &Authority,
+    books: &Books,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<VerifiedParty, CertifyError> {
+    let center = authority.tsm()?.party.enc.certificate();
+    let facility = certify_as(Role::Facility, authority, books, folder, now)?;
+    write_certificate(&folder.join("center.pem"), center)?;
+    Ok(facility)
+}
+
+/// Does the same for a party of this role.
+fn certify_as(
+    role: Role,
+    authority: &Authority,
+    books: &Books,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<VerifiedParty, CertifyError> {
     check_root(authority, folder)?;
-    let requests = Requests::read(folder)?;
+    let requests = Requests::read(folder, role)?;
     let subject = requests.sig.subject();
     let issue = |request: &CertificationRequest| {
         authority.certify(subject, request.slot(), request.public_key(), now)
@@ -81,7 +109,7 @@ pub(crate) fn certify(
     };
     let party = authority
         .anchor()
-        .verify_party(&certificates, now, Role::Supplier)
+        .verify_party(&certificates, now, role)
         .map_err(CertifyError::Party)?;
     let certified = Act::Certified {
         name: party.name.clone(),
@@ -138,7 +166,7 @@ pub(crate) struct BrokerOrder {
     pub(crate) certificate: PathBuf,
 }
 
-/// The three requests of one supplier.
+/// The three requests of one party.
 struct Requests {
     sig: CertificationRequest,
     enc: CertificationRequest,
@@ -146,7 +174,7 @@ struct Requests {
 }
 
 impl Requests {
-    fn read(folder: &Path) -> Result<Self, CertifyError> {
+    fn read(folder: &Path, expected: Role) -> Result<Self, CertifyError> {
         let requests = Self {
             sig: read_request(folder, KeySlot::Sig)?,
             enc: read_request(folder, KeySlot::Enc)?,
@@ -156,12 +184,11 @@ impl Requests {
         if requests.enc.subject() != subject || requests.tls.subject() != subject {
             return Err(CertifyError::DifferentSubjects);
         }
-        match subject.role() {
-            Role::Supplier => Ok(requests),
-            found @ (Role::TrustCenter | Role::IssuingAuthority | Role::Tsm | Role::Card | Role::Broker) => {
-                Err(CertifyError::Role { found })
-            }
+        let found = subject.role();
+        if found != expected {
+            return Err(CertifyError::Role { expected, found });
         }
+        Ok(requests)
     }
 }
 

@@ -180,7 +180,7 @@ async fn certificate(
 const PEM: &str = "application/pem-certificate-chain";
 
 /// Returns the certificates of a completed card that are not revoked.
-fn holding(books: &Books, guid: CardId) -> Result<Vec<Entry>, BooksError> {
+pub(crate) fn holding(books: &Books, guid: CardId) -> Result<Vec<Entry>, BooksError> {
     if books.outcome(guid)? != Some(crate::books::Outcome::Completed) {
         return Ok(Vec::new());
     }

@@ -14,10 +14,12 @@ mod bundles;
 mod card_act;
 mod certify;
 mod directory;
+mod facility;
 mod gateways;
 mod install;
 mod keys;
 mod labels;
+mod ldap;
 mod output;
 mod pcsc_card;
 mod personalize;
@@ -42,8 +44,9 @@ use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
 use arguments::{
-    Arguments, CardAct, CardPlace, Certify, CertifyBroker, Command, Common, Crl, Directory, Gateways, Init,
-    Install, Personalize, Records, Renew, Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
+    Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, CertifyFacility, Command, Common,
+    Crl, Directory, Gateways, Init, Install, MoveBooks, Personalize, PublishDirectory, Records, Renew,
+    Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
@@ -52,9 +55,11 @@ use bundles::BundlesError;
 use card_act::{CardActError, CardOrder, Sentence};
 use certify::{BrokerOrder, CertifyError};
 use directory::DirectoryError;
+use facility::{FacilityError, FacilityOutput};
 use gateways::{GatewayShown, GatewaysError};
 use install::{InstallError, Order};
 use keys::Token;
+use ldap::{PublishError, Published};
 use model::Span;
 use output::Output;
 use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
@@ -112,6 +117,12 @@ enum ProgramError {
     /// Gateways were not shown or registered.
     #[error(transparent)]
     Gateways(#[from] GatewaysError),
+    /// The directory was not published.
+    #[error("the directory is not published as a whole")]
+    Publish(#[from] PublishError),
+    /// Two facilities did not come together.
+    #[error(transparent)]
+    Facility(#[from] FacilityError),
     /// The messages cannot be kept.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -139,15 +150,23 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init(act) => init(&act),
         Command::Certify(act) => certify(&act),
+        Command::CertifyFacility(act) => certify_facility(&act),
         Command::CertifyBroker(act) => certify_broker(act),
         Command::Renew(act) => renew(&act),
         Command::Revoke(act) => revoke(act),
         Command::Crl(act) => sign_lists(&act),
         Command::Personalize(act) => personalize(&act),
+        Command::Facility { command } => facility::run(command).map_err(Into::into),
         Command::Records { command } => records(&command),
+        Command::Books {
+            command: BooksCommand::Move(act),
+        } => move_books(&act),
         Command::Directory {
             command: Directory::Serve(act),
         } => serve_directory(&act),
+        Command::Directory {
+            command: Directory::Publish(act),
+        } => publish_directory(act),
         Command::Install(act) => install(act),
         Command::Tsm {
             command: Tsm::Serve(act),
@@ -205,6 +224,16 @@ fn certify(act: &Certify) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
     let supplier = certify::certify(&authority, &books, &act.requests, clock::now())?;
     let output = Output::certified(&supplier);
+    output.print(act.common.json).map_err(ProgramError::Output)
+}
+
+fn certify_facility(act: &CertifyFacility) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let facility = certify::certify_facility(&authority, &books, &act.requests, clock::now())?;
+    let output = FacilityOutput::Certified {
+        fingerprint: facility.sig.certificate().fingerprint(),
+        name: facility.name,
+    };
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 
@@ -281,6 +310,16 @@ fn records(command: &Records) -> Result<(), ProgramError> {
             output.print(common.json).map_err(ProgramError::Output)
         }
     }
+}
+
+fn move_books(act: &MoveBooks) -> Result<(), ProgramError> {
+    let address = match (&act.to, &act.to_file) {
+        (Some(address), _) => address.clone(),
+        (None, file) => books::read_address_file(file.as_deref())?,
+    };
+    let Verified { records, head } = books::move_to_server(&act.common.home, address.trim(), clock::now())?;
+    let output = Output::BooksMoved { records, head };
+    output.print(act.common.json).map_err(ProgramError::Output)
 }
 
 /// Starts the runtime of a program that serves others.
@@ -385,6 +424,37 @@ fn serve_directory(act: &ServeDirectory) -> Result<(), ProgramError> {
     let served = runtime.block_on(directory::serve(authority, books, act.listen, act.common.json));
     runtime.shutdown_timeout(END_PATIENCE);
     Ok(served?)
+}
+
+fn publish_directory(act: PublishDirectory) -> Result<(), ProgramError> {
+    let (authority, books) = open(&act.common)?;
+    let json = act.common.json;
+    let order = ldap::Order {
+        server: act.ldap,
+        base: act.base,
+        bind: act.bind.zip(act.password_file),
+        starttls: act.starttls,
+        authority: act.ca,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ProgramError::Runtime)?;
+    let published = runtime.block_on(ldap::publish(&authority, &books, &order));
+    runtime.shutdown_timeout(END_PATIENCE);
+    let Published {
+        added,
+        changed,
+        removed,
+        unchanged,
+    } = published?;
+    let output = Output::Publish {
+        added,
+        changed,
+        removed,
+        unchanged,
+    };
+    output.print(json).map_err(ProgramError::Output)
 }
 
 fn personalize(act: &Personalize) -> Result<(), ProgramError> {

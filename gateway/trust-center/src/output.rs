@@ -100,6 +100,26 @@ pub(crate) enum Output {
         /// The hash of the last one.
         head: Fingerprint,
     },
+    /// Of `directory publish`.
+    #[serde(rename = "trust-center.publish/1")]
+    Publish {
+        /// Entries that were made.
+        added: u64,
+        /// Entries that were brought up to date.
+        changed: u64,
+        /// Entries that were taken away.
+        removed: u64,
+        /// Entries that were left as they are.
+        unchanged: u64,
+    },
+    /// Of `books move`.
+    #[serde(rename = "trust-center.books-moved/1")]
+    BooksMoved {
+        /// How many records there are now; the last one says that the others were moved.
+        records: u64,
+        /// The hash of the last one.
+        head: Fingerprint,
+    },
     /// Of `directory serve`, once it listens.
     #[serde(rename = "trust-center.directory/1")]
     Directory {
@@ -158,6 +178,18 @@ pub(crate) struct List {
     revoked: usize,
     /// When the next one is due.
     next: Timestamp,
+}
+
+impl List {
+    fn sentence(&self) -> String {
+        format!(
+            "{}: list {} with {} certificates, the next is due at {}",
+            self.path.display(),
+            self.number,
+            self.revoked,
+            self.next
+        )
+    }
 }
 
 impl Output {
@@ -238,22 +270,24 @@ impl Output {
                 "{revoked} certificates are revoked ({reason}). Sign new lists with `trust-center crl`; `trust-center tsm \
                  serve` has gateways leave their owner out before all else."
             ),
-            Self::Crl { lists } => {
-                let line = |list: &List| {
-                    format!(
-                        "{}: list {} with {} certificates, the next is due at {}",
-                        list.path.display(),
-                        list.number,
-                        list.revoked,
-                        list.next
-                    )
-                };
-                lists.iter().map(line).collect::<Vec<_>>().join("\n")
-            }
+            Self::Crl { lists } => lists.iter().map(List::sentence).collect::<Vec<_>>().join("\n"),
             Self::Record(record) => format!("{:>6} {} {}", record.number, record.time, record.act),
             Self::Verify { records, head } => {
                 format!("The books are sound: {records} records, the last one with the hash {head}.")
             }
+            Self::Publish {
+                added,
+                changed,
+                removed,
+                unchanged,
+            } => format!(
+                "The directory is published: {added} entries added, {changed} changed, {removed} removed, {unchanged} left \
+                 as they are."
+            ),
+            Self::BooksMoved { records, head } => format!(
+                "The books are on the server, verified: {records} records, the last one with the hash {head}. The old ones \
+                 are kept as books.db.moved."
+            ),
             Self::Directory { listen } => format!("The directory is served at http://{listen}/."),
             Self::Install { guid, version, state } => {
                 format!("Bundle {version} is in force on the gateway {guid}, which is {state}.")

@@ -24,7 +24,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::books::{Act, Books, BooksError, Entry, GuidPrefix, Issued, Outcome, Station};
 
 /// What the books call the key with which a card attests.
-const ATTESTATION: &str = "attestation";
+pub(crate) const ATTESTATION: &str = "attestation";
 
 /// The reason why a card was not personalised.
 #[derive(Debug, thiserror::Error)]

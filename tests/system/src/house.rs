@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{
-    Card, CardPlace, CardReader, Folder, Gateway, GatewayConfig, GrantText, Interrupt, Meters, Period,
-    Programs, Query, SoftCard, Stage, StageError, Status, Supplier,
+    Card, CardPlace, CardReader, Facility, Folder, Gateway, GatewayConfig, GrantText, Interrupt, Meters,
+    Period, Programs, Query, SoftCard, Stage, StageError, Status, Supplier,
 };
 
 /// One of the elements that the supplier of a [`House`] may have: the electricity that was drawn.
@@ -36,11 +36,15 @@ pub struct HouseReader {
     pub service: CardReader,
 }
 
-/// Where the card of a house is.
+/// Where the card of a house is, and who personalises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CardIn {
+    /// In a file, by the trust centre.
     File,
+    /// In a reader, by the trust centre, before it comes there.
     Reader,
+    /// In a reader, where a second facility personalises it with what the trust centre sends.
+    ReaderOfFacility,
 }
 
 /// How fine a query is, measured by the registration period of the house.
@@ -104,15 +108,31 @@ impl House {
         card_in: CardIn,
     ) -> Result<Self, StageError> {
         let supplier = stage.found_supplier("supplier", "Supplier", &stage.trust_center())?;
-        let card = stage.personalize("card")?;
         let meters = stage.start_meters()?;
-        let (reader, place) = match card_in {
-            CardIn::File => (None, CardPlace::File(card.file.clone())),
-            CardIn::Reader => {
+        let (card, reader, place) = match card_in {
+            CardIn::File => {
+                let card = stage.personalize("card")?;
+                let place = CardPlace::File(card.file.clone());
+                (card, None, place)
+            }
+            CardIn::Reader | CardIn::ReaderOfFacility => {
                 let service = stage.start_reader("pcscd")?;
-                let card = service.insert(&stage, &card.file)?;
                 let place = CardPlace::Reader(CardReader::NAME.to_owned());
-                (Some(HouseReader { card, service }), place)
+                let file = stage.path("card");
+                let (card, inserted) = if card_in == CardIn::Reader {
+                    let card = stage.personalize("card")?;
+                    (card, service.insert(&stage, &file)?)
+                } else {
+                    let blank = service.insert(&stage, &file)?;
+                    let facility = Facility::found(&stage, "factory", "Factory")?;
+                    let guid = facility.personalize(&stage, &format!("pcsc:{}", CardReader::NAME))?;
+                    (Card { file, guid }, blank)
+                };
+                let reader = HouseReader {
+                    card: inserted,
+                    service,
+                };
+                (card, Some(reader), place)
             }
         };
         let config = GatewayConfig {
@@ -167,6 +187,17 @@ impl House {
     pub fn for_a_story_with_a_reader(period: &str) -> Result<Self, StageError> {
         let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
         Self::open_at(stage, period, None, CardIn::Reader)
+    }
+
+    /// Opens a house as [`House::for_a_story_with_a_reader`] does, whose card comes blank into the reader and is
+    /// personalised there by a second facility.
+    ///
+    /// # Errors
+    ///
+    /// As [`House::open`] and [`CardReader::start`].
+    pub fn for_a_story_with_two_facilities(period: &str) -> Result<Self, StageError> {
+        let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
+        Self::open_at(stage, period, None, CardIn::ReaderOfFacility)
     }
 
     /// Starts the gateway again after [`Gateway::stop`] and waits until it is in the state.

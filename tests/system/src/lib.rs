@@ -8,7 +8,9 @@
 
 mod answers;
 mod broker;
+mod directory;
 mod error;
+mod facility;
 mod files;
 mod gateway;
 mod house;
@@ -17,6 +19,7 @@ mod programs;
 mod reader;
 mod stage;
 mod supplier;
+mod token;
 mod tsm;
 mod wait;
 
@@ -25,7 +28,9 @@ pub use answers::{
     Personalized, Point, Pull, PullSeries, Refusal, Status, read_answer,
 };
 pub use broker::{Broker, BrokerUser};
+pub use directory::LdapServer;
 pub use error::{LogTail, StageError};
+pub use facility::Facility;
 pub use files::{CardPlace, GatewayConfig, GrantText};
 pub use gateway::{Gateway, Meters};
 pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, HouseReader, UNGRANTED, grants_of_the_house};
@@ -34,5 +39,6 @@ pub use programs::{Program, Programs};
 pub use reader::{CardReader, SoftCard};
 pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};
+pub use token::HsmToken;
 pub use tsm::{Requested, Tsm};
 pub use wait::{Deadline, Interrupt, wait_until};

@@ -31,8 +31,8 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 ];
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
-/// a database server and an HSM in software, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 22] = [
+/// a database server, a directory server and an HSM in software, and one that counts instructions.
+pub(crate) const FOR_VERIFY: [Package; 24] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -49,6 +49,8 @@ pub(crate) const FOR_VERIFY: [Package; 22] = [
     package("/usr/share/doc/postgresql/copyright", "postgresql"),
     package("/usr/sbin/mosquitto", "mosquitto"),
     package("softhsm2-util", "softhsm2"),
+    package("slapd", "slapd"),
+    package("ldapsearch", "ldap-utils"),
     package("sqlite3", "sqlite3"),
     package("strace", "strace"),
     package("mkfs.ext4", "e2fsprogs"),

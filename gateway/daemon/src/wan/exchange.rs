@@ -363,9 +363,12 @@ impl Exchange {
 fn partner_of(sender: &VerifiedCertificate) -> Partner {
     match sender.role() {
         Role::Tsm => Partner::Tsm,
-        Role::Supplier | Role::TrustCenter | Role::IssuingAuthority | Role::Card | Role::Broker => {
-            Partner::Supplier(sender.certificate().fingerprint())
-        }
+        Role::Supplier
+        | Role::TrustCenter
+        | Role::IssuingAuthority
+        | Role::Card
+        | Role::Broker
+        | Role::Facility => Partner::Supplier(sender.certificate().fingerprint()),
     }
 }
 

@@ -96,7 +96,7 @@ pub fn issue_under<S: Signer>(
 ) -> Result<Certificate, IssueError<S::Error>> {
     match content.subject.role() {
         Role::TrustCenter | Role::IssuingAuthority | Role::Broker => return Err(IssueError::Role),
-        Role::Tsm | Role::Supplier | Role::Card => {}
+        Role::Tsm | Role::Supplier | Role::Card | Role::Facility => {}
     }
     let mut extensions = extensions::for_slot(content.slot)?;
     if let Some(card_id) = content.subject.card_id() {

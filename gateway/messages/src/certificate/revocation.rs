@@ -281,6 +281,13 @@ impl RevocationList {
         self.number
     }
 
+    /// Returns the identifier of the key that has signed the list, in hexadecimal digits: what a file of it may be called.
+    #[must_use]
+    pub fn issuer_name(&self) -> String {
+        let digits = self.issuer_key_identifier.iter();
+        digits.map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Returns when the next list is due.
     #[must_use]
     pub const fn next_update(&self) -> Timestamp {

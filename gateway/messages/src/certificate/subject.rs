@@ -27,17 +27,20 @@ pub enum Role {
     Card,
     /// Passes messages on; it is a server by its DNS name.
     Broker,
+    /// A second facility, which personalises cards with material of the trust centre.
+    Facility,
 }
 
 impl Role {
     /// Every role, in the order of the enum.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TrustCenter,
         Self::IssuingAuthority,
         Self::Tsm,
         Self::Supplier,
         Self::Card,
         Self::Broker,
+        Self::Facility,
     ];
 
     /// Returns the text that stands in certificates.
@@ -50,6 +53,7 @@ impl Role {
             Self::Supplier => "Supplier",
             Self::Card => "Card",
             Self::Broker => "Broker",
+            Self::Facility => "Facility",
         }
     }
 }
@@ -171,13 +175,16 @@ impl Subject {
     pub fn party(name: PartyName, role: Role) -> Result<Self, SubjectError> {
         match role {
             Role::Card => Err(SubjectError::CardIdMissing),
-            Role::TrustCenter | Role::IssuingAuthority | Role::Tsm | Role::Supplier | Role::Broker => {
-                Ok(Self {
-                    name,
-                    role,
-                    card_id: None,
-                })
-            }
+            Role::TrustCenter
+            | Role::IssuingAuthority
+            | Role::Tsm
+            | Role::Supplier
+            | Role::Broker
+            | Role::Facility => Ok(Self {
+                name,
+                role,
+                card_id: None,
+            }),
         }
     }
 

@@ -83,6 +83,27 @@ fn party_is_known_by_its_three_certificates() {
 }
 
 #[test]
+fn several_certificates_are_read_from_one_text() {
+    let world = world();
+    let anchor = world.authority.anchor.certificate().clone();
+    let one = anchor.to_pem().unwrap();
+    assert_eq!(Certificate::from_pem_chain(&one), Ok(vec![anchor.clone()]));
+    let two = format!("{one}\n{one}\n");
+    assert_eq!(
+        Certificate::from_pem_chain(&two),
+        Ok(vec![anchor.clone(), anchor])
+    );
+    for text in [
+        "",
+        "\n",
+        &one.repeat(TrustAnchor::MAX_ISSUING + 1),
+        &format!("{one}more"),
+    ] {
+        assert_eq!(Certificate::from_pem_chain(text), Err(CertificateError::Pem));
+    }
+}
+
+#[test]
 fn certificate_reads_back_from_pem_and_json() {
     let certificate = world().supplier.triple.tls;
     let pem = certificate.to_pem().unwrap();

@@ -1,12 +1,15 @@
 //! What the books record.
 
 use std::fmt;
+use std::str::FromStr;
 
 use messages::certificate::{PartyName, RevocationReason};
 use messages::content::MessageId;
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::books::certificates::from_hex;
+use crate::books::hex;
 use crate::books::requests::{Decider, RequestState};
 
 /// What the trust centre has done.
@@ -175,7 +178,102 @@ pub(crate) enum Act {
         /// The state.
         state: GatewayState,
     },
+    /// It moved its books to a server; the records before this one are those of the file.
+    BooksMoved {
+        /// How many records those are.
+        records: u64,
+        /// The hash of the last of them.
+        head: Fingerprint,
+    },
+    /// It gave a second facility what cards are made of. The GUIDs have been given before.
+    MaterialGiven {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The facility's name.
+        facility: PartyName,
+        /// The GUIDs.
+        guids: Vec<CardId>,
+    },
+    /// Both sides know that the delivery has arrived; the one that gave it keeps nothing of it any more.
+    MaterialConfirmed {
+        /// The delivery.
+        delivery: DeliveryId,
+    },
+    /// As second facility it set out to get what cards are made of.
+    MaterialOrdered {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The name of the trust centre.
+        facility: PartyName,
+    },
+    /// As second facility it has got what cards are made of.
+    MaterialReceived {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// The GUIDs.
+        guids: Vec<CardId>,
+    },
+    /// As second facility it set out to make a card of what it has got.
+    CardBegun {
+        /// The card's GUID.
+        guid: CardId,
+    },
+    /// As second facility it has told the trust centre what became of cards.
+    OutcomesReported {
+        /// The cards' GUIDs.
+        guids: Vec<CardId>,
+    },
 }
+
+/// The name of a delivery: 16 random bytes, written as hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct DeliveryId([u8; 16]);
+
+impl DeliveryId {
+    /// Makes the name from random bytes.
+    pub(crate) const fn new(random: [u8; 16]) -> Self {
+        Self(random)
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&hex(&self.0))
+    }
+}
+
+impl From<DeliveryId> for String {
+    fn from(delivery: DeliveryId) -> Self {
+        delivery.to_string()
+    }
+}
+
+impl TryFrom<String> for DeliveryId {
+    type Error = DeliveryIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = DeliveryIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+        // One name has one form, since files and rows are called by it.
+        bytes
+            .map(Self)
+            .filter(|delivery| delivery.to_string() == text)
+            .ok_or(DeliveryIdError)
+    }
+}
+
+/// A text is no name of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a delivery is named by 32 hexadecimal digits, in small letters")]
+pub(crate) struct DeliveryIdError;
 
 /// Who says that a card has ended its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +350,34 @@ impl fmt::Display for Act {
                     Witness::Gateway => "its gateway reports",
                 };
                 write!(formatter, "terminated the card {guid}, as {witness}")
+            }
+            Self::BooksMoved { records, .. } => write!(formatter, "moved {records} records to a server"),
+            Self::MaterialGiven {
+                delivery,
+                facility,
+                guids,
+            } => write!(
+                formatter,
+                "gave {facility} the material of {} cards in delivery {delivery}",
+                guids.len()
+            ),
+            Self::MaterialConfirmed { delivery } => {
+                write!(
+                    formatter,
+                    "kept nothing of delivery {delivery}, which has arrived"
+                )
+            }
+            Self::MaterialOrdered { delivery, facility } => {
+                write!(formatter, "asked {facility} for delivery {delivery}")
+            }
+            Self::MaterialReceived { delivery, guids } => write!(
+                formatter,
+                "received the material of {} cards in delivery {delivery}",
+                guids.len()
+            ),
+            Self::CardBegun { guid } => write!(formatter, "began to make the card {guid}"),
+            Self::OutcomesReported { guids } => {
+                write!(formatter, "reported what became of {} cards", guids.len())
             }
         }
     }

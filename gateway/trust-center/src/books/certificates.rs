@@ -52,12 +52,12 @@ pub(super) async fn write_issued(
     Ok(())
 }
 
-/// Returns the certificates of the card, supplier or broker of this name that are not revoked. The trust centre itself may
+/// Returns the certificates of the card, supplier, broker or facility of this name that are not revoked. The trust centre itself may
 /// have the same name, and is not meant.
 pub(super) async fn holding(connection: &mut AnyConnection, name: &str) -> Result<Vec<Entry>, BooksError> {
     let rows = query(
         "SELECT pem, slot, NULL AS gone FROM certificates \
-         WHERE name = $1 AND role IN ('Card', 'Supplier', 'Broker') \
+         WHERE name = $1 AND role IN ('Card', 'Supplier', 'Broker', 'Facility') \
          AND serial NOT IN (SELECT serial FROM revocations) ORDER BY record",
     );
     let rows = rows.bind(name.to_owned()).fetch_all(connection).await?;
@@ -141,7 +141,8 @@ pub(super) fn entry(row: &AnyRow) -> Result<Entry, BooksError> {
     })
 }
 
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
+/// Reads bytes from hexadecimal digits.
+pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     pairs.map(byte).collect()

@@ -156,6 +156,11 @@ struct Said {
     terminations: BTreeMap<String, u64>,
     requests: BTreeMap<String, u64>,
     decisions: BTreeMap<String, u64>,
+    deliveries: BTreeMap<String, u64>,
+    arrivals: BTreeMap<String, u64>,
+    receipts: BTreeMap<String, u64>,
+    begun: BTreeMap<String, u64>,
+    reports: BTreeMap<String, u64>,
 }
 
 impl Said {
@@ -192,6 +197,23 @@ impl Said {
                 let verdict = if approved { "approved" } else { "rejected" };
                 self.decisions.insert(format!("{request} {verdict}"), record);
             }
+            Act::MaterialGiven {
+                delivery, facility, ..
+            }
+            | Act::MaterialOrdered { delivery, facility } => {
+                self.deliveries.insert(format!("{delivery} {facility}"), record);
+            }
+            Act::MaterialConfirmed { delivery } => drop(self.receipts.insert(delivery.to_string(), record)),
+            Act::MaterialReceived { delivery, guids } => {
+                self.arrivals.insert(delivery.to_string(), record);
+                self.guids
+                    .extend(guids.into_iter().map(|guid| (guid.to_string(), record)));
+            }
+            Act::CardBegun { guid } => drop(self.begun.insert(guid.to_string(), record)),
+            Act::OutcomesReported { guids } => {
+                self.reports
+                    .extend(guids.into_iter().map(|guid| (guid.to_string(), record)));
+            }
             Act::RequestEnded { .. }
             | Act::GatewayAddressed { .. }
             | Act::Reported { .. }
@@ -202,7 +224,8 @@ impl Said {
             | Act::Installed { .. }
             | Act::UnlockBegun { .. }
             | Act::Unlocked { .. }
-            | Act::TerminationBegun { .. } => {}
+            | Act::TerminationBegun { .. }
+            | Act::BooksMoved { .. } => {}
         }
     }
 
@@ -246,6 +269,27 @@ impl Said {
                  coalesce(decision, 0) AS record FROM tsm_requests WHERE state <> 'waiting' OR decision IS NOT NULL",
                 &self.decisions,
             ),
+            (
+                "deliveries",
+                "SELECT delivery || ' ' || facility AS key, record FROM deliveries",
+                &self.deliveries,
+            ),
+            (
+                "arrivals",
+                "SELECT delivery AS key, record FROM arrivals",
+                &self.arrivals,
+            ),
+            (
+                "receipts",
+                "SELECT delivery AS key, record FROM receipts",
+                &self.receipts,
+            ),
+            ("begun", "SELECT guid AS key, record FROM begun", &self.begun),
+            (
+                "reports",
+                "SELECT guid AS key, record FROM reports",
+                &self.reports,
+            ),
         ] {
             let rows = query(statement).fetch_all(&mut *connection).await?;
             let mut found = BTreeMap::new();
@@ -256,18 +300,23 @@ impl Said {
                 return Err(BooksError::Index { table });
             }
         }
-        let rows = query("SELECT pem, fingerprint FROM certificates")
-            .fetch_all(connection)
-            .await?;
-        for row in &rows {
-            let certificate = Certificate::from_pem(&text(row, "pem")?);
-            let fingerprint = certificate.map(|certificate| certificate.fingerprint().to_string());
-            if fingerprint != Ok(text(row, "fingerprint")?) {
-                return Err(BooksError::Index {
-                    table: "certificates",
-                });
-            }
-        }
-        Ok(())
+        compare_certificates(connection).await
     }
+}
+
+/// Compares the certificates with their fingerprints, which the records name.
+async fn compare_certificates(connection: &mut AnyConnection) -> Result<(), BooksError> {
+    let rows = query("SELECT pem, fingerprint FROM certificates")
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let certificate = Certificate::from_pem(&text(row, "pem")?);
+        let fingerprint = certificate.map(|certificate| certificate.fingerprint().to_string());
+        if fingerprint != Ok(text(row, "fingerprint")?) {
+            return Err(BooksError::Index {
+                table: "certificates",
+            });
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row, query, raw_sql};
 use tokio::runtime::Runtime;
 
 use crate::books::BooksError;
-use crate::books::{schema, tsm_schema};
+use crate::books::schema;
 
 /// How long one operator waits for another one's transaction; each lasts milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -136,46 +136,57 @@ impl Database {
 
     /// Makes the tables, in a database that has none.
     pub(super) fn define(&self) -> Result<(), BooksError> {
-        let engine = self.engine;
-        let mut script = schema::DEFINITION.to_owned();
-        if engine == Engine::Postgres {
-            script.push_str(schema::GUARD_POSTGRES);
-        }
-        for table in schema::TABLES {
-            script.push_str(&match engine {
-                Engine::Sqlite => schema::guard_sqlite(table),
-                Engine::Postgres => schema::guard_postgres(table),
-            });
-        }
         if self.version()?.is_some() {
             return Err(BooksError::Exists);
         }
+        self.upgrade(0)
+    }
+
+    /// Brings the tables of an earlier version to today's, all of it or nothing; another program may have done so
+    /// meanwhile.
+    pub(super) fn upgrade(&self, found: i64) -> Result<(), BooksError> {
+        let engine = self.engine;
+        let script = match engine {
+            Engine::Sqlite => schema::upgrade_sqlite(found),
+            Engine::Postgres => schema::upgrade_postgres(found),
+        };
         self.run(async move |connection: &mut AnyConnection| {
-            begin(connection, engine, false).await?;
-            let made = async {
-                raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await?;
-                query("INSERT INTO books (version) VALUES ($1)")
-                    .bind(schema::VERSION)
-                    .execute(&mut *connection)
-                    .await
+            begin(connection, engine, found > 0).await?;
+            let made = match found {
+                0 => make(connection, script, 0).await,
+                found => match version(connection).await {
+                    Ok(version) if version == found => make(connection, script, found).await,
+                    other => other.map(|_| ()),
+                },
             };
-            let made = made.await.map(|_| ()).map_err(BooksError::from);
             finish(connection, made).await
         })
     }
 
-    /// Makes the tables of the TSM, in books that have none yet.
-    pub(super) fn define_tsm(&self) -> Result<(), BooksError> {
+    /// Begins a transaction in a database that has no tables, and makes them; [`Database::finish`] ends it.
+    pub(super) fn begin_empty(&self) -> Result<(), BooksError> {
         let engine = self.engine;
-        if self.run(async |connection: &mut AnyConnection| {
-            has(connection, engine, tsm_schema::ONE_TABLE).await
-        })? {
-            return Ok(());
-        }
-        self.transact(async |connection: &mut AnyConnection| {
-            raw_sql(tsm_schema::DEFINITION).execute(connection).await?;
-            Ok(())
+        let script = match engine {
+            Engine::Sqlite => schema::upgrade_sqlite(0),
+            Engine::Postgres => schema::upgrade_postgres(0),
+        };
+        self.run(async move |connection: &mut AnyConnection| {
+            begin(connection, engine, false).await?;
+            match make(connection, script, 0).await {
+                Ok(()) => Ok(()),
+                made => finish(connection, made).await,
+            }
         })
+    }
+
+    /// Ends a transaction that [`Database::begin_empty`] has begun: with all that was done, or with nothing.
+    pub(super) fn finish<T: Send>(&self, done: Result<T, BooksError>) -> Result<T, BooksError> {
+        self.run(async move |connection: &mut AnyConnection| finish(connection, done).await)
+    }
+
+    /// Returns whether the books are in a file.
+    pub(super) fn is_file(&self) -> bool {
+        self.engine == Engine::Sqlite
     }
 
     /// Returns the version of the tables, or `None` if there are none.
@@ -185,10 +196,7 @@ impl Database {
             if !has(connection, engine, "books").await? {
                 return Ok(None);
             }
-            let row = query("SELECT max(version) FROM books")
-                .fetch_one(&mut *connection)
-                .await?;
-            Ok(Some(row.try_get(0)?))
+            version(connection).await.map(Some)
         })
     }
 
@@ -266,6 +274,25 @@ async fn finish<T>(connection: &mut AnyConnection, done: Result<T, BooksError>) 
         tracing::debug!(%error, "nothing was there to roll back");
     }
     Err(failed)
+}
+
+/// Makes the tables of the versions behind the one that was found.
+async fn make(connection: &mut AnyConnection, script: String, found: i64) -> Result<(), BooksError> {
+    raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await?;
+    for version in found.saturating_add(1)..=schema::VERSION {
+        query("INSERT INTO books (version) VALUES ($1)")
+            .bind(version)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn version(connection: &mut AnyConnection) -> Result<i64, BooksError> {
+    let row = query("SELECT max(version) FROM books")
+        .fetch_one(connection)
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Reads a column of text.

@@ -350,7 +350,7 @@ pub(super) async fn set_state(
 
 fn entry(row: &AnyRow) -> Result<RequestEntry, BooksError> {
     let damaged = || BooksError::Index {
-        table: super::tsm_schema::ONE_TABLE,
+        table: super::tsm_schema::REQUESTS,
     };
     Ok(RequestEntry {
         id: text(row, "id")?.parse().map_err(|_| damaged())?,

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use counterparty::random::RandomError;
 use messages::certificate::PartyName;
 use sqlx::raw_sql;
 
@@ -187,16 +190,113 @@ fn missing_and_later_books_are_named_and_never_begun_anew() {
     let books = Books::create(home.path(), None).unwrap();
     let error = Books::create(home.path(), None).unwrap_err();
     assert!(matches!(error, BooksError::File(FileError::Exists { .. })));
-    force(&books, "INSERT INTO books (version) VALUES (2)").unwrap();
-    assert!(matches!(
-        Books::open(home.path()),
-        Err(BooksError::Version { found: 2 })
-    ));
+    force(&books, "INSERT INTO books (version) VALUES (1000)").unwrap();
+    let error = Books::open(home.path()).unwrap_err();
+    assert!(matches!(error, BooksError::Version { found: 1_000 }));
+    assert!(error.to_string().contains("or a later one"), "{error}");
     drop(books);
     std::fs::write(home.path().join("books.db"), "").unwrap();
     assert!(matches!(Books::open(home.path()), Err(BooksError::Missing)));
     std::fs::write(home.path().join("books.url"), "mysql://localhost/books").unwrap();
     assert!(matches!(Books::open(home.path()), Err(BooksError::Address)));
+}
+
+/// A folder with the books of an earlier version.
+fn earlier(sql: &'static str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("books.db");
+    Database::make_file(&path).unwrap();
+    let database = Database::open_file(&path).unwrap();
+    force(&Books { database }, sql).unwrap();
+    home
+}
+
+const VERSION_1: &str = include_str!("../../../../tests/vectors/books/version-1.sql");
+
+#[test]
+fn books_of_an_earlier_version_are_brought_to_the_present_one_and_say_the_same() {
+    let home = earlier(VERSION_1);
+    let books = Books::open(home.path()).unwrap();
+    assert_eq!(books.database.version().unwrap(), Some(schema::VERSION));
+    let verified = books.verify().unwrap();
+    assert_eq!(
+        (verified.records, verified.head.to_string().as_str()),
+        (
+            14,
+            "9fc4a91731f031cc9503501a434fefedbf40d1f721ed1d62ac0ee5fe4a658a37"
+        )
+    );
+    // What is new is guarded as what was there before.
+    let delivery = DeliveryId::new([1; 16]);
+    let facility: PartyName = "Factory".parse().unwrap();
+    books.order_material(now(), delivery, &facility).unwrap();
+    for statement in [
+        "DELETE FROM deliveries",
+        "UPDATE deliveries SET facility = ''",
+        "INSERT OR REPLACE INTO deliveries SELECT * FROM deliveries",
+        "DELETE FROM records",
+    ] {
+        assert!(
+            matches!(force(&books, statement), Err(BooksError::Database(_))),
+            "{statement}"
+        );
+    }
+    drop(books);
+    assert_eq!(Books::open(home.path()).unwrap().verify().unwrap().records, 15);
+}
+
+#[test]
+fn operators_who_open_earlier_books_at_once_bring_them_forward_once() {
+    let home = earlier(VERSION_1);
+    std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| Books::open(home.path()).map(|books| books.verify().unwrap().records)))
+            .collect();
+        for opened in opened {
+            assert_eq!(opened.join().unwrap().unwrap(), 14);
+        }
+    });
+}
+
+#[test]
+fn step_that_fails_leaves_the_earlier_version_in_force() {
+    let home = earlier(VERSION_1);
+    let database = Database::open_file(&home.path().join("books.db")).unwrap();
+    let books = Books { database };
+    // Something of the next version is in the way.
+    force(&books, "CREATE TABLE reports (guid TEXT)").unwrap();
+    drop(books);
+    assert!(matches!(Books::open(home.path()), Err(BooksError::Database(_))));
+    let database = Database::open_file(&home.path().join("books.db")).unwrap();
+    assert_eq!(database.version().unwrap(), Some(1));
+    let books = Books { database };
+    force(&books, "DROP TABLE reports").unwrap();
+    drop(books);
+    assert_eq!(Books::open(home.path()).unwrap().verify().unwrap().records, 14);
+}
+
+#[test]
+fn every_table_is_named_with_its_columns() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    let list = "SELECT m.name || ' ' || c.name || ' ' || c.type AS key FROM sqlite_master m, pragma_table_info(m.name) c \
+                WHERE m.type = 'table'";
+    let found: BTreeSet<String> = books
+        .database
+        .run(async |connection: &mut AnyConnection| {
+            let rows = query(list).fetch_all(connection).await?;
+            rows.iter().map(|row| text(row, "key")).collect()
+        })
+        .unwrap();
+    let named = schema::tables().flat_map(|table| {
+        let texts = table
+            .texts
+            .iter()
+            .map(|column| format!("{} {column} TEXT", table.name));
+        let numbers = table.numbers.iter();
+        texts.chain(numbers.map(|column| format!("{} {column} BIGINT", table.name)))
+    });
+    assert_eq!(named.collect::<BTreeSet<_>>(), found);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn bad_requests_are_refused() {
     let refusal = || certify(&house.authority, &house.books, &folder, clock::now()).unwrap_err();
     assert!(matches!(refusal(), CertifyError::File(FileError::Missing { .. })));
     write_requests(&folder, &[Role::Tsm; 3], &KeySlot::ALL, "Supplier");
-    assert!(matches!(refusal(), CertifyError::Role { found: Role::Tsm }));
+    assert!(matches!(refusal(), CertifyError::Role { found: Role::Tsm, .. }));
     let mixed = [Role::Supplier, Role::Supplier, Role::Tsm];
     write_requests(&folder, &mixed, &KeySlot::ALL, "Supplier");
     assert!(matches!(refusal(), CertifyError::DifferentSubjects));

@@ -6,13 +6,13 @@ use std::process::{Child, Stdio};
 
 use crate::stage::Stage;
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start(stage: &Stage) -> Self {
+    pub(crate) fn start(stage: &Stage) -> Self {
         let mut child = stage
             .command("directory serve --listen 127.0.0.1:0")
             .stdout(Stdio::piped())

@@ -1,6 +1,7 @@
 //! Keys in an HSM: SoftHSM2, with tokens of its own.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::stage::{Stage, succeed};
 
@@ -94,6 +95,50 @@ fn lost_hsm_leaves_books_and_cards_as_they_were() {
     std::fs::write(stage.path("pin"), "1234\n").unwrap();
     stage.answer("personalize --card soft:card --pin-file pin");
     assert_eq!(stage.guids("guid-given"), stage.guids("personalized"));
+}
+
+#[test]
+fn hsm_that_is_lost_in_the_middle_of_a_batch_leaves_nothing_in_doubt() {
+    let stage = stage();
+    stage.answer(&format!(
+        "init --name Centre --hsm-module {MODULE} --hsm-token centre"
+    ));
+    let line = "personalize --card soft:cards --batch 400 --labels labels";
+    let batch = stage
+        .command(line)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let table = stage.path("labels/labels.csv");
+    let begun = Instant::now();
+    while std::fs::read_to_string(&table).map_or(0, |text| text.lines().count()) < 20 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "the batch does not begin"
+        );
+        std::thread::yield_now();
+    }
+    std::fs::rename(stage.path("tokens"), stage.path("stolen")).unwrap();
+    std::fs::create_dir(stage.path("tokens")).unwrap();
+    let output = batch.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("HSM"), "{said}");
+    stage.answer("records verify");
+    // What was begun is known, and every GUID was given once.
+    let settled = ["personalized", "left-blank", "scrapped"].map(|act| stage.guids(act));
+    let mut settled = settled.concat();
+    settled.sort();
+    let mut given = stage.guids("guid-given");
+    given.sort();
+    assert_eq!(settled, given);
+
+    std::fs::remove_dir(stage.path("tokens")).unwrap();
+    std::fs::rename(stage.path("stolen"), stage.path("tokens")).unwrap();
+    let done = stage.answer(line);
+    assert_eq!(done["guids"].as_array().unwrap().len(), 400);
+    assert_eq!(stage.guids("personalized").len(), 400);
+    stage.answer("records verify");
 }
 
 #[test]

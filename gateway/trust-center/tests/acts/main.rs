@@ -12,6 +12,12 @@ mod certificates;
 mod directory;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod facility;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
+mod full_disk;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod hsm;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]

@@ -18,6 +18,8 @@ mod degraded;
 #[cfg(test)]
 mod first_contact;
 #[cfg(test)]
+mod ldap;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod mbus_tools;
@@ -28,7 +30,11 @@ mod openssl;
 #[cfg(test)]
 mod over_a_broker;
 #[cfg(test)]
+mod revoked;
+#[cfg(test)]
 mod second_card;
+#[cfg(test)]
+mod second_facility;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub(super) struct Reserved {
 }
 
 /// Dependencies that bring in an effect or an engine, and the crates that keep them from the others.
-pub(super) const RESERVED: [Reserved; 12] = [
+pub(super) const RESERVED: [Reserved; 13] = [
     Reserved {
         dependency: "sled",
         for_crates: &["store"],
@@ -137,6 +137,11 @@ pub(super) const RESERVED: [Reserved; 12] = [
         dependency: "sqlx*",
         for_crates: &["trust-center"],
         reason: "the books of the trust centre are its own, and what runs on a gateway needs no client of a server",
+    },
+    Reserved {
+        dependency: "ldap3*",
+        for_crates: &["trust-center"],
+        reason: "only the directory is published to an LDAP server",
     },
     Reserved {
         dependency: "cryptoki*",

@@ -1,0 +1,522 @@
+//! The commands of the two facilities: what is on the command line, and what is done for it.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use counterparty::clock;
+use counterparty::files::{self, Access, FileError};
+use counterparty::random::{self, RandomError};
+use messages::certificate::PartyName;
+use messages::envelope::MAX_MESSAGE;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::bench::{Bench, BenchError, Made};
+use super::center::{Center, CenterError};
+use super::errand::{Errand, ErrandError};
+use super::home::{Facility, HomeError};
+use super::message::{Answer, Ask, Keys};
+use super::output::FacilityOutput;
+use super::wire;
+use crate::arguments::{CardPlace, Common};
+use crate::authority::{Authority, AuthorityError};
+use crate::books::{Books, BooksError, DeliveryId, GuidPrefix};
+use crate::labels::{Labels, LabelsError};
+use crate::personalize::{GuidSource, PersonalizeError};
+use crate::reader::{InsertedCard, ReaderError};
+
+/// How many cards in a row may fail before the batch is given up: then it is not the cards.
+const MAX_FAILURES: u32 = 5;
+/// How long the end waits for letters that are being answered.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The acts of two facilities.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FacilityCommand {
+    /// At the second facility: makes keys, requests for their certificates, and books
+    Init(Init),
+    /// At the trust centre: answers facilities over TLS connections
+    Serve(Serve),
+    /// At the trust centre: answers a file of a facility with another one
+    Answer(AnswerFile),
+    /// At the trust centre: prepares material that nobody has asked for, in a file
+    Export(Export),
+    /// At the second facility: fetches material for later, with keys that the trust centre makes
+    Order(Order),
+    /// At the second facility: takes a file of the trust centre
+    Import(Import),
+    /// At the second facility: makes a card, or a batch of them
+    Personalize(Personalize),
+    /// At the second facility: tells the trust centre what became of the cards
+    Report(Report),
+}
+
+/// `trust-center facility init`
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    common: Common,
+    /// The facility's name, as certificates carry it
+    #[arg(long, value_name = "NAME")]
+    name: PartyName,
+}
+
+/// How the trust centre makes GUIDs for facilities.
+#[derive(Debug, Args)]
+pub(crate) struct Guids {
+    /// The upper half of the GUIDs; the lower one is random
+    #[arg(long, value_name = "ADDRESS/64", default_value = GuidPrefix::DEFAULT)]
+    prefix: GuidPrefix,
+    /// Make the GUIDs of the cards' public keys instead
+    #[arg(long, conflicts_with = "prefix")]
+    guid_from_key: bool,
+}
+
+/// `trust-center facility serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    guids: Guids,
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:8611")]
+    listen: SocketAddr,
+}
+
+/// `trust-center facility answer`
+#[derive(Debug, Args)]
+pub(crate) struct AnswerFile {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    guids: Guids,
+    /// The facility's file
+    #[arg(long, value_name = "FILE.cms")]
+    file: PathBuf,
+    /// Where the answer goes
+    #[arg(long, value_name = "FILE.cms")]
+    out: PathBuf,
+}
+
+/// `trust-center facility export`
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    guids: Guids,
+    /// The facility's name
+    #[arg(long, value_name = "NAME")]
+    facility: PartyName,
+    /// For how many cards
+    #[arg(long, value_name = "CARDS", value_parser = clap::value_parser!(u16).range(1..=500))]
+    cards: u16,
+    /// Where the material goes
+    #[arg(long, value_name = "FILE.cms")]
+    out: PathBuf,
+}
+
+/// `trust-center facility order`
+#[derive(Debug, Args)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    common: Common,
+    /// Where the trust centre serves facilities
+    #[arg(long, value_name = "HOST:PORT")]
+    center: String,
+    /// For how many cards
+    #[arg(long, value_name = "CARDS", value_parser = clap::value_parser!(u16).range(1..=500))]
+    cards: u16,
+}
+
+/// `trust-center facility import`
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    common: Common,
+    /// The trust centre's file: material, or the answer to a report
+    #[arg(long, value_name = "FILE.cms")]
+    file: PathBuf,
+    /// Where the confirmation goes that material has arrived
+    #[arg(long, value_name = "FILE.cms")]
+    out: Option<PathBuf>,
+}
+
+/// `trust-center facility personalize`
+#[derive(Debug, Args)]
+pub(crate) struct Personalize {
+    #[command(flatten)]
+    common: Common,
+    /// Where the trust centre serves facilities
+    #[arg(long, value_name = "HOST:PORT")]
+    center: String,
+    /// The card: pcsc:READER is the card in a reader, named as `opensc-tool -l` does; soft:FILE is a card in a file, blank
+    /// if the file is not there yet
+    #[arg(long, value_name = "CARD")]
+    card: CardPlace,
+    /// Make this many cards; soft:FOLDER is then a folder of cards in files. The same command takes a batch up again
+    #[arg(long, value_name = "CARDS", requires = "labels", value_parser = clap::value_parser!(u32).range(1..=99_999))]
+    batch: Option<u32>,
+    /// Where the labels of the batch go
+    #[arg(long, value_name = "DIR", requires = "batch")]
+    labels: Option<PathBuf>,
+}
+
+/// `trust-center facility report`
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    common: Common,
+    /// Where the trust centre serves facilities
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        required_unless_present = "out",
+        conflicts_with = "out"
+    )]
+    center: Option<String>,
+    /// Where the report goes instead; `import` takes the answer to it
+    #[arg(long, value_name = "FILE.cms")]
+    out: Option<PathBuf>,
+}
+
+/// The reason why a facility or the trust centre did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FacilityError {
+    /// There is no facility.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// There is no trust centre.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// There are no books.
+    #[error(transparent)]
+    Books(#[from] BooksError),
+    /// The trust centre does not answer a facility.
+    #[error(transparent)]
+    Center(#[from] CenterError),
+    /// The facility has not got what it asked for.
+    #[error(transparent)]
+    Errand(#[from] ErrandError),
+    /// No card was made.
+    #[error("no card was made")]
+    Bench(#[from] BenchError<ReaderError>),
+    /// There is no card.
+    #[error("there is no card to personalise")]
+    Reader(#[from] ReaderError),
+    /// The labels cannot be written.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Some cards of a batch are missing.
+    #[error("{completed} of {cards} cards are complete; the same command continues")]
+    Incomplete {
+        /// How many are complete.
+        completed: usize,
+        /// How many there should be.
+        cards: u32,
+    },
+    /// No name could be drawn for a delivery.
+    #[error("no name can be drawn for the delivery")]
+    Random(#[from] RandomError),
+    /// The file answers a report, and material was expected, or the other way round.
+    #[error("material is confirmed, and an answer is not; give --out with material alone")]
+    Out,
+    /// There is nothing to report.
+    #[error("the trust centre knows what became of every card; there is nothing to report")]
+    NothingToReport,
+    /// The address is taken or not this machine's.
+    #[error("facilities cannot be served at {listen}; name another address")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No runtime for the network, or no signals.
+    #[error("the network cannot be used")]
+    Runtime(#[source] io::Error),
+    /// The result could not be printed.
+    #[error("the result cannot be printed, though the act is done")]
+    Output(#[source] io::Error),
+}
+
+/// Does what a command asks for.
+pub(crate) fn run(command: FacilityCommand) -> Result<(), FacilityError> {
+    match command {
+        FacilityCommand::Init(act) => {
+            Facility::init(&act.common.home, &act.name, &act.common.secrets)?;
+            let output = FacilityOutput::Init { name: act.name };
+            output.print(act.common.json).map_err(FacilityError::Output)
+        }
+        FacilityCommand::Serve(act) => serve(&act),
+        FacilityCommand::Answer(act) => {
+            let center = center(&act.common, &act.guids)?;
+            let letter = files::read(&act.file, MAX_MESSAGE)?;
+            let answer = center.answer(&letter, clock::now())?;
+            files::replace(&act.out, &answer, Access::Private)?;
+            let output = FacilityOutput::File { file: act.out };
+            output.print(act.common.json).map_err(FacilityError::Output)
+        }
+        FacilityCommand::Export(act) => {
+            let center = center(&act.common, &act.guids)?;
+            let delivery = draw()?;
+            let letter = center.export(&act.facility, delivery, act.cards.into(), clock::now())?;
+            files::replace(&act.out, &letter, Access::Private)?;
+            let output = FacilityOutput::Export {
+                delivery,
+                file: act.out,
+            };
+            output.print(act.common.json).map_err(FacilityError::Output)
+        }
+        FacilityCommand::Order(act) => order(&act),
+        FacilityCommand::Import(act) => import(act),
+        FacilityCommand::Personalize(act) => personalize(&act),
+        FacilityCommand::Report(act) => report(act),
+    }
+}
+
+fn center(common: &Common, guids: &Guids) -> Result<Center, FacilityError> {
+    let books = Books::open(&common.home)?;
+    let authority = Authority::load(&common.home, &common.secrets, &books, clock::now())?;
+    let source = if guids.guid_from_key {
+        GuidSource::CardKey
+    } else {
+        GuidSource::Prefix(guids.prefix)
+    };
+    let center = Center {
+        authority,
+        books,
+        source,
+    };
+    center.sweep()?;
+    Ok(center)
+}
+
+fn serve(act: &Serve) -> Result<(), FacilityError> {
+    let center = Arc::new(center(&act.common, &act.guids)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(FacilityError::Runtime)?;
+    let listen = act.listen;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|source| FacilityError::Listen { listen, source })?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(FacilityError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(FacilityError::Runtime)?;
+        let listen = listener.local_addr().map_err(FacilityError::Runtime)?;
+        FacilityOutput::Serve { listen }
+            .print(act.common.json)
+            .map_err(FacilityError::Output)?;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        wire::serve(listener, center, stop).await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(END_PATIENCE);
+    served
+}
+
+fn runtime() -> Result<Runtime, FacilityError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(FacilityError::Runtime)
+}
+
+fn draw() -> Result<DeliveryId, RandomError> {
+    Ok(DeliveryId::new(*random::bytes()?))
+}
+
+fn load(common: &Common) -> Result<Facility, HomeError> {
+    Facility::load(&common.home, &common.secrets, clock::now())
+}
+
+fn order(act: &Order) -> Result<(), FacilityError> {
+    let facility = load(&act.common)?;
+    let runtime = runtime()?;
+    let guids = runtime.block_on(async {
+        let mut errand = Errand::begin(&facility, &act.center, clock::now).await?;
+        errand.go().await?;
+        let guids = errand.order(draw()?, Keys::Center(act.cards.into())).await?;
+        Ok::<_, FacilityError>(guids)
+    })?;
+    let output = FacilityOutput::Stock { guids };
+    output.print(act.common.json).map_err(FacilityError::Output)
+}
+
+fn import(act: Import) -> Result<(), FacilityError> {
+    let facility = load(&act.common)?;
+    let now = clock::now();
+    let letter = files::read(&act.file, MAX_MESSAGE)?;
+    let output = match (facility.read(&letter, now)?, act.out) {
+        (Answer::Material(material), Some(out)) => {
+            let delivery = material.delivery;
+            let guids = facility.accept(&letter, now, None)?;
+            let confirmation = facility.letter(&Ask::Confirm { delivery }, now)?;
+            files::replace(&out, &confirmation, Access::Private)?;
+            FacilityOutput::Stock { guids }
+        }
+        (Answer::Done { to }, None) => {
+            facility.note(&to, now)?;
+            FacilityOutput::Report
+        }
+        (Answer::Material(_) | Answer::Done { .. } | Answer::Refusal { .. }, _) => {
+            return Err(FacilityError::Out);
+        }
+    };
+    output.print(act.common.json).map_err(FacilityError::Output)
+}
+
+fn report(act: Report) -> Result<(), FacilityError> {
+    let facility = load(&act.common)?;
+    let output = match (act.center, act.out) {
+        (Some(center), _) => {
+            runtime()?.block_on(async {
+                let mut errand = Errand::begin(&facility, &center, clock::now).await?;
+                errand.go().await
+            })?;
+            FacilityOutput::Report
+        }
+        (None, out) => {
+            let ask = facility.outcomes()?.ok_or(FacilityError::NothingToReport)?;
+            let file = out.unwrap_or_default();
+            let letter = facility.letter(&ask, clock::now())?;
+            files::replace(&file, &letter, Access::Private)?;
+            FacilityOutput::File { file }
+        }
+    };
+    output.print(act.common.json).map_err(FacilityError::Output)
+}
+
+fn personalize(act: &Personalize) -> Result<(), FacilityError> {
+    let facility = load(&act.common)?;
+    let runtime = runtime()?;
+    let mut errand = runtime.block_on(async {
+        let mut errand = Errand::begin(&facility, &act.center, clock::now).await?;
+        errand.go().await?;
+        Ok::<_, ErrandError>(errand)
+    })?;
+    let mut floor = Floor {
+        facility: &facility,
+        errand: &mut errand,
+        runtime: &runtime,
+    };
+    let made = match (act.batch, &act.labels) {
+        (Some(cards), Some(labels)) => floor.batch(&act.card, cards, labels),
+        _ => floor
+            .card(&act.card, "")
+            .map(|Made { guid, party }| FacilityOutput::made(guid, &party)),
+    };
+    // What became of the cards is told in any case; what could not be told is told the next time.
+    let told = runtime.block_on(errand.report());
+    let output = made?;
+    told?;
+    output.print(act.common.json).map_err(FacilityError::Output)
+}
+
+/// Where the facility makes one card after the other.
+struct Floor<'a, 'b> {
+    facility: &'a Facility,
+    errand: &'b mut Errand<'a>,
+    runtime: &'b Runtime,
+}
+
+impl Floor<'_, '_> {
+    fn card(&mut self, place: &CardPlace, batch: &str) -> Result<Made, FacilityError> {
+        let bench = Bench {
+            facility: self.facility,
+            station: crate::batch::station(place, batch),
+            keeps_its_card: matches!(place, CardPlace::Soft(_)),
+        };
+        let now = clock::now();
+        let mut card = InsertedCard::insert(place)?;
+        if let Some(completed) = bench.look(&mut card, now)? {
+            return Ok(completed);
+        }
+        Ok(bench.with_own_keys(card, draw()?, self.errand, self.runtime, now)?)
+    }
+
+    /// Makes the cards of a folder, or those that are put into the reader one after the other. A card that fails is left
+    /// out; the same command continues.
+    fn batch(
+        &mut self,
+        place: &CardPlace,
+        cards: u32,
+        labels: &Path,
+    ) -> Result<FacilityOutput, FacilityError> {
+        let mut labels = Labels::open(labels, cards)?;
+        let batch = labels.batch().to_owned();
+        let books = self.facility.books();
+        let begun = books.made_in(&batch)?;
+        labels.begin(&begun)?;
+        let wanted = usize::try_from(cards).unwrap_or(usize::MAX);
+        let (mut number, mut made, mut failures, mut failed) = (0, begun.len(), 0, 0);
+        while made < wanted && number < cards.saturating_add(MAX_FAILURES) {
+            number = number.saturating_add(1);
+            let card = match place {
+                CardPlace::Soft(folder) => {
+                    files::make_folder(folder)?;
+                    self.card(&CardPlace::Soft(folder.join(format!("card-{number:05}"))), &batch)
+                }
+                CardPlace::Pcsc(reader) => {
+                    say(&format!(
+                        "{made}/{cards}: put the next blank card into the reader"
+                    ));
+                    crate::pcsc_card::wait(reader, true).map_err(ReaderError::from)?;
+                    let card = self.card(place, &batch);
+                    say(&format!("{made}/{cards}: take the card out"));
+                    crate::pcsc_card::wait(reader, false).map_err(ReaderError::from)?;
+                    card
+                }
+            };
+            match card {
+                Ok(card) => {
+                    labels.add(card.guid)?;
+                    made = made.saturating_add(1);
+                    failures = 0;
+                }
+                // A card of this batch that was complete before.
+                Err(FacilityError::Bench(BenchError::Card(PersonalizeError::NotBlank { .. })))
+                    if matches!(place, CardPlace::Soft(_)) => {}
+                Err(FacilityError::Bench(BenchError::Card(error))) => {
+                    tracing::warn!("{}", crate::chain(&error));
+                    failed += 1u32;
+                    failures += 1;
+                    if failures >= MAX_FAILURES {
+                        return Err(BenchError::Card(error).into());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        labels.finish()?;
+        let guids = books.made_in(&batch)?;
+        if guids.len() < wanted {
+            let completed = guids.len();
+            return Err(FacilityError::Incomplete { completed, cards });
+        }
+        Ok(FacilityOutput::Batch { batch, guids, failed })
+    }
+}
+
+/// Asks the operator for something.
+fn say(text: &str) {
+    // Progress that cannot be shown is no reason to stop.
+    drop(writeln!(io::stderr(), "{text}"));
+}
