@@ -19,7 +19,7 @@ impl Patience {
     /// A fleet's: from one second to a quarter of an hour.
     pub const FLEET: Self = Self {
         first: Duration::from_secs(1),
-        longest: Duration::from_mins(15),
+        longest: Duration::from_secs(900),
     };
 }
 

@@ -200,8 +200,8 @@ pub struct Delivery {
 /// The packet that a message came in, for its acknowledgement.
 #[derive(Debug)]
 enum Packet {
-    Five(rumqttc_v5::Publish),
-    Three(rumqttc_v4::Publish),
+    Five(Box<rumqttc_v5::Publish>),
+    Three(Box<rumqttc_v4::Publish>),
 }
 
 /// What happens on a wire, whichever version of MQTT it speaks.

@@ -215,7 +215,7 @@ enum Way {
         client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
         uri: Arc<Uri>,
     },
-    Line(Line),
+    Line(Box<Line>),
 }
 
 /// A message that is on its way, and what comes back.
@@ -282,7 +282,12 @@ impl Exchange {
             },
             Place::Broker(address, protocol) => {
                 let party = identity.party.sig.certificate().fingerprint();
-                Way::Line(Line::new(guid, party, (address.clone(), *protocol), tls))
+                Way::Line(Box::new(Line::new(
+                    guid,
+                    party,
+                    (address.clone(), *protocol),
+                    tls,
+                )))
             }
         };
         Ok(Self { gateway, way })

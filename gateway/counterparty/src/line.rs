@@ -20,7 +20,7 @@ use crate::exchange::{EXCHANGE_PATIENCE, ExchangeError, GatewayAddress};
 /// the client is still there.
 const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the broker may keep a message that nobody has taken: what is older, the gateway would refuse.
-const MESSAGE_EXPIRY: Duration = Duration::from_mins(5);
+const MESSAGE_EXPIRY: Duration = Duration::from_secs(300);
 /// How long a receipt may take to the broker.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(10);
 

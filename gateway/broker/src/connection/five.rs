@@ -96,7 +96,7 @@ impl Wire {
             Event::Incoming(Packet::Publish(packet)) => Happening::Message(Delivery {
                 topic: String::from_utf8_lossy(&packet.topic).into_owned(),
                 message: packet.payload.clone(),
-                receipt: super::Packet::Five(packet),
+                receipt: super::Packet::Five(Box::new(packet)),
             }),
             Event::Incoming(Packet::PubAck(packet)) => Happening::Taken {
                 heard: packet.reason != PubAckReason::NoMatchingSubscribers,

@@ -79,7 +79,7 @@ impl Wire {
             Event::Incoming(Packet::Publish(packet)) => Happening::Message(Delivery {
                 topic: String::from_utf8_lossy(&packet.topic).into_owned(),
                 message: packet.payload.clone(),
-                receipt: super::Packet::Three(packet),
+                receipt: super::Packet::Three(Box::new(packet)),
             }),
             Event::Incoming(Packet::PubAck(_)) => Happening::Taken { heard: true },
             Event::Incoming(_) | Event::Outgoing(_) => Happening::Other,

@@ -34,7 +34,7 @@ use resend::Resends;
 const OUTBOX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection has to last for the next failure to be the first again.
-const LASTING: Duration = Duration::from_mins(1);
+const LASTING: Duration = Duration::from_secs(60);
 
 /// The length of the longest certificate file of another root, in bytes.
 const MAX_ROOT_FILE: u64 = 64 * 1_024;

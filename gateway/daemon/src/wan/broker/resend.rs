@@ -16,9 +16,9 @@ use super::desk::send;
 use crate::report::Chain;
 
 /// How long a receipt may take before the message is sent again.
-const FIRST_PAUSE: Duration = Duration::from_mins(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause between two times that a message is sent.
-const LONGEST_PAUSE: Duration = Duration::from_hours(6);
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3_600);
 
 /// What was sent over this connection, by the message's id, and when it is sent again. There are as many as the outbox
 /// holds.
