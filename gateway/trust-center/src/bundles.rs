@@ -470,7 +470,7 @@ fn says_the_same(one: &Bundle, other: &Bundle) -> bool {
             .sort_by(|a, b| (a.supplier, &a.id).cmp(&(b.supplier, &b.id)));
         bundle
             .applications
-            .sort_by(|a, b| (a.supplier, a.digest).cmp(&(b.supplier, b.digest)));
+            .sort_by_key(|entry| (entry.supplier, entry.digest));
         bundle
     };
     sorted(one) == sorted(other)

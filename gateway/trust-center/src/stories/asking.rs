@@ -171,7 +171,7 @@ async fn visit(house: &House) -> Result<(), DeliveryError> {
         books: &house.books,
         clock: clock::now,
     };
-    let done = delivery.deliver(leased).await;
+    let done = Box::pin(delivery.deliver(leased)).await;
     house.books.postpone(leased, now, "", false).unwrap();
     done
 }

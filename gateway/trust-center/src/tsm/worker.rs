@@ -149,7 +149,7 @@ async fn call_on(workshop: &Workshop, leased: &Leased) {
         books: &workshop.books,
         clock: workshop.clock,
     };
-    let done = delivery.deliver(leased).await;
+    let done = Box::pin(delivery.deliver(leased)).await;
     let now = (workshop.clock)();
     let kept = match done {
         Ok(_) => workshop.books.reached(
