@@ -173,13 +173,7 @@ impl State {
         let content = Content::parse(&opened.content).unwrap();
         content.check_sender(&opened.sender).unwrap();
         content.check_recipient(self.guid).unwrap();
-        let (in_reply_to, reply_to) = match &content {
-            Content::CardCommands(commands) => (commands.id, commands.reply_to.clone()),
-            Content::Bundle(bundle) => (bundle.id, bundle.reply_to.clone()),
-            Content::ReportRequest(request) => (request.id, request.reply_to.clone()),
-            Content::Application(application) => (application.id, application.reply_to.clone()),
-            other => panic!("{other:?}"),
-        };
+        let (in_reply_to, reply_to) = reply_to(&content);
         self.session
             .lock()
             .unwrap()
@@ -198,33 +192,8 @@ impl State {
                 code: "SMGW-W-0002".parse().unwrap(),
                 reason: "the message is not wanted".parse().unwrap(),
             }),
-            (Behaviour::IsOlder, Content::ReportRequest(_)) => Content::Refused(Refused {
-                id: message_id(),
-                in_reply_to,
-                gateway: self.guid,
-                time: clock::now(),
-                code: "content".parse().unwrap(),
-                reason: "the content of the message cannot be read".parse().unwrap(),
-            }),
-            (_, Content::ReportRequest(_)) => {
-                if behaviour == Behaviour::Forgets {
-                    *self.bundle.lock().unwrap() = None;
-                    *self.digest.lock().unwrap() = None;
-                    self.applications.lock().unwrap().clear();
-                    *self.behaviour.lock().unwrap() = Behaviour::Good;
-                }
-                self.report_on_unit(in_reply_to)
-            }
-            (_, Content::Application(application)) => {
-                let bytes: Vec<u8> = application
-                    .content
-                    .iter()
-                    .flat_map(|piece| piece.as_bytes().to_vec())
-                    .collect();
-                assert_eq!(application_digest(&bytes), application.digest);
-                self.received.lock().unwrap().applications += 1;
-                self.applications.lock().unwrap().insert(application.digest);
-                self.report_on_unit(in_reply_to)
+            (_, content @ (Content::ReportRequest(_) | Content::Application(_))) => {
+                self.about_itself(behaviour, in_reply_to, content)
             }
             (Behaviour::Reports, _) => self.report(in_reply_to, 0, None, GatewayState::Bound),
             (_, Content::CardCommands(commands)) => self.pass_on(behaviour, in_reply_to, &commands.commands),
@@ -257,6 +226,41 @@ impl State {
             _ => answer.to_json().unwrap(),
         };
         Some(self.seal(&json, &reply_to))
+    }
+
+    /// Answers what is asked about the gateway itself, or sent for later.
+    fn about_itself(&self, behaviour: Behaviour, in_reply_to: MessageId, content: Content) -> Content {
+        match (behaviour, content) {
+            (Behaviour::IsOlder, Content::ReportRequest(_)) => Content::Refused(Refused {
+                id: message_id(),
+                in_reply_to,
+                gateway: self.guid,
+                time: clock::now(),
+                code: "content".parse().unwrap(),
+                reason: "the content of the message cannot be read".parse().unwrap(),
+            }),
+            (_, Content::ReportRequest(_)) => {
+                if behaviour == Behaviour::Forgets {
+                    *self.bundle.lock().unwrap() = None;
+                    *self.digest.lock().unwrap() = None;
+                    self.applications.lock().unwrap().clear();
+                    *self.behaviour.lock().unwrap() = Behaviour::Good;
+                }
+                self.report_on_unit(in_reply_to)
+            }
+            (_, Content::Application(application)) => {
+                let bytes: Vec<u8> = application
+                    .content
+                    .iter()
+                    .flat_map(|piece| piece.as_bytes().to_vec())
+                    .collect();
+                assert_eq!(application_digest(&bytes), application.digest);
+                self.received.lock().unwrap().applications += 1;
+                self.applications.lock().unwrap().insert(application.digest);
+                self.report_on_unit(in_reply_to)
+            }
+            (_, other) => panic!("{other:?}"),
+        }
     }
 
     fn pass_on(&self, behaviour: Behaviour, in_reply_to: MessageId, commands: &[Apdu]) -> Content {
@@ -351,6 +355,17 @@ fn chain_of(authority: &Authority, der: &[u8]) -> Vec<CertificateDer<'static>> {
         .chain(issuing)
         .map(|certificate| CertificateDer::from(certificate.as_der().to_vec()))
         .collect()
+}
+
+/// Returns the identity of a message, and to whom its answer goes.
+fn reply_to(content: &Content) -> (MessageId, Certificate) {
+    match content {
+        Content::CardCommands(commands) => (commands.id, commands.reply_to.clone()),
+        Content::Bundle(bundle) => (bundle.id, bundle.reply_to.clone()),
+        Content::ReportRequest(request) => (request.id, request.reply_to.clone()),
+        Content::Application(application) => (application.id, application.reply_to.clone()),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn message_id() -> MessageId {
