@@ -227,6 +227,36 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
     let meters = start_metering(&config, &gateway, &mut tasks, &stop)?;
     let keeper = gateway.keeper(config.registration_period);
     tasks.spawn(named("keeper", keeper.run(stop.clone())));
+    let journal = gateway.journal.clone();
+    start_serving(&config, doors, gateway, meters, (&mut tasks, &stop));
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = journal.broken() => Err(LifeError::JournalBroken),
+        Some(ended) = tasks.join_next() => Err(untimely(ended)),
+    };
+    stop.cancel();
+    let end = tokio::time::timeout(STOP_TIMEOUT, end_all(&mut tasks)).await;
+    // A socket that is left behind would be replaced at the next start anyway.
+    drop(std::fs::remove_file(&config.control_socket));
+    match (outcome, end) {
+        (Ok(()), Ok(end)) => end,
+        (outcome, Ok(_)) => outcome,
+        (outcome, Err(_)) => {
+            tracing::warn!("some tasks did not stop in time");
+            outcome
+        }
+    }
+}
+
+/// Starts what is spoken to from outside: the control socket, the local page, and the ways of the WAN.
+fn start_serving(
+    config: &Config,
+    doors: Doors,
+    gateway: Gateway,
+    meters: watch::Receiver<Vec<MeterView>>,
+    (tasks, stop): (&mut JoinSet<TaskEnd>, &CancellationToken),
+) {
     let Gateway {
         store,
         journal,
@@ -243,6 +273,7 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
     );
     let broker = config
         .broker
+        .clone()
         .map(|config| BrokerWay::new(config, card.clone(), exchange.clone(), standing.clone()));
     let (broker, broker_view) = broker.unzip();
     let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
@@ -282,24 +313,6 @@ async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), Life
     }
     if let Some(broker) = broker {
         tasks.spawn(named("broker", broker.run(stop.clone())));
-    }
-    let outcome = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        () = journal.broken() => Err(LifeError::JournalBroken),
-        Some(ended) = tasks.join_next() => Err(untimely(ended)),
-    };
-    stop.cancel();
-    let end = tokio::time::timeout(STOP_TIMEOUT, end_all(&mut tasks)).await;
-    // A socket that is left behind would be replaced at the next start anyway.
-    drop(std::fs::remove_file(&config.control_socket));
-    match (outcome, end) {
-        (Ok(()), Ok(end)) => end,
-        (outcome, Ok(_)) => outcome,
-        (outcome, Err(_)) => {
-            tracing::warn!("some tasks did not stop in time");
-            outcome
-        }
     }
 }
 

@@ -152,7 +152,7 @@ impl BrokerWay {
     /// Keeps the connection until the daemon stops.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {}
             () = self.keep_connected(&stop) => {}
         }
     }

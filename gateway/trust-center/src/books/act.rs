@@ -286,6 +286,7 @@ pub(crate) enum Witness {
 }
 
 impl fmt::Display for Act {
+    #[expect(clippy::too_many_lines, reason = "it is a list: a line of text for each act")]
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Founded { name, .. } => write!(formatter, "founded {name}"),

@@ -229,6 +229,7 @@ impl Said {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "it is a list: a statement for each table")]
     async fn compare(self, connection: &mut AnyConnection) -> Result<(), BooksError> {
         for (table, statement, said) in [
             ("guids", "SELECT guid AS key, record FROM guids", &self.guids),
