@@ -4,7 +4,7 @@
 //! ties them. What they say to each other are messages in CMS ([`message`], [`letter`]), signed by the sender and encrypted
 //! for the recipient. They go over a TLS connection on which both sides prove who they are ([`wire`]), or in files that
 //! somebody carries. [`center`] answers on the side of the trust centre; [`home`] is the facility's folder, [`errand`] what it
-//! asks for, and [`bench`] the place where its cards are made.
+//! asks for, and [`mod@bench`] the place where its cards are made.
 //!
 //! A delivery is exactly once with the facility, or pending. The trust centre writes it down, with GUIDs and certificates,
 //! in one transaction with the sealed message on its disk, and gives the same bytes whenever the facility asks for the

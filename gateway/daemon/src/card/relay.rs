@@ -195,6 +195,7 @@ mod tests {
     }
 
     mod validity {
+        #[cfg(feature = "soft-card")]
         use std::path::Path;
 
         use getrandom::SysRng;

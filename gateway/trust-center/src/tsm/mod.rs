@@ -2,7 +2,7 @@
 //!
 //! A request comes in through the [`server`], is judged at its [`admission`] by the [`policy`], and waits in the books for
 //! an operator or at once for its gateway. The [`worker`] takes up what is due, and a [`delivery`] brings it to one gateway:
-//! applications first, then the bundle, through a [`visit`] whose channel ends in the card. The [`transport`] is the way there.
+//! applications first, then the bundle, through a [`mod@visit`] whose channel ends in the card. The [`transport`] is the way there.
 
 pub(crate) mod admission;
 pub(crate) mod delivery;
