@@ -185,6 +185,8 @@ pub enum Event {
     Message(Delivery),
     /// Nobody listens to a message that was published; MQTT 5 alone says so.
     Unheard,
+    /// The broker does not pass a message on that was published; MQTT 5 alone says so, and why.
+    NotPassedOn(String),
 }
 
 /// A message that came in.
@@ -213,10 +215,8 @@ enum Happening {
     /// The broker takes subscriptions, or not, in their order.
     Subscribed(Vec<bool>),
     Message(Delivery),
-    /// The broker has a packet, and somebody listens to it, or nobody does.
-    Taken {
-        heard: bool,
-    },
+    /// The broker has a packet; what it says of it, unless all is well.
+    Taken(Option<Event>),
     Other,
 }
 
@@ -271,10 +271,8 @@ impl Connection {
                     self.max_packet = max_packet;
                     break;
                 }
-                Happening::Subscribed(_)
-                | Happening::Message(_)
-                | Happening::Taken { .. }
-                | Happening::Other => {}
+                Happening::Subscribed(_) | Happening::Message(_) | Happening::Taken(_) | Happening::Other => {
+                }
             }
         }
         let filters: Vec<&str> = self.options.filters.iter().map(Filter::as_str).collect();
@@ -291,7 +289,7 @@ impl Connection {
                 }
                 // The broker may hand over a message before it says that it has subscribed the client.
                 Happening::Message(delivery) => self.early.push_back(Event::Message(delivery)),
-                Happening::LetIn { .. } | Happening::Taken { .. } | Happening::Other => {}
+                Happening::LetIn { .. } | Happening::Taken(_) | Happening::Other => {}
             }
         }
         self.announce(PRESENT).map_err(|unsent| self.ended(unsent))
@@ -326,10 +324,10 @@ impl Connection {
         loop {
             match self.happening().await? {
                 Happening::Message(delivery) => return Ok(Event::Message(delivery)),
-                Happening::Taken { heard: false } => return Ok(Event::Unheard),
+                Happening::Taken(Some(event)) => return Ok(event),
                 Happening::LetIn { .. }
                 | Happening::Subscribed(_)
-                | Happening::Taken { heard: true }
+                | Happening::Taken(None)
                 | Happening::Other => {}
             }
         }
@@ -344,10 +342,10 @@ impl Connection {
         while self.untaken > 0 {
             match self.happening().await? {
                 Happening::Message(delivery) => self.early.push_back(Event::Message(delivery)),
-                Happening::Taken { heard: false } => self.early.push_back(Event::Unheard),
+                Happening::Taken(Some(event)) => self.early.push_back(event),
                 Happening::LetIn { .. }
                 | Happening::Subscribed(_)
-                | Happening::Taken { heard: true }
+                | Happening::Taken(None)
                 | Happening::Other => {}
             }
         }
@@ -429,7 +427,7 @@ impl Connection {
                 happening.map_err(|fault| three::error(fault, &self.options))?
             }
         };
-        if let Happening::Taken { .. } = happening {
+        if let Happening::Taken(_) = happening {
             self.untaken = self.untaken.saturating_sub(1);
         }
         Ok(happening)

@@ -115,6 +115,14 @@ pub enum ExchangeError {
     /// The message cannot be handed to the broker.
     #[error("the message cannot be handed to the broker")]
     Unsent(#[from] Unsent),
+    /// The broker does not pass the message on.
+    #[error(
+        "the broker does not pass the message on ({reason}); have its operator permit this party its own topics"
+    )]
+    NotPassedOn {
+        /// What the broker says.
+        reason: String,
+    },
     /// Nobody listens where the gateway should.
     #[error("the gateway {guid} is not connected to the broker; try again when it is")]
     Away {

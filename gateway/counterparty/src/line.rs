@@ -133,6 +133,7 @@ impl Waiting<'_> {
                     }
                 }
                 Event::Unheard => return Err(ExchangeError::Away { guid }),
+                Event::NotPassedOn(reason) => return Err(ExchangeError::NotPassedOn { reason }),
             }
         }
     }

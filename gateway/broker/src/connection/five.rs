@@ -98,9 +98,11 @@ impl Wire {
                 message: packet.payload.clone(),
                 receipt: super::Packet::Five(Box::new(packet)),
             }),
-            Event::Incoming(Packet::PubAck(packet)) => Happening::Taken {
-                heard: packet.reason != PubAckReason::NoMatchingSubscribers,
-            },
+            Event::Incoming(Packet::PubAck(packet)) => Happening::Taken(match packet.reason {
+                PubAckReason::Success => None,
+                PubAckReason::NoMatchingSubscribers => Some(super::Event::Unheard),
+                reason => Some(super::Event::NotPassedOn(format!("{reason:?}"))),
+            }),
             Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Happening::Other,
         })
     }

@@ -81,7 +81,7 @@ impl Wire {
                 message: packet.payload.clone(),
                 receipt: super::Packet::Three(Box::new(packet)),
             }),
-            Event::Incoming(Packet::PubAck(_)) => Happening::Taken { heard: true },
+            Event::Incoming(Packet::PubAck(_)) => Happening::Taken(None),
             Event::Incoming(_) | Event::Outgoing(_) => Happening::Other,
         })
     }

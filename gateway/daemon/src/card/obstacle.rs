@@ -342,12 +342,14 @@ impl Obstacle {
         match self {
             Self::Reader(error) | Self::Card(CardError::Transport(error)) => error.sight(),
             // It has no such application; any other refusal may be a card that fails.
-            Self::OtherKind { status } if status.value() == StatusWord::FILE_NOT_FOUND.value() => Sight::Out,
+            Self::OtherKind { status } if status.value() == StatusWord::FILE_NOT_FOUND.value() => {
+                Sight::Other
+            }
             Self::Blank
             | Self::BoundElsewhere { .. }
             | Self::OtherCard { .. }
             | Self::OtherKey
-            | Self::SetBack { .. } => Sight::Out,
+            | Self::SetBack { .. } => Sight::Other,
             // These are found behind the pairing.
             Self::StoreSetBack { .. }
             | Self::StoreForeign { .. }
@@ -448,7 +450,7 @@ mod tests {
             Obstacle::OtherKey,
             Obstacle::Blank,
         ] {
-            assert_eq!(other.sight(false), Sight::Out, "{other}");
+            assert_eq!(other.sight(false), Sight::Other, "{other}");
         }
     }
 

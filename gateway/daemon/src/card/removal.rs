@@ -7,10 +7,11 @@
 //!
 //! 1. Only a card that has served since the daemon started can be removed while it runs. What happens while the daemon
 //!    is off, or after it was told to stop, is noticed by the card's session counter instead.
-//! 2. The card is *out* as long as the reader says that its slot is empty, or another card is in it, and the reader's
-//!    count of events says too that a card came or went. Without such an event nobody has touched the card: then it is
+//! 2. The card is *out* as long as another card is in its slot, or the reader says that the slot is empty and its count
+//!    of events says too that a card came or went. Without such an event nobody has touched the card: then it is
 //!    the reader or the card that fails, or pcscd that takes a card for absent which was reset without success. A reader
-//!    whose events nobody could follow is believed without.
+//!    whose events nobody could follow is believed without. Another card needs no event: no reader that fails makes one
+//!    up, and pcscd counts none if the cards are swapped between two of its looks.
 //! 3. The card is *gone* from the first such sight on, or from the first event on that was not a reset by the gateway:
 //!    a card that was swapped faster than anybody looks has been out, even if it, or something that looks like it, is
 //!    back. It stays gone while whatever is in the slot does not answer, so that a dummy does not stop the clock.
@@ -46,8 +47,10 @@ pub(super) const SETTLINGS: u32 = 20;
 pub(super) enum Sight {
     /// The bound card: it answers in its session, or has been recognised and paired.
     Card,
-    /// No card, or one that is certainly another.
+    /// No card.
     Out,
+    /// A card that is certainly another.
+    Other,
     /// Something that does not answer, or not as the bound card does.
     Unclear,
     /// Nobody can look: there is no reader, or no service that asks it.
@@ -106,9 +109,10 @@ impl RemovalWatch {
                     self.settled = now.checked_add(SETTLING);
                 }
             }
-            Sight::Out | Sight::Unclear => {
+            Sight::Out | Sight::Other | Sight::Unclear => {
                 self.is_blind = false;
-                let is_out = sight == Sight::Out && events != Events::None;
+                let is_empty = sight == Sight::Out && events != Events::None;
+                let is_out = sight == Sight::Other || is_empty;
                 self.run_on(is_out, now);
                 if is_out || events == Events::Moved {
                     self.gone.get_or_insert_default();
@@ -202,6 +206,15 @@ mod tests {
         // When a card does come or go, it counts from then on.
         story.events = Events::Moved;
         assert_eq!(story.see_until(600_500, 700_000, Sight::Out), Some(603_500));
+    }
+
+    #[test]
+    fn another_card_is_a_removal_though_nobody_counted_the_swap() {
+        let mut story = Story::of_a_serving_card().with(Events::None);
+        assert_eq!(story.see_until(1_000, 60_000, Sight::Other), Some(4_000));
+        let mut story = Story::of_a_serving_card().with(Events::None);
+        assert_eq!(story.see_until(1_000, 3_500, Sight::Other), None);
+        assert!(!story.see(3_600, Sight::Card), "it was put back in time");
     }
 
     #[test]
@@ -306,12 +319,18 @@ mod tests {
     /// one that is never seen again, while the slot can be seen, always is.
     #[test]
     fn no_order_of_looks_removes_a_card_too_early_or_never() {
-        const SIGHTS: [Sight; 4] = [Sight::Card, Sight::Out, Sight::Unclear, Sight::Blind];
-        for number in 0..4_u32.pow(8) {
+        const SIGHTS: [Sight; 5] = [
+            Sight::Card,
+            Sight::Out,
+            Sight::Other,
+            Sight::Unclear,
+            Sight::Blind,
+        ];
+        for number in 0..5_u32.pow(8) {
             let mut story = Story::of_a_serving_card();
             let mut seen_at = 0;
             for step in 0..8 {
-                let sight = SIGHTS[usize::try_from(number / 4_u32.pow(step) % 4).unwrap()];
+                let sight = SIGHTS[usize::try_from(number / 5_u32.pow(step) % 5).unwrap()];
                 let at_ms = u64::from(step + 1) * 1_600;
                 let is_removed = story.see(at_ms, sight);
                 if sight == Sight::Card {

@@ -211,6 +211,9 @@ impl BrokerWay {
                     Event::Message(delivery) => desk.take(delivery, &connection),
                     // Whoever the answer was for is away; it waits in the outbox.
                     Event::Unheard => {}
+                    Event::NotPassedOn(reason) => tracing::warn!(
+                        "the broker does not pass a message on ({reason}); check its access rules"
+                    ),
                 },
                 Some(done) = desk.done() => {
                     if let Some(answer) = desk.put_away(done, &mut connection) {
