@@ -9,15 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use counterparty::clock;
-use counterparty::exchange::Identity;
+use counterparty::exchange::{ExchangeError, Identity, own_certificate};
 use messages::certificate::{Certificate, Role, TrustAnchor};
 use messages::envelope::MAX_MESSAGE;
-use messages::software::SoftwareKeyError;
 use model::KeySlot;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
@@ -45,14 +43,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// The own key or certificate cannot be used.
-    #[error("the own TLS key cannot be used; restore key and certificate from one backup")]
-    Key(#[from] SoftwareKeyError),
+    #[error(transparent)]
+    Own(#[from] ExchangeError),
     /// The own key or certificate cannot be used for TLS.
     #[error("the own TLS certificate cannot be used; restore key and certificate from one backup")]
     Identity(#[source] rustls::Error),
-    /// The own key is in no form that the TLS library reads.
-    #[error("the own TLS key cannot be read; restore it from its backup")]
-    KeyForm(#[source] rustls::pki_types::pem::Error),
     /// Nobody is there, or not the trust centre.
     #[error(
         "there is no connection to the trust centre at {address}; check the address, and that `trust-center facility serve` runs there"
@@ -191,7 +186,7 @@ async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<
 }
 
 fn client_config(identity: Identity<'_>) -> Result<ClientConfig, WireError> {
-    let (chain, key) = credentials(identity)?;
+    let (chain, key) = own_certificate(identity)?;
     let verifier = PartyVerifier::new(identity.anchor.clone(), Role::Tsm);
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -203,24 +198,13 @@ fn client_config(identity: Identity<'_>) -> Result<ClientConfig, WireError> {
 }
 
 fn server_config(center: &Center) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
-    let (chain, key) = credentials(center.identity()?)?;
+    let (chain, key) = own_certificate(center.identity()?)?;
     let verifier = PartyVerifier::new(center.anchor()?, Role::Facility);
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_single_cert(chain, key)?;
     Ok(config)
-}
-
-type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn credentials(identity: Identity<'_>) -> Result<Credentials, WireError> {
-    let certificate = identity.party.tls.certificate();
-    let chain = std::iter::once(certificate).chain(identity.anchor.issuing_of(certificate));
-    let chain = chain.map(|certificate| CertificateDer::from(certificate.as_der().to_vec()));
-    let pem = identity.keys.tls.to_pkcs8_pem()?;
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(WireError::KeyForm)?;
-    Ok((chain.collect(), key))
 }
 
 /// Judges the other side's TLS certificate as everything else of this system is judged: by the root, what is revoked, and
