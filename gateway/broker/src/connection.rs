@@ -39,9 +39,6 @@ const CONNECT_PATIENCE_S: u64 = 15;
 /// forgets.
 const KEEP_ALIVE_S: u16 = 60;
 
-/// How long the farewell may take.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
-
 /// What a packet has around the message: the fixed header, the topic, the properties.
 const MAX_PACKET_FRAME: usize = 1_024;
 
@@ -292,7 +289,7 @@ impl Connection {
                 Happening::LetIn { .. } | Happening::Taken(_) | Happening::Other => {}
             }
         }
-        self.announce(PRESENT).map_err(|unsent| self.ended(unsent))
+        self.announce().map_err(|unsent| self.ended(unsent))
     }
 
     fn check_subscriptions(&self, taken: &[bool]) -> Result<(), ConnectionError> {
@@ -387,30 +384,15 @@ impl Connection {
         }
     }
 
-    /// Takes leave of the broker: what was handed over is sent, and the presence withdrawn.
-    pub async fn close(mut self) {
-        if self.announce(AWAY).is_err() {
-            return;
-        }
-        let leaving = match &self.wire {
-            Wire::Five(wire) => wire.leave(),
-            Wire::Three(wire) => wire.leave(),
-        };
-        if leaving.is_err() {
-            return;
-        }
-        let farewell = async { while self.happening().await.is_ok() {} };
-        // A broker that does not listen any more finds out by itself.
-        drop(tokio::time::timeout(FAREWELL_PATIENCE, farewell).await);
-    }
-
-    fn announce(&mut self, presence: &'static [u8]) -> Result<(), Unsent> {
+    /// Says that the client is there. That it is not any more, the broker says by itself: a connection ends without a
+    /// farewell.
+    fn announce(&mut self) -> Result<(), Unsent> {
         let Some(topic) = &self.options.presence else {
             return Ok(());
         };
         match &self.wire {
-            Wire::Five(wire) => wire.announce(topic.to_string(), presence),
-            Wire::Three(wire) => wire.announce(topic.to_string(), presence),
+            Wire::Five(wire) => wire.announce(topic.to_string(), PRESENT),
+            Wire::Three(wire) => wire.announce(topic.to_string(), PRESENT),
         }?;
         self.untaken = self.untaken.saturating_add(1);
         Ok(())

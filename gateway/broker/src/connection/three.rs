@@ -65,10 +65,6 @@ impl Wire {
         self.client.try_ack(packet).map_err(unsent)
     }
 
-    pub(super) fn leave(&self) -> Result<(), Unsent> {
-        self.client.try_disconnect().map_err(unsent)
-    }
-
     pub(super) async fn next(&mut self) -> Result<Happening, Fault> {
         Ok(match self.events.poll().await? {
             Event::Incoming(Packet::ConnAck(_)) => Happening::LetIn { max_packet: None },
