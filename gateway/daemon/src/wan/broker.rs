@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
+use super::server::end_of_session;
 use crate::card::{CardHandle, Identity, Standing, TlsSetupError, client_config};
 use crate::random::{self, RandomError};
 use crate::report::Chain;
@@ -153,23 +154,23 @@ impl BrokerWay {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.keep_connected(&stop) => {}
+            () = self.keep_connected() => {}
         }
     }
 
-    async fn keep_connected(&mut self, stop: &CancellationToken) {
+    async fn keep_connected(&mut self) {
         let mut returns = Return::new(Patience::FLEET);
         // Power returns to a whole street at once.
-        wait(broker::part_of(self.config.start_delay, random_number())).await;
+        tokio::time::sleep(broker::part_of(self.config.start_delay, random_number())).await;
         loop {
             let Some(identity) = self.serving().await else {
                 return;
             };
             let begun = tokio::time::Instant::now();
+            let mut standing = self.standing.clone();
             let error = tokio::select! {
                 outcome = self.serve(&identity) => outcome,
-                () = end_of_session(self.standing.clone(), identity.session) => Ok(()),
-                () = stop.cancelled() => return,
+                () = end_of_session(&mut standing, identity.session) => Ok(()),
             };
             if begun.elapsed() >= LASTING {
                 returns.succeeded();
@@ -186,7 +187,7 @@ impl BrokerWay {
             let text = Chain(&error).to_string();
             tracing::warn!(again_in_s = pause.as_secs(), "{text}");
             self.show(false, Some(text));
-            wait(pause).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -264,14 +265,6 @@ fn read_root(path: &Path) -> Result<Certificate, BrokerError> {
         path: path.to_owned(),
         source,
     })
-}
-
-async fn end_of_session(mut standing: watch::Receiver<Standing>, session: u64) {
-    drop(standing.wait_for(|standing| !standing.continues(session)).await);
-}
-
-async fn wait(pause: Duration) {
-    tokio::time::sleep(pause).await;
 }
 
 /// Draws a number for a wait; without random numbers every wait is the longest, which harms nobody.

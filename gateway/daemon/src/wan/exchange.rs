@@ -154,7 +154,7 @@ impl Exchange {
         let reply = reply_to(&content, &opened, &identity, state, now)?;
         self.introduce(&reply)?;
         let outcome = refuse_under_alarm(&content, state);
-        let response = match outcome.and_then(|()| self.respond(&content, &opened, &identity, now)) {
+        let mut response = match outcome.and_then(|()| self.respond(&content, &opened, &identity, now)) {
             Ok(response) => response,
             Err(Rejection::CardTerminated) => return Err(Rejection::CardTerminated),
             Err(rejection) => {
@@ -173,7 +173,6 @@ impl Exchange {
                 refused(&rejection, &reply, &identity, now)?.into()
             }
         };
-        let mut response = response;
         let mut sealed = self.seal(&response.content, &reply, &identity, now)?;
         if sealed.len() > way.longest {
             response = refused(

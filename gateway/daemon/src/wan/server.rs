@@ -197,7 +197,7 @@ impl Connection {
 }
 
 /// Waits for the end of a session with the card, or of the thread that has it.
-async fn end_of_session(standing: &mut watch::Receiver<Standing>, session: u64) {
+pub(super) async fn end_of_session(standing: &mut watch::Receiver<Standing>, session: u64) {
     drop(standing.wait_for(|standing| !standing.continues(session)).await);
 }
 
