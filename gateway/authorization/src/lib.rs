@@ -23,7 +23,9 @@ mod denial;
 mod granted;
 #[cfg(test)]
 mod properties;
+mod release;
 
 pub use decision::decide;
 pub use denial::{DenialReason, Denied};
 pub use granted::{Granted, Rule};
+pub use release::{Release, Released};

@@ -46,8 +46,8 @@ pub const MAX_SMALL: usize = 640 * 1_024;
 /// The greatest number of queries in a request.
 pub const MAX_QUERIES: usize = 64;
 
-/// The greatest number of series in an answer: four elements for every query.
-pub const MAX_SERIES: usize = 256;
+/// The greatest number of series in an answer: every element that a gateway knows, once.
+pub const MAX_SERIES: usize = 16_384;
 
 /// The greatest number of refusals in an answer: one for every query and element.
 pub const MAX_REFUSALS: usize = 256;
@@ -255,6 +255,7 @@ impl Content {
             Self::Answer(body) => {
                 check_count(List::Series, body.series.len(), MAX_SERIES)?;
                 check_count(List::Refusals, body.refusals.len(), MAX_REFUSALS)?;
+                check_count(List::Queries, body.rest.len(), MAX_QUERIES)?;
                 body.series
                     .iter()
                     .try_for_each(|series| series.check().map_err(ContentError::Series))

@@ -8,7 +8,7 @@ use counterparty::random::{self, RandomError};
 use messages::content::{Answer, Content, ContentError, MessageId, RefusalCode, RefusalReason, Request};
 use messages::envelope::SealError;
 use messages::software::SoftwareKeyError;
-use model::{CardId, Element, Query, Span, Timestamp};
+use model::{CardId, Element, ElementPattern, Query, Span, Timestamp};
 
 use crate::home::Home;
 
@@ -51,6 +51,12 @@ pub enum PullError {
         element: Element,
         /// The distance between two values.
         step: Span,
+    },
+    /// The answer leaves something to the next request that nobody asked for.
+    #[error("the answer leaves {elements} to the next request, which nobody asked for")]
+    UnaskedRest {
+        /// The elements.
+        elements: ElementPattern,
     },
 }
 
@@ -127,6 +133,7 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
     match content {
         Content::Answer(answer) if answer.supplier == request.sender => {
             check_series(&answer, &request.queries)?;
+            check_rest(&answer, &request.queries)?;
             Ok(answer)
         }
         Content::Answer(_) => Err(PullError::OtherRequest),
@@ -154,6 +161,23 @@ fn check_series(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
         Some(series) => Err(PullError::Unasked {
             element: series.element.clone(),
             step: series.step,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// What is left is the later part of a query, or all of it.
+fn check_rest(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
+    let is_part = |rest: &Query, query: &Query| {
+        rest.elements == query.elements
+            && rest.resolution == query.resolution
+            && rest.period.from() >= query.period.from()
+            && rest.period.to() <= query.period.to()
+    };
+    let unasked = |rest: &&Query| !queries.iter().any(|query| is_part(rest, query));
+    match answer.rest.iter().find(unasked) {
+        Some(rest) => Err(PullError::UnaskedRest {
+            elements: rest.elements.clone(),
         }),
         None => Ok(()),
     }

@@ -220,6 +220,13 @@ async fn answers_that_are_none_to_the_request_are_named() {
         })
         .await;
     assert!(matches!(unasked, PullError::Unasked { .. }), "{unasked}");
+    let rest = scene
+        .fails_on(|mut answer| {
+            answer.rest.push(query("M9/*"));
+            Content::Answer(answer)
+        })
+        .await;
+    assert!(matches!(rest, PullError::UnaskedRest { .. }), "{rest}");
     // None of this keeps the next pull from succeeding.
     scene.gateway.behave(answers);
     assert!(scene.pull().ask(&[query("*")], None).await.is_ok());

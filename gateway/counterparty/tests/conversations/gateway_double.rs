@@ -120,6 +120,7 @@ impl Gateway {
             time: clock::now(),
             series: vec![gas(&request.queries[0])],
             refusals: request.queries[1..].iter().map(refusal).collect(),
+            rest: Vec::new(),
         }
     }
 

@@ -2,20 +2,59 @@
 
 use std::collections::BTreeSet;
 
-use authorization::{Denied, Granted, decide};
-use messages::content::{Answer, MessageId, Refusal, Request};
-use model::{
-    CardId, ConsumerEvent, Fingerprint, Gap, LogText, Period, Purpose, Query, Reading, Series, Timestamp,
-};
+use authorization::{Denied, Granted, Released, decide};
+use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
+use messages::envelope::MAX_FRAME;
+use model::{CardId, ConsumerEvent, Fingerprint, Grant, LogText, Period, Purpose, Query, Series, Timestamp};
 use store::Store;
+use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use crate::card::Bundle;
 use crate::random;
 
-/// The greatest number of rows that one answer is made from: 300 days of quarter hours of four
-/// elements, which stays below the size of a message.
-const MAX_ROWS: usize = 115_200;
+/// How many bytes of an answer a row takes at most, as a rule: a value has some ten digits, and its status one.
+const BYTES_OF_A_ROW: usize = 64;
+
+/// How often an answer that turns out too long is made from half as many rows.
+const MAX_HALVINGS: usize = 4;
+
+/// How much an answer may hold; what finds no room is left to the next request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// The number of rows behind which no further page of the store is read.
+    rows: usize,
+    /// The length of the longest content, in bytes.
+    bytes: usize,
+}
+
+impl Room {
+    /// Returns the room in a message of this length, in bytes.
+    pub(super) const fn of_message(longest: usize) -> Self {
+        let bytes = longest.saturating_sub(MAX_FRAME);
+        Self {
+            rows: bytes / BYTES_OF_A_ROW,
+            bytes,
+        }
+    }
+
+    const fn halved(self) -> Self {
+        Self {
+            rows: self.rows / 2,
+            ..self
+        }
+    }
+}
+
+/// An answer as it is sealed, and what the consumer's log says about it.
+pub(super) struct Written {
+    /// The answer's id.
+    pub(super) id: MessageId,
+    /// The answer in JSON.
+    pub(super) json: Zeroizing<Vec<u8>>,
+    /// The entries.
+    pub(super) notes: Vec<Note>,
+}
 
 /// What the consumer's log is to say about one query.
 pub(super) struct Note {
@@ -54,11 +93,10 @@ impl Outcome {
 }
 
 impl Note {
-    fn new(request: &Request, bundle: &Bundle, query: &Query, outcome: Outcome) -> Self {
-        let supplier = bundle.supplier(request.sender);
+    fn new(request: &Request, name: &str, query: &Query, outcome: Outcome) -> Self {
         Self {
             supplier: request.sender,
-            name: LogText::cut(supplier.map_or("", |supplier| supplier.name.as_str())),
+            name: LogText::cut(name),
             request: LogText::cut(&request.id.to_string()),
             query: query.clone(),
             outcome,
@@ -118,58 +156,108 @@ impl Note {
     }
 }
 
-/// Decides each query and answers it from the store, or says why not.
+/// Decides each query and answers it from the store, or says why not, with as much as there is room for.
 pub(super) fn answer(
     request: &Request,
     bundle: &Bundle,
     store: &Store,
     gateway: CardId,
     now: Timestamp,
-) -> Result<(Answer, Vec<Note>), Rejection> {
-    let mut released = Vec::new();
-    let mut notes = Vec::new();
-    let mut refusals = Vec::new();
-    let mut room = MAX_ROWS;
-    for query in &request.queries {
-        match decide(query, request.sender, bundle.grants(), now) {
-            Ok(granted) => {
-                trace(&granted, request);
-                let note = Note::new(request, bundle, granted.query(), Outcome::of(&granted));
-                released.push((release(granted, store, &mut room)?, note));
-            }
-            Err(denied) => {
-                tracing::info!(
-                    supplier = %request.sender,
-                    elements = %query.elements,
-                    code = denied.reason.code(),
-                    rule = denied.rule,
-                    "denied: {}",
-                    denied.reason
-                );
-                refusals.push(refusal(query, &denied)?);
-                let (code, rule) = (denied.reason.code(), denied.rule);
-                notes.push(Note::new(request, bundle, query, Outcome::Denied { code, rule }));
-            }
-        }
-    }
-    let id = MessageId::new(random::bytes()?);
-    let (answer, answered) = assemble(id, request, gateway, now, released, refusals);
-    notes.extend(answered);
-    Ok((answer, notes))
+    room: Room,
+) -> Result<Written, Rejection> {
+    let supplier = bundle.supplier(request.sender);
+    let desk = Desk {
+        request,
+        grants: bundle.grants(),
+        name: supplier.map_or("", |supplier| supplier.name.as_str()),
+        store,
+        now,
+    };
+    desk.write(gateway, room)
 }
 
-/// Puts the answer together. This is the only place that takes values out of a `Granted`.
-fn assemble(
-    id: MessageId,
-    request: &Request,
-    gateway: CardId,
+/// Where a request is answered: by which grants, from what, and for when.
+struct Desk<'a> {
+    request: &'a Request,
+    grants: &'a [Grant],
+    name: &'a str,
+    store: &'a Store,
     now: Timestamp,
-    released: Vec<(Granted<Vec<Series>>, Note)>,
-    refusals: Vec<Refusal>,
-) -> (Answer, Vec<Note>) {
-    let own = released
+}
+
+impl Desk<'_> {
+    /// Writes the answer, from fewer rows if it turns out longer than there is room for.
+    fn write(&self, gateway: CardId, mut room: Room) -> Result<Written, Rejection> {
+        for _ in 0..=MAX_HALVINGS {
+            let (answer, notes) = self.answer(gateway, room.rows)?;
+            let id = answer.id;
+            match Content::Answer(answer).to_json().map(Zeroizing::new) {
+                Ok(json) if json.len() <= room.bytes => return Ok(Written { id, json, notes }),
+                Ok(_) | Err(ContentError::TooLarge { .. }) => room = room.halved(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Rejection::TooMuch { limit: room.bytes })
+    }
+
+    fn answer(&self, gateway: CardId, mut rows: usize) -> Result<(Answer, Vec<Note>), Rejection> {
+        let request = self.request;
+        let mut parts = Vec::new();
+        let mut notes = Vec::new();
+        let mut refusals = Vec::new();
+        let mut rest = Vec::new();
+        for query in &request.queries {
+            match decide(query, request.sender, self.grants, self.now) {
+                Ok(granted) if rows == 0 => rest.push(granted.query().clone()),
+                Ok(granted) => {
+                    trace(&granted, request);
+                    let outcome = Outcome::of(&granted);
+                    let released = release(granted, self.store, &mut rows)?;
+                    rest.extend(released.rest);
+                    let note = Note::new(request, self.name, &released.query, outcome);
+                    parts.push((released.series, note));
+                }
+                Err(denied) => {
+                    tracing::info!(
+                        supplier = %request.sender,
+                        elements = %query.elements,
+                        code = denied.reason.code(),
+                        rule = denied.rule,
+                        "denied: {}",
+                        denied.reason
+                    );
+                    refusals.push(refusal(query, &denied)?);
+                    let (code, rule) = (denied.reason.code(), denied.rule);
+                    notes.push(Note::new(
+                        request,
+                        self.name,
+                        query,
+                        Outcome::Denied { code, rule },
+                    ));
+                }
+            }
+        }
+        let (series, answered) = unwrap(parts, request.sender);
+        notes.extend(answered);
+        let answer = Answer {
+            id: MessageId::new(random::bytes()?),
+            in_reply_to: request.id,
+            gateway,
+            supplier: request.sender,
+            time: self.now,
+            series,
+            refusals,
+            rest,
+        };
+        Ok((answer, notes))
+    }
+}
+
+/// Takes the values of one supplier out of their `Granted`. This is the only place that does.
+fn unwrap(parts: Vec<(Granted<Vec<Series>>, Note)>, supplier: Fingerprint) -> (Vec<Series>, Vec<Note>) {
+    let own = parts
         .into_iter()
-        .filter(|(granted, _)| granted.supplier() == request.sender);
+        .filter(|(granted, _)| granted.supplier() == supplier);
     let (series, notes): (Vec<_>, Vec<_>) = own
         .map(|(granted, note)| {
             let series = granted.into_inner();
@@ -177,16 +265,7 @@ fn assemble(
             (series, note.with_values(values))
         })
         .unzip();
-    let answer = Answer {
-        id,
-        in_reply_to: request.id,
-        gateway,
-        supplier: request.sender,
-        time: now,
-        series: series.into_iter().flatten().collect(),
-        refusals,
-    };
-    (answer, notes)
+    (series.into_iter().flatten().collect(), notes)
 }
 
 fn trace(granted: &Granted<Query>, request: &Request) {
@@ -203,33 +282,28 @@ fn trace(granted: &Granted<Query>, request: &Request) {
     );
 }
 
-/// Reads what is granted, page by page, and lets the grant decide once more what goes out.
-fn release(
-    granted: Granted<Query>,
-    store: &Store,
-    room: &mut usize,
-) -> Result<Granted<Vec<Series>>, Rejection> {
-    let query = granted.query();
-    let mut readings: Vec<Reading> = Vec::new();
-    let mut gaps: Vec<Gap> = Vec::new();
-    let mut rest: Option<Period> = Some(query.period);
+/// Reads what is granted, page by page, and lets the grant decide once more what goes out. At least one page is read;
+/// none behind the one that brings the rows to an end.
+fn release(granted: Granted<Query>, store: &Store, rows: &mut usize) -> Result<Released, Rejection> {
+    let mut release = granted.begin();
+    let mut rest: Option<Period> = Some(release.query().period);
     while let Some(period) = rest {
-        let page = store.database().readings(&query.elements, period)?;
-        let rows = page.readings.len().saturating_add(page.gaps.len());
-        *room = room
-            .checked_sub(rows)
-            .ok_or(Rejection::TooMuch { limit: MAX_ROWS })?;
+        let page = store.database().readings(&release.query().elements, period)?;
+        let read = page.readings.len().saturating_add(page.gaps.len());
         if !page.damaged.is_empty() {
             tracing::error!(
                 rows = page.damaged.len(),
                 "damaged readings were left out of an answer"
             );
         }
-        readings.extend(page.readings);
-        gaps.extend(page.gaps);
+        release.take(page.readings, page.gaps);
         rest = page.rest;
+        *rows = rows.saturating_sub(read);
+        if *rows == 0 {
+            break;
+        }
     }
-    Ok(granted.release(readings, gaps))
+    Ok(release.finish(rest.map(|rest| rest.from())))
 }
 
 fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {
@@ -248,8 +322,8 @@ fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use messages::content::MessageId;
-    use model::LogEvent;
+    use model::{Element, LogEvent, Quantity, Reading, Status, Unit};
+    use store::{DeviceKey, Protection, Round};
 
     use super::*;
 
@@ -267,6 +341,136 @@ mod tests {
             },
             outcome,
         }
+    }
+
+    const SUPPLIER: Fingerprint = Fingerprint::new([1; 32]);
+    const METERS: usize = 90;
+    const DAY: i64 = 86_400;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    /// Two days of 90 meters, each more than a page of the store.
+    fn two_days(folder: &std::path::Path) -> Store {
+        let key = DeviceKey::read_or_make(folder, [7; DeviceKey::LENGTH].into()).unwrap();
+        let store = Store::open(folder, Ok(Protection { key, otp: None })).unwrap();
+        for time in (0..2 * DAY).step_by(900).map(at) {
+            let readings = (0..METERS).map(|meter| Reading {
+                element: Element {
+                    meter: format!("M{meter}").parse().unwrap(),
+                    obis: "1-0:1.8.0*255".parse().unwrap(),
+                },
+                time,
+                quantity: Quantity {
+                    value: "12345.678".parse().unwrap(),
+                    unit: Unit::WattHour,
+                },
+                status: Status::GOOD,
+            });
+            let round = Round {
+                readings: readings.collect(),
+                gaps: Vec::new(),
+            };
+            store.database().register(&round).unwrap();
+        }
+        store
+    }
+
+    fn request(queries: Vec<Query>) -> Request {
+        Request {
+            id: MessageId::new([2; 16]),
+            sender: SUPPLIER,
+            recipient: "fd5a::1".parse().unwrap(),
+            time: at(2 * DAY),
+            queries,
+        }
+    }
+
+    fn written(store: &Store, request: &Request, room: Room) -> Result<(Answer, Vec<Note>), Rejection> {
+        let grant = Grant {
+            id: "all".to_owned(),
+            supplier: SUPPLIER,
+            elements: vec![model::ElementPattern::ANY],
+            finest: model::Span::QUARTER_HOUR,
+            history: "P10D".parse().unwrap(),
+            validity: Period::new(at(0), at(9 * DAY)).unwrap(),
+            purpose: "billing".parse().unwrap(),
+        };
+        let desk = Desk {
+            request,
+            grants: &[grant],
+            name: "Stadtwerke",
+            store,
+            now: at(2 * DAY),
+        };
+        let written = desk.write("fd5a::1".parse().unwrap(), room)?;
+        let Content::Answer(answer) = Content::parse(&written.json).unwrap() else {
+            panic!("no answer");
+        };
+        assert_eq!(answer.id, written.id);
+        assert!(written.json.len() <= room.bytes);
+        Ok((answer, written.notes))
+    }
+
+    fn count(answer: &Answer) -> usize {
+        answer.series.iter().map(|series| series.points().count()).sum()
+    }
+
+    fn two_days_of(elements: &str) -> Query {
+        Query {
+            elements: elements.parse().unwrap(),
+            period: Period::new(at(0), at(2 * DAY)).unwrap(),
+            resolution: model::Span::QUARTER_HOUR,
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_is_left_to_the_next_request_and_logged_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = two_days(folder.path());
+        let room = Room {
+            rows: 100,
+            bytes: 1 << 20,
+        };
+        let mut queries = vec![two_days_of("*"), two_days_of("M1/*")];
+        let (mut values, mut answers) = (0, 0);
+        while !queries.is_empty() {
+            let (answer, notes) = written(&store, &request(queries), room).unwrap();
+            let logged = notes.into_iter().map(|note| match note.outcome {
+                Outcome::Answered { values, .. } => usize::try_from(values).unwrap(),
+                Outcome::Denied { .. } => panic!("denied"),
+            });
+            assert_eq!(logged.sum::<usize>(), count(&answer));
+            values += count(&answer);
+            answers += 1;
+            queries = answer.rest;
+        }
+        // Each day has more rows than a page: one answer for each, and one for what was not begun.
+        assert_eq!((values, answers), ((METERS + 1) * 2 * 96, 3));
+    }
+
+    #[test]
+    fn answer_that_turns_out_too_long_is_made_from_fewer_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = two_days(folder.path());
+        let all = request(vec![two_days_of("*")]);
+        let (half, _) = written(
+            &store,
+            &all,
+            Room {
+                rows: 20_000,
+                bytes: 200_000,
+            },
+        )
+        .unwrap();
+        assert_eq!((count(&half), half.rest.len()), (METERS * 96, 1));
+        let too_little = Room {
+            rows: 20_000,
+            bytes: 1_000,
+        };
+        let error = written(&store, &all, too_little).err().unwrap();
+        assert_eq!(error.code(), "too-much");
     }
 
     #[test]

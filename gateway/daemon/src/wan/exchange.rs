@@ -16,9 +16,10 @@ use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::answer::{self, Room, Written};
 use super::condition::Condition;
+use super::install;
 use super::rejection::Rejection;
-use super::{answer, install};
 use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
@@ -39,17 +40,13 @@ pub(crate) struct Exchange {
     condition: Condition,
 }
 
-/// What is answered, and what the consumer's log says about it.
-struct Response {
-    content: Content,
-    notes: Vec<answer::Note>,
-}
-
-impl From<Content> for Response {
-    fn from(content: Content) -> Self {
-        let notes = Vec::new();
-        Self { content, notes }
-    }
+/// Writes what is answered; no supplier is given anything by it.
+fn written(content: &Content) -> Result<Written, Rejection> {
+    Ok(Written {
+        id: content.id(),
+        json: Zeroizing::new(content.to_json()?),
+        notes: Vec::new(),
+    })
 }
 
 /// A message that goes back to who sent one.
@@ -154,7 +151,9 @@ impl Exchange {
         let reply = reply_to(&content, &opened, &identity, state, now)?;
         self.introduce(&reply)?;
         let outcome = refuse_under_alarm(&content, state);
-        let mut response = match outcome.and_then(|()| self.respond(&content, &opened, &identity, now)) {
+        let room = Room::of_message(way.longest);
+        let responded = outcome.and_then(|()| self.respond(&content, &opened, &identity, now, room));
+        let mut response = match responded {
             Ok(response) => response,
             Err(Rejection::CardTerminated) => return Err(Rejection::CardTerminated),
             Err(rejection) => {
@@ -170,26 +169,21 @@ impl Exchange {
                     sender: Some(LogText::cut(opened.sender.name().as_str())),
                     peer: None,
                 });
-                refused(&rejection, &reply, &identity, now)?.into()
+                written(&refused(&rejection, &reply, &identity, now)?)?
             }
         };
-        let mut sealed = self.seal(&response.content, &reply, &identity, now)?;
+        let mut sealed = self.seal(&response.json, &reply, &identity, now)?;
         if sealed.len() > way.longest {
-            response = refused(
-                &Rejection::AnswerTooLarge { limit: way.longest },
-                &reply,
-                &identity,
-                now,
-            )?
-            .into();
-            sealed = self.seal(&response.content, &reply, &identity, now)?;
+            let rejection = Rejection::AnswerTooLarge { limit: way.longest };
+            response = written(&refused(&rejection, &reply, &identity, now)?)?;
+            sealed = self.seal(&response.json, &reply, &identity, now)?;
         }
         // What the consumer's log does not have has never left the gateway.
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let notes = response.notes.into_iter().map(|note| note.into_event(bytes));
         self.journal.write(notes.map(LogEvent::from))?;
         Ok(Outcome::Answered(Sealed {
-            id: response.content.id(),
+            id: response.id,
             bytes: sealed,
         }))
     }
@@ -244,30 +238,31 @@ impl Exchange {
         opened: &Opened,
         identity: &Identity,
         now: Timestamp,
-    ) -> Result<Response, Rejection> {
-        match content {
+        room: Room,
+    ) -> Result<Written, Rejection> {
+        let content = match content {
             Content::Request(request) => {
                 let bundle = identity.bundle.as_ref().ok_or(Rejection::NoGrant)?;
-                let (answer, notes) = answer::answer(request, bundle, &self.store, identity.guid, now)?;
-                let content = Content::Answer(answer);
-                Ok(Response { content, notes })
+                return answer::answer(request, bundle, &self.store, identity.guid, now, room);
             }
-            Content::CardCommands(commands) => self.pass(commands, identity, now).map(Response::from),
-            Content::Bundle(bundle) => install::install(self, bundle, &opened.content, identity)
-                .and_then(|()| self.report(bundle.id, None, now))
-                .map(Response::from),
+            Content::CardCommands(commands) => self.pass(commands, identity, now)?,
+            Content::Bundle(bundle) => {
+                install::install(self, bundle, &opened.content, identity)?;
+                self.report(bundle.id, None, now)?
+            }
             Content::Application(application) => {
                 install::keep_application(&self.store, application)?;
-                self.report_on_unit(application.id, now).map(Response::from)
+                self.report_on_unit(application.id, now)?
             }
-            Content::ReportRequest(request) => self.report_on_unit(request.id, now).map(Response::from),
+            Content::ReportRequest(request) => self.report_on_unit(request.id, now)?,
             Content::InstallationRequest(_)
             | Content::Answer(_)
             | Content::Report(_)
             | Content::CardAnswers(_)
             | Content::Refused(_)
-            | Content::Receipt(_) => Err(Rejection::WrongKind),
-        }
+            | Content::Receipt(_) => return Err(Rejection::WrongKind),
+        };
+        written(&content)
     }
 
     /// Passes the TSM's commands to the card; what they mean is between those two.
@@ -339,12 +334,11 @@ impl Exchange {
 
     fn seal(
         &self,
-        answer: &Content,
+        json: &[u8],
         reply: &Reply,
         identity: &Identity,
         now: Timestamp,
     ) -> Result<Vec<u8>, Rejection> {
-        let json = Zeroizing::new(answer.to_json()?);
         let keys = CardKeys::new(self.card.clone(), reply.partner);
         let sender = Sender {
             certificate: identity.card.sig.certificate(),
@@ -353,7 +347,7 @@ impl Exchange {
             agreement: keys,
         };
         let random = EnvelopeRandom::new(Zeroizing::new(random::bytes()?));
-        envelope::seal(&json, &reply.recipient, sender, &random, now)
+        envelope::seal(json, &reply.recipient, sender, &random, now)
             .map_err(|error| Rejection::Seal(Box::new(error)))
     }
 }

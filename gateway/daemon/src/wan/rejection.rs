@@ -109,10 +109,12 @@ pub(super) enum Rejection {
     /// A certificate of the own card cannot be read.
     #[error("a certificate of the gateway's card cannot be read")]
     OwnCertificate(#[source] messages::certificate::CertificateError),
-    /// More was asked for than fits an answer.
-    #[error("more than {limit} values were asked for at once; ask for a shorter period")]
+    /// The values of one time alone are more than fits an answer.
+    #[error(
+        "what was asked for of one time has more than the {limit} bytes of an answer; ask for fewer elements"
+    )]
     TooMuch {
-        /// The greatest number of values in an answer.
+        /// The length of the longest answer, in bytes.
         limit: usize,
     },
     /// The card cannot be reached or refuses.

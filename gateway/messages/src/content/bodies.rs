@@ -42,6 +42,9 @@ pub struct Answer {
     pub series: Vec<Series>,
     /// What was refused.
     pub refusals: Vec<Refusal>,
+    /// What is granted and found no room in this answer: the supplier asks for it with its next request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rest: Vec<Query>,
 }
 
 /// A query, or the part of one, that was refused.

@@ -62,6 +62,7 @@ fn answer() -> Answer {
             reason: "The resolution is finer than the grant permits.".parse().unwrap(),
             rule: Some("billing".parse().unwrap()),
         }],
+        rest: Vec::new(),
     }
 }
 
