@@ -85,6 +85,9 @@ pub struct RequestView {
     /// The certificates of the gateway's card, once it serves, in the answer about this request alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Triple>,
+    /// The issuing authorities of the trust centre, with those certificates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuing: Vec<Certificate>,
 }
 
 /// Requests, oldest first.

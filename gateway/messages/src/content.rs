@@ -27,6 +27,7 @@ pub use words::{
     Apdu, ApplicationName, MessageId, Piece, RefusalCode, RefusalReason, RuleName, SoftwareVersion, WordError,
 };
 
+use crate::certificate::TrustAnchor;
 use crate::envelope::MAX_CONTENT;
 
 /// The version of the schema that this crate writes and reads.
@@ -261,6 +262,7 @@ impl Content {
                     .try_for_each(|series| series.check().map_err(ContentError::Series))
             }
             Self::Bundle(body) => {
+                check_count(List::Issuing, body.issuing.len(), TrustAnchor::MAX_ISSUING)?;
                 check_count(List::Suppliers, body.suppliers.len(), MAX_SUPPLIERS)?;
                 check_count(List::Applications, body.applications.len(), MAX_APPLICATIONS)?;
                 check_grants(&body.grants)

@@ -154,7 +154,7 @@ async fn know(
     let view = tsm.state(request.id).await?;
     match &view.certificates {
         Some(certificates) => home
-            .know_gateway(guid, certificates, now)
+            .know_gateway(guid, certificates, &view.issuing, now)
             .map_err(|error| AskError::Know {
                 guid,
                 source: Box::new(error),

@@ -91,6 +91,9 @@ pub enum KnowError {
     /// They cannot be kept.
     #[error("the certificates of the gateway cannot be kept")]
     Publish(#[from] PublishError),
+    /// The certificates of the issuing authorities cannot be kept.
+    #[error("the certificates of the trust centre's issuing authorities cannot be kept")]
+    Chain(#[from] FileError),
 }
 
 /// The supplier: keys and certificates that fit each other.
@@ -170,14 +173,9 @@ impl Home {
         let path = folder.join("chain.pem");
         match read_chain(&path) {
             Ok(chain) => {
-                for issuing in chain {
-                    anchor = anchor
-                        .with_issuing(issuing)
-                        .map_err(|source| HomeError::Certificate {
-                            path: path.clone(),
-                            source,
-                        })?;
-                }
+                anchor = anchor
+                    .with_chain(chain)
+                    .map_err(|source| HomeError::Certificate { path, source })?;
             }
             // A trust centre without an issuing authority has none to give.
             Err(HomeError::NotCertified { .. }) => {}
@@ -241,17 +239,54 @@ impl Home {
         }
     }
 
-    /// Takes over the certificates of a gateway's card, if they hold and are this gateway's.
+    /// Takes over the certificates of a gateway's card, if they hold and are this gateway's. `issuing` are authorities that
+    /// the trust centre may have made since the supplier was certified.
     ///
     /// # Errors
     ///
     /// [`KnowError`] if they do not, or cannot be kept.
-    pub fn know_gateway(&self, guid: CardId, certificates: &Triple, now: Timestamp) -> Result<(), KnowError> {
-        let card = self.anchor.verify_party(certificates, now, Role::Card)?;
+    pub fn know_gateway(
+        &self,
+        guid: CardId,
+        certificates: &Triple,
+        issuing: &[Certificate],
+        now: Timestamp,
+    ) -> Result<(), KnowError> {
+        let anchor = self.anchor.clone().with_chain(issuing.iter().cloned())?;
+        let card = anchor.verify_party(certificates, now, Role::Card)?;
         if card.card_id != Some(guid) {
             return Err(KnowError::Foreign { guid });
         }
+        self.keep_chain(&anchor)?;
         Ok(CardFolder::of_gateway(&self.folder, guid).write(&card)?)
+    }
+
+    /// Takes over what issuing authorities the trust centre has by now; returns the supplier that knows them.
+    ///
+    /// # Errors
+    ///
+    /// [`KnowError`] if one is none of the trust centre's, or they cannot be kept.
+    pub(crate) fn knowing(self, issuing: impl IntoIterator<Item = Certificate>) -> Result<Self, KnowError> {
+        let anchor = self.anchor.clone().with_chain(issuing)?;
+        self.keep_chain(&anchor)?;
+        Ok(Self { anchor, ..self })
+    }
+
+    /// Writes down what issuing authorities are known, if there are more than before.
+    fn keep_chain(&self, anchor: &TrustAnchor) -> Result<(), KnowError> {
+        if anchor.issuing() == self.anchor.issuing() {
+            return Ok(());
+        }
+        let pem: String = anchor
+            .issuing()
+            .iter()
+            .map(Certificate::to_pem)
+            .collect::<Result<_, _>>()?;
+        Ok(files::replace(
+            &self.folder.join("chain.pem"),
+            pem.as_bytes(),
+            Access::Public,
+        )?)
     }
 
     /// Returns the certificates of a gateway's card, judged by the root.

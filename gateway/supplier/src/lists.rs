@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 
 use counterparty::fetch::{self, FetchError};
 use counterparty::files::{self, Access, FileError};
-use messages::certificate::{CertificateError, RevocationList, TrustAnchor};
+use messages::certificate::{Certificate, CertificateError, RevocationList, TrustAnchor};
 use model::Timestamp;
 
-use crate::home::Home;
+use crate::home::{Home, KnowError};
 
 /// The greatest size of a list in PEM.
 const MAX_PEM: usize = RevocationList::MAX_DER + RevocationList::MAX_DER / 2;
 /// The greatest number of lists: the root's, and those of its issuing authorities.
 const MAX_LISTS: usize = TrustAnchor::MAX_ISSUING + 1;
-/// What the trust centre's directory has.
-const IN_DIRECTORY: [&str; 2] = ["root.crl", "issuing.crl"];
+/// The greatest size of the file of the issuing authorities.
+const MAX_CHAIN: usize = Certificate::MAX_PEM * TrustAnchor::MAX_ISSUING;
+
+/// The HTTP status of what is not there (RFC 9110, section 15.5.5).
+const NOT_FOUND: u16 = 404;
 
 /// The reason why a list was not taken or read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum ListError {
     /// A file cannot be read or written.
     #[error("the lists of revoked certificates cannot be kept")]
     File(#[from] FileError),
+    /// The issuing authorities are none of this trust centre, or cannot be kept.
+    #[error("the issuing authorities in the directory cannot be taken over")]
+    Authorities(#[from] KnowError),
     /// The directory does not give it.
     #[error("the list cannot be fetched from the directory")]
     Fetch(#[from] FetchError),
@@ -79,18 +85,22 @@ pub struct Taken {
 }
 
 impl Home {
-    /// Fetches the present lists from the trust centre's directory, `http://HOST:PORT`, and keeps them.
+    /// Fetches the issuing authorities and the present lists of all authorities from the trust centre's directory,
+    /// `http://HOST:PORT`, and keeps them.
     ///
     /// # Errors
     ///
     /// [`ListError`] names the list that was not taken, and why; those before it are.
-    pub async fn fetch_lists(&self, directory: &str, now: Timestamp) -> Result<Vec<Taken>, ListError> {
+    pub async fn fetch_lists(self, directory: &str, now: Timestamp) -> Result<Vec<Taken>, ListError> {
+        let directory = directory.trim_end_matches('/');
+        let home = self.knowing(fetch_chain(directory).await?)?;
+        let anchor = home.anchor();
         let mut taken = Vec::new();
-        for name in IN_DIRECTORY {
-            let address = format!("{}/{name}", directory.trim_end_matches('/'));
+        for authority in std::iter::once(anchor.certificate()).chain(anchor.issuing()) {
+            let address = format!("{directory}/lists/{}", hex::encode(authority.key_identifier()));
             let der = fetch::get(&address, RevocationList::MAX_DER).await?;
             let list = RevocationList::from_der(&der).map_err(refused(&address))?;
-            taken.push(self.take_list(&list, &address, now)?);
+            taken.push(home.take_list(&list, &address, now)?);
         }
         Ok(taken)
     }
@@ -153,6 +163,16 @@ impl Home {
             Some(due) if due < now => Err(ListError::Overdue { due }),
             Some(_) => Ok(()),
         }
+    }
+}
+
+/// Fetches the certificates of the issuing authorities; a trust centre of an early version has none.
+async fn fetch_chain(directory: &str) -> Result<Vec<Certificate>, ListError> {
+    let address = format!("{directory}/chain.pem");
+    match fetch::get(&address, MAX_CHAIN).await {
+        Ok(pem) => Certificate::from_pem_chain(&String::from_utf8_lossy(&pem)).map_err(refused(&address)),
+        Err(FetchError::Status { status, .. }) if status.as_u16() == NOT_FOUND => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

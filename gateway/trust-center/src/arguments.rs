@@ -169,6 +169,9 @@ pub(crate) struct Renewed {
     /// The TSM, with new keys
     #[arg(long)]
     pub(crate) tsm: bool,
+    /// The issuing authority, with a new key, in the HSM if the former one is there; what that one has issued holds on
+    #[arg(long)]
+    pub(crate) issuing: bool,
     /// The card with this GUID, for the keys that it has
     #[arg(long, value_name = "GUID")]
     pub(crate) guid: Option<CardId>,
@@ -547,6 +550,7 @@ mod tests {
             "trust-center personalize --home d --card soft:f --batch 10 --labels l",
             "trust-center certify-broker --home d --request r.csr --dns a.example --dns b.example --out r.pem",
             "trust-center renew --home d --tsm",
+            "trust-center renew --home d --issuing",
             "trust-center revoke --home d --name n --reason key-compromise",
             "trust-center crl --home d --days 30 --issuing-only",
             "trust-center records show --home d --json",

@@ -1,10 +1,12 @@
 //! The authority: the root that everything is judged by, the issuing authority that certifies on its behalf, and the TSM.
 //!
-//! The folder holds `root.{pem,key}`, `issuing.{pem,key}`, a copy of the latter certificate as `chain.pem` for whoever
-//! shows or checks a chain, and `tsm/{sig,enc,tls}.{pem,key}`; the books are in [`crate::books`]. The certificate of the root
+//! The folder holds `root.{pem,key}`, `issuing.{pem,key}`, what followed it as `issuing-2.{pem,key}` and so on, the
+//! certificates of all of these, the present one first, as `chain.pem` for whoever shows or checks a chain, and `tsm/{sig,enc,tls}.{pem,key}`; the books are in [`crate::books`]. The certificate of the root
 //! is written last, so that a folder which has one is complete. The root's key signs the issuing authority, the TSM (whose
 //! certificate a card checks by the root's key alone) and its own revocation list; it is read for nothing else, so `root.key`
 //! may be kept elsewhere between. A folder of an earlier version has no issuing authority; its root issues everything.
+
+mod issuing;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -27,6 +29,8 @@ use model::{KeySlot, ParseTimeError, Period, Span, Timestamp};
 
 use crate::books::{Act, Books, BooksError, Issued};
 use crate::keys::{IssuerKey, KeyError, KeyStore, Secrets, Token};
+
+use issuing::Issuing;
 
 /// How long the root holds: longer than any card that it certifies.
 const ROOT_DAYS: u32 = 20 * 365;
@@ -89,6 +93,13 @@ pub(crate) enum AuthorityError {
     /// The root expires before the certificate could begin to hold.
     #[error("the root's certificate has expired, or the clock is wrong; check the clock")]
     Validity(#[from] ParseTimeError),
+    /// There are as many issuing authorities as anybody keeps.
+    #[error(
+        "there are {} issuing authorities already, as many as a gateway knows; those that nothing in use is by are moved \
+         out of the folder, with .pem, .key and .crl",
+        TrustAnchor::MAX_ISSUING
+    )]
+    TooManyIssuing,
     /// What was issued does not stand up to the root's own judgement.
     #[error("an issued certificate does not hold; check the clock")]
     Issued(#[from] CertificateError),
@@ -99,8 +110,8 @@ pub(crate) enum AuthorityError {
 pub(crate) struct Authority {
     home: PathBuf,
     anchor: TrustAnchor,
-    /// Whose key issues: the issuing authority, or the root of an earlier version.
-    issuer: Certificate,
+    /// The issuing authorities, the present one first; none in a folder of an earlier version, whose root issues.
+    issuing: Vec<Issuing>,
     /// The TSM; without a good one, everything else still goes on, and it can be renewed.
     party: Result<VerifiedParty, CertificateError>,
     keys: KeyStore,
@@ -163,7 +174,7 @@ impl Authority {
         Ok(Self {
             home: home.to_owned(),
             anchor,
-            issuer,
+            issuing: vec![Issuing::first(issuer)],
             party: Ok(party),
             keys,
             issuer_key: OnceLock::from(issuer_key),
@@ -182,19 +193,17 @@ impl Authority {
         let path = home.join("root.pem");
         let mut anchor = TrustAnchor::new(read_certificate(&path)?)
             .map_err(|source| AuthorityError::Certificate { path, source })?;
-        let path = home.join("issuing.pem");
-        let issuer = match read_certificate(&path) {
-            Ok(issuer) => {
-                anchor = anchor
-                    .with_issuing(issuer.clone())
-                    .map_err(|source| AuthorityError::Certificate { path, source })?;
-                issuer
-            }
-            Err(AuthorityError::File(FileError::Missing { .. })) => anchor.certificate().clone(),
-            Err(error) => return Err(error),
-        };
-        for authority in [anchor.certificate().clone(), issuer.clone()] {
-            anchor = anchor.with_revoked(authority.key_identifier(), books.revoked(&authority)?);
+        let issuing = issuing::read(home)?;
+        for known in &issuing {
+            let with = anchor.with_issuing(known.certificate.clone());
+            anchor = with.map_err(|source| AuthorityError::Certificate {
+                path: known.file(home, "pem"),
+                source,
+            })?;
+        }
+        let root = anchor.certificate().clone();
+        for authority in std::iter::once(&root).chain(issuing.iter().map(|known| &known.certificate)) {
+            anchor = anchor.with_revoked(authority.key_identifier(), books.revoked(authority)?);
         }
         let file = |slot: KeySlot| home.join("tsm").join(format!("{slot}.pem"));
         let certificates = Triple {
@@ -206,7 +215,7 @@ impl Authority {
         Ok(Self {
             home: home.to_owned(),
             anchor,
-            issuer,
+            issuing,
             party,
             keys: KeyStore::new(home, secrets),
             issuer_key: OnceLock::new(),
@@ -224,11 +233,22 @@ impl Authority {
         &self.anchor
     }
 
-    /// Returns the authorities whose revocation lists there are: the root, and the issuing one if there is one.
+    /// Returns the authorities whose revocation lists there are: the root, and the issuing ones, the present one first.
     pub(crate) fn authorities(&self) -> Vec<&Certificate> {
         std::iter::once(self.anchor.certificate())
             .chain(self.anchor.issuing())
             .collect()
+    }
+
+    /// Returns the file that holds the list of one of these.
+    pub(crate) fn list_file(&self, authority: &Certificate) -> PathBuf {
+        self.file_of(authority, "crl")
+    }
+
+    fn file_of(&self, authority: &Certificate, ending: &str) -> PathBuf {
+        let issuing = self.issuing.iter().find(|known| known.certificate == *authority);
+        let root = || self.home.join(format!("root.{ending}"));
+        issuing.map_or_else(root, |known| known.file(&self.home, ending))
     }
 
     /// Returns who the TSM is when it speaks with gateways.
@@ -338,10 +358,12 @@ impl Authority {
         authority: &Certificate,
         sign: impl FnOnce(&IssuerKey) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
-        if *authority == self.issuer {
+        if authority == self.issuing_certificate() {
             return sign(self.issuer()?.key);
         }
-        let key = self.keys.read_issuer(&self.home.join("root.key"), authority)?;
+        let key = self
+            .keys
+            .read_issuer(&self.file_of(authority, "key"), authority)?;
         sign(&key)
     }
 
@@ -349,20 +371,22 @@ impl Authority {
         let key = match self.issuer_key.get() {
             Some(key) => key,
             None => {
-                let file = if self.anchor.issuing().is_empty() {
-                    "root.key"
-                } else {
-                    "issuing.key"
-                };
-                let key = self.keys.read_issuer(&self.home.join(file), &self.issuer)?;
+                let present = self.issuing_certificate();
+                let key = self.keys.read_issuer(&self.file_of(present, "key"), present)?;
                 self.issuer_key.get_or_init(|| key)
             }
         };
         Ok(Issuer {
             anchor: &self.anchor,
-            certificate: &self.issuer,
+            certificate: self.issuing_certificate(),
             key,
         })
+    }
+
+    /// Returns the certificate of whose key issues: the present issuing authority, or the root of an earlier version.
+    fn issuing_certificate(&self) -> &Certificate {
+        let present = self.issuing.first();
+        present.map_or_else(|| self.anchor.certificate(), |present| &present.certificate)
     }
 }
 

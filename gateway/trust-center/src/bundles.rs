@@ -321,6 +321,7 @@ impl Bundles {
             bundle_version: frame.version,
             time: frame.time,
             reply_to: wanted.reply_to.clone(),
+            issuing: wanted.anchor.issuing().to_vec(),
             suppliers: Vec::new(),
             grants: Vec::new(),
             applications: Vec::new(),

@@ -119,10 +119,7 @@ fn certify_as(
     };
     books.record_issued(now, &certified, &issued(&certificates))?;
     write_triple(folder, &certificates)?;
-    let chain = authority.anchor().issuing_of(&certificates.sig);
-    if let Some(issuing) = chain {
-        write_certificate(&folder.join("chain.pem"), issuing)?;
-    }
+    authority.write_chain(&folder.join("chain.pem"))?;
     write_certificate(&folder.join("root.pem"), authority.anchor().certificate())?;
     Ok(party)
 }

@@ -2,8 +2,9 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/root.pem`, `/chain.pem` | the root's certificate, the issuing authority's |
-//! | `/root.crl`, `/issuing.crl` | the latest lists, DER (RFC 5280; `application/pkix-crl`) |
+//! | `/root.pem`, `/chain.pem` | the root's certificate; those of the issuing authorities, the present one first |
+//! | `/root.crl`, `/issuing.crl` | the latest lists of the root and the present issuing authority, DER (RFC 5280; `application/pkix-crl`) |
+//! | `/lists/KEY` | the latest list of any authority, by the identifier of its key in hexadecimal digits, DER |
 //! | `/certificates/GUID` | every certificate of the card that is not revoked, the latest first, PEM |
 //! | `/certificates/GUID/SLOT` | the latest certificate of the slot `sig`, `enc` or `tls` that is not revoked, DER |
 //!
@@ -20,7 +21,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use messages::certificate::{Certificate, CertificateError, RevocationList};
-use model::{CardId, KeySlot};
+use model::{CardId, Fingerprint, KeySlot};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,8 +54,8 @@ pub(crate) enum DirectoryError {
 
 /// What is published.
 struct Published {
-    root: Certificate,
-    issuing: Option<Certificate>,
+    /// The root, and the issuing authorities, the present one first.
+    authorities: Vec<Certificate>,
     books: Books,
     waiting: tokio::sync::Semaphore,
 }
@@ -70,8 +71,7 @@ pub(crate) async fn serve(
     let listener = listener.map_err(|source| DirectoryError::Listen { listen, source })?;
     let listen = listener.local_addr().map_err(DirectoryError::Serve)?;
     let published = Published {
-        root: authority.anchor().certificate().clone(),
-        issuing: authority.anchor().issuing().first().cloned(),
+        authorities: authority.authorities().into_iter().cloned().collect(),
         books,
         waiting: tokio::sync::Semaphore::new(MAX_WAITING),
     };
@@ -97,6 +97,7 @@ fn router(published: Published) -> Router {
         .route("/chain.pem", get(chain))
         .route("/root.crl", get(root_list))
         .route("/issuing.crl", get(issuing_list))
+        .route("/lists/{key}", get(list_of))
         .route("/certificates/{guid}", get(certificates))
         .route("/certificates/{guid}/{slot}", get(certificate))
         .with_state(Arc::new(published))
@@ -105,36 +106,38 @@ fn router(published: Published) -> Router {
 type Directory = State<Arc<Published>>;
 
 async fn root(State(directory): Directory, headers: HeaderMap) -> Response {
-    page(
-        &headers,
-        PEM,
-        directory
-            .root
-            .to_pem()
-            .map(|pem| Some(pem.into_bytes()))
-            .map_err(Into::into),
-    )
+    page(&headers, PEM, pem(directory.authorities.iter().take(1)))
 }
 
 async fn chain(State(directory): Directory, headers: HeaderMap) -> Response {
-    let pem = directory
-        .issuing
-        .as_ref()
-        .map(|issuing| issuing.to_pem().map(String::into_bytes));
-    page(&headers, PEM, pem.transpose().map_err(Into::into))
+    page(&headers, PEM, pem(directory.authorities.iter().skip(1)))
+}
+
+fn pem<'a>(certificates: impl Iterator<Item = &'a Certificate>) -> Result<Option<Vec<u8>>, LookError> {
+    let text = certificates
+        .map(Certificate::to_pem)
+        .collect::<Result<String, _>>()?;
+    Ok(Some(text.into_bytes()).filter(|text| !text.is_empty()))
 }
 
 async fn root_list(State(directory): Directory, headers: HeaderMap) -> Response {
-    let issuer = directory.root.fingerprint();
-    list(directory, headers, Some(issuer)).await
-}
-
-async fn issuing_list(State(directory): Directory, headers: HeaderMap) -> Response {
-    let issuer = directory.issuing.as_ref().map(Certificate::fingerprint);
+    let issuer = directory.authorities.first().map(Certificate::fingerprint);
     list(directory, headers, issuer).await
 }
 
-async fn list(directory: Arc<Published>, headers: HeaderMap, issuer: Option<model::Fingerprint>) -> Response {
+async fn issuing_list(State(directory): Directory, headers: HeaderMap) -> Response {
+    let issuer = directory.authorities.get(1).map(Certificate::fingerprint);
+    list(directory, headers, issuer).await
+}
+
+async fn list_of(State(directory): Directory, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    let mut authorities = directory.authorities.iter();
+    let issuer = authorities.find(|authority| hex(authority.key_identifier()) == key);
+    let issuer = issuer.map(Certificate::fingerprint);
+    list(directory, headers, issuer).await
+}
+
+async fn list(directory: Arc<Published>, headers: HeaderMap, issuer: Option<Fingerprint>) -> Response {
     let found = read(directory, move |books| {
         let Some(pem) = issuer.map(|issuer| books.list(issuer)).transpose()?.flatten() else {
             return Ok(None);

@@ -279,6 +279,12 @@ impl KeyStore {
         }
     }
 
+    /// Returns the token that holds the key of this file, if one does.
+    pub(crate) fn token(&self, path: &Path) -> Result<Option<Token>, KeyError> {
+        let text = Zeroizing::new(files::read_text(path, SoftwareKey::MAX_PEM)?);
+        Ok(Token::parse(&text).map(|(token, _)| token))
+    }
+
     fn decrypt(&self, path: &Path, text: &str, certificate: &Certificate) -> Result<SoftwareKey, KeyError> {
         let no_key = || KeyError::NoKey {
             path: path.to_owned(),

@@ -251,8 +251,16 @@ fn certify_broker(act: CertifyBroker) -> Result<(), ProgramError> {
 }
 
 fn renew(act: &Renew) -> Result<(), ProgramError> {
-    let (authority, books) = open(&act.common)?;
+    let (mut authority, books) = open(&act.common)?;
     let now = clock::now();
+    if act.whose.issuing {
+        let certificate = authority.renew_issuing(&books, now)?;
+        let output = Output::Renew {
+            fingerprint: certificate.fingerprint(),
+            name: authority.anchor().name().clone(),
+        };
+        return output.print(act.common.json).map_err(ProgramError::Output);
+    }
     let party = match (&act.whose.requests, act.whose.guid) {
         (Some(folder), _) => certify::certify(&authority, &books, folder, now)?,
         (None, Some(guid)) => renew::card(&authority, &books, guid, now)?,

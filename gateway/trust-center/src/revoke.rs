@@ -1,8 +1,9 @@
 //! Revoking, and the lists of what is revoked.
 //!
 //! A revocation is in force in this trust centre at once: nothing is installed for a revoked supplier any more, and together
-//! with it every gateway that serves the supplier is queued for a bundle that leaves it out, before all else. For everybody else there are the lists, `root.crl`
-//! and `issuing.crl` in the trust centre's folder (PEM).
+//! with it every gateway that serves the supplier is queued for a bundle that leaves it out, before all else. For everybody
+//! else there are the lists, `root.crl` and `issuing.crl` in the trust centre's folder (PEM), and one more for each issuing
+//! authority that followed the first.
 
 use std::path::PathBuf;
 
@@ -99,7 +100,6 @@ pub(crate) fn sign_lists(
         if is_root && !with_root && !only_one {
             continue;
         }
-        let file = if is_root { "root.crl" } else { "issuing.crl" };
         let next = now.saturating_add(validity);
         let sign = |number: u64, revoked: &[(Vec<u8>, messages::certificate::Revocation)]| {
             let content = ListContent {
@@ -113,7 +113,7 @@ pub(crate) fn sign_lists(
             Ok(list.to_pem()?)
         };
         let (number, pem) = books.sign_list(issuer, now, next, sign)?;
-        let path = authority.home().join(file);
+        let path = authority.list_file(issuer);
         files::replace(&path, pem.as_bytes(), Access::Public)?;
         signed.push(SignedList {
             path,

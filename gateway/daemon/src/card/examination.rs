@@ -77,6 +77,8 @@ pub(super) fn examine(session: &mut Session, store: &Store, consent: Consent) ->
             error => error.into(),
         })?;
     let anchored = session.anchor()?;
+    let bundle = bundle_in_force(store, &anchored)?;
+    let anchor = knowing(anchor, bundle.as_ref())?;
     Ok(Identity {
         guid: shown.guid,
         session: 0,
@@ -84,7 +86,7 @@ pub(super) fn examine(session: &mut Session, store: &Store, consent: Consent) ->
         anchor,
         anchored_version: anchored.version,
         anchored_digest: anchored.digest,
-        bundle: bundle_in_force(store, &anchored)?,
+        bundle,
     })
 }
 
@@ -180,6 +182,12 @@ pub(super) fn anchor_of(contact: &Contact) -> Result<TrustAnchor, CertificateErr
         Some(issuing) => anchor.with_issuing(Certificate::from_der(issuing)?),
         None => Ok(anchor),
     }
+}
+
+/// Has the trust centre of the card know the issuing authorities that its bundle brings along.
+fn knowing(anchor: TrustAnchor, bundle: Option<&Bundle>) -> Result<TrustAnchor, Obstacle> {
+    let issuing = bundle.map_or(&[][..], Bundle::issuing);
+    Ok(anchor.with_chain(issuing.iter().cloned())?)
 }
 
 /// Pairs with the bound card, unless the session is paired already, and compares its session counter.

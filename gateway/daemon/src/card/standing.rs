@@ -159,6 +159,7 @@ pub(crate) struct Bundle {
     pub(crate) version: u64,
     /// Its digest.
     pub(crate) digest: Fingerprint,
+    issuing: Vec<Certificate>,
     suppliers: Vec<SupplierEntry>,
     grants: Vec<Grant>,
 }
@@ -169,9 +170,15 @@ impl Bundle {
         Self {
             version,
             digest,
+            issuing: content.issuing,
             suppliers: content.suppliers,
             grants: content.grants,
         }
+    }
+
+    /// Returns the issuing authorities that it brings along.
+    pub(crate) fn issuing(&self) -> &[Certificate] {
+        &self.issuing
     }
 
     /// Returns the grants.

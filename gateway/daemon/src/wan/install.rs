@@ -115,14 +115,14 @@ fn events(bundle: &Bundle, digest: Fingerprint) -> [LogEvent; 2] {
     [installed.into(), changed.into()]
 }
 
-/// Checks that every supplier is one of the trust centre's, and every grant one of theirs.
+/// Checks that every issuing authority and supplier is one of the trust centre's, and every grant one of theirs.
 fn check(bundle: &Bundle, identity: &Identity) -> Result<(), Rejection> {
     let now = clock::now();
+    let anchor = identity.anchor.clone().with_chain(bundle.issuing.iter().cloned());
+    let anchor = anchor.map_err(Rejection::BundleIssuing)?;
     let mut suppliers = BTreeSet::new();
     for supplier in &bundle.suppliers {
-        let verified = identity
-            .anchor
-            .verify_party(&supplier.certificates, now, Role::Supplier);
+        let verified = anchor.verify_party(&supplier.certificates, now, Role::Supplier);
         let verified = verified.map_err(|source| Rejection::BundleSupplier {
             supplier: supplier.name.to_string(),
             source,

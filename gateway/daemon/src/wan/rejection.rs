@@ -76,6 +76,9 @@ pub(super) enum Rejection {
         #[source]
         source: messages::certificate::CertificateError,
     },
+    /// An issuing authority in the bundle is none of the trust centre's.
+    #[error("an issuing authority in the bundle is none of the trust centre's")]
+    BundleIssuing(#[source] messages::certificate::CertificateError),
     /// A grant or an application names a supplier that the bundle does not have.
     #[error("{grant} names a supplier that is not in the bundle")]
     BundleGrant {
@@ -210,7 +213,7 @@ impl Rejection {
             Self::NotAnchored { .. } => "not-anchored",
             Self::OlderBundle { .. } => "older-bundle",
             Self::AlteredBundle { .. } => "altered-bundle",
-            Self::BundleSupplier { .. } | Self::BundleGrant { .. } => "bundle",
+            Self::BundleSupplier { .. } | Self::BundleIssuing(_) | Self::BundleGrant { .. } => "bundle",
             Self::NoApplication { .. } => "no-application",
             Self::OtherApplication { .. } | Self::NoModule { .. } => "application",
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
@@ -247,6 +250,7 @@ impl Rejection {
             | Self::WrongKind
             | Self::ReplyTo(_)
             | Self::BundleSupplier { .. }
+            | Self::BundleIssuing(_)
             | Self::BundleGrant { .. }
             | Self::OtherApplication { .. }
             | Self::NoModule { .. }

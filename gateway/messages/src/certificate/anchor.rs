@@ -88,6 +88,18 @@ impl TrustAnchor {
         Ok(self)
     }
 
+    /// Accepts several issuing authorities.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustAnchor::with_issuing`] has; the first one that is not accepted ends it.
+    pub fn with_chain(
+        self,
+        issuing: impl IntoIterator<Item = Certificate>,
+    ) -> Result<Self, CertificateError> {
+        issuing.into_iter().try_fold(self, Self::with_issuing)
+    }
+
     /// Takes note of certificates that the trust centre has revoked, by who issued them (the identifier of its key)
     /// and their serial numbers.
     #[must_use]

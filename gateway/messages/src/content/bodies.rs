@@ -76,6 +76,9 @@ pub struct Bundle {
     pub time: Timestamp,
     /// The ENC certificate of the TSM, to which the answer is encrypted.
     pub reply_to: Certificate,
+    /// The issuing authorities of the trust centre, besides the one that the card names: those of the suppliers below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuing: Vec<Certificate>,
     /// The suppliers that are unlocked.
     pub suppliers: Vec<SupplierEntry>,
     /// What they may have.

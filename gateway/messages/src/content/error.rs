@@ -72,6 +72,8 @@ pub enum List {
     Refusals,
     /// The suppliers of a bundle.
     Suppliers,
+    /// The issuing authorities of a bundle.
+    Issuing,
     /// The grants of a bundle.
     Grants,
     /// The energy applications of a bundle or a report.
@@ -95,6 +97,7 @@ impl fmt::Display for List {
             Self::Series => "series",
             Self::Refusals => "refusals",
             Self::Suppliers => "suppliers",
+            Self::Issuing => "issuing authorities",
             Self::Grants => "grants",
             Self::Applications => "applications",
             Self::Pieces => "pieces of an application",

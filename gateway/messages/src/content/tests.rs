@@ -85,6 +85,7 @@ fn bundle(world: &World) -> Bundle {
         bundle_version: 7,
         time: now(),
         reply_to: world.tsm.triple.enc.clone(),
+        issuing: Vec::new(),
         suppliers: vec![SupplierEntry {
             name: "Stadtwerke Süd".parse().unwrap(),
             certificates: world.supplier.triple.clone(),
@@ -332,21 +333,67 @@ fn size_depth_and_texts_are_bounded_before_parsing() {
     ));
 }
 
+/// Asserts that one more than permitted is refused.
+fn bounded(content: Content, expected: List) {
+    match content.to_json() {
+        Err(ContentError::TooMany { list, found, limit }) => {
+            assert_eq!((list, found.checked_sub(limit)), (expected, Some(1)));
+        }
+        other => panic!("{expected}: {other:?}"),
+    }
+}
+
 #[test]
 fn every_list_is_bounded() {
     let world = world();
-    let bounded = |content: Content, expected: List| match content.to_json() {
-        Err(ContentError::TooMany { list, found, limit }) => {
-            assert_eq!((list, found), (expected, limit + 1));
-        }
-        other => panic!("{expected}: {other:?}"),
-    };
     let queries = vec![query(); MAX_QUERIES + 1];
     bounded(Content::Request(Request { queries, ..request() }), List::Queries);
     let series = vec![series(); MAX_SERIES + 1];
     bounded(Content::Answer(Answer { series, ..answer() }), List::Series);
     let refusals = vec![answer().refusals.remove(0); MAX_REFUSALS + 1];
     bounded(Content::Answer(Answer { refusals, ..answer() }), List::Refusals);
+    let rest = vec![query(); MAX_QUERIES + 1];
+    bounded(Content::Answer(Answer { rest, ..answer() }), List::Queries);
+    let apdus: Vec<Apdu> = vec!["9000".parse().unwrap(); MAX_APDUS + 1];
+    let mut many = commands(&world);
+    many.commands = apdus.clone();
+    bounded(Content::CardCommands(many), List::Commands);
+    let Some(Content::CardAnswers(mut many)) = every_content(&world).into_iter().nth(8) else {
+        panic!("the ninth content has the card's answers");
+    };
+    many.answers = apdus;
+    bounded(Content::CardAnswers(many), List::Answers);
+    let mut many = delivery(&world);
+    many.content = vec!["00".parse().unwrap(); MAX_PIECES + 1];
+    bounded(Content::Application(many), List::Pieces);
+    let mut many = installation(&world);
+    many.grants = vec![grant(); MAX_GRANTS + 1];
+    bounded(Content::InstallationRequest(many), List::Grants);
+    for (findings, applications, list) in [
+        (MAX_FINDINGS + 1, 0, List::Findings),
+        (0, MAX_APPLICATIONS + 1, List::Applications),
+    ] {
+        let unit = UnitReport {
+            findings: vec![unit().findings.remove(0); findings],
+            applications: vec![fingerprint(); applications],
+            ..unit()
+        };
+        let unit = Some(unit);
+        bounded(Content::Report(Report { unit, ..report() }), list);
+    }
+}
+
+#[test]
+fn every_list_of_a_bundle_is_bounded() {
+    let world = world();
+    let issuing = vec![world.tsm.triple.enc.clone(); TrustAnchor::MAX_ISSUING + 1];
+    bounded(
+        Content::Bundle(Bundle {
+            issuing,
+            ..bundle(&world)
+        }),
+        List::Issuing,
+    );
     let suppliers = vec![bundle(&world).suppliers.remove(0); MAX_SUPPLIERS + 1];
     bounded(
         Content::Bundle(Bundle {
@@ -366,36 +413,9 @@ fn every_list_is_bounded() {
     let mut wide = bundle(&world);
     wide.grants[0].elements = vec!["*".parse().unwrap(); MAX_PATTERNS + 1];
     bounded(Content::Bundle(wide), List::Patterns);
-    let apdus: Vec<Apdu> = vec!["9000".parse().unwrap(); MAX_APDUS + 1];
-    let mut many = commands(&world);
-    many.commands = apdus.clone();
-    bounded(Content::CardCommands(many), List::Commands);
-    let Some(Content::CardAnswers(mut many)) = every_content(&world).into_iter().nth(8) else {
-        panic!("the ninth content has the card's answers");
-    };
-    many.answers = apdus;
-    bounded(Content::CardAnswers(many), List::Answers);
     let mut many = bundle(&world);
     many.applications = vec![application(); MAX_APPLICATIONS + 1];
     bounded(Content::Bundle(many), List::Applications);
-    let mut many = delivery(&world);
-    many.content = vec!["00".parse().unwrap(); MAX_PIECES + 1];
-    bounded(Content::Application(many), List::Pieces);
-    let mut many = installation(&world);
-    many.grants = vec![grant(); MAX_GRANTS + 1];
-    bounded(Content::InstallationRequest(many), List::Grants);
-    for (findings, applications, list) in [
-        (MAX_FINDINGS + 1, 0, List::Findings),
-        (0, MAX_APPLICATIONS + 1, List::Applications),
-    ] {
-        let unit = UnitReport {
-            findings: vec![unit().findings.remove(0); findings],
-            applications: vec![fingerprint(); applications],
-            ..unit()
-        };
-        let unit = Some(unit);
-        bounded(Content::Report(Report { unit, ..report() }), list);
-    }
 }
 
 #[test]

@@ -5,13 +5,15 @@ use card::{LifeCycle, Transport};
 use counterparty::clock;
 use counterparty::files::FileError;
 use getrandom::SysRng;
-use messages::certificate::{CertificationRequest, RevocationReason, Role, Subject, VerifiedParty};
+use messages::certificate::{
+    CertificationRequest, RevocationReason, Role, Subject, TrustAnchor, VerifiedParty,
+};
 use messages::software::SoftwareKeys;
-use model::{KeySlot, Timestamp};
+use model::{KeySlot, Span, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{found, openssl_verifies, write_requests};
-use crate::authority::AuthorityError;
+use crate::authority::{AuthorityError, read_certificate};
 use crate::books::{Issued, Outcome};
 use crate::certify::{CertifyError, certify};
 use crate::keys::KeyError;
@@ -19,6 +21,7 @@ use crate::personalize::{
     CardCertificatesError, GuidSource, KeySource, PersonalizeError, Workplace, attestation_of, card_of,
     condemned, personalize,
 };
+use crate::revoke::{Whom, revoke, sign_lists};
 use crate::soft_card::{SoftCard, SoftCardError};
 
 #[test]
@@ -108,6 +111,92 @@ fn supplier_is_certified_on_its_requests() {
     // It may come again with the same requests.
     certify(&house.authority, &house.books, &folder, clock::now()).unwrap();
     assert_eq!(house.records().matches("\"act\":\"certified\"").count(), 2);
+}
+
+#[test]
+fn next_issuing_authority_issues_and_what_the_former_one_issued_holds_on() {
+    let mut house = super::house();
+    let before = house.supplier("before");
+    let first = house.authority.authorities()[1].clone();
+    let second = house.authority.renew_issuing(&house.books, clock::now()).unwrap();
+    assert_eq!(house.authority.authorities()[1..], [&second, &first]);
+    let after = house.supplier("after");
+    let root = after.join("root.pem");
+    for folder in [&before, &after] {
+        openssl_verifies(&root, &folder.join("sig.pem"));
+    }
+    let issuer = |folder: &std::path::Path| {
+        let certificate = read_certificate(&folder.join("sig.pem")).unwrap();
+        certificate.issuer_key_identifier().unwrap()
+    };
+    assert_eq!(issuer(&before), first.key_identifier());
+    assert_eq!(issuer(&after), second.key_identifier());
+    // The next run knows both, and a new card the new one.
+    let loaded = house.load().unwrap();
+    assert_eq!(loaded.authorities(), house.authority.authorities());
+    assert_eq!(loaded.contact().issuing.as_deref(), Some(second.as_der()));
+    house.personalize("card");
+    house.books.verify().unwrap();
+}
+
+#[test]
+fn every_authority_signs_its_own_list() {
+    let mut house = super::house();
+    let before = house.supplier("before");
+    house.authority.renew_issuing(&house.books, clock::now()).unwrap();
+    let whom = Whom::File(before.join("tls.pem"));
+    revoke(&house.books, &whom, RevocationReason::KeyCompromise, clock::now()).unwrap();
+    let signed = sign_lists(&house.authority, &house.books, true, Span::DAY, clock::now()).unwrap();
+    let files = ["root.crl", "issuing-2.crl", "issuing.crl"].map(|name| house.home().join(name));
+    let counts = signed.iter().map(|list| (list.path.clone(), list.revoked));
+    assert_eq!(
+        counts.collect::<Vec<_>>(),
+        files.clone().into_iter().zip([0, 0, 1]).collect::<Vec<_>>()
+    );
+    // OpenSSL finds the revoked certificate on the list of the authority that issued it.
+    for (slot, holds) in [("sig", true), ("tls", false)] {
+        let mut openssl = std::process::Command::new("openssl");
+        openssl
+            .args(["verify", "-crl_check_all", "-CAfile"])
+            .arg(house.home().join("root.pem"));
+        for list in &files {
+            openssl.arg("-CRLfile").arg(list);
+        }
+        let chain = house.home().join("chain.pem");
+        let certificate = before.join(format!("{slot}.pem"));
+        let verified = openssl
+            .arg("-untrusted")
+            .arg(chain)
+            .arg(certificate)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert_eq!(verified.status.success(), holds, "{said}");
+        assert_eq!(said.contains("certificate revoked"), !holds, "{said}");
+    }
+}
+
+#[test]
+fn renewal_that_was_cut_off_is_begun_anew_and_their_number_is_bounded() {
+    let mut house = super::house();
+    // Cut off between the key and the certificate.
+    std::fs::copy(
+        house.home().join("issuing.key"),
+        house.home().join("issuing-2.key"),
+    )
+    .unwrap();
+    assert_eq!(house.load().unwrap().authorities().len(), 2);
+    for number in 3..=TrustAnchor::MAX_ISSUING {
+        house.authority.renew_issuing(&house.books, clock::now()).unwrap();
+        assert!(house.home().join(format!("issuing-{number}.pem")).exists());
+    }
+    let error = house
+        .authority
+        .renew_issuing(&house.books, clock::now())
+        .unwrap_err();
+    assert!(matches!(error, AuthorityError::TooManyIssuing), "{error}");
+    assert_eq!(house.load().unwrap().authorities(), house.authority.authorities());
+    house.supplier("supplier");
 }
 
 #[test]

@@ -250,6 +250,7 @@ async fn state(State(tsm): Tsm, ConnectInfo(peer): Who, Path(id): Path<String>) 
                 enc: card.enc.certificate().clone(),
                 tls: card.tls.certificate().clone(),
             });
+            shown.issuing = anchor.issuing().to_vec();
         }
         Ok(Json(shown))
     });
@@ -274,6 +275,7 @@ fn view(entry: &RequestEntry) -> Result<RequestView, Refusal> {
         grants: entry.granted.clone(),
         application,
         certificates: None,
+        issuing: Vec::new(),
     })
 }
 

@@ -56,6 +56,10 @@ fn authority_with_its_keys_in_an_hsm_does_all_that_another_does() {
     stage.answer("personalize --card soft:card");
     stage.answer("crl");
     stage.answer("renew --tsm");
+    stage.answer("renew --issuing");
+    let uri = std::fs::read_to_string(stage.home().join("issuing-2.key")).unwrap();
+    assert!(uri.starts_with("pkcs11:token=centre;"), "{uri}");
+    stage.answer("certify --requests works");
     stage.openssl(&[
         "verify",
         "-CAfile",

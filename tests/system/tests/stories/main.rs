@@ -30,6 +30,8 @@ mod openssl;
 #[cfg(test)]
 mod over_a_broker;
 #[cfg(test)]
+mod renewed_authority;
+#[cfg(test)]
 mod revoked;
 #[cfg(test)]
 mod second_card;
