@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{self, Room, Written};
 use super::condition::Condition;
-use super::install;
+use super::install::{self, Waiting};
 use super::rejection::Rejection;
 use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
@@ -36,6 +36,7 @@ pub(crate) struct Exchange {
     pub(super) card: CardHandle,
     pub(super) store: Arc<Store>,
     pub(super) journal: Journal,
+    pub(super) waiting: Waiting,
     standing: watch::Receiver<Standing>,
     condition: Condition,
 }
@@ -95,6 +96,7 @@ impl Exchange {
             card,
             store,
             journal,
+            waiting: Waiting::default(),
             standing,
         }
     }
@@ -247,7 +249,7 @@ impl Exchange {
             }
             Content::CardCommands(commands) => self.pass(commands, identity, now)?,
             Content::Bundle(bundle) => {
-                install::install(self, bundle, &opened.content, identity)?;
+                install::take(self, bundle, &opened.content, identity)?;
                 self.report(bundle.id, None, now)?
             }
             Content::Application(application) => {
@@ -273,14 +275,19 @@ impl Exchange {
         now: Timestamp,
     ) -> Result<Content, Rejection> {
         let mut answers = Vec::with_capacity(commands.commands.len());
+        let mut has_bundle = false;
         for command in &commands.commands {
             let bytes = command.as_bytes().to_vec();
             check_validity(&bytes, &identity.anchor, now).map_err(CardFault::TsmCertificate)?;
-            let answer = self.card.call(move |session| session.pass(&bytes))?;
+            let (answer, kept) = self.pass_one(bytes)?;
+            has_bundle |= kept;
             let answer = content::Apdu::try_from(answer.to_vec());
             answers.push(answer.map_err(|_| Rejection::WrongKind)?);
         }
         self.refuse_dead_card()?;
+        if has_bundle {
+            self.card.examine()?;
+        }
         Ok(Content::CardAnswers(content::CardAnswers {
             id: MessageId::new(random::bytes()?),
             in_reply_to: commands.id,
@@ -288,6 +295,38 @@ impl Exchange {
             time: now,
             answers,
         }))
+    }
+
+    /// Passes one command. If the card vouches for the bundle that waits from then on, the bundle is stored before anybody
+    /// else speaks to the card, so that there is no moment with neither; returns with the answer whether it was.
+    fn pass_one(&self, command: Vec<u8>) -> Result<(Zeroizing<Vec<u8>>, bool), Rejection> {
+        let Self {
+            store,
+            journal,
+            waiting,
+            ..
+        } = self.clone();
+        let passed = self.card.call(move |session| {
+            let answer = session.pass(&command)?;
+            if !waiting.is_some() {
+                return Ok((answer, false));
+            }
+            let waited = session
+                .anchor()
+                .ok()
+                .and_then(|anchor| waiting.take(anchor.digest));
+            let kept = waited.map(|waited| install::keep(&store, &journal, &waited));
+            if let Some(Err(rejection)) = &kept {
+                // The TSM gets the card's answers all the same, and sends the bundle again.
+                tracing::warn!(
+                    code = rejection.code(),
+                    "the bundle is not stored: {}",
+                    rejection.reason()
+                );
+            }
+            Ok((answer, matches!(kept, Some(Ok(())))))
+        });
+        Ok(passed?)
     }
 
     /// Notices a card that has just been told to end its life: it can neither seal nor sign an answer.

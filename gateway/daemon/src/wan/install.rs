@@ -1,34 +1,92 @@
-//! The installation of a bundle that the TSM has put in force on the card.
+//! The installation of a bundle that the TSM has put in force on the card, or is about to.
+//!
+//! The TSM sends a bundle before the card vouches for it. It waits in memory then, and the one before it stays in force, so
+//! that the gateway serves on until the very command with which the card changes over. If it is lost in between, the TSM
+//! sends it again.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::certificate::Role;
 use messages::content::{Application, Bundle, application_digest, bundle_digest, is_module};
 use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
 use store::{BundleError, Store};
+use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::card::Identity;
 use crate::clock;
+use crate::journal::Journal;
 use crate::report::Chain;
 
-/// Checks the bundle, stores it as a whole, and has the card's thread put it in force.
-///
-/// The same bundle may come again: then nothing changes.
-pub(super) fn install(
+/// A bundle that waits for the card to vouch for it; there is one at most.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waiting(Arc<Mutex<Option<Waited>>>);
+
+/// A bundle that has been checked, as it came.
+#[derive(Debug)]
+pub(super) struct Waited {
+    digest: Fingerprint,
+    bundle: Bundle,
+    json: Zeroizing<Vec<u8>>,
+}
+
+impl Waiting {
+    fn put(&self, waited: Waited) {
+        *self.lock() = Some(waited);
+    }
+
+    /// Returns whether a bundle waits.
+    pub(super) fn is_some(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Takes the bundle out if it is this one.
+    pub(super) fn take(&self, digest: Fingerprint) -> Option<Waited> {
+        self.lock().take_if(|waited| waited.digest == digest)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waited>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks the bundle, and puts it in force if the card vouches for it; one that is newer waits until the card does.
+pub(super) fn take(
     exchange: &Exchange,
     bundle: &Bundle,
     json: &[u8],
     identity: &Identity,
 ) -> Result<(), Rejection> {
-    let version = bundle.bundle_version;
     let digest = bundle_digest(json);
     let anchored = exchange.card.call(|session| session.anchor())?;
-    check_anchor((anchored.version, anchored.digest), (version, digest))?;
+    let offered = (bundle.bundle_version, digest);
+    let is_awaited = is_awaited((anchored.version, anchored.digest), offered)?;
     check(bundle, identity)?;
-    let applications = exchange.store.applications();
+    let waited = Waited {
+        digest,
+        bundle: bundle.clone(),
+        json: Zeroizing::new(json.to_vec()),
+    };
+    if is_awaited {
+        tracing::info!(version = offered.0, %digest, "the bundle waits for the card to vouch for it");
+        exchange.waiting.put(waited);
+        return Ok(());
+    }
+    keep(&exchange.store, &exchange.journal, &waited)?;
+    exchange.card.examine()?;
+    Ok(())
+}
+
+/// Stores a bundle that the card vouches for, as a whole; the card's thread puts it in force when it examines the card next.
+///
+/// The same bundle may come again: then nothing changes.
+pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<(), Rejection> {
+    let Waited { digest, bundle, json } = waited;
+    let version = bundle.bundle_version;
+    let applications = store.applications();
     let mut named = BTreeSet::new();
     for entry in &bundle.applications {
         let digest = entry.digest;
@@ -37,22 +95,17 @@ pub(super) fn install(
         }
         named.insert(digest);
     }
-    let stored = exchange.store.database().bundle()?;
+    let stored = store.database().bundle()?;
     if stored.is_none_or(|stored| stored.version < version) {
-        exchange.journal.write(events(bundle, digest))?;
+        journal.write(events(bundle, *digest))?;
     }
-    match exchange
-        .store
-        .database()
-        .install_bundle(version, *digest.as_bytes(), json)
-    {
+    match store.database().install_bundle(version, *digest.as_bytes(), json) {
         Ok(()) => tracing::info!(version, %digest, grants = bundle.grants.len(), "bundle stored"),
         Err(BundleError::StaleBundle { installed, .. }) if installed == version => {
             tracing::info!(version, "the bundle was stored before");
         }
         Err(error) => return Err(error.into()),
     }
-    exchange.card.examine()?;
     // What the earlier bundle alone has named is of no use any more; whatever stays goes with the next one.
     if let Err(error) = applications.keep_only(&named) {
         tracing::warn!(error = %Chain(&error), "applications that no bundle names cannot be removed");
@@ -79,19 +132,19 @@ pub(super) fn keep_application(store: &Store, application: &Application) -> Resu
     Ok(())
 }
 
-/// Checks that a bundle is the one that the card vouches for, by version and digest.
-fn check_anchor(
+/// Returns whether a bundle is newer than the one that the card vouches for, by version and digest.
+fn is_awaited(
     anchored: (u64, Fingerprint),
     (version, digest): (u64, Fingerprint),
-) -> Result<(), Rejection> {
+) -> Result<bool, Rejection> {
     match version.cmp(&anchored.0) {
         Ordering::Less => Err(Rejection::OlderBundle {
             version,
             anchored: anchored.0,
         }),
         Ordering::Equal if digest != anchored.1 => Err(Rejection::AlteredBundle { version }),
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(Rejection::NotAnchored { version }),
+        Ordering::Equal => Ok(false),
+        Ordering::Greater => Ok(true),
     }
 }
 
@@ -151,15 +204,15 @@ mod tests {
     #[test]
     fn bundle_that_the_card_does_not_vouch_for_is_refused_by_what_is_wrong_with_it() {
         let [one, two] = [1, 2].map(|byte| Fingerprint::new([byte; 32]));
-        for (anchored, offered, code) in [
-            ((2, one), (1, one), Some("older-bundle")),
-            ((2, one), (2, two), Some("altered-bundle")),
-            ((2, one), (3, two), Some("not-anchored")),
-            ((0, one), (1, two), Some("not-anchored")),
-            ((2, one), (2, one), None),
+        for (anchored, offered, expected) in [
+            ((2, one), (1, one), Err("older-bundle")),
+            ((2, one), (2, two), Err("altered-bundle")),
+            ((2, one), (3, two), Ok(true)),
+            ((0, one), (1, two), Ok(true)),
+            ((2, one), (2, one), Ok(false)),
         ] {
-            let refused = check_anchor(anchored, offered).err();
-            assert_eq!(refused.map(|rejection| rejection.code()), code);
+            let awaited = is_awaited(anchored, offered).map_err(|rejection| rejection.code());
+            assert_eq!(awaited, expected);
         }
     }
 }

@@ -45,14 +45,6 @@ pub(super) enum Rejection {
     /// The certificate to which the answer should go is not the TSM's.
     #[error("the certificate for the answer is not the TSM's")]
     ReplyTo(#[source] messages::certificate::CertificateError),
-    /// The bundle is not the one that the card vouches for.
-    #[error(
-        "the bundle is version {version}, but the card vouches for another; put it in force on the card first"
-    )]
-    NotAnchored {
-        /// The bundle's version.
-        version: u64,
-    },
     /// The bundle is older than the one that the card vouches for.
     #[error("the bundle is version {version}, but the card vouches for {anchored} already; send that one")]
     OlderBundle {
@@ -210,7 +202,6 @@ impl Rejection {
             Self::WrongKind => "wrong-kind",
             Self::NoGrant => "no-grant",
             Self::ReplyTo(_) => "reply-to",
-            Self::NotAnchored { .. } => "not-anchored",
             Self::OlderBundle { .. } => "older-bundle",
             Self::AlteredBundle { .. } => "altered-bundle",
             Self::BundleSupplier { .. } | Self::BundleIssuing(_) | Self::BundleGrant { .. } => "bundle",
@@ -258,7 +249,6 @@ impl Rejection {
             | Self::Topic => StatusCode::BAD_REQUEST,
             Self::Freshness(_)
             | Self::Replayed
-            | Self::NotAnchored { .. }
             | Self::OlderBundle { .. }
             | Self::AlteredBundle { .. }
             | Self::NoApplication { .. } => StatusCode::CONFLICT,
@@ -381,11 +371,6 @@ mod tests {
                 Rejection::Application(store::ApplicationError::Full),
                 "application-room",
                 StatusCode::PAYLOAD_TOO_LARGE,
-            ),
-            (
-                Rejection::NotAnchored { version: 2 },
-                "not-anchored",
-                StatusCode::CONFLICT,
             ),
             (
                 Rejection::TooMuch { limit: 7 },

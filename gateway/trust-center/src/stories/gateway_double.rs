@@ -200,8 +200,20 @@ impl State {
             (_, Content::Bundle(bundle)) => {
                 let digest = bundle_digest(&opened.content);
                 let anchor = self.session.lock().unwrap().anchor().unwrap();
-                assert_eq!((anchor.version, anchor.digest), (bundle.bundle_version, digest));
                 let version = bundle.bundle_version;
+                if anchor.version < version {
+                    // It waits for the card, and what was in force stays so.
+                    let in_force = self
+                        .bundle
+                        .lock()
+                        .unwrap()
+                        .as_ref()
+                        .map_or(0, |known| known.bundle_version);
+                    let known = *self.digest.lock().unwrap();
+                    let report = self.report(in_reply_to, in_force, known, GatewayState::Bound);
+                    return Some(self.seal(&report.to_json().unwrap(), &reply_to));
+                }
+                assert_eq!((anchor.version, anchor.digest), (version, digest));
                 for entry in &bundle.applications {
                     assert!(self.applications.lock().unwrap().contains(&entry.digest));
                 }

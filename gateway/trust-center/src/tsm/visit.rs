@@ -90,23 +90,37 @@ pub(crate) async fn visit(
     attestation: &Certificate,
     stored: &StoredBundle,
 ) -> Result<GatewayState, VisitError> {
+    // The gateway keeps it and serves on, until the card vouches for it.
+    let report = send(conversation, stored).await?;
+    if is_in_force(stored, &report) {
+        return Ok(report.state);
+    }
     anchor_on_card(conversation, attestation, stored).await?;
     tracing::info!(
         version = stored.bundle.bundle_version,
-        "the card expects the bundle"
+        "the card vouches for the bundle"
     );
-    let answer = conversation.ask_in_bytes(&stored.json, stored.bundle.id).await?;
-    let Content::Report(report) = answer else {
-        return Err(VisitError::Unexpected { asked: "the bundle" });
-    };
-    let same_version = report.bundle_version == stored.bundle.bundle_version;
-    if !same_version || report.bundle_digest != Some(stored.digest) {
-        return Err(VisitError::OtherBundle {
-            version: report.bundle_version,
-            digest: report.bundle_digest,
-        });
+    let report = send(conversation, stored).await?;
+    if is_in_force(stored, &report) {
+        return Ok(report.state);
     }
-    Ok(report.state)
+    Err(VisitError::OtherBundle {
+        version: report.bundle_version,
+        digest: report.bundle_digest,
+    })
+}
+
+/// Sends the bundle; the gateway reports which one is in force.
+async fn send(conversation: &mut Conversation<'_>, stored: &StoredBundle) -> Result<Report, VisitError> {
+    match conversation.ask_in_bytes(&stored.json, stored.bundle.id).await? {
+        Content::Report(report) => Ok(report),
+        _ => Err(VisitError::Unexpected { asked: "the bundle" }),
+    }
+}
+
+fn is_in_force(stored: &StoredBundle, report: &Report) -> bool {
+    let reported = (report.bundle_version, report.bundle_digest);
+    reported == (stored.bundle.bundle_version, Some(stored.digest))
 }
 
 /// Asks the gateway how it is.
