@@ -191,20 +191,10 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Self, AuthorityError> {
         let path = home.join("root.pem");
-        let mut anchor = TrustAnchor::new(read_certificate(&path)?)
+        let root = TrustAnchor::new(read_certificate(&path)?)
             .map_err(|source| AuthorityError::Certificate { path, source })?;
         let issuing = issuing::read(home)?;
-        for known in &issuing {
-            let with = anchor.with_issuing(known.certificate.clone());
-            anchor = with.map_err(|source| AuthorityError::Certificate {
-                path: known.file(home, "pem"),
-                source,
-            })?;
-        }
-        let root = anchor.certificate().clone();
-        for authority in std::iter::once(&root).chain(issuing.iter().map(|known| &known.certificate)) {
-            anchor = anchor.with_revoked(authority.key_identifier(), books.revoked(authority)?);
-        }
+        let anchor = issuing::anchor(root, &issuing, home, books)?;
         let file = |slot: KeySlot| home.join("tsm").join(format!("{slot}.pem"));
         let certificates = Triple {
             sig: read_certificate(&file(KeySlot::Sig))?,

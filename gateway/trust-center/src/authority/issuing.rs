@@ -5,6 +5,7 @@
 //! number issues. Those before it sign nothing but their lists of revoked certificates any more.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use counterparty::files::{self, Access, FileError};
 use messages::certificate::profile::{Key, issue_authority};
@@ -56,6 +57,29 @@ pub(super) fn read(home: &Path) -> Result<Vec<Issuing>, AuthorityError> {
     Ok(found)
 }
 
+/// Returns the root with the issuing authorities, the present one first, and what is revoked by any of them.
+pub(super) fn anchor(
+    root: TrustAnchor,
+    issuing: &[Issuing],
+    home: &Path,
+    books: &Books,
+) -> Result<TrustAnchor, AuthorityError> {
+    let mut revoked = vec![(root.certificate().clone(), books.revoked(root.certificate())?)];
+    let mut anchor = root;
+    for known in issuing {
+        let certificate = known.certificate.clone();
+        revoked.push((certificate.clone(), books.revoked(&certificate)?));
+        let with = anchor.with_issuing(certificate);
+        anchor = with.map_err(|source| AuthorityError::Certificate {
+            path: known.file(home, "pem"),
+            source,
+        })?;
+    }
+    Ok(revoked.into_iter().fold(anchor, |anchor, (authority, revoked)| {
+        anchor.with_revoked(authority.key_identifier(), revoked)
+    }))
+}
+
 impl Authority {
     /// Makes the next issuing authority, with a new key, which issues from now on; in the HSM if the present one's is there.
     ///
@@ -105,6 +129,9 @@ impl Authority {
                 certificate: certificate.clone(),
             },
         );
+        let root = TrustAnchor::new(self.anchor.certificate().clone())?;
+        self.anchor = anchor(root, &self.issuing, &home, books)?;
+        self.issuer_key = OnceLock::from(key);
         self.write_chain(&home.join("chain.pem"))?;
         Ok(certificate)
     }
