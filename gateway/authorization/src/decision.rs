@@ -9,7 +9,8 @@ use crate::{DenialReason, Denied, Granted};
 /// A grant permits a query if it names the supplier, holds at `now`, covers at least one element of
 /// the query, reaches back to the start of its period, and if the resolution asked for is a
 /// multiple of the grant's finest: then every value lies on the grant's own grid, and no set of
-/// shifted or overlapping queries yields a finer one. Of a query for many elements, those that a
+/// shifted or overlapping queries yields a finer one. What is made of the values between two points of that grid, as a
+/// mean is, has to be granted by name. Of a query for many elements, those that a
 /// permitting grant covers are released and the others left out. A grant's validity is about when
 /// is asked; how old the values may be is its history. The period is cut off behind `now`.
 ///
@@ -81,6 +82,9 @@ fn judge(query: &Query, grant: &Grant, now: Timestamp) -> Result<(), DenialReaso
     } else if now >= grant.validity.to() {
         let since = grant.validity.to();
         Err(DenialReason::Expired { since })
+    } else if !grant.aggregations.contains(&query.aggregation) {
+        let asked = query.aggregation;
+        Err(DenialReason::AggregationNotGranted { asked })
     } else if asked < finest {
         Err(DenialReason::TooFine { asked, finest })
     } else if !asked.is_multiple_of(finest) {
@@ -123,6 +127,8 @@ fn obis_overlap(one: ObisPattern, two: ObisPattern) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model::Aggregation;
+
     use super::*;
 
     const SUPPLIER: Fingerprint = Fingerprint::new([1; 32]);
@@ -145,6 +151,7 @@ mod tests {
             supplier: SUPPLIER,
             elements: vec!["*/1-0:1.8.0*255".parse().unwrap()],
             finest: Span::QUARTER_HOUR,
+            aggregations: Aggregation::USUAL.into(),
             history: "P30D".parse().unwrap(),
             validity: period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
             purpose: "billing".parse().unwrap(),
@@ -156,6 +163,7 @@ mod tests {
             elements: "M1/1-0:1.8.0*255".parse().unwrap(),
             period: period("2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"),
             resolution: Span::QUARTER_HOUR,
+            aggregation: Aggregation::Value,
         }
     }
 
@@ -264,6 +272,31 @@ mod tests {
                 now()
             )
             .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_is_made_of_values_in_between_is_granted_by_name() {
+        let of = |aggregation| Query {
+            aggregation,
+            resolution: Span::DAY,
+            ..query()
+        };
+        let asked = Aggregation::Mean;
+        assert_eq!(
+            refusal(&of(asked), &[grant()]),
+            by_rule(DenialReason::AggregationNotGranted { asked })
+        );
+        assert!(decide(&of(Aggregation::Difference), SUPPLIER, &[grant()], now()).is_ok());
+        let means = Grant {
+            aggregations: [Aggregation::Mean].into(),
+            ..grant()
+        };
+        assert!(decide(&of(asked), SUPPLIER, std::slice::from_ref(&means), now()).is_ok());
+        let asked = Aggregation::Value;
+        assert_eq!(
+            refusal(&of(asked), &[means]),
+            by_rule(DenialReason::AggregationNotGranted { asked })
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::{Span, Timestamp};
+use model::{Aggregation, Span, Timestamp};
 use serde::Serialize;
 
 /// The refusal of a query.
@@ -68,6 +68,12 @@ pub enum DenialReason {
         /// The first point at which it held no more.
         since: Timestamp,
     },
+    /// No grant permits values that are made in this way.
+    #[error("the supplier asked for each {asked}, which it is not granted")]
+    AggregationNotGranted {
+        /// How the values were to be made.
+        asked: Aggregation,
+    },
     /// The values asked for are closer together than granted.
     #[error("the supplier asked for values every {asked}, finer than the {finest} that it is granted")]
     TooFine {
@@ -104,6 +110,7 @@ impl DenialReason {
             Self::ElementNotGranted => "element-not-granted",
             Self::NotYetValid { .. } => "not-yet-valid",
             Self::Expired { .. } => "expired",
+            Self::AggregationNotGranted { .. } => "aggregation-not-granted",
             Self::TooFine { .. } => "too-fine",
             Self::OffGrid { .. } => "off-grid",
             Self::TooFarBack { .. } => "too-far-back",
@@ -119,9 +126,10 @@ impl DenialReason {
             Self::ElementNotGranted => (1, 0),
             Self::Expired { since } => (2, since.unix_seconds()),
             Self::NotYetValid { from } => (3, from.unix_seconds().saturating_neg()),
-            Self::TooFine { finest, .. } => (4, coarse(finest)),
-            Self::OffGrid { finest, .. } => (5, coarse(finest)),
-            Self::TooFarBack { earliest } => (6, earliest.unix_seconds().saturating_neg()),
+            Self::AggregationNotGranted { .. } => (4, 0),
+            Self::TooFine { finest, .. } => (5, coarse(finest)),
+            Self::OffGrid { finest, .. } => (6, coarse(finest)),
+            Self::TooFarBack { earliest } => (7, earliest.unix_seconds().saturating_neg()),
         }
     }
 }

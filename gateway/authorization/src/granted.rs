@@ -1,6 +1,6 @@
 //! The proof that something may leave the gateway.
 
-use model::{Element, Fingerprint, Grant, Purpose, Query, Timestamp};
+use model::{Element, Fingerprint, Grant, Purpose, Query};
 
 use crate::Release;
 
@@ -67,19 +67,12 @@ impl Granted<Query> {
         Release::new(self)
     }
 
-    /// Returns whether one point of one element is granted.
-    ///
-    /// What a permitting grant says of resolution, history and validity holds for every point of
-    /// the query, as [`decide`](crate::decide) has checked.
-    pub(crate) fn permits(&self, element: &Element, time: Timestamp) -> bool {
-        let query = &self.value;
-        query.period.contains(time)
-            && query.resolution.has_on_grid(time)
-            && query.elements.matches(element)
-            && self.grants.iter().any(|grant| grant.covers(element))
+    /// Returns whether an element is asked for, and granted.
+    pub(crate) fn covers(&self, element: &Element) -> bool {
+        self.value.elements.matches(element) && self.grants.iter().any(|grant| grant.covers(element))
     }
 
-    /// Splits what is granted into what has been released, by the same grants, and nothing else.
+    /// Returns what was made of the query, by the same grants.
     pub(crate) fn map<U>(self, value: impl FnOnce(Query) -> U) -> Granted<U> {
         let Self {
             value: query,

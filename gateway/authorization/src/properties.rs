@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Decimal, Element, Fingerprint, Gap, GapReason, Grant, Period, Quantity, Query, Reading, Series, Span,
-    Status, Timestamp, Unit,
+    Aggregation, Decimal, Element, Fingerprint, Gap, GapReason, Grant, Period, Quantity, Query, Reading,
+    Series, Span, Status, Timestamp, Unit,
 };
 use proptest::prelude::*;
 
@@ -53,6 +53,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             supplier: Fingerprint::new([supplier; 32]),
             elements: elements.iter().map(|text| text.parse().unwrap()).collect(),
             finest,
+            aggregations: Aggregation::USUAL.into(),
             history: Span::from_seconds(history).unwrap(),
             validity,
             purpose: "test".parse().unwrap(),
@@ -65,6 +66,7 @@ fn query() -> impl Strategy<Value = Query> {
         elements: elements.parse().unwrap(),
         period,
         resolution,
+        aggregation: Aggregation::Value,
     })
 }
 
@@ -163,6 +165,43 @@ proptest! {
                 let time = at(series.start.unix_seconds() + offset);
                 let is_permitted = |grant: &Grant| permitted(grant, &query, &series.element, time);
                 prop_assert!(grants.iter().any(is_permitted));
+            }
+        }
+    }
+
+    #[test]
+    fn aggregations_are_made_of_whole_granted_steps(
+        grant in grant(),
+        query in query(),
+        aggregation in prop::sample::select(&Aggregation::ALL[1..]),
+        cut in prop::option::of(NOW - 6_000..NOW),
+    ) {
+        let grant = Grant { aggregations: [aggregation].into(), ..grant };
+        let query = Query { aggregation, ..query };
+        let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+            return Ok(());
+        };
+        let period = granted.query().period;
+        let step = i64::from(query.resolution.seconds());
+        let mut release = granted.begin();
+        let reached = cut.map(at).filter(|cut| period.contains(*cut) && release.can_stop_at(*cut));
+        let before = |reading: &Reading| reached.is_none_or(|reached| reading.time < reached);
+        release.take(everything().into_iter().filter(before), []);
+        for series in release.finish(reached).series.into_inner() {
+            prop_assert!(grant.covers(&series.element));
+            for (time, value, _) in series.points() {
+                let end = time.unix_seconds();
+                prop_assert!(end % step == 0 && grant.finest.has_on_grid(time));
+                prop_assert!(period.contains(time) && period.contains(at(end - step)));
+                // There is a value every half minute, which is its time.
+                let (first, last) = ((end - step).div_euclid(30) * 30 + 30, end);
+                let expected = match aggregation {
+                    Aggregation::Difference => Decimal::whole(i128::from(step)),
+                    Aggregation::Minimum => Decimal::whole(i128::from(first)),
+                    Aggregation::Maximum => Decimal::whole(i128::from(last)),
+                    _ => Decimal::new(i128::from(first + last) * 5, -1).unwrap(),
+                };
+                prop_assert!(value.same_value(expected), "{} at {}: {}", aggregation, end, value);
             }
         }
     }

@@ -1,22 +1,35 @@
 //! The release of what is granted: readings and gaps in, columns out.
 
+mod steps;
+
 use std::collections::BTreeMap;
 
-use model::{Element, Gap, Period, Query, Reading, Series, Timestamp, Unit};
+use model::{Aggregation, Element, Gap, Period, Query, Reading, Series, Span, Timestamp, Unit};
 
 use crate::Granted;
+use steps::Steps;
 
 /// Takes readings and gaps in, in any number of parts, and gives out what is granted of them.
 ///
 /// Everything else that comes in is left out, whatever the store hands over: elements that the
-/// query does not name or no permitting grant covers, times outside the period or off the grid
-/// of the query's resolution.
+/// query does not name or no permitting grant covers, times outside the period. Of what lies off the grid
+/// of the query's resolution nothing but the aggregation that was granted gets out.
 #[derive(Debug)]
 #[must_use]
 pub struct Release {
     granted: Granted<Query>,
-    columns: BTreeMap<Element, BTreeMap<Unit, Vec<Reading>>>,
-    holes: BTreeMap<Element, Vec<Gap>>,
+    columns: BTreeMap<Element, Columns>,
+}
+
+/// What has come in of one element.
+#[derive(Debug, Default)]
+struct Columns {
+    /// What lies on the grid, by unit.
+    points: BTreeMap<Unit, Vec<Reading>>,
+    /// The gaps on the grid.
+    holes: Vec<Gap>,
+    /// What is made of all that lies between.
+    steps: Steps,
 }
 
 /// What was released, and what is left of the query.
@@ -36,7 +49,6 @@ impl Release {
         Self {
             granted,
             columns: BTreeMap::new(),
-            holes: BTreeMap::new(),
         }
     }
 
@@ -49,36 +61,80 @@ impl Release {
     /// Takes a part of what the store has, in the order of its times.
     pub fn take(&mut self, readings: impl IntoIterator<Item = Reading>, gaps: impl IntoIterator<Item = Gap>) {
         for reading in readings {
-            if self.granted.permits(&reading.element, reading.time) {
-                let units = self.columns.entry(reading.element.clone()).or_default();
-                units.entry(reading.quantity.unit).or_default().push(reading);
+            let Some(place) = self.place_of(&reading.element, reading.time) else {
+                continue;
+            };
+            let columns = self.columns.entry(reading.element.clone()).or_default();
+            match place {
+                Place::Point => columns
+                    .points
+                    .entry(reading.quantity.unit)
+                    .or_default()
+                    .push(reading),
+                Place::StepTo(end) => columns.steps.add(end, &reading),
             }
         }
         for gap in gaps {
-            if self.granted.permits(&gap.element, gap.time) {
-                self.holes.entry(gap.element.clone()).or_default().push(gap);
+            let Some(place) = self.place_of(&gap.element, gap.time) else {
+                continue;
+            };
+            let columns = self.columns.entry(gap.element.clone()).or_default();
+            match place {
+                Place::Point => columns.holes.push(gap),
+                Place::StepTo(end) => columns.steps.miss(end, gap.reason),
             }
         }
+    }
+
+    /// Returns where one point of one element goes, if it is granted.
+    ///
+    /// What a permitting grant says of resolution, aggregation, history and validity holds for every point of
+    /// the query, as [`decide`](crate::decide) has checked.
+    fn place_of(&self, element: &Element, time: Timestamp) -> Option<Place> {
+        let Query {
+            period,
+            resolution,
+            aggregation,
+            ..
+        } = *self.query();
+        if !period.contains(time) || !self.granted.covers(element) {
+            return None;
+        }
+        match aggregation {
+            Aggregation::Value | Aggregation::Difference => {
+                resolution.has_on_grid(time).then_some(Place::Point)
+            }
+            Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => {
+                let end = step_end(resolution, time);
+                let is_whole = end.saturating_sub(resolution) >= period.from() && period.contains(end);
+                is_whole.then_some(Place::StepTo(end))
+            }
+        }
+    }
+
+    /// Returns whether anything would be released, and less be left, if nothing from this time on came in any more.
+    #[must_use]
+    pub fn can_stop_at(&self, reached: Timestamp) -> bool {
+        let query = self.query();
+        query.aggregation.is_value() || last_step(query.resolution, reached) > query.period.from()
     }
 
     /// Gives out what has come in, in columns, ordered by element. `reached` is the time that was not reached any
     /// more, if not the whole period was handed over.
     ///
-    /// A series begins with the first point that has a reading or a gap. An element whose unit changed within the
+    /// A series begins with the first point that has a value or a gap. An element whose unit changed within the
     /// period has a series for each unit, its gaps in the first; an element of which only gaps are known has none.
+    /// Where a step is not wholly known, its value is absent.
     pub fn finish(self, reached: Option<Timestamp>) -> Released {
-        let Self {
-            granted,
-            columns,
-            mut holes,
-        } = self;
+        let Self { granted, columns } = self;
         let whole = granted.query().clone();
         let (query, rest) = split(&whole, reached);
         let mut series = Vec::new();
-        for (element, units) in columns {
-            let mut gaps = holes.remove(&element).unwrap_or_default();
+        for (element, columns) in columns {
+            let (units, holes) = columns.into_values(&element, &query);
+            let mut holes = Some(holes);
             for readings in units.into_values() {
-                series.extend(lay_out(&query, &readings, &std::mem::take(&mut gaps)));
+                series.extend(lay_out(&query, &readings, &holes.take().unwrap_or_default()));
             }
         }
         Released {
@@ -89,21 +145,112 @@ impl Release {
     }
 }
 
-/// Splits a query at the time that was not reached any more.
+/// Where a point goes.
+enum Place {
+    /// It is a value itself, or one end of a difference.
+    Point,
+    /// It goes into the step that ends there.
+    StepTo(Timestamp),
+}
+
+impl Columns {
+    /// Returns the values and gaps that a query gets.
+    fn into_values(self, element: &Element, query: &Query) -> (BTreeMap<Unit, Vec<Reading>>, Vec<Gap>) {
+        let Self { points, holes, steps } = self;
+        match query.aggregation {
+            Aggregation::Value => (points, holes),
+            Aggregation::Difference => {
+                let differences = points.into_iter();
+                let differences =
+                    differences.map(|(unit, points)| (unit, differences_of(&points, query.resolution)));
+                (differences.collect(), holes_of_differences(&holes, query))
+            }
+            Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => {
+                steps.into_values(element, query)
+            }
+        }
+    }
+}
+
+/// Returns what lies between neighbours on the grid, each with the status of both.
+fn differences_of(points: &[Reading], resolution: Span) -> Vec<Reading> {
+    let neighbours = points.iter().zip(points.iter().skip(1));
+    let between = neighbours.filter_map(|(earlier, later)| {
+        if earlier.time.saturating_add(resolution) != later.time {
+            return None;
+        }
+        let mut difference = later.clone();
+        difference.quantity.value = later.quantity.value.checked_sub(earlier.quantity.value)?;
+        difference.status = later.status.with(earlier.status);
+        Some(difference)
+    });
+    between.collect()
+}
+
+/// Returns the points at which no difference can be, since one of its ends is missing; the later end says why if both are.
+fn holes_of_differences(holes: &[Gap], query: &Query) -> Vec<Gap> {
+    let step = query.resolution;
+    let mut missing: BTreeMap<Timestamp, Gap> = BTreeMap::new();
+    for hole in holes {
+        let after = hole.time.saturating_add(step);
+        let shifted = Gap {
+            time: after,
+            ..hole.clone()
+        };
+        missing.entry(after).or_insert(shifted);
+        missing.insert(hole.time, hole.clone());
+    }
+    let belongs =
+        |gap: &Gap| query.period.contains(gap.time) && gap.time.saturating_sub(step) >= query.period.from();
+    missing.into_values().filter(belongs).collect()
+}
+
+/// Returns the end of the step that a time belongs to.
+fn step_end(resolution: Span, time: Timestamp) -> Timestamp {
+    if resolution.has_on_grid(time) {
+        time
+    } else {
+        resolution.grid_after(time)
+    }
+}
+
+/// Returns the end of the last step that is known wholly when everything before `reached` is.
+fn last_step(resolution: Span, reached: Timestamp) -> Timestamp {
+    let before = Timestamp::from_unix_seconds(reached.unix_seconds().saturating_sub(1));
+    before.map_or(reached, |before| resolution.grid_at_or_before(before))
+}
+
+/// Splits a query at the time that was not reached any more: between two values, or behind the last step that is whole.
 fn split(whole: &Query, reached: Option<Timestamp>) -> (Query, Option<Query>) {
     let part = |period: Period| Query {
         period,
         ..whole.clone()
     };
-    let rest = reached.and_then(|reached| Period::new(reached, whole.period.to()).ok());
-    let first = rest.and_then(|rest| Period::new(whole.period.from(), rest.from()).ok());
+    let Some(reached) = reached else {
+        return (whole.clone(), None);
+    };
+    let (end, begin) = if whole.aggregation.is_value() {
+        (reached, reached)
+    } else {
+        let last = last_step(whole.resolution, reached);
+        (
+            Span::from_seconds(1).map_or(last, |second| last.saturating_add(second)),
+            last,
+        )
+    };
+    let rest = Period::new(begin.max(whole.period.from()), whole.period.to()).ok();
+    let first = rest.and_then(|_| Period::new(whole.period.from(), end).ok());
     (part(first.unwrap_or(whole.period)), rest.map(part))
 }
 
 fn lay_out(query: &Query, readings: &[Reading], gaps: &[Gap]) -> Option<Series> {
     let times = readings.iter().map(|reading| reading.time);
     let start = times.chain(gaps.iter().map(|gap| gap.time)).min()?;
-    Series::from_readings(start, query.resolution, readings, gaps)
+    let series = Series::from_readings(start, query.resolution, readings, gaps)?;
+    Some(Series {
+        aggregation: query.aggregation,
+        ..series
+    })
 }
 
 #[cfg(test)]
@@ -147,11 +294,20 @@ mod tests {
     }
 
     fn granted(elements: &str, granted: &str) -> Granted<Query> {
+        granted_as(Aggregation::Value, Span::QUARTER_HOUR, (elements, granted))
+    }
+
+    fn granted_as(
+        aggregation: Aggregation,
+        resolution: Span,
+        (elements, granted): (&str, &str),
+    ) -> Granted<Query> {
         let grant = Grant {
             id: "all".to_owned(),
             supplier: SUPPLIER,
             elements: vec![granted.parse().unwrap()],
             finest: Span::QUARTER_HOUR,
+            aggregations: Aggregation::ALL.into(),
             history: Span::DAY,
             validity: Period::new(at(0), at(1000)).unwrap(),
             purpose: "test".parse().unwrap(),
@@ -159,7 +315,8 @@ mod tests {
         let query = Query {
             elements: elements.parse().unwrap(),
             period: Period::new(at(10), at(20)).unwrap(),
-            resolution: Span::QUARTER_HOUR,
+            resolution,
+            aggregation,
         };
         decide(&query, SUPPLIER, &[grant], at(30)).unwrap()
     }
@@ -197,6 +354,94 @@ mod tests {
         assert_eq!((whole.rest, whole.query.period.to()), (None, at(20)));
         let none = granted("*", "*").begin().finish(Some(at(20)));
         assert_eq!(none.rest, None);
+    }
+
+    const HOUR: u32 = 3_600;
+
+    fn hours(aggregation: Aggregation) -> Granted<Query> {
+        granted_as(aggregation, Span::from_seconds(HOUR).unwrap(), ("*", "*"))
+    }
+
+    /// The quarters of an hour from the 10th to the 19th, which hold the whole hours that end with the 16th quarter.
+    fn quarters() -> Vec<Reading> {
+        let values = ["1.0", "1.5", "4.0", "2.25", "3.0", "9", "9", "9", "9", "9"];
+        let quarters = (10..).zip(values);
+        quarters
+            .map(|(quarter, value)| reading("M1", quarter, value, Unit::WattHour))
+            .collect()
+    }
+
+    #[test]
+    fn differences_lie_between_neighbours_on_the_grid() {
+        let readings = [
+            reading("M1", 10, "1.5", Unit::WattHour),
+            reading("M1", 11, "2", Unit::WattHour),
+            reading("M1", 13, "9", Unit::WattHour),
+            reading("M1", 14, "8.75", Unit::WattHour),
+        ];
+        let granted = granted_as(Aggregation::Difference, Span::QUARTER_HOUR, ("*", "*"));
+        let series = release(granted, readings, [gap("M1", 12), gap("M1", 19)]).into_inner();
+        assert_eq!(
+            (series.len(), series[0].aggregation),
+            (1, Aggregation::Difference)
+        );
+        let values: Vec<_> = series[0]
+            .points()
+            .map(|(time, value, _)| (time, value.to_string()))
+            .collect();
+        assert_eq!(values, [(at(11), "0.5".to_owned()), (at(14), "-0.25".to_owned())]);
+        // A missing value is the gap of both differences that it is an end of, but none at the edge of the period.
+        let gaps: Vec<_> = series[0].gaps.iter().map(|(index, _)| *index).collect();
+        assert_eq!((series[0].start, gaps), (at(11), vec![1, 2, 8]));
+    }
+
+    #[test]
+    fn steps_are_made_of_all_that_lies_in_them_and_only_whole_ones_are_released() {
+        // The hour that ends with quarter 12 began before the period, the one that ends with 20 does not belong to it; the
+        // one in between has 2.25, 3.0, 9 and 9.
+        for (aggregation, value) in [
+            (Aggregation::Minimum, "2.25"),
+            (Aggregation::Maximum, "9"),
+            (Aggregation::Mean, "5.812"),
+        ] {
+            let series = release(hours(aggregation), quarters(), []).into_inner();
+            let points = series[0].points();
+            let values: Vec<_> = points.map(|(time, value, _)| (time, value.to_string())).collect();
+            assert_eq!(values, [(at(16), value.to_owned())], "{aggregation}");
+            assert_eq!(series[0].aggregation, aggregation);
+        }
+    }
+
+    #[test]
+    fn step_with_a_gap_or_another_unit_has_no_value() {
+        let series = release(hours(Aggregation::Mean), quarters(), [gap("M1", 14)]);
+        assert_eq!(
+            series.into_inner(),
+            [],
+            "of an element that has only gaps nothing is said"
+        );
+        let mut readings = quarters();
+        readings.push(reading("M1", 15, "1", Unit::Joule));
+        assert_eq!(release(hours(Aggregation::Mean), readings, []).into_inner(), []);
+    }
+
+    #[test]
+    fn reading_stops_behind_a_whole_step_and_goes_on_there() {
+        let mut release = hours(Aggregation::Maximum).begin();
+        release.take(quarters().into_iter().filter(|reading| reading.time < at(18)), []);
+        assert!(!release.can_stop_at(at(10)), "no step is whole");
+        assert!(release.can_stop_at(at(18)));
+        let released = release.finish(Some(at(18)));
+        let series = released.series.into_inner();
+        assert_eq!(
+            series[0].points().map(|(time, ..)| time).collect::<Vec<_>>(),
+            [at(16)]
+        );
+        assert_eq!(
+            released.rest.unwrap().period,
+            Period::new(at(16), at(20)).unwrap()
+        );
+        assert!(released.query.period.contains(at(16)) && !released.query.period.contains(at(17)));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! TOML, one `[[grant]]` per rule. The supplier is named by whoever reads it, and a grant without
 //! times holds from now on for a year.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use messages::content::{MAX_GRANTS, MAX_PATTERNS, RuleName, WordError};
-use model::{ElementPattern, Fingerprint, Grant, Period, Purpose, Span, Timestamp};
+use model::{Aggregation, ElementPattern, Fingerprint, Grant, Period, Purpose, Span, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -74,6 +74,14 @@ pub enum GrantsError {
         /// How many there are.
         found: usize,
     },
+    /// A grant permits no values.
+    #[error("{}, line {line}: this grant names no aggregations; name some, or leave the list out for value and difference", path.display())]
+    Aggregations {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// A grant ends before it begins.
     #[error("{}, line {line}: this grant ends before it begins; correct valid_from or valid_until", path.display())]
     Validity {
@@ -104,10 +112,16 @@ struct Rule {
     id: String,
     elements: Vec<ElementPattern>,
     finest: Span,
+    #[serde(default = "usual")]
+    aggregations: BTreeSet<Aggregation>,
     history: Span,
     valid_from: Option<Timestamp>,
     valid_until: Option<Timestamp>,
     purpose: Purpose,
+}
+
+fn usual() -> BTreeSet<Aggregation> {
+    Aggregation::USUAL.into()
 }
 
 impl GrantsFile {
@@ -174,6 +188,7 @@ impl GrantsFile {
                 supplier,
                 elements: rule.elements.clone(),
                 finest: rule.finest,
+                aggregations: rule.aggregations.clone(),
                 history: rule.history,
                 validity,
                 purpose: rule.purpose.clone(),
@@ -188,6 +203,10 @@ fn check(rule: &Rule, at: impl Fn() -> (PathBuf, usize)) -> Result<(), GrantsErr
         let (path, line) = at();
         GrantsError::Id { path, line, source }
     })?;
+    if rule.aggregations.is_empty() {
+        let (path, line) = at();
+        return Err(GrantsError::Aggregations { path, line });
+    }
     let found = rule.elements.len();
     if found == 0 || found > MAX_PATTERNS {
         let (path, line) = at();

@@ -1,12 +1,13 @@
 //! Grants (authorisations): who may see what, how finely, how far back, for how long.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::text::serde_as_text;
-use crate::{Element, ElementPattern, Fingerprint, Period, Span};
+use crate::{Aggregation, Element, ElementPattern, Fingerprint, Period, Span};
 
 /// An authorisation that the TSM installs: what one supplier may have.
 ///
@@ -22,12 +23,23 @@ pub struct Grant {
     pub elements: Vec<ElementPattern>,
     /// The finest resolution at which it may have them.
     pub finest: Span,
+    /// How its values may be made of what is registered; values and their differences if it does not say.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub aggregations: BTreeSet<Aggregation>,
     /// How far back from now it may ask.
     pub history: Span,
     /// From when until when the grant holds.
     pub validity: Period,
     /// What the data are for.
     pub purpose: Purpose,
+}
+
+fn usual() -> BTreeSet<Aggregation> {
+    Aggregation::USUAL.into()
+}
+
+fn is_usual(aggregations: &BTreeSet<Aggregation>) -> bool {
+    aggregations.iter().eq(&Aggregation::USUAL)
 }
 
 impl Grant {
@@ -77,6 +89,9 @@ pub struct Query {
     pub period: Period,
     /// The distance between two values.
     pub resolution: Span,
+    /// How each value is made of what is registered.
+    #[serde(default, skip_serializing_if = "Aggregation::is_value")]
+    pub aggregation: Aggregation,
 }
 
 #[cfg(test)]
@@ -92,6 +107,20 @@ mod tests {
             meter: "M1".parse().unwrap(),
             obis: "1-0:1.8.0*255".parse().unwrap(),
         }));
+    }
+
+    #[test]
+    fn grant_that_says_how_values_are_made_reads_back_its_json() {
+        let json = r#"{"id":"load","supplier":"abababababababababababababababababababababababababababababababab","elements":["*"],"finest":"PT15M","aggregations":["maximum","mean"],"history":"P730D","validity":{"from":"2026-01-01T00:00:00Z","to":"2027-01-01T00:00:00Z"},"purpose":"load"}"#;
+        let grant: Grant = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            serde_json::to_string(&grant).unwrap(),
+            json.replace(r#"["*"]"#, r#"["*/*"]"#)
+        );
+        assert_eq!(
+            grant.aggregations,
+            [Aggregation::Maximum, Aggregation::Mean].into()
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
     clippy::indexing_slicing
 )]
 
+mod aggregation;
 mod binding;
 mod element;
 mod grant;
@@ -23,6 +24,7 @@ mod state;
 mod text;
 mod time;
 
+pub use aggregation::{Aggregation, ParseAggregationError, Summary};
 pub use binding::Binding;
 pub use element::{Element, ElementPattern, Medium, MeterId, MeterIdError, ParseElementPatternError};
 pub use grant::{Grant, Purpose, PurposeError, Query};

@@ -1,5 +1,6 @@
 //! Exact decimals with a unit: the meter's own digits, never a float.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,6 +86,24 @@ impl Decimal {
             .mantissa
             .checked_add(other.rescaled(scaler)?.mantissa)?;
         Self::new(sum, scaler)
+    }
+
+    /// Subtracts exactly, in the finer of the two scalers; `None` on overflow.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        let negative = Self::new(other.mantissa.checked_neg()?, other.scaler)?;
+        self.checked_add(negative)
+    }
+
+    /// Compares the numbers, whatever their scalers; `None` if the coarser one does not fit the finer scaler.
+    #[must_use]
+    pub fn compare(self, other: Self) -> Option<Ordering> {
+        let scaler = self.scaler.min(other.scaler);
+        Some(
+            self.rescaled(scaler)?
+                .mantissa
+                .cmp(&other.rescaled(scaler)?.mantissa),
+        )
     }
 
     /// Returns whether both stand for the same number, whatever their scalers.
@@ -327,6 +346,16 @@ mod tests {
         assert_eq!(decimal(1501, -3).rescaled(-1), None);
         assert!(decimal(15, -1).same_value(decimal(150, -2)));
         assert!(!decimal(15, -1).same_value(decimal(151, -2)));
+    }
+
+    #[test]
+    fn differences_have_a_sign_and_numbers_an_order() {
+        let difference = decimal(15, -1).checked_sub(decimal(2, 0)).unwrap();
+        assert_eq!(difference.to_string(), "-0.5");
+        assert_eq!(decimal(15, -1).compare(decimal(150, -2)), Some(Ordering::Equal));
+        assert_eq!(decimal(2, 0).compare(decimal(150, -2)), Some(Ordering::Greater));
+        assert_eq!(decimal(i128::MAX, 30).compare(decimal(1, -30)), None);
+        assert_eq!(decimal(0, 0).checked_sub(decimal(i128::MIN, 0)), None);
     }
 
     #[test]

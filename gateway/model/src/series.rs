@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decimal, Element, Gap, GapReason, Medium, Reading, Span, Status, Timestamp, Unit};
+use crate::{Aggregation, Decimal, Element, Gap, GapReason, Medium, Reading, Span, Status, Timestamp, Unit};
 
 /// The values of one element on an even grid, in columns; absent values are explicit.
 ///
@@ -22,6 +22,9 @@ pub struct Series {
     pub start: Timestamp,
     /// The distance between two values.
     pub step: Span,
+    /// How each value is made of what was registered.
+    #[serde(default, skip_serializing_if = "Aggregation::is_value")]
+    pub aggregation: Aggregation,
     /// The values, decimals with the meter's own digits.
     pub values: Vec<Option<Decimal>>,
     /// The status of each value.
@@ -62,6 +65,7 @@ impl Series {
             unit: first.quantity.unit,
             start,
             step,
+            aggregation: Aggregation::Value,
             values: vec![None; points],
             status: vec![Status::GOOD; points],
             gaps: Vec::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use messages::certificate::PartyName;
 use messages::content::ApplicationName;
-use model::{CardId, ElementPattern, ParseTimeError, Period, Query, Span, Timestamp};
+use model::{Aggregation, CardId, ElementPattern, ParseTimeError, Period, Query, Span, Timestamp};
 use supplier::GatewayAddress;
 
 /// Energy supplier: pulls the elements that it was granted, verified and decrypted.
@@ -129,6 +129,9 @@ pub(crate) struct Pull {
     /// The distance between two values, such as PT15M
     #[arg(long, value_name = "SPAN")]
     pub(crate) resolution: Span,
+    /// How each value is made of what is registered: value, difference, minimum, maximum or mean
+    #[arg(long, value_name = "AGGREGATION", default_value_t)]
+    pub(crate) aggregation: Aggregation,
     /// The time up to now, such as P1D
     #[arg(long, value_name = "SPAN", required_unless_present = "from", conflicts_with_all = ["from", "to"])]
     pub(crate) last: Option<Span>,
@@ -172,6 +175,7 @@ impl Pull {
             elements: elements.clone(),
             period,
             resolution: self.resolution,
+            aggregation: self.aggregation,
         };
         self.elements.iter().map(query).collect()
     }

@@ -158,6 +158,7 @@ mod tests {
             unit: Unit::CubicMetre,
             start: at(start),
             step: step(),
+            aggregation: model::Aggregation::Value,
             values: values
                 .iter()
                 .map(|value| value.map(|value| value.parse().unwrap()))

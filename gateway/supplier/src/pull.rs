@@ -153,8 +153,10 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
 /// Every series answers a query.
 fn check_series(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
     let unasked = answer.series.iter().find(|series| {
-        let answers =
-            |query: &Query| query.elements.matches(&series.element) && query.resolution == series.step;
+        let answers = |query: &Query| {
+            query.elements.matches(&series.element)
+                && (query.resolution, query.aggregation) == (series.step, series.aggregation)
+        };
         !queries.iter().any(answers)
     });
     match unasked {
@@ -170,7 +172,7 @@ fn check_series(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
 fn check_rest(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
     let is_part = |rest: &Query, query: &Query| {
         rest.elements == query.elements
-            && rest.resolution == query.resolution
+            && (rest.resolution, rest.aggregation) == (query.resolution, query.aggregation)
             && rest.period.from() >= query.period.from()
             && rest.period.to() <= query.period.to()
     };

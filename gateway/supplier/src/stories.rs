@@ -54,6 +54,7 @@ fn query(elements: &str) -> Query {
         elements: elements.parse().unwrap(),
         period: Period::new(end.saturating_sub(Span::QUARTER_HOUR), end).unwrap(),
         resolution: step,
+        aggregation: model::Aggregation::Value,
     }
 }
 

@@ -75,6 +75,7 @@ impl Scene {
             elements: "*".parse().unwrap(),
             period: Period::new(end.saturating_sub(Span::QUARTER_HOUR), end).unwrap(),
             resolution: step,
+            aggregation: model::Aggregation::Value,
         };
         Content::Request(Request {
             id: MessageId::new([7; 16]),

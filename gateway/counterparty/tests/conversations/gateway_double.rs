@@ -219,6 +219,7 @@ fn gas(query: &Query) -> Series {
         unit: Unit::CubicMetre,
         start: query.period.from(),
         step: query.resolution,
+        aggregation: model::Aggregation::Value,
         values: vec![Some("12.340".parse().unwrap())],
         status: vec![Status::GOOD],
         gaps: Vec::new(),

@@ -141,6 +141,7 @@ fn what_is_too_long_is_refused_and_nothing_else_is_stopped() {
         elements: model::ElementPattern::ANY,
         period: period.unwrap(),
         resolution: model::Span::QUARTER_HOUR,
+        aggregation: model::Aggregation::Value,
     };
     assert!(matches!(
         journal.write([long.into()]),

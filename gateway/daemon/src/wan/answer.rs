@@ -16,6 +16,10 @@ use crate::random;
 /// How many bytes of an answer a row takes at most, as a rule: a value has some ten digits, and its status one.
 const BYTES_OF_A_ROW: usize = 64;
 
+/// The greatest number of rows that are read for the first step of an aggregation: a year of quarter hours of 30 elements,
+/// which takes seconds.
+const MAX_STEP: usize = 1 << 20;
+
 /// How often an answer that turns out too long is made from half as many rows.
 const MAX_HALVINGS: usize = 4;
 
@@ -124,6 +128,7 @@ impl Note {
             elements,
             period,
             resolution,
+            aggregation,
         } = query;
         match outcome {
             Outcome::Answered {
@@ -139,6 +144,7 @@ impl Note {
                 elements,
                 period,
                 resolution,
+                aggregation,
                 values,
                 bytes,
             },
@@ -151,6 +157,7 @@ impl Note {
                 elements,
                 period,
                 resolution,
+                aggregation,
             },
         }
     }
@@ -282,11 +289,12 @@ fn trace(granted: &Granted<Query>, request: &Request) {
     );
 }
 
-/// Reads what is granted, page by page, and lets the grant decide once more what goes out. At least one page is read;
-/// none behind the one that brings the rows to an end.
+/// Reads what is granted, page by page, and lets the grant decide once more what goes out. At least one page is read, and
+/// the first step of what is aggregated; none behind the one that brings the rows to an end.
 fn release(granted: Granted<Query>, store: &Store, rows: &mut usize) -> Result<Released, Rejection> {
     let mut release = granted.begin();
     let mut rest: Option<Period> = Some(release.query().period);
+    let mut scanned: usize = 0;
     while let Some(period) = rest {
         let page = store.database().readings(&release.query().elements, period)?;
         let read = page.readings.len().saturating_add(page.gaps.len());
@@ -299,8 +307,11 @@ fn release(granted: Granted<Query>, store: &Store, rows: &mut usize) -> Result<R
         release.take(page.readings, page.gaps);
         rest = page.rest;
         *rows = rows.saturating_sub(read);
-        if *rows == 0 {
-            break;
+        scanned = scanned.saturating_add(read);
+        match rest {
+            Some(rest) if *rows == 0 && release.can_stop_at(rest.from()) => break,
+            Some(_) if scanned > MAX_STEP => return Err(Rejection::LongStep { limit: MAX_STEP }),
+            _ => {}
         }
     }
     Ok(release.finish(rest.map(|rest| rest.from())))
@@ -322,7 +333,7 @@ fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use model::{Element, LogEvent, Quantity, Reading, Status, Unit};
+    use model::{Aggregation, Element, LogEvent, Quantity, Reading, Status, Unit};
     use store::{DeviceKey, Protection, Round};
 
     use super::*;
@@ -338,6 +349,7 @@ mod tests {
                 elements: "*/1-0:1.8.0*255".parse().unwrap(),
                 period: period.unwrap(),
                 resolution: model::Span::QUARTER_HOUR,
+                aggregation: Aggregation::Value,
             },
             outcome,
         }
@@ -393,6 +405,7 @@ mod tests {
             supplier: SUPPLIER,
             elements: vec![model::ElementPattern::ANY],
             finest: model::Span::QUARTER_HOUR,
+            aggregations: Aggregation::ALL.into(),
             history: "P10D".parse().unwrap(),
             validity: Period::new(at(0), at(9 * DAY)).unwrap(),
             purpose: "billing".parse().unwrap(),
@@ -422,6 +435,7 @@ mod tests {
             elements: elements.parse().unwrap(),
             period: Period::new(at(0), at(2 * DAY)).unwrap(),
             resolution: model::Span::QUARTER_HOUR,
+            aggregation: Aggregation::Value,
         }
     }
 
@@ -448,6 +462,32 @@ mod tests {
         }
         // Each day has more rows than a page: one answer for each, and one for what was not begun.
         assert_eq!((values, answers), ((METERS + 1) * 2 * 96, 3));
+    }
+
+    #[test]
+    fn aggregation_is_read_on_until_its_first_step_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = two_days(folder.path());
+        let room = Room {
+            rows: 1,
+            bytes: 1 << 20,
+        };
+        let mut queries = vec![Query {
+            aggregation: Aggregation::Mean,
+            resolution: model::Span::DAY,
+            ..two_days_of("M1/*")
+        }];
+        queries[0].period = Period::new(at(0), at(2 * DAY + 1)).unwrap();
+        let mut means = Vec::new();
+        while !queries.is_empty() {
+            let (answer, notes) = written(&store, &request(queries), room).unwrap();
+            assert_eq!(notes.len(), 1);
+            let points = answer.series.iter().flat_map(Series::points);
+            means.extend(points.map(|(time, value, _)| (time, value.to_string())));
+            queries = answer.rest;
+        }
+        let mean = "12345.6780".to_owned();
+        assert_eq!(means, [(at(DAY), mean.clone()), (at(2 * DAY), mean)]);
     }
 
     #[test]

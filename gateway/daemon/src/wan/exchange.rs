@@ -506,6 +506,7 @@ mod tests {
                 elements,
                 period,
                 resolution: Span::QUARTER_HOUR,
+                aggregation: model::Aggregation::Value,
             }],
         })
     }

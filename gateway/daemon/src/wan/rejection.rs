@@ -112,6 +112,15 @@ pub(super) enum Rejection {
         /// The length of the longest answer, in bytes.
         limit: usize,
     },
+    /// One aggregated value is made of more than is read for an answer.
+    #[error(
+        "one value of what was asked for is made of more than {limit} registered ones; ask for fewer elements, or a finer \
+         resolution"
+    )]
+    LongStep {
+        /// How many values are read at most.
+        limit: usize,
+    },
     /// The card cannot be reached or refuses.
     #[error("the card did not take part")]
     Card(#[from] CardFault),
@@ -210,7 +219,7 @@ impl Rejection {
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
                 "application-room"
             }
-            Self::TooMuch { .. } => "too-much",
+            Self::TooMuch { .. } | Self::LongStep { .. } => "too-much",
             Self::OwnCertificate(_) | Self::Card(_) | Self::Seal(_) => "card",
             Self::CardTerminated => "card-terminated",
             Self::Store(_)
@@ -255,6 +264,7 @@ impl Rejection {
             Self::ReceiptsDue { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. })
             | Self::TooMuch { .. }
+            | Self::LongStep { .. }
             | Self::TooLarge { .. }
             | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,

@@ -18,6 +18,7 @@ fn query() -> Query {
         elements: "*/1-0:1.8.0*255".parse().unwrap(),
         period: Period::new(now(), now().saturating_add(Span::DAY)).unwrap(),
         resolution: Span::QUARTER_HOUR,
+        aggregation: model::Aggregation::Value,
     }
 }
 
@@ -72,6 +73,7 @@ fn grant() -> Grant {
         supplier: fingerprint(),
         elements: vec!["*".parse().unwrap()],
         finest: Span::QUARTER_HOUR,
+        aggregations: model::Aggregation::USUAL.into(),
         history: Span::DAY,
         validity: query().period,
         purpose: "billing".parse().unwrap(),

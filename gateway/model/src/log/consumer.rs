@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::LogText;
-use crate::{ElementPattern, Fingerprint, Period, Purpose, Span};
+use crate::{Aggregation, ElementPattern, Fingerprint, Period, Purpose, Span};
 
 /// An event for the consumer log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub enum ConsumerEvent {
         period: Period,
         /// The distance between two values.
         resolution: Span,
+        /// How each value was made of what is registered.
+        #[serde(default, skip_serializing_if = "Aggregation::is_value")]
+        aggregation: Aggregation,
         /// How many values left the gateway.
         values: u64,
         /// The length of the sealed message in bytes; entries of one request share it.
@@ -53,6 +56,9 @@ pub enum ConsumerEvent {
         period: Period,
         /// The distance between two values.
         resolution: Span,
+        /// How each value was to be made of what is registered.
+        #[serde(default, skip_serializing_if = "Aggregation::is_value")]
+        aggregation: Aggregation,
     },
     /// The trust centre has changed who may have what.
     GrantsChanged {
@@ -86,13 +92,15 @@ impl fmt::Display for ConsumerEvent {
                 elements,
                 period,
                 resolution,
+                aggregation,
                 values,
                 ..
             } => {
                 let (from, to) = (period.from(), period.to());
                 write!(
                     formatter,
-                    "{name} was given {values} values of {elements} from {from} to {to}"
+                    "{name} was given {values} {} of {elements} from {from} to {to}",
+                    many(*aggregation)
                 )?;
                 write!(formatter, " every {resolution}")?;
                 purpose
@@ -121,5 +129,16 @@ impl fmt::Display for ConsumerEvent {
                 "who may have what was changed by bundle {version}: {suppliers} suppliers, {grants} grants"
             ),
         }
+    }
+}
+
+/// Names what several values of an aggregation are.
+const fn many(aggregation: Aggregation) -> &'static str {
+    match aggregation {
+        Aggregation::Value => "values",
+        Aggregation::Difference => "differences",
+        Aggregation::Minimum => "least values",
+        Aggregation::Maximum => "greatest values",
+        Aggregation::Mean => "means",
     }
 }

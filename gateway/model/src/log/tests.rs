@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::{
-    ElementPattern, GapReason, GatewayId, GatewayState, Medium, MeterId, Period, Span, Status, Timestamp,
+    Aggregation, ElementPattern, GapReason, GatewayId, GatewayState, Medium, MeterId, Period, Span, Status,
+    Timestamp,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -108,6 +109,7 @@ fn consumer_events() -> Vec<ConsumerEvent> {
             elements: "*/1-0:1.8.0*255".parse().unwrap(),
             period,
             resolution: Span::QUARTER_HOUR,
+            aggregation: Aggregation::Value,
             values: 96,
             bytes: 4_000,
         },
@@ -120,6 +122,7 @@ fn consumer_events() -> Vec<ConsumerEvent> {
             elements: ElementPattern::ANY,
             period,
             resolution: Span::QUARTER_HOUR,
+            aggregation: Aggregation::Value,
         },
         ConsumerEvent::GrantsChanged {
             version: 2,

@@ -86,6 +86,7 @@ impl Supplier {
             supplier: self.fingerprint(),
             elements: vec!["*/1-0:1.8.0*255".parse().unwrap()],
             finest: Span::from_seconds(finest).unwrap(),
+            aggregations: model::Aggregation::USUAL.into(),
             history: "P30D".parse().unwrap(),
             validity: Period::new(now, later(now, 86_400)).unwrap(),
             purpose: "billing".parse().unwrap(),

@@ -237,10 +237,16 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let grant = self.0;
         let elements: Vec<_> = grant.elements.iter().map(ToString::to_string).collect();
+        let aggregations: Vec<_> = grant
+            .aggregations
+            .iter()
+            .map(|aggregation| aggregation.as_str())
+            .collect();
         write!(
             formatter,
-            "{} every {}, back to {}, from {} to {}, for {}",
+            "{} ({}) every {}, back to {}, from {} to {}, for {}",
             elements.join(" "),
+            aggregations.join(", "),
             grant.finest,
             grant.history,
             grant.validity.from(),
@@ -263,6 +269,7 @@ mod tests {
             supplier: Fingerprint::new([1; 32]),
             elements: vec!["*".parse().unwrap()],
             finest: Span::from_seconds(finest).unwrap(),
+            aggregations: model::Aggregation::USUAL.into(),
             history: Span::DAY,
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             purpose: "billing".parse().unwrap(),

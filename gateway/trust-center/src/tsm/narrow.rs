@@ -2,10 +2,10 @@
 //!
 //! Pure: policy, grants and time come in as arguments.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use messages::content::{MAX_PATTERNS, RuleName};
-use model::{ElementPattern, Grant, Period, Span, Timestamp};
+use model::{Aggregation, ElementPattern, Grant, Period, Span, Timestamp};
 
 /// The most that anybody gets of some elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Limit {
     pub(crate) elements: Vec<ElementPattern>,
     /// The finest resolution.
     pub(crate) finest: Span,
+    /// How values may be made.
+    pub(crate) aggregations: BTreeSet<Aggregation>,
     /// How far back.
     pub(crate) history: Span,
 }
@@ -161,12 +163,18 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
     }
     let finest = common_grid(grant.finest, limit.finest)?;
     let history = grant.history.min(limit.history);
-    if elements.is_empty() || history < finest {
+    let aggregations: BTreeSet<_> = grant
+        .aggregations
+        .intersection(&limit.aggregations)
+        .copied()
+        .collect();
+    if elements.is_empty() || aggregations.is_empty() || history < finest {
         return None;
     }
     Some(Grant {
         elements,
         finest,
+        aggregations,
         history,
         ..grant.clone()
     })
@@ -182,6 +190,7 @@ pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
         |period: Period| other.validity.from() <= period.from() && period.to() <= other.validity.to();
     one.elements.iter().all(covered)
         && one.finest.is_multiple_of(other.finest)
+        && one.aggregations.is_subset(&other.aggregations)
         && one.history <= other.history
         && in_time(one.validity)
 }
@@ -248,6 +257,7 @@ mod tests {
             supplier: model::Fingerprint::new([1; 32]),
             elements: patterns(elements),
             finest: span(finest),
+            aggregations: Aggregation::USUAL.into(),
             history: span(history),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             purpose: "billing".parse().unwrap(),
@@ -258,8 +268,33 @@ mod tests {
         Limit {
             elements: patterns(elements),
             finest: span(finest),
+            aggregations: Aggregation::USUAL.into(),
             history: span(history),
         }
+    }
+
+    #[test]
+    fn what_is_made_of_values_in_between_needs_a_limit_that_says_so() {
+        let asked = Grant {
+            aggregations: [Aggregation::Value, Aggregation::Maximum].into(),
+            ..grant(&["*/1-0:1.7.0*255"], "PT15M", "P30D")
+        };
+        let usual = limit(&["*"], "PT15M", "P30D");
+        let narrowed = narrow(std::slice::from_ref(&asked), Some(std::slice::from_ref(&usual))).unwrap();
+        assert_eq!(narrowed[0].aggregations, [Aggregation::Value].into());
+        assert!(is_within(&narrowed[0], &asked) && !is_within(&asked, &narrowed[0]));
+        let more = Limit {
+            aggregations: Aggregation::ALL.into(),
+            ..usual.clone()
+        };
+        let narrowed = narrow(std::slice::from_ref(&asked), Some(&[more])).unwrap();
+        assert_eq!(narrowed, std::slice::from_ref(&asked));
+        let only = Grant {
+            aggregations: [Aggregation::Maximum].into(),
+            ..asked
+        };
+        let refused = narrow(&[only], Some(&[usual]));
+        assert!(matches!(refused, Err(Contradiction::Nothing { .. })));
     }
 
     fn now() -> Timestamp {

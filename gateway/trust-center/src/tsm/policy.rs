@@ -3,12 +3,12 @@
 //! `policy.toml` in the trust centre's folder. Limits at the top are for all suppliers, those below `[[supplier]]` for one;
 //! the narrower wins. Without the file nothing is limited, and an operator decides on every request.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, FileError};
 use messages::certificate::PartyName;
-use model::{ElementPattern, Grant, Span};
+use model::{Aggregation, ElementPattern, Grant, Span};
 use serde::Deserialize;
 
 use super::narrow::{Contradiction, Limit, narrow};
@@ -81,7 +81,13 @@ struct SupplierDocument {
 struct LimitDocument {
     elements: Vec<ElementPattern>,
     finest: Span,
+    #[serde(default = "usual")]
+    aggregations: BTreeSet<Aggregation>,
     history: Span,
+}
+
+fn usual() -> BTreeSet<Aggregation> {
+    Aggregation::USUAL.into()
 }
 
 impl Policy {
@@ -139,6 +145,7 @@ fn limits(documents: &[LimitDocument]) -> Vec<Limit> {
     let limit = |document: &LimitDocument| Limit {
         elements: document.elements.clone(),
         finest: document.finest,
+        aggregations: document.aggregations.clone(),
         history: document.history,
     };
     documents.iter().map(limit).collect()
@@ -177,6 +184,7 @@ history = "P30D"
             supplier: Fingerprint::new([1; 32]),
             elements: vec!["*".parse().unwrap()],
             finest: "PT1M".parse().unwrap(),
+            aggregations: Aggregation::USUAL.into(),
             history: "P1000D".parse().unwrap(),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             purpose: "billing".parse().unwrap(),

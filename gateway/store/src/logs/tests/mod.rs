@@ -106,6 +106,7 @@ fn answered(values: u64, rules: usize) -> LogEvent {
         elements: ElementPattern::ANY,
         period,
         resolution: Span::QUARTER_HOUR,
+        aggregation: model::Aggregation::Value,
         values,
         bytes: 1,
     }
