@@ -154,6 +154,7 @@ mod tests {
             aggregations: Aggregation::USUAL.into(),
             history: "P30D".parse().unwrap(),
             validity: period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            push: None,
             purpose: "billing".parse().unwrap(),
         }
     }

@@ -56,6 +56,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             aggregations: Aggregation::USUAL.into(),
             history: Span::from_seconds(history).unwrap(),
             validity,
+            push: None,
             purpose: "test".parse().unwrap(),
         },
     )

@@ -310,6 +310,7 @@ mod tests {
             aggregations: Aggregation::ALL.into(),
             history: Span::DAY,
             validity: Period::new(at(0), at(1000)).unwrap(),
+            push: None,
             purpose: "test".parse().unwrap(),
         };
         let query = Query {

@@ -171,6 +171,8 @@ impl<'a> Conversation<'a> {
                 break (answer, opened);
             }
             match opened {
+                // It is for whoever keeps what gateways send by themselves, and waits on.
+                Ok(Content::Push(_)) => {}
                 Ok(content) => {
                     call.receipt(self.receipt_for(&content)?)
                         .await

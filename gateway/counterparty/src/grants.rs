@@ -115,6 +115,7 @@ struct Rule {
     #[serde(default = "usual")]
     aggregations: BTreeSet<Aggregation>,
     history: Span,
+    push: Option<Span>,
     valid_from: Option<Timestamp>,
     valid_until: Option<Timestamp>,
     purpose: Purpose,
@@ -191,6 +192,7 @@ impl GrantsFile {
                 aggregations: rule.aggregations.clone(),
                 history: rule.history,
                 validity,
+                push: rule.push,
                 purpose: rule.purpose.clone(),
             })
         };

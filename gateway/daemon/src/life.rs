@@ -271,6 +271,7 @@ fn start_serving(
         standing.clone(),
         Arc::clone(&findings),
     );
+    let pushing = exchange.clone();
     let broker = config
         .broker
         .clone()
@@ -313,6 +314,7 @@ fn start_serving(
     }
     if let Some(broker) = broker {
         tasks.spawn(named("broker", broker.run(stop.clone())));
+        tasks.spawn(named("schedules", wan::keep_the_schedules(pushing, stop.clone())));
     }
 }
 

@@ -15,11 +15,11 @@ mod words;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use model::{Fingerprint, Grant, Timestamp};
+use model::{Fingerprint, Grant, Series, Timestamp};
 
 pub use bodies::{
-    Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Receipt,
-    Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, SupplierEntry, UnitReport,
+    Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Push,
+    Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, SupplierEntry, UnitReport,
 };
 pub use error::{ContentError, List, PartyError};
 pub use freshness::{FreshnessError, check_freshness};
@@ -40,7 +40,7 @@ pub const MAX_DEPTH: usize = 8;
 /// bounds what an error quotes.
 pub const MAX_TEXT: usize = 2 * Apdu::MAX_LENGTH;
 
-/// The greatest size of every content but answers, bundles and applications, in bytes: the greatest number of
+/// The greatest size of every content but answers, pushes, bundles and applications, in bytes: the greatest number of
 /// card commands fits in, and a gateway never unfolds more for a request.
 pub const MAX_SMALL: usize = 640 * 1_024;
 
@@ -104,6 +104,8 @@ pub enum Content {
     Refused(Refused),
     /// A supplier or the TSM has what a gateway sent.
     Receipt(Receipt),
+    /// A gateway sends what a grant has it send by itself.
+    Push(Push),
 }
 
 /// How much of an unknown type is quoted in the error, in characters.
@@ -126,7 +128,7 @@ struct Header {
 }
 
 /// The types of content, as `type` names them.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "request",
     "answer",
     "bundle",
@@ -138,6 +140,7 @@ const KINDS: [&str; 11] = [
     "card-answers",
     "refused",
     "receipt",
+    "push",
 ];
 
 impl Content {
@@ -160,7 +163,7 @@ impl Content {
                 found: header.version,
             });
         }
-        if !matches!(header.kind.as_str(), "answer" | "bundle" | "application") {
+        if !matches!(header.kind.as_str(), "answer" | "bundle" | "application" | "push") {
             check_size(json.len(), MAX_SMALL)?;
         }
         let document: Document<Self> = serde_json::from_slice(json).map_err(ContentError::Schema)?;
@@ -181,7 +184,7 @@ impl Content {
         };
         let json = serde_json::to_vec(&document).map_err(ContentError::Schema)?;
         let limit = match self {
-            Self::Answer(_) | Self::Bundle(_) | Self::Application(_) => MAX_CONTENT,
+            Self::Answer(_) | Self::Bundle(_) | Self::Application(_) | Self::Push(_) => MAX_CONTENT,
             Self::Request(_)
             | Self::Report(_)
             | Self::ReportRequest(_)
@@ -210,6 +213,7 @@ impl Content {
             Self::CardAnswers(body) => body.id,
             Self::Refused(body) => body.id,
             Self::Receipt(body) => body.id,
+            Self::Push(body) => body.id,
         }
     }
 
@@ -228,6 +232,7 @@ impl Content {
             Self::CardAnswers(body) => body.time,
             Self::Refused(body) => body.time,
             Self::Receipt(body) => body.time,
+            Self::Push(body) => body.time,
         }
     }
 
@@ -241,7 +246,8 @@ impl Content {
             | Self::Application(_)
             | Self::InstallationRequest(_)
             | Self::CardCommands(_)
-            | Self::Receipt(_) => None,
+            | Self::Receipt(_)
+            | Self::Push(_) => None,
             Self::Answer(body) => Some(body.in_reply_to),
             Self::Report(body) => Some(body.in_reply_to),
             Self::CardAnswers(body) => Some(body.in_reply_to),
@@ -257,9 +263,11 @@ impl Content {
                 check_count(List::Series, body.series.len(), MAX_SERIES)?;
                 check_count(List::Refusals, body.refusals.len(), MAX_REFUSALS)?;
                 check_count(List::Queries, body.rest.len(), MAX_QUERIES)?;
-                body.series
-                    .iter()
-                    .try_for_each(|series| series.check().map_err(ContentError::Series))
+                check_series(&body.series)
+            }
+            Self::Push(body) => {
+                check_count(List::Series, body.series.len(), MAX_SERIES)?;
+                check_series(&body.series)
             }
             Self::Bundle(body) => {
                 check_count(List::Issuing, body.issuing.len(), TrustAnchor::MAX_ISSUING)?;
@@ -280,6 +288,12 @@ impl Content {
             Self::ReportRequest(_) | Self::Refused(_) | Self::Receipt(_) => Ok(()),
         }
     }
+}
+
+fn check_series(series: &[Series]) -> Result<(), ContentError> {
+    series
+        .iter()
+        .try_for_each(|series| series.check().map_err(ContentError::Series))
 }
 
 fn check_grants(grants: &[Grant]) -> Result<(), ContentError> {

@@ -30,6 +30,10 @@ pub struct Grant {
     pub history: Span,
     /// From when until when the grant holds.
     pub validity: Period,
+    /// How often the gateway sends by itself what has been registered since, at the granted resolution; never, if it does
+    /// not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Span>,
     /// What the data are for.
     pub purpose: Purpose,
 }

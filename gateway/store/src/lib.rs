@@ -19,6 +19,7 @@
 //! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `applications/` | the energy applications that bundles name, each under its digest |
+//! | `schedules` | how far what the gateway sends by itself has been sent |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
     clippy::arithmetic_side_effects,
@@ -34,6 +35,7 @@ mod database;
 mod files;
 mod logs;
 mod milestone;
+mod schedules;
 
 use std::path::Path;
 
@@ -60,6 +62,7 @@ pub use logs::{
     SignedHeads, Verification,
 };
 pub use milestone::{DatabasePosition, Milestone};
+pub use schedules::{ScheduleKey, Schedules};
 
 /// The whole store of one gateway.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ pub struct Store {
     bindings: Result<Bindings, BindingsError>,
     database: Database,
     milestones: Result<Milestones, FileError>,
+    schedules: Schedules,
 }
 
 impl Store {
@@ -100,6 +104,7 @@ impl Store {
             bindings,
             database,
             milestones: Milestones::open(folder),
+            schedules: Schedules::open(folder),
         })
     }
 
@@ -116,6 +121,12 @@ impl Store {
     #[must_use]
     pub const fn applications(&self) -> &Applications {
         &self.applications
+    }
+
+    /// Returns how far the schedules have been kept.
+    #[must_use]
+    pub const fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// Returns the database.

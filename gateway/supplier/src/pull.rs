@@ -146,6 +146,7 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
         | Content::InstallationRequest(_)
         | Content::CardCommands(_)
         | Content::CardAnswers(_)
+        | Content::Push(_)
         | Content::Receipt(_) => Err(PullError::Unexpected),
     }
 }

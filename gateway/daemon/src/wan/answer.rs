@@ -107,6 +107,11 @@ impl Note {
         }
     }
 
+    /// Returns whether values are handed out.
+    pub(super) const fn has_values(&self) -> bool {
+        matches!(self.outcome, Outcome::Answered { values, .. } if values > 0)
+    }
+
     /// Says how many values are handed out.
     fn with_values(mut self, count: usize) -> Self {
         if let Outcome::Answered { values, .. } = &mut self.outcome {
@@ -180,26 +185,40 @@ pub(super) fn answer(
         store,
         now,
     };
-    desk.write(gateway, room)
+    let (written, _) = desk.write(gateway, room, Content::Answer)?;
+    Ok(written)
 }
 
 /// Where a request is answered: by which grants, from what, and for when.
-struct Desk<'a> {
-    request: &'a Request,
-    grants: &'a [Grant],
-    name: &'a str,
-    store: &'a Store,
-    now: Timestamp,
+pub(super) struct Desk<'a> {
+    /// What is asked for, by whom.
+    pub(super) request: &'a Request,
+    /// What is granted.
+    pub(super) grants: &'a [Grant],
+    /// The supplier's name.
+    pub(super) name: &'a str,
+    /// Where the values are.
+    pub(super) store: &'a Store,
+    /// The present time.
+    pub(super) now: Timestamp,
 }
 
 impl Desk<'_> {
-    /// Writes the answer, from fewer rows if it turns out longer than there is room for.
-    fn write(&self, gateway: CardId, mut room: Room) -> Result<Written, Rejection> {
+    /// Writes the answer as the content that it goes out in, from fewer rows if it turns out longer than there is room
+    /// for; returns with it what is left.
+    pub(super) fn write(
+        &self,
+        gateway: CardId,
+        mut room: Room,
+        wrap: impl Fn(Answer) -> Content,
+    ) -> Result<(Written, Vec<Query>), Rejection> {
         for _ in 0..=MAX_HALVINGS {
             let (answer, notes) = self.answer(gateway, room.rows)?;
-            let id = answer.id;
-            match Content::Answer(answer).to_json().map(Zeroizing::new) {
-                Ok(json) if json.len() <= room.bytes => return Ok(Written { id, json, notes }),
+            let rest = answer.rest.clone();
+            let content = wrap(answer);
+            let id = content.id();
+            match content.to_json().map(Zeroizing::new) {
+                Ok(json) if json.len() <= room.bytes => return Ok((Written { id, json, notes }, rest)),
                 Ok(_) | Err(ContentError::TooLarge { .. }) => room = room.halved(),
                 Err(error) => return Err(error.into()),
             }
@@ -408,6 +427,7 @@ mod tests {
             aggregations: Aggregation::ALL.into(),
             history: "P10D".parse().unwrap(),
             validity: Period::new(at(0), at(9 * DAY)).unwrap(),
+            push: None,
             purpose: "billing".parse().unwrap(),
         };
         let desk = Desk {
@@ -417,7 +437,7 @@ mod tests {
             store,
             now: at(2 * DAY),
         };
-        let written = desk.write("fd5a::1".parse().unwrap(), room)?;
+        let (written, _) = desk.write("fd5a::1".parse().unwrap(), room, Content::Answer)?;
         let Content::Answer(answer) = Content::parse(&written.json).unwrap() else {
             panic!("no answer");
         };

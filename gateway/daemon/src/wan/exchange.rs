@@ -174,11 +174,12 @@ impl Exchange {
                 written(&refused(&rejection, &reply, &identity, now)?)?
             }
         };
-        let mut sealed = self.seal(&response.json, &reply, &identity, now)?;
+        let recipient = (reply.partner, &reply.recipient);
+        let mut sealed = self.seal(&response.json, recipient, &identity, now)?;
         if sealed.len() > way.longest {
             let rejection = Rejection::AnswerTooLarge { limit: way.longest };
             response = written(&refused(&rejection, &reply, &identity, now)?)?;
-            sealed = self.seal(&response.json, &reply, &identity, now)?;
+            sealed = self.seal(&response.json, recipient, &identity, now)?;
         }
         // What the consumer's log does not have has never left the gateway.
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
@@ -262,6 +263,7 @@ impl Exchange {
             | Content::Report(_)
             | Content::CardAnswers(_)
             | Content::Refused(_)
+            | Content::Push(_)
             | Content::Receipt(_) => return Err(Rejection::WrongKind),
         };
         written(&content)
@@ -371,14 +373,15 @@ impl Exchange {
         }))
     }
 
-    fn seal(
+    /// Encrypts a content for its recipient, and has the card sign it.
+    pub(super) fn seal(
         &self,
         json: &[u8],
-        reply: &Reply,
+        (partner, recipient): (Partner, &VerifiedCertificate),
         identity: &Identity,
         now: Timestamp,
     ) -> Result<Vec<u8>, Rejection> {
-        let keys = CardKeys::new(self.card.clone(), reply.partner);
+        let keys = CardKeys::new(self.card.clone(), partner);
         let sender = Sender {
             certificate: identity.card.sig.certificate(),
             issuing: identity.anchor.issuing_of(identity.card.sig.certificate()),
@@ -386,7 +389,7 @@ impl Exchange {
             agreement: keys,
         };
         let random = EnvelopeRandom::new(Zeroizing::new(random::bytes()?));
-        envelope::seal(json, &reply.recipient, sender, &random, now)
+        envelope::seal(json, recipient, sender, &random, now)
             .map_err(|error| Rejection::Seal(Box::new(error)))
     }
 }
@@ -443,6 +446,7 @@ fn reply_to(
         | Content::Report(_)
         | Content::CardAnswers(_)
         | Content::Refused(_)
+        | Content::Push(_)
         | Content::Receipt(_) => return Err(Rejection::WrongKind),
     };
     Ok(Reply {

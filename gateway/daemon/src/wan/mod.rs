@@ -10,9 +10,11 @@ mod broker;
 mod condition;
 mod exchange;
 mod install;
+mod push;
 mod rejection;
 mod server;
 
 pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay};
 pub(crate) use exchange::Exchange;
+pub(crate) use push::keep_the_schedules;
 pub(crate) use server::serve;

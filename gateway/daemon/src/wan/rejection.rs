@@ -139,6 +139,9 @@ pub(super) enum Rejection {
     /// The bundle could not be stored.
     #[error("the bundle cannot be stored")]
     Bundle(#[from] BundleError),
+    /// How far what is sent by itself has been sent cannot be written down.
+    #[error("how far the schedules have been kept cannot be written down")]
+    Schedules(#[source] store::FileError),
     /// No random bytes could be drawn.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -225,6 +228,7 @@ impl Rejection {
             Self::Store(_)
             | Self::Requests(_)
             | Self::Bundle(_)
+            | Self::Schedules(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_)) => "store",
             Self::StorageFull => "storage-full",
@@ -279,6 +283,7 @@ impl Rejection {
             | Self::Requests(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
+            | Self::Schedules(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)
@@ -297,6 +302,7 @@ impl Rejection {
             | Self::Requests(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
+            | Self::Schedules(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)

@@ -1,6 +1,6 @@
 //! The bodies of contents, as they stand in JSON.
 
-use model::{CardId, Fingerprint, GatewayState, Grant, Query, Series, Timestamp};
+use model::{CardId, Fingerprint, GatewayState, Grant, Period, Query, Series, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, PartyName, Triple};
@@ -45,6 +45,26 @@ pub struct Answer {
     /// What is granted and found no room in this answer: the supplier asks for it with its next request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rest: Vec<Query>,
+}
+
+/// A gateway sends what a grant has it send by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// The message's identity. What is sent again for the same grant, period and part has the same.
+    pub id: MessageId,
+    /// The gateway, by its card's GUID.
+    pub gateway: CardId,
+    /// The supplier, by the fingerprint of its SIG certificate.
+    pub supplier: Fingerprint,
+    /// When it was written.
+    pub time: Timestamp,
+    /// The grant.
+    pub grant: RuleName,
+    /// What has been registered in this time, or in a part of it if there is too much for one message.
+    pub period: Period,
+    /// The values.
+    pub series: Vec<Series>,
 }
 
 /// A query, or the part of one, that was refused.

@@ -24,7 +24,9 @@ impl Content {
             Self::Bundle(_) | Self::CardCommands(_) | Self::ReportRequest(_) | Self::Application(_) => {
                 Role::Tsm
             }
-            Self::Answer(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => Role::Card,
+            Self::Answer(_) | Self::Push(_) | Self::Report(_) | Self::CardAnswers(_) | Self::Refused(_) => {
+                Role::Card
+            }
         };
         if sender.role() != expected {
             return Err(PartyError::Role {
@@ -39,6 +41,7 @@ impl Content {
             // There is one TSM, and a content of its kind is accepted from nobody else.
             Self::Bundle(_) | Self::CardCommands(_) | Self::ReportRequest(_) | Self::Application(_) => true,
             Self::Answer(body) => sender.card_id() == Some(body.gateway),
+            Self::Push(body) => sender.card_id() == Some(body.gateway),
             Self::Report(body) => sender.card_id() == Some(body.gateway),
             Self::CardAnswers(body) => sender.card_id() == Some(body.gateway),
             Self::Refused(body) => sender.card_id() == Some(body.gateway),
@@ -62,6 +65,7 @@ impl Content {
             Self::Application(body) => body.recipient,
             Self::InstallationRequest(_)
             | Self::Answer(_)
+            | Self::Push(_)
             | Self::Report(_)
             | Self::CardAnswers(_)
             | Self::Refused(_) => {

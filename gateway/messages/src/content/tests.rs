@@ -76,6 +76,7 @@ fn grant() -> Grant {
         aggregations: model::Aggregation::USUAL.into(),
         history: Span::DAY,
         validity: query().period,
+        push: None,
         purpose: "billing".parse().unwrap(),
     }
 }
@@ -195,7 +196,20 @@ fn every_content(world: &World) -> Vec<Content> {
             reason: "The message was repeated.".parse().unwrap(),
         }),
         Content::Receipt(receipt(fingerprint())),
+        Content::Push(push()),
     ]
+}
+
+fn push() -> Push {
+    Push {
+        id: id(11),
+        gateway: card_id(),
+        supplier: fingerprint(),
+        time: now(),
+        grant: "billing".parse().unwrap(),
+        period: query().period,
+        series: answer().series,
+    }
 }
 
 fn receipt(sender: Fingerprint) -> Receipt {
@@ -350,10 +364,23 @@ fn every_list_is_bounded() {
     let world = world();
     let queries = vec![query(); MAX_QUERIES + 1];
     bounded(Content::Request(Request { queries, ..request() }), List::Queries);
-    let series = vec![series(); MAX_SERIES + 1];
-    bounded(Content::Answer(Answer { series, ..answer() }), List::Series);
+    let many = vec![series(); MAX_SERIES + 1];
+    bounded(
+        Content::Answer(Answer {
+            series: many.clone(),
+            ..answer()
+        }),
+        List::Series,
+    );
     let refusals = vec![answer().refusals.remove(0); MAX_REFUSALS + 1];
     bounded(Content::Answer(Answer { refusals, ..answer() }), List::Refusals);
+    bounded(
+        Content::Push(Push {
+            series: many,
+            ..push()
+        }),
+        List::Series,
+    );
     let rest = vec![query(); MAX_QUERIES + 1];
     bounded(Content::Answer(Answer { rest, ..answer() }), List::Queries);
     let apdus: Vec<Apdu> = vec!["9000".parse().unwrap(); MAX_APDUS + 1];

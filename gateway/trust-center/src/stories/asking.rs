@@ -89,6 +89,7 @@ impl Supplier {
             aggregations: model::Aggregation::USUAL.into(),
             history: "P30D".parse().unwrap(),
             validity: Period::new(now, later(now, 86_400)).unwrap(),
+            push: None,
             purpose: "billing".parse().unwrap(),
         }
     }

@@ -272,6 +272,7 @@ mod tests {
             aggregations: model::Aggregation::USUAL.into(),
             history: Span::DAY,
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
+            push: None,
             purpose: "billing".parse().unwrap(),
         }
     }

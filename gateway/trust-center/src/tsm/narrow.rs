@@ -62,6 +62,16 @@ pub(crate) enum Contradiction {
         /// Its resolution.
         finest: Span,
     },
+    /// A grant is to be sent in the middle of a value.
+    #[error("the grant {id:?} is to be sent every {push}, which is no multiple of {finest}; correct push")]
+    PushOffGrid {
+        /// The grant.
+        id: String,
+        /// How often it is to be sent.
+        push: Span,
+        /// Its resolution.
+        finest: Span,
+    },
     /// The policy permits nothing of a grant.
     #[error(
         "the policy permits nothing of the grant {id:?}; ask for other elements, or for coarser or less old values"
@@ -98,6 +108,9 @@ pub(crate) fn check(grants: &[Grant], now: Timestamp) -> Result<(), Contradictio
         }
         if history < finest {
             return Err(Contradiction::ShortHistory { id, history, finest });
+        }
+        if let Some(push) = grant.push.filter(|push| !push.is_multiple_of(finest)) {
+            return Err(Contradiction::PushOffGrid { id, push, finest });
         }
     }
     Ok(())
@@ -175,6 +188,7 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
         elements,
         finest,
         aggregations,
+        push: grant.push.and_then(|push| common_grid(push, finest)),
         history,
         ..grant.clone()
     })
@@ -192,6 +206,7 @@ pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
         && one.finest.is_multiple_of(other.finest)
         && one.aggregations.is_subset(&other.aggregations)
         && one.history <= other.history
+        && (one.push.is_none() || one.push == other.push)
         && in_time(one.validity)
 }
 
@@ -260,6 +275,7 @@ mod tests {
             aggregations: Aggregation::USUAL.into(),
             history: span(history),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
+            push: None,
             purpose: "billing".parse().unwrap(),
         }
     }

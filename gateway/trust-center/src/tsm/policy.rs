@@ -187,6 +187,7 @@ history = "P30D"
             aggregations: Aggregation::USUAL.into(),
             history: "P1000D".parse().unwrap(),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
+            push: None,
             purpose: "billing".parse().unwrap(),
         }
     }

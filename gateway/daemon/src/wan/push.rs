@@ -1,0 +1,410 @@
+//! What the gateway sends by itself, on the schedules of the grants.
+//!
+//! A grant may say how often: then, at each point of that grid, what has been registered since the point before goes into
+//! the outbox, decided, logged, encrypted and signed as if the supplier had asked for it. It takes a broker, since suppliers
+//! have no door.
+//!
+//! Each message has an id that follows from card, supplier, grant, period and part. The outbox is written before the
+//! schedule; what a power cut lets the gateway make twice is the same message to its recipient.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use card::Partner;
+use messages::certificate::Role;
+use messages::content::{Answer, Content, MessageId, Push, Request, RuleName};
+use model::{Aggregation, CardId, Fingerprint, Grant, LogEvent, Period, Query, Span, Timestamp};
+use sha2::{Digest, Sha256};
+use store::{OutboxError, OutboxMessage, ScheduleKey};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Desk, Note, Room};
+use super::exchange::Exchange;
+use super::rejection::Rejection;
+use crate::card::{Bundle, Identity};
+use crate::clock;
+
+/// How often the schedules are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// How long to wait at most after something could not be sent.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// How long after a point of the grid the values before it are registered, on the slowest bus.
+const SETTLING_SECONDS: u32 = 60;
+
+/// Over how long the gateways of a fleet are spread, at most: they all have the same grid.
+const SPREAD_SECONDS: u32 = 3_600;
+
+/// How many periods are caught up with, of those that passed while the gateway was off or served nobody.
+const MAX_CAUGHT_UP: u32 = 32;
+
+/// How many messages one period takes at most; what is left then is for the supplier to pull.
+const MAX_PARTS: u32 = 32;
+
+/// How many periods are sent between two looks: each takes the card as long as a signature.
+const MAX_AT_ONCE: usize = 8;
+
+/// How many messages may wait for the receipts of one supplier before nothing more is sent to it.
+const MAX_WAITING: u64 = 64;
+
+/// Sends what is due until the daemon stops.
+pub(crate) async fn keep_the_schedules(exchange: Exchange, stop: CancellationToken) {
+    let mut pause = LOOK;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let working = exchange.clone();
+        let sending = tokio::task::spawn_blocking(move || send_due(&working, clock::now()));
+        pause = match sending.await {
+            // Nobody is served at the moment: the periods are caught up with.
+            Ok(Ok(()) | Err(Rejection::NotServing { .. })) => LOOK,
+            Ok(Err(rejection)) => {
+                let reason = rejection.reason();
+                tracing::warn!(
+                    code = rejection.code(),
+                    "what is due for suppliers is not sent: {reason}"
+                );
+                // Each attempt is logged for the consumer, so that they are not made in a hurry.
+                pause.saturating_mul(2).min(LONGEST_PAUSE)
+            }
+            Err(error) => {
+                tracing::error!("a thread that sent what is due has failed: {error}");
+                LONGEST_PAUSE
+            }
+        };
+    }
+}
+
+/// Sends what is due now, as much as there is room and time for.
+fn send_due(exchange: &Exchange, now: Timestamp) -> Result<(), Rejection> {
+    let (state, identity) = exchange.serving()?;
+    let Some(bundle) = identity.bundle.as_ref().filter(|_| state.serves_suppliers()) else {
+        return Ok(());
+    };
+    let schedules = exchange.store.schedules();
+    let pushing = || {
+        bundle
+            .grants()
+            .iter()
+            .filter_map(|grant| Some((grant, grant.push?)))
+    };
+    let known: BTreeSet<ScheduleKey> = pushing().map(|(grant, _)| key_of(grant)).collect();
+    schedules.keep_only(&known).map_err(Rejection::Schedules)?;
+    let mut left = MAX_AT_ONCE;
+    // What is wrong with one grant keeps no other supplier waiting; the first fault is told.
+    let mut outcome = Ok(());
+    for (grant, every) in pushing() {
+        let settled = now.saturating_sub(delay(identity.guid, every));
+        let due = due(grant, every, schedules.kept_until(&key_of(grant)), (settled, now));
+        for period in due.into_iter().take(left) {
+            left = left.saturating_sub(1);
+            if let Err(rejection) = keep_one(exchange, (&identity, bundle), (grant, period), now) {
+                outcome = outcome.and(Err(rejection));
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+/// Sends what was registered in one period of one grant, unless the supplier owes receipts.
+fn keep_one(
+    exchange: &Exchange,
+    parties: (&Identity, &Bundle),
+    (grant, period): (&Grant, Period),
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let waiting = exchange.store.database().waiting_for(grant.supplier)?;
+    if waiting >= MAX_WAITING {
+        return Err(Rejection::ReceiptsDue { waiting });
+    }
+    send(exchange, parties, (grant, period), now)?;
+    let kept = exchange.store.schedules().keep(key_of(grant), period.to());
+    kept.map_err(Rejection::Schedules)
+}
+
+/// Returns how long after a point of the grid this gateway sends.
+fn delay(guid: CardId, every: Span) -> Span {
+    let widest = every
+        .seconds()
+        .checked_div(4)
+        .unwrap_or(0)
+        .clamp(1, SPREAD_SECONDS);
+    let digest = Sha256::digest(guid.to_string());
+    let drawn = digest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let spread = drawn.checked_rem(widest).unwrap_or(0);
+    // A schedule that is finer than that sends as soon as it can.
+    let settling = SETTLING_SECONDS.min(every.seconds());
+    Span::from_seconds(settling.saturating_add(spread)).unwrap_or(every)
+}
+
+/// Returns the periods that have passed and were not sent, the oldest first.
+fn due(
+    grant: &Grant,
+    every: Span,
+    kept_until: Option<Timestamp>,
+    (settled, now): (Timestamp, Timestamp),
+) -> Vec<Period> {
+    let last = every.grid_at_or_before(settled);
+    let mut farthest = last;
+    for _ in 0..MAX_CAUGHT_UP {
+        farthest = farthest.saturating_sub(every);
+    }
+    let reach = now.saturating_sub(grant.history).max(grant.validity.from());
+    let earliest = if every.has_on_grid(reach) {
+        reach
+    } else {
+        every.grid_after(reach)
+    };
+    let mut begin = kept_until.unwrap_or(farthest).max(farthest).max(earliest);
+    let mut due = Vec::new();
+    // MAX_CAUGHT_UP bounds it.
+    while begin < last {
+        let end = begin.saturating_add(every);
+        due.extend(Period::new(begin, end));
+        begin = end;
+    }
+    due
+}
+
+/// Puts what was registered in a period into the outbox.
+fn send(
+    exchange: &Exchange,
+    (identity, bundle): (&Identity, &Bundle),
+    (grant, period): (&Grant, Period),
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let supplier = bundle.supplier(grant.supplier).ok_or(Rejection::NoGrant)?;
+    let verified = identity
+        .anchor
+        .verify_party(&supplier.certificates, now, Role::Supplier);
+    let recipient = verified.map_err(Rejection::ReplyTo)?.enc;
+    let name: RuleName = grant.id.parse().map_err(|_| Rejection::WrongKind)?;
+    let mut queries = queries(grant, period);
+    for part in 0..MAX_PARTS {
+        let id = id_of(identity.guid, grant, period, part);
+        let request = Request {
+            id,
+            sender: grant.supplier,
+            recipient: identity.guid,
+            time: now,
+            queries,
+        };
+        let desk = Desk {
+            request: &request,
+            grants: bundle.grants(),
+            name: supplier.name.as_str(),
+            store: &exchange.store,
+            now,
+        };
+        let wrap = |answer: Answer| {
+            Content::Push(Push {
+                id,
+                gateway: identity.guid,
+                supplier: grant.supplier,
+                time: now,
+                grant: name.clone(),
+                period,
+                series: answer.series,
+            })
+        };
+        let room = Room::of_message(OutboxMessage::MAX_CONTENT);
+        let (written, rest) = desk.write(identity.guid, room, wrap)?;
+        if written.notes.iter().any(Note::has_values) {
+            let partner = Partner::Supplier(grant.supplier);
+            let content = exchange.seal(&written.json, (partner, &recipient), identity, now)?;
+            let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
+            let notes = written.notes.into_iter().map(|note| note.into_event(bytes));
+            exchange.journal.write(notes.map(LogEvent::from))?;
+            queue(exchange, id, grant.supplier, content)?;
+        }
+        queries = rest;
+        if queries.is_empty() {
+            return Ok(());
+        }
+    }
+    tracing::warn!(
+        grant = grant.id,
+        "a period has more than {MAX_PARTS} messages hold; the supplier has to pull the rest"
+    );
+    Ok(())
+}
+
+/// Puts a message into the outbox, unless it is there already.
+fn queue(
+    exchange: &Exchange,
+    id: MessageId,
+    recipient: Fingerprint,
+    content: Vec<u8>,
+) -> Result<(), Rejection> {
+    let message = OutboxMessage {
+        id: *id.as_bytes(),
+        recipient,
+        content,
+    };
+    match exchange.store.database().enqueue(&message) {
+        // It was made before a power cut, and waits with other random bytes around the same values.
+        Ok(()) | Err(OutboxError::IdTaken) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks for what a grant permits, as finely as it does, and in the first of the ways that it permits.
+fn queries(grant: &Grant, period: Period) -> Vec<Query> {
+    let aggregation = grant.aggregations.first().copied().unwrap_or(Aggregation::Value);
+    // What is made of a step belongs to the period in which the step ends.
+    let behind = Span::from_seconds(1).filter(|_| !aggregation.is_value());
+    let end = behind.map_or_else(|| period.to(), |second| period.to().saturating_add(second));
+    let period = Period::new(period.from(), end).unwrap_or(period);
+    let patterns = grant.elements.iter();
+    patterns
+        .map(|elements| Query {
+            elements: elements.clone(),
+            period,
+            resolution: grant.finest,
+            aggregation,
+        })
+        .collect()
+}
+
+/// Names the schedule of a grant.
+fn key_of(grant: &Grant) -> ScheduleKey {
+    short(&[grant.supplier.as_bytes(), grant.id.as_bytes()])
+}
+
+/// Names a message of a schedule.
+fn id_of(guid: CardId, grant: &Grant, period: Period, part: u32) -> MessageId {
+    let (guid, from, to) = (
+        guid.to_string(),
+        period.from().to_string(),
+        period.to().to_string(),
+    );
+    let part = part.to_be_bytes();
+    MessageId::new(short(&[
+        guid.as_bytes(),
+        grant.supplier.as_bytes(),
+        grant.id.as_bytes(),
+        from.as_bytes(),
+        to.as_bytes(),
+        &part,
+    ]))
+}
+
+/// Returns the first half of a digest of several texts, each behind its length.
+fn short(texts: &[&[u8]]) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    for text in texts {
+        digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(text);
+    }
+    let digest = digest.finalize();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            id: "daily".to_owned(),
+            supplier: Fingerprint::new([1; 32]),
+            elements: vec![
+                "*/1-0:1.8.0*255".parse().unwrap(),
+                "*/7-0:3.0.0*255".parse().unwrap(),
+            ],
+            finest: Span::QUARTER_HOUR,
+            aggregations: Aggregation::USUAL.into(),
+            history: "P100D".parse().unwrap(),
+            validity: Period::new(at(DAY / 2), at(1_000 * DAY)).unwrap(),
+            push: Some(Span::DAY),
+            purpose: "billing".parse().unwrap(),
+        }
+    }
+
+    fn days(kept_until: Option<i64>, settled: i64) -> Vec<(i64, i64)> {
+        let grant = grant();
+        let periods = due(&grant, Span::DAY, kept_until.map(at), (at(settled), at(settled)));
+        let day = |time: Timestamp| time.unix_seconds() / DAY;
+        periods
+            .iter()
+            .map(|period| (day(period.from()), day(period.to())))
+            .collect()
+    }
+
+    #[test]
+    fn each_period_is_due_once_it_is_over_and_settled() {
+        assert_eq!(days(Some(5 * DAY), 6 * DAY - 1), []);
+        assert_eq!(days(Some(5 * DAY), 6 * DAY), [(5, 6)]);
+        assert_eq!(days(Some(6 * DAY), 6 * DAY + 100), []);
+        assert_eq!(days(Some(5 * DAY), 8 * DAY), [(5, 6), (6, 7), (7, 8)]);
+    }
+
+    #[test]
+    fn what_is_caught_up_with_is_bounded_by_number_history_and_validity() {
+        assert_eq!(
+            days(None, 500 * DAY).len(),
+            usize::try_from(MAX_CAUGHT_UP).unwrap()
+        );
+        assert_eq!(days(Some(0), 500 * DAY).first(), Some(&(468, 469)));
+        // The grant began at noon of the first day, so the first whole day is the second.
+        assert_eq!(days(None, 3 * DAY), [(1, 2), (2, 3)]);
+        let mut short = grant();
+        short.history = "P2D".parse().unwrap();
+        assert_eq!(due(&short, Span::DAY, None, (at(9 * DAY), at(9 * DAY))).len(), 2);
+        // A clock that was set back sends nothing twice.
+        assert_eq!(days(Some(9 * DAY), 5 * DAY), []);
+    }
+
+    #[test]
+    fn gateways_are_spread_and_wait_until_values_have_settled() {
+        let delays: BTreeSet<u32> = (0..200)
+            .map(|number: u16| delay(format!("fd5a::{number:x}").parse().unwrap(), Span::DAY).seconds())
+            .collect();
+        assert!(delays.len() > 150, "{}", delays.len());
+        assert!(delays.first() >= Some(&SETTLING_SECONDS));
+        assert!(delays.last() <= Some(&(SETTLING_SECONDS + SPREAD_SECONDS)));
+        let fine = delay("fd5a::1".parse().unwrap(), Span::from_seconds(2).unwrap());
+        assert!(fine.seconds() <= 3);
+    }
+
+    #[test]
+    fn messages_are_named_by_card_supplier_grant_period_and_part() {
+        let guid: CardId = "fd5a::1".parse().unwrap();
+        let period = Period::new(at(0), at(DAY)).unwrap();
+        let one = id_of(guid, &grant(), period, 0);
+        assert_eq!(one, id_of(guid, &grant(), period, 0));
+        let mut other = grant();
+        other.id.push('x');
+        let later = Period::new(at(DAY), at(2 * DAY)).unwrap();
+        let all = [
+            one,
+            id_of("fd5a::2".parse().unwrap(), &grant(), period, 0),
+            id_of(guid, &other, period, 0),
+            id_of(guid, &grant(), later, 0),
+            id_of(guid, &grant(), period, 1),
+        ];
+        assert_eq!(BTreeSet::from(all).len(), 5);
+        assert_ne!(key_of(&grant()), key_of(&other));
+    }
+
+    #[test]
+    fn steps_belong_to_the_period_in_which_they_end() {
+        let period = Period::new(at(0), at(DAY)).unwrap();
+        let values = queries(&grant(), period);
+        assert_eq!((values.len(), values[0].period), (2, period));
+        let mut means = grant();
+        means.aggregations = [Aggregation::Mean].into();
+        let [query, _] = queries(&means, period).try_into().unwrap();
+        assert!(query.period.contains(at(DAY)) && query.aggregation == Aggregation::Mean);
+    }
+}
