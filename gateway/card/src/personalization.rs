@@ -42,7 +42,7 @@ pub enum PersonalizationError<T: std::error::Error + 'static, C: std::error::Err
     ReadBack,
 }
 
-/// Where the key pairs SIG, ENC and TLS of a card come from. The one with which it attests is always made on the card.
+/// Where the key pairs of a card come from.
 #[derive(Debug)]
 pub enum KeyOrigin {
     /// The card makes them.
@@ -51,21 +51,50 @@ pub enum KeyOrigin {
     Imported(Box<ImportedKeys>),
 }
 
-/// Three key pairs that are made for one card. They are wiped when they are dropped, as they are once the card has them.
+/// Key pairs that are made for one card. They are wiped when they are dropped, as they are once the card has them.
 pub struct ImportedKeys {
     sig: PrivateKey,
     enc: PrivateKey,
     tls: PrivateKey,
+    /// That with which the card attests, unless the card makes it itself.
+    attestation: Option<PrivateKey>,
+}
+
+/// A number of 32 bytes is not one from 1 to the order of the curve less 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the number for the key {key} is no private key of P-256; have other keys made")]
+pub struct ImportedKeyError {
+    /// For which key it was meant.
+    pub key: CardKey,
 }
 
 impl ImportedKeys {
-    /// Makes key pairs of random numbers.
+    /// Makes the key pairs SIG, ENC and TLS of random numbers; the card makes the one with which it attests.
     pub fn generate(random: &mut dyn CryptoRng) -> Self {
         Self {
             sig: PrivateKey::generate(random),
             enc: PrivateKey::generate(random),
             tls: PrivateKey::generate(random),
+            attestation: None,
         }
+    }
+
+    /// Takes all four private keys as numbers of 32 bytes, big-endian, which `number` returns for each. Whoever has made
+    /// them vouches for the key with which the card attests, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportedKeyError`] if a number is no private key.
+    pub fn complete(
+        mut number: impl FnMut(CardKey) -> Zeroizing<[u8; 32]>,
+    ) -> Result<Self, ImportedKeyError> {
+        let mut private = |key| PrivateKey::try_from(&*number(key)).map_err(|_| ImportedKeyError { key });
+        Ok(Self {
+            sig: private(CardKey::Slot(KeySlot::Sig))?,
+            enc: private(CardKey::Slot(KeySlot::Enc))?,
+            tls: private(CardKey::Slot(KeySlot::Tls))?,
+            attestation: Some(private(CardKey::Attestation)?),
+        })
     }
 }
 
@@ -180,20 +209,23 @@ impl<T: Transport> BlankCard<T> {
     /// Has the card make its keys, or gives them to it.
     fn take_keys(&mut self, keys: KeyOrigin) -> Result<CardPoints, CardError<T::Error>> {
         let [sig, enc, tls] = [KeySlot::Sig, KeySlot::Enc, KeySlot::Tls].map(CardKey::Slot);
-        let [sig, enc, tls] = match keys {
-            KeyOrigin::Card => [self.generate(sig)?, self.generate(enc)?, self.generate(tls)?],
-            KeyOrigin::Imported(pairs) => [
-                self.import(sig, &pairs.sig)?,
-                self.import(enc, &pairs.enc)?,
-                self.import(tls, &pairs.tls)?,
-            ],
-        };
-        Ok(CardPoints {
-            sig,
-            enc,
-            tls,
-            attestation: self.generate(CardKey::Attestation)?,
-        })
+        match keys {
+            KeyOrigin::Card => Ok(CardPoints {
+                sig: self.generate(sig)?,
+                enc: self.generate(enc)?,
+                tls: self.generate(tls)?,
+                attestation: self.generate(CardKey::Attestation)?,
+            }),
+            KeyOrigin::Imported(pairs) => Ok(CardPoints {
+                sig: self.import(sig, &pairs.sig)?,
+                enc: self.import(enc, &pairs.enc)?,
+                tls: self.import(tls, &pairs.tls)?,
+                attestation: match &pairs.attestation {
+                    Some(pair) => self.import(CardKey::Attestation, pair)?,
+                    None => self.generate(CardKey::Attestation)?,
+                },
+            }),
+        }
     }
 
     /// Gives a key pair to the card, which checks that private key and point belong together.

@@ -12,14 +12,6 @@ use crate::{CardKey, CommandApdu, FileId, LifeCycle, Point, Reach, StatusWord, S
 /// The greatest length of a file; a certificate is below 1 KiB, sixteen suppliers below 2 KiB.
 const MAX_FILE: usize = 4096;
 
-/// The keys that may be made elsewhere. The attestation key says that the card itself is there, so no one else has ever
-/// had it.
-const IMPORTABLE: [CardKey; 3] = [
-    CardKey::Slot(KeySlot::Sig),
-    CardKey::Slot(KeySlot::Enc),
-    CardKey::Slot(KeySlot::Tls),
-];
-
 /// What an imported key pair consists of: private key (92) and point (99), and their lengths.
 pub(crate) const IMPORTED: &[u8] = &[0x92, 0x20, 0x99, 0x41];
 
@@ -94,7 +86,8 @@ impl Applet {
     }
 
     /// Takes a key pair that was made elsewhere. It says which point belongs to the private key, so that neither can
-    /// have changed on the way; nothing of it can be read again.
+    /// have changed on the way; nothing of it can be read again. Whoever gives the attestation key vouches for it himself:
+    /// what it signs proves a card only as long as nobody has kept it.
     pub(super) fn import_key_pair(&mut self, data: &[u8]) -> Outcome {
         let [list] = tlv::exactly(data, [0x4D]).map_err(|_| StatusWord::WRONG_DATA)?;
         let mut objects = tlv::Reader::new(list);
@@ -107,7 +100,7 @@ impl Applet {
         if !is_form || objects.next().is_some() {
             return Err(StatusWord::WRONG_DATA);
         }
-        let name = IMPORTABLE
+        let name = CardKey::ALL
             .into_iter()
             .find(|name| {
                 key_template(*name).is_ok_and(|known| {

@@ -38,6 +38,7 @@ fn import_key(card: &mut TestCard, (template, reference): (u16, u8), key: &Priva
 const SIG: (u16, u8) = (0xB6, 1);
 const ENC: (u16, u8) = (0xA6, 2);
 const TLS: (u16, u8) = (0xA4, 3);
+const ATTESTATION: (u16, u8) = (0xA4, 4);
 
 /// Returns a blank card with imported keys, and all its points.
 fn blank_with(seeds: [u64; 3]) -> (TestCard, [Point; 4]) {
@@ -183,6 +184,45 @@ fn imported_keys_serve_as_made_ones_do_and_are_never_read_again() {
 }
 
 #[test]
+fn a_card_attests_with_the_key_that_was_imported_for_it() {
+    let center = TestCenter::new(1);
+    let mut card = TestCard::blank(1);
+    let certify = |name, key: &Point| Ok::<_, Infallible>(center.certify_card(guid(), name, key));
+    let identify = |points: &CardPoints| Ok::<_, Infallible>((guid(), points.certified(certify)?));
+    let number = |name| match name {
+        CardKey::Slot(KeySlot::Sig) => key(70).to_bytes(),
+        CardKey::Slot(KeySlot::Enc) => key(71).to_bytes(),
+        CardKey::Slot(KeySlot::Tls) => key(72).to_bytes(),
+        CardKey::Attestation => key(73).to_bytes(),
+    };
+    let origin = KeyOrigin::Imported(Box::new(ImportedKeys::complete(number).unwrap()));
+    let identity = personalize(&mut card, &center.contact(), origin, identify).unwrap();
+    let certified = |der: &[u8]| crate::applet::access::certificate_key(der).unwrap();
+    assert_eq!(certified(&identity.certificates.sig), key(70).point());
+    assert_eq!(certified(&identity.certificates.enc), key(71).point());
+    assert_eq!(certified(&identity.certificates.tls), key(72).point());
+    assert_eq!(certified(&identity.certificates.attestation), key(73).point());
+    // The receipt of the binding and the proof are checked by the certified key.
+    let mut session = CardSession::open(&mut card).unwrap();
+    session.bind(&order(GATEWAY), &identity).unwrap();
+    session.pair(&SECRET, &mut TestRandom::new(40)).unwrap();
+    session.prove([3; 16], &identity).unwrap();
+}
+
+#[test]
+fn numbers_that_are_no_keys_are_not_taken_for_any() {
+    for bad in CardKey::ALL {
+        let number = |name| match name {
+            name if name == bad => Zeroizing::new([0; 32]),
+            _ => key(70).to_bytes(),
+        };
+        let refused = ImportedKeys::complete(number).unwrap_err();
+        assert_eq!(refused.key, bad);
+        assert!(refused.to_string().contains("other keys"), "{refused}");
+    }
+}
+
+#[test]
 fn an_imported_key_replaces_the_one_before_and_its_certificate() {
     let center = TestCenter::new(1);
     let (mut card, [sig, ..]) = blank_with([2, 3, 4]);
@@ -228,7 +268,7 @@ fn key_pairs_that_are_none_are_refused_and_change_nothing() {
     ] {
         assert_eq!(import(&mut card, data), wrong, "{name}");
     }
-    for reference in [(0xA4, 4), (0xB6, 4), (0xB6, 2), (0xA6, 1), (0xA4, 0)] {
+    for reference in [(0xA4, 5), (0xB6, 4), (0xB6, 2), (0xA6, 1), (0xA4, 0)] {
         let status = import_key(&mut card, reference, &good);
         assert_eq!(status, StatusWord::REFERENCE_NOT_FOUND, "{reference:02x?}");
     }
@@ -244,7 +284,9 @@ fn no_key_is_imported_once_the_card_is_completed() {
         operational_card(&center).0,
     ] {
         let before = card.applet.state().to_bytes().unwrap();
-        assert_eq!(import_key(&mut card, SIG, &key(2)), StatusWord::CONDITIONS);
+        for name in [SIG, ENC, TLS, ATTESTATION] {
+            assert_eq!(import_key(&mut card, name, &key(2)), StatusWord::CONDITIONS);
+        }
         assert_eq!(card.applet.state().to_bytes().unwrap(), before);
     }
 }

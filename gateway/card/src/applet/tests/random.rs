@@ -71,7 +71,7 @@ fn any_order() -> impl Strategy<Value = (FileId, [u8; 4], Vec<u8>)> {
     prop_oneof![likely, (any_file(), any_header(), any_data()),]
 }
 
-/// A good key pair, for a key that is imported or for one that never is.
+/// A good key pair, for any key.
 fn any_import() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::select(vec![(0xB6, 1), (0xA6, 2), (0xA4, 3), (0xA4, 4)]);
     (names, any::<u64>()).prop_map(|((template, reference), seed)| {
