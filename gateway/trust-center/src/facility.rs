@@ -20,6 +20,8 @@ mod letter;
 mod message;
 mod output;
 mod stock;
+#[cfg(all(test, feature = "soft-card"))]
+mod tests;
 mod wire;
 
 pub(crate) use commands::{FacilityCommand, FacilityError, run};

@@ -38,13 +38,13 @@ purpose = "billing"
 "#;
 
 /// A trust centre in a folder of its own.
-struct House {
+pub(crate) struct House {
     folder: TempDir,
-    authority: Authority,
-    books: Books,
+    pub(crate) authority: Authority,
+    pub(crate) books: Books,
 }
 
-fn house() -> House {
+pub(crate) fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("trust-center");
     let authority = found(&home, "Demo Trust Centre").unwrap();
@@ -68,11 +68,11 @@ fn found(home: &Path, name: &str) -> Result<Authority, AuthorityError> {
 }
 
 impl House {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.path("trust-center")
     }
 
@@ -85,7 +85,7 @@ impl House {
     }
 
     /// Loads the authority again, as the next run of the program does.
-    fn load(&self) -> Result<Authority, AuthorityError> {
+    pub(crate) fn load(&self) -> Result<Authority, AuthorityError> {
         Authority::load(&self.home(), &Secrets::default(), &self.books, clock::now())
     }
 

@@ -9,6 +9,9 @@ use crate::books::certificates::write_issued;
 use crate::books::database::text;
 use crate::books::{Act, Books, BooksError, DeliveryId, Issued, Outcome, Station, chain, unused_guid};
 
+/// What the second facility's books call the place of a GUID that it has got: none yet.
+const IN_STOCK: &str = "";
+
 /// A delivery as the books know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
@@ -143,7 +146,7 @@ impl Books {
             };
             let record = chain::append(connection, time, &act).await?;
             for guid in guids {
-                insert_guid(connection, *guid, "", delivery, record).await?;
+                insert_guid(connection, *guid, IN_STOCK, delivery, record).await?;
             }
             query("INSERT INTO arrivals (delivery, record) VALUES ($1, $2)")
                 .bind(delivery.to_string())
@@ -222,11 +225,23 @@ impl Books {
         })
     }
 
-    /// Returns the GUIDs of a delivery.
-    pub(crate) fn guids_of(&self, delivery: DeliveryId) -> Result<Vec<CardId>, BooksError> {
+    /// Returns the GUIDs that the second facility has got and of whose cards it is not known yet what became of them.
+    pub(crate) fn unmade(&self) -> Result<Vec<CardId>, BooksError> {
         self.guids(
-            "SELECT guid FROM guids WHERE batch = $1 ORDER BY guid",
-            &delivery.to_string(),
+            "SELECT guid FROM guids WHERE station = $1 AND batch IN (SELECT delivery FROM arrivals) \
+             AND guid NOT IN (SELECT guid FROM cards) ORDER BY record, guid",
+            IN_STOCK,
+        )
+    }
+
+    /// Returns the GUIDs that the second facility has got and with which no card has been begun yet, in the order in which
+    /// they have arrived.
+    pub(crate) fn unbegun(&self) -> Result<Vec<CardId>, BooksError> {
+        self.guids(
+            "SELECT guid FROM guids WHERE station = $1 AND batch IN (SELECT delivery FROM arrivals) \
+             AND guid NOT IN (SELECT guid FROM begun) AND guid NOT IN (SELECT guid FROM cards) \
+             ORDER BY record, guid",
+            IN_STOCK,
         )
     }
 

@@ -4,10 +4,10 @@
 //! there afterwards, as in the trust centre itself: whenever the work is cut off, the next look at the same place settles
 //! it.
 
-use card::personalization::{CardPoints, KeyOrigin, PersonalizationError};
+use card::personalization::{CardPoints, ImportedKeys, KeyOrigin, PersonalizationError};
 use card::session::{CardIdentity, CardSession, Certificates};
 use card::{LifeCycle, Transport};
-use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
+use messages::certificate::{CertificateError, VerifiedParty};
 use model::{CardId, Timestamp};
 
 use super::errand::{Errand, ErrandError};
@@ -78,7 +78,7 @@ impl Bench<'_> {
                     Outcome::Scrapped
                 };
                 for guid in begun {
-                    self.settle(guid, outcome, now)?;
+                    self.give_up(guid, outcome, now)?;
                 }
                 Ok(None)
             }
@@ -88,11 +88,9 @@ impl Bench<'_> {
                 for guid in begun {
                     let material = self.facility.take(guid, now)?;
                     if shown == identity(&material) {
-                        let party = self.judge(&material, now)?;
-                        self.settle(guid, Outcome::Completed, now)?;
-                        completed = Some(Made { guid, party });
+                        completed = Some(self.complete(&material, now)?);
                     } else {
-                        self.settle(guid, Outcome::Scrapped, now)?;
+                        self.give_up(guid, Outcome::Scrapped, now)?;
                     }
                 }
                 match (completed, books.outcome(shown.guid)?) {
@@ -134,44 +132,76 @@ impl Bench<'_> {
                 return Err(ErrandError::OtherMaterial);
             };
             let material = self.facility.take(*guid, now)?;
-            if !is_for(&material, &shown) || self.judge(&material, now).is_err() {
+            if !is_for(&material, &shown) || self.facility.judge(&material, now).is_err() {
                 return Err(ErrandError::OtherMaterial);
             }
             self.facility.books().begin_card(now, *guid, &self.station)?;
-            given = Some(*guid);
-            if material.contact.to_contact() != contact {
-                return Err(ErrandError::OtherContact);
+            let identity = (*guid, certificates(&material));
+            let is_contact = material.contact.to_contact() == contact;
+            given = Some(material);
+            if is_contact {
+                Ok(identity)
+            } else {
+                Err(ErrandError::OtherContact)
             }
-            Ok((*guid, certificates(&material)))
         };
         let done = card::personalization::personalize(transport, &contact, KeyOrigin::Card, identify);
-        self.finish(done, given, now)
+        self.finish(done, given.as_ref(), now)
     }
 
-    fn finish<E: std::error::Error>(
+    /// Makes a blank card of the next material in the stock, whose keys the trust centre has made. They are open in memory
+    /// until the card has them, and wiped then.
+    pub(crate) fn with_keys_from_stock<T: Transport>(
         &self,
-        done: Result<CardIdentity, PersonalizationError<E, ErrandError>>,
-        given: Option<CardId>,
+        transport: T,
         now: Timestamp,
-    ) -> Result<Made, BenchError<E>> {
-        let error = match done {
-            Ok(shown) => {
-                let material = self.facility.take(shown.guid, now)?;
-                let party = self.judge(&material, now)?;
-                self.settle(shown.guid, Outcome::Completed, now)?;
-                let guid = shown.guid;
-                return Ok(Made { guid, party });
+    ) -> Result<Made, BenchError<T::Error>> {
+        let mut material = self.facility.next(now)?;
+        let keys = material.keys.take().ok_or(StockError::Empty)?;
+        let imported = ImportedKeys::complete(|key| keys.number(key)).map_err(StockError::Key)?;
+        drop(keys);
+        // Before the card gets anything of it: from here on no other card does, whatever happens.
+        self.facility
+            .books()
+            .begin_card(now, material.guid, &self.station)?;
+        let origin = KeyOrigin::Imported(Box::new(imported));
+        let identify = |points: &CardPoints| {
+            if is_for(&material, points) {
+                Ok((material.guid, certificates(&material)))
+            } else {
+                Err(StockError::OtherKeys)
             }
-            Err(error) => error,
         };
-        if let Some(guid) = given {
+        let contact = material.contact.to_contact();
+        let done = card::personalization::personalize(transport, &contact, origin, identify);
+        self.finish(done, Some(&material), now)
+    }
+
+    /// Writes down what became of the card that was to be made of this material.
+    fn finish<E, C>(
+        &self,
+        done: Result<CardIdentity, PersonalizationError<E, C>>,
+        given: Option<&CardMaterial>,
+        now: Timestamp,
+    ) -> Result<Made, BenchError<E>>
+    where
+        E: std::error::Error,
+        C: std::error::Error + Into<BenchError<E>>,
+    {
+        let error = match (done, given) {
+            (Ok(_), Some(material)) => return self.complete(material, now),
+            // No card is complete without material.
+            (Ok(_), None) => return Err(BenchError::ReadBack),
+            (Err(error), _) => error,
+        };
+        if let Some(&CardMaterial { guid, .. }) = given {
             let outcome = match &error {
                 PersonalizationError::Completion(_) | PersonalizationError::ReadBack => Outcome::Scrapped,
                 PersonalizationError::Card(_)
                 | PersonalizationError::NotBlank { .. }
                 | PersonalizationError::Certification(_) => Outcome::LeftBlank,
             };
-            self.settle(guid, outcome, now)?;
+            self.give_up(guid, outcome, now)?;
         }
         Err(match error {
             PersonalizationError::Certification(error) => error.into(),
@@ -183,32 +213,36 @@ impl Bench<'_> {
         })
     }
 
-    fn judge(&self, material: &CardMaterial, now: Timestamp) -> Result<VerifiedParty, CertificateError> {
-        let certificates = Triple {
-            sig: material.certificates.sig.clone(),
-            enc: material.certificates.enc.clone(),
-            tls: material.certificates.tls.clone(),
+    /// Writes down that a card is complete, whose certificates are judged once more, and throws its material away.
+    fn complete<E: std::error::Error>(
+        &self,
+        material: &CardMaterial,
+        now: Timestamp,
+    ) -> Result<Made, BenchError<E>> {
+        let party = self.facility.judge(material, now)?;
+        let guid = material.guid;
+        let act = Act::Personalized {
+            guid,
+            sig: material.certificates.sig.fingerprint(),
+            enc: material.certificates.enc.fingerprint(),
+            tls: material.certificates.tls.fingerprint(),
         };
-        let anchor = self.facility.identity().anchor;
-        anchor.verify_party(&certificates, now, Role::Card)
+        self.settle(guid, Outcome::Completed, &act, now)?;
+        Ok(Made { guid, party })
     }
 
-    fn settle(&self, guid: CardId, outcome: Outcome, now: Timestamp) -> Result<(), SettleError> {
+    /// Writes down that a card came to nothing, and throws its material away: a card may have had it.
+    fn give_up(&self, guid: CardId, outcome: Outcome, now: Timestamp) -> Result<(), SettleError> {
         let act = match outcome {
             Outcome::LeftBlank => Act::LeftBlank { guid },
-            Outcome::Scrapped => Act::Scrapped { guid },
-            Outcome::Completed => {
-                let material = self.facility.take(guid, now)?;
-                Act::Personalized {
-                    guid,
-                    sig: material.certificates.sig.fingerprint(),
-                    enc: material.certificates.enc.fingerprint(),
-                    tls: material.certificates.tls.fingerprint(),
-                }
-            }
+            Outcome::Scrapped | Outcome::Completed => Act::Scrapped { guid },
         };
+        self.settle(guid, outcome, &act, now)
+    }
+
+    fn settle(&self, guid: CardId, outcome: Outcome, act: &Act, now: Timestamp) -> Result<(), SettleError> {
         tracing::info!(%guid, "{act}");
-        self.facility.books().settle(now, guid, outcome, &act)?;
+        self.facility.books().settle(now, guid, outcome, act)?;
         Ok(self.facility.throw_away(guid)?)
     }
 }

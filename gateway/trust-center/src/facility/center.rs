@@ -16,15 +16,14 @@ use messages::certificate::{
 use messages::keys::{PointError, PublicPoint};
 use messages::software::{SoftwareKey, SoftwareKeyError};
 use model::{CardId, KeySlot, Timestamp};
-use zeroize::Zeroizing;
 
 use super::letter::{self, LetterError};
 use super::message::{
-    Answer, Ask, CardMaterial, CardOutcome, CertificateWords, ContactWords, KeyWords, Keys, MAX_CARDS,
-    MAX_OUTCOMES, Material, Points,
+    Answer, Ask, CardMaterial, CardOutcome, CertificateWords, ContactWords, KeyNumber, KeyWords, Keys,
+    MAX_CARDS, MAX_OUTCOMES, Material, Points,
 };
 use crate::authority::{Authority, AuthorityError};
-use crate::books::{Act, Books, BooksError, DeliveryId, Giving, Issued, Outcome, from_hex, hex};
+use crate::books::{Act, Books, BooksError, DeliveryId, Giving, Issued, Outcome, from_hex};
 use crate::personalize::{ATTESTATION, GuidSource};
 
 /// How many deliveries to one facility may be pending; one that confirms none of them gets no more.
@@ -419,8 +418,8 @@ struct CardKeys {
     enc: PublicPoint,
     tls: PublicPoint,
     attestation: PublicPoint,
-    /// The private ones, if they are made here: SIG, ENC, TLS and that of the attestation.
-    private: Option<[Zeroizing<String>; 4]>,
+    /// The private ones, if they are made here.
+    private: Option<KeyWords>,
 }
 
 impl CardKeys {
@@ -431,8 +430,12 @@ impl CardKeys {
             SoftwareKey::generate(&mut SysRng)?,
             SoftwareKey::generate(&mut SysRng)?,
         ];
-        let private =
-            [&sig, &enc, &tls, &attestation].map(|key| Zeroizing::new(hex(key.to_number().as_slice())));
+        let private = KeyWords {
+            sig: KeyNumber::of(&sig),
+            enc: KeyNumber::of(&enc),
+            tls: KeyNumber::of(&tls),
+            attestation: KeyNumber::of(&attestation),
+        };
         Ok(Self {
             sig: *sig.public_point(),
             enc: *enc.public_point(),
@@ -485,15 +488,7 @@ impl CardKeys {
                 anchor.issuing_of(&certificates.sig),
             ),
             certificates,
-            keys: self
-                .private
-                .as_ref()
-                .map(|[sig, enc, tls, attestation]| KeyWords {
-                    sig: sig.clone(),
-                    enc: enc.clone(),
-                    tls: tls.clone(),
-                    attestation: attestation.clone(),
-                }),
+            keys: self.private.clone(),
         };
         Ok((material, issued))
     }

@@ -154,8 +154,12 @@ pub(crate) struct Personalize {
     #[command(flatten)]
     common: Common,
     /// Where the trust centre serves facilities
-    #[arg(long, value_name = "HOST:PORT")]
-    center: String,
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "from_material")]
+    center: Option<String>,
+    /// Make the cards of the material in the folder, with the keys that the trust centre has made. That takes no
+    /// connection; without --center, `report` tells later what became of the cards
+    #[arg(long)]
+    from_material: bool,
     /// The card: pcsc:READER is the card in a reader, named as `opensc-tool -l` does; soft:FILE is a card in a file, blank
     /// if the file is not there yet
     #[arg(long, value_name = "CARD")]
@@ -407,14 +411,21 @@ fn report(act: Report) -> Result<(), FacilityError> {
 fn personalize(act: &Personalize) -> Result<(), FacilityError> {
     let facility = load(&act.common)?;
     let runtime = runtime()?;
-    let mut errand = runtime.block_on(async {
-        let mut errand = Errand::begin(&facility, &act.center, clock::now).await?;
-        errand.go().await?;
-        Ok::<_, ErrandError>(errand)
-    })?;
+    let errand = match &act.center {
+        Some(center) => Some(runtime.block_on(async {
+            let mut errand = Errand::begin(&facility, center, clock::now).await?;
+            errand.go().await?;
+            Ok::<_, ErrandError>(errand)
+        })?),
+        None => {
+            facility.clear(clock::now())?;
+            None
+        }
+    };
     let mut floor = Floor {
         facility: &facility,
-        errand: &mut errand,
+        errand,
+        from_material: act.from_material,
         runtime: &runtime,
     };
     let made = match (act.batch, &act.labels) {
@@ -424,7 +435,10 @@ fn personalize(act: &Personalize) -> Result<(), FacilityError> {
             .map(|Made { guid, party }| FacilityOutput::made(guid, &party)),
     };
     // What became of the cards is told in any case; what could not be told is told the next time.
-    let told = runtime.block_on(errand.report());
+    let told = match &mut floor.errand {
+        Some(errand) => runtime.block_on(errand.report()),
+        None => Ok(()),
+    };
     let output = made?;
     told?;
     output.print(act.common.json).map_err(FacilityError::Output)
@@ -433,7 +447,10 @@ fn personalize(act: &Personalize) -> Result<(), FacilityError> {
 /// Where the facility makes one card after the other.
 struct Floor<'a, 'b> {
     facility: &'a Facility,
-    errand: &'b mut Errand<'a>,
+    /// The connection to the trust centre, if there is one.
+    errand: Option<Errand<'a>>,
+    /// Whether the cards are made of what has been delivered before.
+    from_material: bool,
     runtime: &'b Runtime,
 }
 
@@ -449,7 +466,12 @@ impl Floor<'_, '_> {
         if let Some(completed) = bench.look(&mut card, now)? {
             return Ok(completed);
         }
-        Ok(bench.with_own_keys(card, draw()?, self.errand, self.runtime, now)?)
+        Ok(match &mut self.errand {
+            Some(errand) if !self.from_material => {
+                bench.with_own_keys(card, draw()?, errand, self.runtime, now)?
+            }
+            Some(_) | None => bench.with_keys_from_stock(card, now)?,
+        })
     }
 
     /// Makes the cards of a folder, or those that are put into the reader one after the other. A card that fails is left

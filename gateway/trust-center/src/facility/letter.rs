@@ -1,5 +1,7 @@
 //! Sealing and opening what the two facilities write: CMS, as all messages of this system.
 
+use std::io;
+
 use counterparty::exchange::Identity;
 use counterparty::random::{self, RandomError};
 use getrandom::SysRng;
@@ -51,7 +53,7 @@ pub(super) fn write<T: Serialize>(
     to: &VerifiedCertificate,
     now: Timestamp,
 ) -> Result<Vec<u8>, LetterError> {
-    let json = Zeroizing::new(serde_json::to_vec(content).map_err(LetterError::Write)?);
+    let json = json(content).map_err(LetterError::Write)?;
     let certificate = from.party.sig.certificate();
     let sender = Sender {
         certificate,
@@ -61,6 +63,30 @@ pub(super) fn write<T: Serialize>(
     };
     let random = EnvelopeRandom::new(random::bytes()?);
     envelope::seal(&json, to, sender, &random, now).map_err(|error| LetterError::Seal(Box::new(error)))
+}
+
+/// Writes the content into room that is set aside at once: there may be private keys in it, which a growing buffer would leave
+/// behind where it stood.
+fn json<T: Serialize>(content: &T) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, content)?;
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *json, content)?;
+    Ok(json)
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a letter by a party of this role; returns who has written it.

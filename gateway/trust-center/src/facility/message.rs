@@ -1,9 +1,13 @@
 //! What the two facilities say to each other, as JSON.
 
-use card::Contact;
+use std::fmt;
+
+use card::{CardKey, Contact};
 use messages::certificate::{Certificate, PartyName};
-use model::CardId;
-use serde::{Deserialize, Serialize};
+use messages::software::SoftwareKey;
+use model::{CardId, KeySlot};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::books::{DeliveryId, Outcome};
@@ -172,19 +176,107 @@ pub(crate) struct CertificateWords {
     pub(crate) attestation: Certificate,
 }
 
-/// The private keys of a card: numbers of 32 bytes, big-endian, in hexadecimal digits.
-#[derive(Serialize, Deserialize)]
+/// The private keys of a card.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyWords {
-    pub(crate) sig: Zeroizing<String>,
-    pub(crate) enc: Zeroizing<String>,
-    pub(crate) tls: Zeroizing<String>,
-    pub(crate) attestation: Zeroizing<String>,
+    pub(crate) sig: KeyNumber,
+    pub(crate) enc: KeyNumber,
+    pub(crate) tls: KeyNumber,
+    pub(crate) attestation: KeyNumber,
+}
+
+impl KeyWords {
+    /// Returns the number of a key, as a blank card takes it.
+    pub(crate) fn number(&self, key: CardKey) -> Zeroizing<[u8; 32]> {
+        let KeyNumber(number) = match key {
+            CardKey::Slot(KeySlot::Sig) => &self.sig,
+            CardKey::Slot(KeySlot::Enc) => &self.enc,
+            CardKey::Slot(KeySlot::Tls) => &self.tls,
+            CardKey::Attestation => &self.attestation,
+        };
+        number.clone()
+    }
+}
+
+/// A private key: a number of 32 bytes, big-endian; written as hexadecimal digits. Every place where it has been is wiped.
+#[derive(Clone)]
+pub(crate) struct KeyNumber(Zeroizing<[u8; 32]>);
+
+impl KeyNumber {
+    /// Takes the number of a key.
+    pub(crate) fn of(key: &SoftwareKey) -> Self {
+        Self(key.to_number())
+    }
+}
+
+impl Serialize for KeyNumber {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut digits = Zeroizing::new(String::with_capacity(64));
+        for byte in self.0.iter() {
+            for digit in [byte >> 4, byte & 0xF] {
+                digits.extend(char::from_digit(digit.into(), 16));
+            }
+        }
+        serializer.serialize_str(&digits)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Reads a [`KeyNumber`] from where its digits stand.
+struct Digits;
+
+impl Visitor<'_> for Digits {
+    type Value = KeyNumber;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("64 hexadecimal digits")
+    }
+
+    fn visit_str<E: de::Error>(self, digits: &str) -> Result<KeyNumber, E> {
+        // The digits themselves are in no error.
+        let wrong = || E::invalid_length(digits.len(), &self);
+        let mut number = Zeroizing::new([0; 32]);
+        let pairs = digits.as_bytes().chunks(2);
+        if digits.len() != 64 {
+            return Err(wrong());
+        }
+        for (byte, pair) in number.iter_mut().zip(pairs) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+        }
+        Ok(KeyNumber(number))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_keys_are_written_as_their_digits_and_read_back() {
+        let digits = format!("{:062x}ab", 7);
+        let json = format!("\"{digits}\"");
+        let number: KeyNumber = serde_json::from_str(&json).unwrap();
+        assert_eq!((number.0[30], number.0[31]), (7, 0xab));
+        assert_eq!(serde_json::to_string(&number).unwrap(), json);
+        for wrong in [
+            &digits[1..],
+            &digits.replace("ab", "xy"),
+            &digits.replace("ab", "é"),
+            "",
+        ] {
+            let error = serde_json::from_str::<KeyNumber>(&format!("\"{wrong}\""));
+            let error = error.err().unwrap().to_string();
+            assert!(error.contains("64 hexadecimal digits"), "{error}");
+            assert!(wrong.is_empty() || !error.contains(wrong), "{error}");
+        }
+    }
 
     #[test]
     fn questions_read_back_what_was_written_and_nothing_else() {

@@ -5,14 +5,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use card::personalization::ImportedKeyError;
 use counterparty::files::{self, Access, FileError};
-use messages::certificate::Role;
-use model::{CardId, Timestamp};
+use messages::certificate::{Certificate, CertificateError, Role, Triple, VerifiedParty};
+use model::{CardId, KeySlot, Timestamp};
 
 use super::center::wipe;
 use super::home::{Facility, LOCK};
 use super::letter::{self, LetterError};
-use super::message::CardMaterial;
+use super::message::{CardMaterial, CertificateWords};
 use crate::books::BooksError;
 
 /// The greatest size of one card's material in bytes: four keys, six certificates, and CMS around them.
@@ -30,6 +31,20 @@ pub(crate) enum StockError {
     /// The file cannot be sealed or opened.
     #[error("the material of a card cannot be used")]
     Letter(#[from] LetterError),
+    /// The certificates do not hold.
+    #[error("the certificates of the material do not hold; check the clock, and order other material")]
+    Certificates(#[from] CertificateError),
+    /// A private key is none.
+    #[error("the keys of the material cannot be used; order other material")]
+    Key(#[from] ImportedKeyError),
+    /// The certificates are for other keys.
+    #[error("the certificates of the material are for other keys; order other material")]
+    OtherKeys,
+    /// There is none.
+    #[error(
+        "there is no material of which a card could be made; get some with `trust-center facility order` or `import`"
+    )]
+    Empty,
 }
 
 impl Facility {
@@ -56,12 +71,64 @@ impl Facility {
         Ok(card)
     }
 
+    /// Takes, for the next card, what has arrived first of the material with keys and has not been begun with; it stays in
+    /// the stock. What cannot be used is left aside.
+    pub(super) fn next(&self, now: Timestamp) -> Result<CardMaterial, StockError> {
+        let mut useless = None;
+        for guid in self.books().unbegun()? {
+            let usable = self.take(guid, now).and_then(|material| {
+                self.judge(&material, now)?;
+                Ok(material)
+            });
+            match usable {
+                Ok(material) if material.keys.is_some() => return Ok(material),
+                // What a card's own keys were certified with serves no other card.
+                Ok(_) => {}
+                Err(error @ StockError::Books(_)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%guid, "material is left aside: {}", crate::chain(&error));
+                    useless.get_or_insert(error);
+                }
+            }
+        }
+        Err(useless.unwrap_or(StockError::Empty))
+    }
+
+    /// Judges the certificates of the material: all four are for its GUID, and for four keys.
+    pub(super) fn judge(
+        &self,
+        material: &CardMaterial,
+        now: Timestamp,
+    ) -> Result<VerifiedParty, CertificateError> {
+        let CertificateWords {
+            sig,
+            enc,
+            tls,
+            attestation,
+        } = &material.certificates;
+        let certificates = Triple {
+            sig: sig.clone(),
+            enc: enc.clone(),
+            tls: tls.clone(),
+        };
+        let anchor = self.identity().anchor;
+        let party = anchor.verify_party(&certificates, now, Role::Card)?;
+        let attesting = anchor.verify(attestation, now, Role::Card, KeySlot::Sig)?;
+        if [party.card_id, attesting.card_id()] != [Some(material.guid); 2] {
+            return Err(CertificateError::DifferentSubjects);
+        }
+        if [sig, enc, tls]
+            .map(Certificate::public_key)
+            .contains(&attestation.public_key())
+        {
+            return Err(CertificateError::RepeatedKey);
+        }
+        Ok(party)
+    }
+
     /// Throws away what does not belong to a card that is still to be made: its end was cut off.
     pub(super) fn sweep(&self) -> Result<(), StockError> {
-        let mut wanted = Vec::new();
-        for delivery in self.books().stock()? {
-            wanted.extend(self.books().guids_of(delivery)?);
-        }
+        let wanted = self.books().unmade()?;
         let folder = self.stock();
         let mut wanted: BTreeSet<_> = wanted.into_iter().map(|guid| self.material(guid)).collect();
         wanted.insert(folder.join(LOCK));

@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::stage::{Stage, read};
 
 /// The trust centre while it serves facilities.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(stage: &Stage) -> Self {
+    pub(crate) fn start(stage: &Stage) -> Self {
         Self::at(stage, "127.0.0.1:0")
     }
 
@@ -46,7 +46,7 @@ impl Drop for Server {
 }
 
 /// Runs an act of the facility in the folder `home`, which must succeed.
-fn answer_in(stage: &Stage, home: &str, line: &str) -> Value {
+pub(crate) fn answer_in(stage: &Stage, home: &str, line: &str) -> Value {
     let output = stage.command_in(home, line).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{line}: {said}");
@@ -54,14 +54,14 @@ fn answer_in(stage: &Stage, home: &str, line: &str) -> Value {
 }
 
 /// Runs an act of the facility in the folder `home`, which must fail.
-fn error_in(stage: &Stage, home: &str, line: &str) -> String {
+pub(crate) fn error_in(stage: &Stage, home: &str, line: &str) -> String {
     let output = stage.command_in(home, line).output().unwrap();
     assert!(!output.status.success(), "{line}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The GUIDs of the records of an act in the books of the facility in the folder `home`.
-fn guids_in(stage: &Stage, home: &str, act: &str) -> Vec<String> {
+pub(crate) fn guids_in(stage: &Stage, home: &str, act: &str) -> Vec<String> {
     let output = stage.command_in(home, "records show").output().unwrap();
     let records = String::from_utf8(output.stdout).unwrap();
     let records = records
@@ -79,13 +79,13 @@ fn guids_in(stage: &Stage, home: &str, act: &str) -> Vec<String> {
     guids
 }
 
-fn sorted(mut guids: Vec<String>) -> Vec<String> {
+pub(crate) fn sorted(mut guids: Vec<String>) -> Vec<String> {
     guids.sort();
     guids
 }
 
 /// A trust centre and a facility that it has certified.
-fn stage() -> Stage {
+pub(crate) fn stage() -> Stage {
     let stage = Stage::founded();
     answer_in(&stage, "factory", "facility init --name Factory");
     stage.answer("certify-facility --requests factory");
@@ -93,7 +93,7 @@ fn stage() -> Stage {
 }
 
 /// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -107,7 +107,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a file below the folder holds these bytes.
-fn holds(folder: &Path, bytes: &[u8]) -> bool {
+pub(crate) fn holds(folder: &Path, bytes: &[u8]) -> bool {
     files(folder).iter().any(|path| {
         let content = std::fs::read(path).unwrap();
         content.windows(bytes.len()).any(|window| window == bytes)
@@ -115,14 +115,14 @@ fn holds(folder: &Path, bytes: &[u8]) -> bool {
 }
 
 /// The names of what is pending in the trust centre's folder.
-fn pending(stage: &Stage) -> Vec<PathBuf> {
+pub(crate) fn pending(stage: &Stage) -> Vec<PathBuf> {
     let mut found = files(&stage.home().join("deliveries"));
     found.retain(|path| path.extension().is_some_and(|extension| extension == "cms"));
     found
 }
 
 /// Has OpenSSL open a sealed file with the facility's key.
-fn open(stage: &Stage, sealed: &Path) -> Value {
+pub(crate) fn open(stage: &Stage, sealed: &Path) -> Value {
     let inner = stage.path("inner.der");
     let verify = ["cms", "-verify", "-inform", "DER", "-CAfile", "center/root.pem"];
     let verify = verify
@@ -346,7 +346,7 @@ fn spawn(stage: &Stage, line: &str) -> Child {
 }
 
 /// Compares the books of both: every GUID that was given to the facility has arrived there once.
-fn compare(stage: &Stage) {
+pub(crate) fn compare(stage: &Stage) {
     let given = stage.guids("guid-given");
     let received = guids_in(stage, "factory", "material-received");
     let once: BTreeSet<_> = given.iter().cloned().collect();

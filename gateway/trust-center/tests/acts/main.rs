@@ -24,6 +24,9 @@ mod hsm;
 mod keys_from_center;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod material;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod postgres;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
