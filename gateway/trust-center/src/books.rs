@@ -34,7 +34,7 @@ use database::{Database, number, text};
 pub(crate) use act::{Act, DeliveryId, Witness};
 pub(crate) use certificates::{from_hex, serial_of};
 pub(crate) use chain::Verified;
-pub(crate) use deliveries::Giving;
+pub(crate) use deliveries::{Delivery, DeliveryEnd, Giving, PendingDelivery};
 pub(crate) use error::BooksError;
 pub(crate) use moving::move_to_server;
 pub(crate) use prefix::GuidPrefix;
@@ -246,25 +246,7 @@ impl Books {
         act: &Act,
     ) -> Result<(), BooksError> {
         self.database.transact(async |connection: &mut AnyConnection| {
-            let record = chain::append(connection, time, act).await?;
-            query("INSERT INTO cards (guid, outcome, record) VALUES ($1, $2, $3)")
-                .bind(guid.to_string())
-                .bind(outcome.as_str())
-                .bind(record)
-                .execute(&mut *connection)
-                .await?;
-            if outcome == Outcome::Completed {
-                return Ok(());
-            }
-            let entries = holding(connection, &guid.to_string()).await?;
-            revoke(
-                connection,
-                time,
-                &guid.to_string(),
-                &entries,
-                RevocationReason::CessationOfOperation,
-            )
-            .await
+            settle(connection, time, guid, outcome, act).await
         })
     }
 
@@ -446,6 +428,35 @@ pub(crate) fn read_address_file(file: Option<&Path>) -> Result<String, BooksErro
 /// Writes bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes down how a card came out; what was issued for one that came to nothing is revoked.
+async fn settle(
+    connection: &mut AnyConnection,
+    time: Timestamp,
+    guid: CardId,
+    outcome: Outcome,
+    act: &Act,
+) -> Result<(), BooksError> {
+    let record = chain::append(connection, time, act).await?;
+    query("INSERT INTO cards (guid, outcome, record) VALUES ($1, $2, $3)")
+        .bind(guid.to_string())
+        .bind(outcome.as_str())
+        .bind(record)
+        .execute(&mut *connection)
+        .await?;
+    if outcome == Outcome::Completed {
+        return Ok(());
+    }
+    let entries = holding(connection, &guid.to_string()).await?;
+    revoke(
+        connection,
+        time,
+        &guid.to_string(),
+        &entries,
+        RevocationReason::CessationOfOperation,
+    )
+    .await
 }
 
 async fn is_terminated(connection: &mut AnyConnection, guid: CardId) -> Result<bool, BooksError> {

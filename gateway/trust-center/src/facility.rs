@@ -20,7 +20,8 @@ mod letter;
 mod message;
 mod output;
 mod stock;
-#[cfg(all(test, feature = "soft-card"))]
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod tests;
 mod wire;
 

@@ -199,6 +199,11 @@ pub(crate) enum Act {
         /// The delivery.
         delivery: DeliveryId,
     },
+    /// It gave a delivery up, or, as second facility, knows that the trust centre has: nothing of it is to become a card.
+    MaterialCancelled {
+        /// The delivery.
+        delivery: DeliveryId,
+    },
     /// As second facility it set out to get what cards are made of.
     MaterialOrdered {
         /// The delivery.
@@ -368,6 +373,7 @@ impl fmt::Display for Act {
                     "kept nothing of delivery {delivery}, which has arrived"
                 )
             }
+            Self::MaterialCancelled { delivery } => write!(formatter, "cancelled delivery {delivery}"),
             Self::MaterialOrdered { delivery, facility } => {
                 write!(formatter, "asked {facility} for delivery {delivery}")
             }

@@ -203,7 +203,9 @@ impl Said {
             | Act::MaterialOrdered { delivery, facility } => {
                 self.deliveries.insert(format!("{delivery} {facility}"), record);
             }
-            Act::MaterialConfirmed { delivery } => drop(self.receipts.insert(delivery.to_string(), record)),
+            Act::MaterialConfirmed { delivery } | Act::MaterialCancelled { delivery } => {
+                self.receipts.insert(delivery.to_string(), record);
+            }
             Act::MaterialReceived { delivery, guids } => {
                 self.arrivals.insert(delivery.to_string(), record);
                 self.guids

@@ -2,15 +2,22 @@
 
 use messages::certificate::PartyName;
 use model::{CardId, Timestamp};
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, query};
 
 use crate::books::certificates::write_issued;
-use crate::books::database::text;
-use crate::books::{Act, Books, BooksError, DeliveryId, Issued, Outcome, Station, chain, unused_guid};
+use crate::books::database::{number, text};
+use crate::books::{
+    Act, Books, BooksError, DeliveryId, Issued, Outcome, Station, chain, settle, unused_guid,
+};
 
 /// What the second facility's books call the place of a GUID that it has got: none yet.
 const IN_STOCK: &str = "";
+
+/// Finds the GUIDs of a delivery with which no card has been begun.
+const UNUSED_OF: &str = "SELECT guid FROM guids WHERE batch = $1 AND guid NOT IN (SELECT guid FROM begun) \
+     AND guid NOT IN (SELECT guid FROM cards) ORDER BY guid";
 
 /// A delivery as the books know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +26,30 @@ pub(crate) struct Delivery {
     pub(crate) facility: PartyName,
     /// Whether it has arrived, as the facility itself knows.
     pub(crate) has_arrived: bool,
-    /// Whether both know that it has arrived.
-    pub(crate) is_confirmed: bool,
+    /// How it has ended, if it has.
+    pub(crate) end: Option<DeliveryEnd>,
+}
+
+/// How a delivery has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeliveryEnd {
+    /// Both know that it has arrived.
+    Confirmed,
+    /// The trust centre has given it up.
+    Cancelled,
+}
+
+/// A delivery that is pending at the trust centre.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PendingDelivery {
+    /// Its name.
+    pub(crate) delivery: DeliveryId,
+    /// For whom it is.
+    pub(crate) facility: PartyName,
+    /// When it was given.
+    pub(crate) given: Timestamp,
+    /// How many cards it is for.
+    pub(crate) cards: u64,
 }
 
 /// What a trust centre gives for some cards: one GUID for each, and certificates.
@@ -94,6 +123,100 @@ impl Books {
             insert_delivery(connection, delivery, facility, record).await?;
             let record = chain::append(connection, time, &Act::MaterialConfirmed { delivery }).await?;
             insert_receipt(connection, delivery, record).await
+        })
+    }
+
+    /// Gives a delivery up that is pending: its cards are scrap, wherever they are, and their certificates revoked. Returns
+    /// `None`, and writes nothing, if it is known already what became of some of them: then it has arrived.
+    pub(crate) fn cancel_material(
+        &self,
+        time: Timestamp,
+        delivery: DeliveryId,
+    ) -> Result<Option<Vec<CardId>>, BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let rows = query(
+                "SELECT guids.guid AS guid, outcome FROM guids LEFT JOIN cards ON cards.guid = guids.guid \
+                 WHERE batch = $1 ORDER BY guids.guid",
+            );
+            let rows = rows
+                .bind(delivery.to_string())
+                .fetch_all(&mut *connection)
+                .await?;
+            let mut guids: Vec<CardId> = Vec::new();
+            for row in &rows {
+                let outcome: Option<String> = sqlx::Row::try_get(row, "outcome")?;
+                if outcome.is_some() {
+                    return Ok(None);
+                }
+                guids.push(text(row, "guid")?.parse()?);
+            }
+            cancel(connection, time, delivery).await?;
+            for guid in guids.iter().copied() {
+                settle(connection, time, guid, Outcome::Scrapped, &Act::Scrapped { guid }).await?;
+            }
+            Ok(Some(guids))
+        })
+    }
+
+    /// Writes down, at the second facility, that the trust centre has given a delivery up; material of it that no card was
+    /// begun with is left blank. Returns the GUIDs of that.
+    pub(crate) fn forget_material(
+        &self,
+        time: Timestamp,
+        delivery: DeliveryId,
+    ) -> Result<Vec<CardId>, BooksError> {
+        self.database.transact(async |connection: &mut AnyConnection| {
+            let rows = query(UNUSED_OF).bind(delivery.to_string());
+            let rows = rows.fetch_all(&mut *connection).await?;
+            let guids = rows.iter().map(|row| Ok(text(row, "guid")?.parse()?));
+            let guids = guids.collect::<Result<Vec<CardId>, BooksError>>()?;
+            cancel(connection, time, delivery).await?;
+            for guid in guids.iter().copied() {
+                settle(
+                    connection,
+                    time,
+                    guid,
+                    Outcome::LeftBlank,
+                    &Act::LeftBlank { guid },
+                )
+                .await?;
+            }
+            Ok(guids)
+        })
+    }
+
+    /// Returns the delivery with which a GUID was given, if it was in one.
+    pub(crate) fn delivery_with(&self, guid: CardId) -> Result<Option<Delivery>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let row = query("SELECT batch FROM guids WHERE guid = $1").bind(guid.to_string());
+            let row = row.fetch_optional(&mut *connection).await?;
+            let batch = row.as_ref().map(|row| text(row, "batch")).transpose()?;
+            match batch.and_then(|batch| batch.parse().ok()) {
+                Some(delivery) => find(connection, delivery).await,
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// Returns the deliveries that are pending, oldest first.
+    pub(crate) fn pending_deliveries(&self) -> Result<Vec<PendingDelivery>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query(
+                "SELECT delivery, facility, time, \
+                 (SELECT count(*) FROM guids WHERE batch = delivery) AS cards \
+                 FROM deliveries JOIN records ON records.number = deliveries.record \
+                 WHERE delivery NOT IN (SELECT delivery FROM receipts) ORDER BY deliveries.record",
+            );
+            let rows = rows.fetch_all(connection).await?;
+            let read = |row: &AnyRow| {
+                Ok(PendingDelivery {
+                    delivery: delivery_of(row)?,
+                    facility: facility_of(row)?,
+                    given: text(row, "time")?.parse()?,
+                    cards: number(row, "cards")?,
+                })
+            };
+            rows.iter().map(read).collect()
         })
     }
 
@@ -225,6 +348,14 @@ impl Books {
         })
     }
 
+    /// Returns the GUIDs of a delivery.
+    pub(crate) fn guids_of(&self, delivery: DeliveryId) -> Result<Vec<CardId>, BooksError> {
+        self.guids(
+            "SELECT guid FROM guids WHERE batch = $1 ORDER BY guid",
+            &delivery.to_string(),
+        )
+    }
+
     /// Returns the GUIDs that the second facility has got and of whose cards it is not known yet what became of them.
     pub(crate) fn unmade(&self) -> Result<Vec<CardId>, BooksError> {
         self.guids(
@@ -247,11 +378,7 @@ impl Books {
 
     /// Returns the GUIDs of a delivery with which no card has been begun yet.
     pub(crate) fn unused_of(&self, delivery: DeliveryId) -> Result<Vec<CardId>, BooksError> {
-        self.guids(
-            "SELECT guid FROM guids WHERE batch = $1 AND guid NOT IN (SELECT guid FROM begun) \
-             AND guid NOT IN (SELECT guid FROM cards) ORDER BY guid",
-            &delivery.to_string(),
-        )
+        self.guids(UNUSED_OF, &delivery.to_string())
     }
 
     /// Returns the GUIDs that a card was begun with at this place, and of which it is not known yet what became of it.
@@ -289,19 +416,25 @@ impl Books {
 
 async fn find(connection: &mut AnyConnection, delivery: DeliveryId) -> Result<Option<Delivery>, BooksError> {
     let row = query(
-        "SELECT facility, arrivals.delivery AS arrived, receipts.delivery AS confirmed FROM deliveries \
+        "SELECT facility, arrivals.delivery AS arrived, records.act AS ended FROM deliveries \
          LEFT JOIN arrivals ON arrivals.delivery = deliveries.delivery \
-         LEFT JOIN receipts ON receipts.delivery = deliveries.delivery WHERE deliveries.delivery = $1",
+         LEFT JOIN receipts ON receipts.delivery = deliveries.delivery \
+         LEFT JOIN records ON records.number = receipts.record WHERE deliveries.delivery = $1",
     );
     let row = row.bind(delivery.to_string()).fetch_optional(connection).await?;
     let read = |row: AnyRow| {
         let arrived: Option<String> = sqlx::Row::try_get(&row, "arrived")?;
-        let confirmed: Option<String> = sqlx::Row::try_get(&row, "confirmed")?;
-        let facility = PartyName::try_from(text(&row, "facility")?);
+        let ended: Option<String> = sqlx::Row::try_get(&row, "ended")?;
+        let ended: Option<Act> = ended
+            .map(|act| serde_json::from_str(&act).map_err(BooksError::Act))
+            .transpose()?;
         Ok(Delivery {
-            facility: facility.map_err(|_| BooksError::Index { table: "deliveries" })?,
+            facility: facility_of(&row)?,
             has_arrived: arrived.is_some(),
-            is_confirmed: confirmed.is_some(),
+            end: ended.map(|act| match act {
+                Act::MaterialCancelled { .. } => DeliveryEnd::Cancelled,
+                _ => DeliveryEnd::Confirmed,
+            }),
         })
     };
     row.map(read).transpose()
@@ -336,6 +469,17 @@ async fn insert_delivery(
     Ok(())
 }
 
+/// Writes down that a delivery is given up: like its receipt, that is its end.
+async fn cancel(
+    connection: &mut AnyConnection,
+    time: Timestamp,
+    delivery: DeliveryId,
+) -> Result<(), BooksError> {
+    let act = Act::MaterialCancelled { delivery };
+    let record = chain::append(connection, time, &act).await?;
+    insert_receipt(connection, delivery, record).await
+}
+
 async fn insert_receipt(
     connection: &mut AnyConnection,
     delivery: DeliveryId,
@@ -364,6 +508,11 @@ async fn insert_guid(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+fn facility_of(row: &AnyRow) -> Result<PartyName, BooksError> {
+    let facility = PartyName::try_from(text(row, "facility")?);
+    facility.map_err(|_| BooksError::Index { table: "deliveries" })
 }
 
 fn delivery_of(row: &AnyRow) -> Result<DeliveryId, BooksError> {

@@ -23,7 +23,9 @@ use super::message::{
     MAX_CARDS, MAX_OUTCOMES, Material, Points,
 };
 use crate::authority::{Authority, AuthorityError};
-use crate::books::{Act, Books, BooksError, DeliveryId, Giving, Issued, Outcome, from_hex};
+use crate::books::{
+    Act, Books, BooksError, Delivery, DeliveryEnd, DeliveryId, Giving, Issued, Outcome, from_hex,
+};
 use crate::personalize::{ATTESTATION, GuidSource};
 
 /// How many deliveries to one facility may be pending; one that confirms none of them gets no more.
@@ -60,6 +62,22 @@ pub(crate) enum CenterError {
     /// A key could not be made.
     #[error("a key for a card cannot be made")]
     Key(#[from] SoftwareKeyError),
+    /// There is no such delivery.
+    #[error("there is no delivery {delivery}; `trust-center facility deliveries` lists what is pending")]
+    NoDelivery {
+        /// Its name.
+        delivery: DeliveryId,
+    },
+    /// The delivery is not pending any more, or cards have been made of it.
+    #[error(
+        "delivery {delivery} has arrived at {facility} and cannot be cancelled; revoke its cards (`trust-center revoke --guid GUID`)"
+    )]
+    Arrived {
+        /// Its name.
+        delivery: DeliveryId,
+        /// Where it has arrived.
+        facility: PartyName,
+    },
     /// The facility asks for what is not given.
     #[error("the facility {name} is refused: {reason}")]
     Refused {
@@ -82,6 +100,9 @@ pub(crate) enum Refusal {
     /// Too many or no cards.
     #[error("a delivery is for 1 to {MAX_CARDS} cards")]
     Count,
+    /// The delivery was given up.
+    #[error("the delivery is cancelled, and its certificates are revoked")]
+    Cancelled,
     /// Too many deliveries are pending.
     #[error("{MAX_PENDING} deliveries are pending; confirm some of them first")]
     Pending,
@@ -121,8 +142,11 @@ impl Center {
             Ok(None) => Answer::Done { to: ask },
             Err(CenterError::Refused { name, reason }) => {
                 tracing::warn!(facility = %name, "{reason}");
-                Answer::Refusal {
-                    reason: reason.to_string(),
+                match (reason, ask.delivery()) {
+                    (Refusal::Cancelled, Some(delivery)) => Answer::Cancelled { delivery },
+                    (reason, _) => Answer::Refusal {
+                        reason: reason.to_string(),
+                    },
                 }
             }
             Err(error) => return Err(error),
@@ -158,7 +182,7 @@ impl Center {
                 Some(delivery) => self
                     .books
                     .delivery(delivery)?
-                    .is_some_and(|found| !found.is_confirmed),
+                    .is_some_and(|found| found.end.is_none()),
                 None => name == "lock",
             };
             if !is_pending {
@@ -199,11 +223,8 @@ impl Center {
         now: Timestamp,
     ) -> Result<Vec<u8>, CenterError> {
         let _lock = self.lock()?;
-        let path = self.path(delivery);
         match self.books.delivery(delivery)? {
-            Some(found) if found.facility != *facility => Err(refused(facility, Refusal::NoDelivery)),
-            Some(found) if found.is_confirmed => Err(refused(facility, Refusal::Arrived)),
-            Some(_) => Ok(files::read(&path, messages::envelope::MAX_MESSAGE)?),
+            Some(found) => self.give_again(facility, &found, delivery),
             None if self.books.open_deliveries(facility)?.len() >= MAX_PENDING => {
                 Err(refused(facility, Refusal::Pending))
             }
@@ -221,16 +242,30 @@ impl Center {
     ) -> Result<Vec<u8>, CenterError> {
         let _lock = self.lock()?;
         match self.books.delivery(delivery)? {
-            Some(found) if found.facility != *facility => Err(refused(facility, Refusal::NoDelivery)),
-            Some(found) if found.is_confirmed => Err(refused(facility, Refusal::Arrived)),
-            Some(_) => Ok(files::read(
-                &self.path(delivery),
-                messages::envelope::MAX_MESSAGE,
-            )?),
+            Some(found) => self.give_again(facility, &found, delivery),
             None => {
                 self.books.burn_delivery(now, delivery, facility)?;
                 Err(refused(facility, Refusal::NoDelivery))
             }
+        }
+    }
+
+    fn give_again(
+        &self,
+        facility: &PartyName,
+        found: &Delivery,
+        delivery: DeliveryId,
+    ) -> Result<Vec<u8>, CenterError> {
+        if found.facility != *facility {
+            return Err(refused(facility, Refusal::NoDelivery));
+        }
+        match found.end {
+            Some(DeliveryEnd::Confirmed) => Err(refused(facility, Refusal::Arrived)),
+            Some(DeliveryEnd::Cancelled) => Err(refused(facility, Refusal::Cancelled)),
+            None => Ok(files::read(
+                &self.path(delivery),
+                messages::envelope::MAX_MESSAGE,
+            )?),
         }
     }
 
@@ -288,11 +323,38 @@ impl Center {
         let found = self.books.delivery(delivery)?;
         let found = found.filter(|found| found.facility == *facility);
         let found = found.ok_or_else(|| refused(facility, Refusal::NoDelivery))?;
-        if !found.is_confirmed {
-            self.books.confirm_material(now, delivery)?;
+        match found.end {
+            None => self.books.confirm_material(now, delivery)?,
+            Some(DeliveryEnd::Confirmed) => {}
+            Some(DeliveryEnd::Cancelled) => return Err(refused(facility, Refusal::Cancelled)),
         }
         wipe(&self.path(delivery))?;
         Ok(())
+    }
+
+    /// Gives a pending delivery up, which its facility has lost or will not take; returns for whom it was, and the GUIDs of
+    /// its cards. Nobody gets it any more, and whatever card may have been made of it nevertheless is nobody's.
+    pub(crate) fn cancel(
+        &self,
+        delivery: DeliveryId,
+        now: Timestamp,
+    ) -> Result<(PartyName, Vec<CardId>), CenterError> {
+        let _lock = self.lock()?;
+        let found = self.books.delivery(delivery)?;
+        let Delivery { facility, end, .. } = found.ok_or(CenterError::NoDelivery { delivery })?;
+        let guids = match end {
+            None => self.books.cancel_material(now, delivery)?,
+            // Done before, and perhaps cut off before its end.
+            Some(DeliveryEnd::Cancelled) => Some(self.books.guids_of(delivery)?),
+            Some(DeliveryEnd::Confirmed) => None,
+        };
+        let arrived = || CenterError::Arrived {
+            delivery,
+            facility: facility.clone(),
+        };
+        let guids = guids.ok_or_else(arrived)?;
+        wipe(&self.path(delivery))?;
+        Ok((facility, guids))
     }
 
     fn settle(
@@ -310,6 +372,12 @@ impl Center {
             }
             match self.books.outcome(*guid)? {
                 Some(found) if found == *outcome => continue,
+                // The delivery was given up before it was known that it had arrived; the facility hears that when it
+                // confirms it.
+                Some(_) if self.is_cancelled(*guid)? => {
+                    tracing::warn!(%guid, %facility, ?outcome, "reported of a delivery that is cancelled");
+                    continue;
+                }
                 Some(_) => return Err(refused(facility, Refusal::Outcome)),
                 None => {}
             }
@@ -337,6 +405,11 @@ impl Center {
             self.books.settle(now, *guid, *outcome, &act)?;
         }
         Ok(())
+    }
+
+    fn is_cancelled(&self, guid: CardId) -> Result<bool, CenterError> {
+        let delivery = self.books.delivery_with(guid)?;
+        Ok(delivery.is_some_and(|delivery| delivery.end == Some(DeliveryEnd::Cancelled)))
     }
 
     /// Returns the ENC certificate of the facility of this name: the latest that holds.

@@ -46,6 +46,10 @@ pub(crate) enum FacilityCommand {
     Answer(AnswerFile),
     /// At the trust centre: prepares material that nobody has asked for, in a file
     Export(Export),
+    /// At the trust centre: lists the deliveries that are pending
+    Deliveries(Deliveries),
+    /// At the trust centre: gives a pending delivery up that its facility has lost or will not take
+    Cancel(Cancel),
     /// At the second facility: fetches material for later, with keys that the trust centre makes
     Order(Order),
     /// At the second facility: takes a file of the trust centre
@@ -120,6 +124,23 @@ pub(crate) struct Export {
     /// Where the material goes
     #[arg(long, value_name = "FILE.cms")]
     out: PathBuf,
+}
+
+/// `trust-center facility deliveries`
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `trust-center facility cancel`
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    common: Common,
+    /// The delivery's name, as `deliveries` and `export` print it
+    #[arg(long, value_name = "DELIVERY")]
+    delivery: DeliveryId,
 }
 
 /// `trust-center facility order`
@@ -282,6 +303,12 @@ pub(crate) fn run(command: FacilityCommand) -> Result<(), FacilityError> {
             };
             output.print(act.common.json).map_err(FacilityError::Output)
         }
+        FacilityCommand::Deliveries(act) => {
+            let deliveries = Books::open(&act.common.home)?.pending_deliveries()?;
+            let output = FacilityOutput::Deliveries { deliveries };
+            output.print(act.common.json).map_err(FacilityError::Output)
+        }
+        FacilityCommand::Cancel(act) => cancel(&act),
         FacilityCommand::Order(act) => order(&act),
         FacilityCommand::Import(act) => import(act),
         FacilityCommand::Personalize(act) => personalize(&act),
@@ -289,14 +316,32 @@ pub(crate) fn run(command: FacilityCommand) -> Result<(), FacilityError> {
     }
 }
 
+fn cancel(act: &Cancel) -> Result<(), FacilityError> {
+    let center = center_with(&act.common, GuidSource::CardKey)?;
+    let delivery = act.delivery;
+    let (facility, guids) = center.cancel(delivery, clock::now())?;
+    let output = FacilityOutput::Cancelled {
+        delivery,
+        facility,
+        guids,
+    };
+    output.print(act.common.json).map_err(FacilityError::Output)
+}
+
 fn center(common: &Common, guids: &Guids) -> Result<Center, FacilityError> {
+    center_with(
+        common,
+        if guids.guid_from_key {
+            GuidSource::CardKey
+        } else {
+            GuidSource::Prefix(guids.prefix)
+        },
+    )
+}
+
+fn center_with(common: &Common, source: GuidSource) -> Result<Center, FacilityError> {
     let books = Books::open(&common.home)?;
     let authority = Authority::load(&common.home, &common.secrets, &books, clock::now())?;
-    let source = if guids.guid_from_key {
-        GuidSource::CardKey
-    } else {
-        GuidSource::Prefix(guids.prefix)
-    };
     let center = Center {
         authority,
         books,
@@ -380,7 +425,10 @@ fn import(act: Import) -> Result<(), FacilityError> {
             facility.note(&to, now)?;
             FacilityOutput::Report
         }
-        (Answer::Material(_) | Answer::Done { .. } | Answer::Refusal { .. }, _) => {
+        (
+            Answer::Material(_) | Answer::Done { .. } | Answer::Cancelled { .. } | Answer::Refusal { .. },
+            _,
+        ) => {
             return Err(FacilityError::Out);
         }
     };

@@ -11,7 +11,7 @@ use super::letter::{self, LetterError};
 use super::message::{Answer, Ask, CardOutcome, Keys, MAX_OUTCOMES, Material};
 use super::stock::StockError;
 use super::wire::{Wire, WireError};
-use crate::books::{Act, BooksError, DeliveryId, Outcome};
+use crate::books::{Act, BooksError, DeliveryEnd, DeliveryId, Outcome};
 
 /// The reason why the facility has not got what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,14 @@ pub(crate) enum ErrandError {
     Refused {
         /// Why, in its words.
         reason: String,
+    },
+    /// The trust centre has given the delivery up.
+    #[error(
+        "the trust centre has cancelled delivery {delivery} and revoked its certificates; order another one, and scrap cards that were made of it"
+    )]
+    Cancelled {
+        /// The delivery's name.
+        delivery: DeliveryId,
     },
     /// The answer is to another question.
     #[error("the answer is to another question; give the file that belongs here")]
@@ -73,12 +81,17 @@ impl<'a> Errand<'a> {
     pub(crate) async fn go(&mut self) -> Result<(), ErrandError> {
         let books = self.facility.books();
         for delivery in books.open_deliveries(self.facility.center().name())? {
-            if books.delivery(delivery)?.is_some_and(|found| found.has_arrived) {
-                self.confirm(delivery).await?;
-                continue;
-            }
-            match self.fetch(&Ask::Resume { delivery }, delivery).await {
-                Ok(_) => {}
+            let has_arrived = books.delivery(delivery)?.is_some_and(|found| found.has_arrived);
+            let ended = if has_arrived {
+                self.confirm(delivery).await
+            } else {
+                self.fetch(&Ask::Resume { delivery }, delivery).await.map(drop)
+            };
+            match ended {
+                Ok(()) => {}
+                // What is to be known of that is in the books, and the operator is told.
+                Err(ErrandError::Cancelled { .. }) => {}
+                Err(error) if has_arrived => return Err(error),
                 Err(ErrandError::Refused { reason }) => {
                     tracing::warn!(%delivery, "the delivery is given up: {reason}");
                     books.receive_material((self.clock)(), delivery, self.facility.center().name(), &[])?;
@@ -159,11 +172,14 @@ impl Facility {
         if expected.is_some_and(|expected| expected != delivery) {
             return Err(ErrandError::OtherQuestion);
         }
+        let known = self.books().delivery(delivery)?;
+        if known.as_ref().and_then(|known| known.end) == Some(DeliveryEnd::Cancelled) {
+            return Err(ErrandError::Cancelled { delivery });
+        }
         let root = self.identity().anchor.certificate();
         if facility != self.identity().party.name || cards.iter().any(|card| card.contact.root() != root) {
             return Err(ErrandError::OtherMaterial);
         }
-        let known = self.books().delivery(delivery)?;
         let guids: Vec<_> = cards.iter().map(|card| card.guid).collect();
         if known.is_some_and(|known| known.has_arrived) {
             // Taken before, and perhaps used up by now.
@@ -221,7 +237,7 @@ impl Facility {
             }
             Ask::Confirm { delivery } => {
                 let found = self.books().delivery(*delivery)?;
-                if found.is_some_and(|found| !found.is_confirmed) {
+                if found.is_some_and(|found| found.end.is_none()) {
                     self.books().confirm_material(now, *delivery)?;
                 }
                 Ok(())
@@ -233,18 +249,43 @@ impl Facility {
     fn check_done(&self, answer: &[u8], ask: &Ask, now: Timestamp) -> Result<(), ErrandError> {
         match self.read(answer, now)? {
             Answer::Done { to } if to == *ask => Ok(()),
-            Answer::Done { .. } | Answer::Material(_) | Answer::Refusal { .. } => {
+            Answer::Done { .. } | Answer::Material(_) | Answer::Cancelled { .. } | Answer::Refusal { .. } => {
                 Err(ErrandError::OtherQuestion)
             }
         }
     }
 
-    /// Opens an answer of the trust centre; a refusal is an error.
+    /// Takes note that the trust centre has given a delivery up: what of it is in the stock goes.
+    fn forget(&self, delivery: DeliveryId, now: Timestamp) -> Result<(), ErrandError> {
+        let books = self.books();
+        match books.delivery(delivery)? {
+            // Given up by a trust centre that this facility has not asked for it.
+            None => return Err(ErrandError::OtherQuestion),
+            Some(known) if known.end.is_none() => {
+                let unused = books.forget_material(now, delivery)?;
+                tracing::warn!(%delivery, unused = unused.len(), "the trust centre has cancelled the delivery");
+                for guid in books.guids_of(delivery)? {
+                    if !unused.contains(&guid) {
+                        tracing::warn!(%guid, "scrap the card that was made of the delivery, or is being made: it is revoked");
+                    }
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(self.sweep()?)
+    }
+
+    /// Opens an answer of the trust centre; a refusal is an error, and so is a delivery that was cancelled, of which note is
+    /// taken.
     pub(crate) fn read(&self, answer: &[u8], now: Timestamp) -> Result<Answer, ErrandError> {
         let identity = self.identity();
         let (_, answer) = letter::read(answer, identity, identity.anchor, Role::Tsm, now)?;
         match answer {
             Answer::Refusal { reason } => Err(ErrandError::Refused { reason }),
+            Answer::Cancelled { delivery } => {
+                self.forget(delivery, now)?;
+                Err(ErrandError::Cancelled { delivery })
+            }
             answer @ (Answer::Material(_) | Answer::Done { .. }) => Ok(answer),
         }
     }

@@ -49,6 +49,18 @@ pub(crate) enum Ask {
     },
 }
 
+impl Ask {
+    /// Returns the delivery that it is about, if it is about one.
+    pub(crate) const fn delivery(&self) -> Option<DeliveryId> {
+        match self {
+            Self::Order { delivery, .. } | Self::Resume { delivery } | Self::Confirm { delivery } => {
+                Some(*delivery)
+            }
+            Self::Report { .. } => None,
+        }
+    }
+}
+
 /// Where the keys of the cards of an order are made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,6 +107,12 @@ pub(crate) enum Answer {
     Done {
         /// The question.
         to: Ask,
+    },
+    /// The delivery has been cancelled: its certificates are revoked, and nothing of it is to become a card.
+    #[serde(rename = "facility.cancelled/1")]
+    Cancelled {
+        /// The delivery's name.
+        delivery: DeliveryId,
     },
     /// Nothing was done.
     #[serde(rename = "facility.refusal/1")]

@@ -8,7 +8,7 @@ use messages::certificate::{PartyName, VerifiedParty};
 use model::{CardId, Fingerprint};
 use serde::Serialize;
 
-use crate::books::DeliveryId;
+use crate::books::{DeliveryId, PendingDelivery};
 use crate::output::print;
 
 /// The result of an act.
@@ -48,6 +48,22 @@ pub(crate) enum FacilityOutput {
         delivery: DeliveryId,
         /// The file for the facility.
         file: PathBuf,
+    },
+    /// Of `facility deliveries`.
+    #[serde(rename = "trust-center.facility-deliveries/1")]
+    Deliveries {
+        /// What is pending, oldest first.
+        deliveries: Vec<PendingDelivery>,
+    },
+    /// Of `facility cancel`.
+    #[serde(rename = "trust-center.facility-cancel/1")]
+    Cancelled {
+        /// The delivery's name.
+        delivery: DeliveryId,
+        /// For whom it was.
+        facility: PartyName,
+        /// The GUIDs of its cards.
+        guids: Vec<CardId>,
     },
     /// Of `facility order` and `facility import`.
     #[serde(rename = "trust-center.facility-stock/1")]
@@ -114,6 +130,24 @@ impl FacilityOutput {
             Self::Export { delivery, file } => format!(
                 "Delivery {delivery} is in {}. It is pending until its confirmation is here.",
                 file.display()
+            ),
+            Self::Deliveries { deliveries } => {
+                let line = |pending: &PendingDelivery| {
+                    format!(
+                        "{}  {}  {} cards for {}\n",
+                        pending.delivery, pending.given, pending.cards, pending.facility
+                    )
+                };
+                let lines: String = deliveries.iter().map(line).collect();
+                format!("{lines}{} deliveries are pending.", deliveries.len())
+            }
+            Self::Cancelled {
+                delivery,
+                facility,
+                guids,
+            } => format!(
+                "Delivery {delivery} for {facility} is cancelled, and the certificates of its {} cards are revoked.",
+                guids.len()
             ),
             Self::Stock { guids } => {
                 format!("The material of {} cards is here.", guids.len())
