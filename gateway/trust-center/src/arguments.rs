@@ -33,6 +33,8 @@ pub(crate) enum Command {
     CertifyFacility(CertifyFacility),
     /// Certifies a broker, a server that is reached by DNS names, on its request
     CertifyBroker(CertifyBroker),
+    /// Prints the access rules with which a broker (Mosquitto) serves gateways, suppliers and the TSM
+    BrokerAcl(BrokerAcl),
     /// Issues new certificates in place of those that expire
     Renew(Renew),
     /// Revokes certificates
@@ -151,6 +153,16 @@ pub(crate) struct CertifyBroker {
     /// Where its certificate and that of its issuing authority go
     #[arg(long, value_name = "FILE.pem")]
     pub(crate) out: PathBuf,
+}
+
+/// `trust-center broker-acl`
+#[derive(Debug, Args)]
+pub(crate) struct BrokerAcl {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Name each gateway whose card is alive, instead of patterns that hold for all of them
+    #[arg(long)]
+    pub(crate) gateways: bool,
 }
 
 /// `trust-center renew`

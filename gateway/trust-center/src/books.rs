@@ -310,6 +310,35 @@ impl Books {
         })
     }
 
+    /// Returns the SIG certificates of suppliers and of the TSM that are not revoked, by name.
+    pub(crate) fn signers(&self) -> Result<Vec<Certificate>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query(
+                "SELECT pem FROM certificates WHERE slot = 'sig' AND role IN ('Supplier', 'TSM') \
+                 AND serial NOT IN (SELECT serial FROM revocations) ORDER BY name, record",
+            );
+            let rows = rows.fetch_all(connection).await?;
+            rows.iter()
+                .map(|row| Ok(Certificate::from_pem(&text(row, "pem")?)?))
+                .collect()
+        })
+    }
+
+    /// Returns the certificates of suppliers and facilities that are revoked since their keys were compromised.
+    pub(crate) fn compromised(&self) -> Result<Vec<Certificate>, BooksError> {
+        self.database.run(async |connection: &mut AnyConnection| {
+            let rows = query(
+                "SELECT pem FROM certificates JOIN revocations ON revocations.serial = certificates.serial \
+                 WHERE role IN ('Supplier', 'Facility') AND reason = $1",
+            );
+            let reason = RevocationReason::KeyCompromise.as_str().to_owned();
+            let rows = rows.bind(reason).fetch_all(connection).await?;
+            rows.iter()
+                .map(|row| Ok(Certificate::from_pem(&text(row, "pem")?)?))
+                .collect()
+        })
+    }
+
     /// Returns the certificate with this serial number (hexadecimal digits).
     pub(crate) fn certificate(&self, serial: &str) -> Result<Option<Entry>, BooksError> {
         self.database.run(async |connection: &mut AnyConnection| {

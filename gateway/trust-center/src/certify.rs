@@ -10,6 +10,7 @@ use model::{KeySlot, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, issued, write_certificate, write_triple};
 use crate::books::{Act, Books, BooksError, Issued};
+use crate::names::{self, NameError, Standing};
 
 /// The reason why a supplier was not certified. Nothing has been written into its folder, unless
 /// the variant is about a file there.
@@ -45,6 +46,15 @@ pub(crate) enum CertifyError {
         /// What it wants to be.
         found: Role,
     },
+    /// The name is none that the requester may have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A key was given up as compromised.
+    #[error("the {slot} key was revoked as compromised; have the supplier make new keys and requests")]
+    Compromised {
+        /// Which key.
+        slot: KeySlot,
+    },
     /// The three requests are not about one party.
     #[error("the three requests name different parties; have the supplier make them anew")]
     DifferentSubjects,
@@ -70,9 +80,10 @@ pub(crate) fn certify(
     authority: &Authority,
     books: &Books,
     folder: &Path,
+    standing: Standing,
     now: Timestamp,
 ) -> Result<VerifiedParty, CertifyError> {
-    certify_as(Role::Supplier, authority, books, folder, now)
+    certify_as(Role::Supplier, standing, authority, books, folder, now)
 }
 
 /// Signs the requests of a second facility's folder; `center.pem` is the certificate for which it encrypts its messages.
@@ -83,7 +94,7 @@ pub(crate) fn certify_facility(
     now: Timestamp,
 ) -> Result<VerifiedParty, CertifyError> {
     let center = authority.tsm()?.party.enc.certificate();
-    let facility = certify_as(Role::Facility, authority, books, folder, now)?;
+    let facility = certify_as(Role::Facility, Standing::Holder, authority, books, folder, now)?;
     write_certificate(&folder.join("center.pem"), center)?;
     Ok(facility)
 }
@@ -91,6 +102,7 @@ pub(crate) fn certify_facility(
 /// Does the same for a party of this role.
 fn certify_as(
     role: Role,
+    standing: Standing,
     authority: &Authority,
     books: &Books,
     folder: &Path,
@@ -99,6 +111,8 @@ fn certify_as(
     check_root(authority, folder)?;
     let requests = Requests::read(folder, role)?;
     let subject = requests.sig.subject();
+    names::claim(books, subject, requests.sig.public_key(), standing)?;
+    requests.check_compromised(books)?;
     let issue = |request: &CertificationRequest| {
         authority.certify(subject, request.slot(), request.public_key(), now)
     };
@@ -186,6 +200,21 @@ impl Requests {
             return Err(CertifyError::Role { expected, found });
         }
         Ok(requests)
+    }
+}
+
+impl Requests {
+    /// Whoever else has a key that was compromised would have what is certified for it now.
+    fn check_compromised(&self, books: &Books) -> Result<(), CertifyError> {
+        let compromised = books.compromised()?;
+        for request in [&self.sig, &self.enc, &self.tls] {
+            let mut certificates = compromised.iter();
+            if certificates.any(|certificate| certificate.public_key() == request.public_key()) {
+                let slot = request.slot();
+                return Err(CertifyError::Compromised { slot });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! Results go to the standard output, logs and errors to the standard error; the exit code is 0
 //! for success, 1 for failure, 2 for a command line that is not understood, and 3 for books that were altered.
 
+mod acl;
 mod applications;
 mod arguments;
 mod authority;
@@ -20,6 +21,7 @@ mod install;
 mod keys;
 mod labels;
 mod ldap;
+mod names;
 mod output;
 mod pcsc_card;
 mod personalize;
@@ -43,10 +45,11 @@ use clap::Parser;
 use counterparty::archive::{Archive, ArchiveError};
 use counterparty::clock;
 
+use acl::GatewayRules;
 use arguments::{
-    Arguments, BooksCommand, CardAct, CardPlace, Certify, CertifyBroker, CertifyFacility, Command, Common,
-    Crl, Directory, Gateways, Init, Install, MoveBooks, Personalize, PublishDirectory, Records, Renew,
-    Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
+    Arguments, BooksCommand, BrokerAcl, CardAct, CardPlace, Certify, CertifyBroker, CertifyFacility, Command,
+    Common, Crl, Directory, Gateways, Init, Install, MoveBooks, Personalize, PublishDirectory, Records,
+    Renew, Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
@@ -61,6 +64,7 @@ use install::{InstallError, Order};
 use keys::Token;
 use ldap::{PublishError, Published};
 use model::Span;
+use names::{NameError, Standing};
 use output::Output;
 use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
@@ -87,6 +91,9 @@ enum ProgramError {
     /// A supplier was not certified.
     #[error(transparent)]
     Certify(#[from] CertifyError),
+    /// The trust centre cannot have the name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// There is no card.
     #[error("there is no card to personalise")]
     Reader(#[from] ReaderError),
@@ -152,6 +159,7 @@ fn main() -> ExitCode {
         Command::Certify(act) => certify(&act),
         Command::CertifyFacility(act) => certify_facility(&act),
         Command::CertifyBroker(act) => certify_broker(act),
+        Command::BrokerAcl(act) => broker_acl(&act),
         Command::Renew(act) => renew(&act),
         Command::Revoke(act) => revoke(act),
         Command::Crl(act) => sign_lists(&act),
@@ -201,6 +209,7 @@ fn open(common: &Common) -> Result<(Authority, Books), ProgramError> {
 }
 
 fn init(act: &Init) -> Result<(), ProgramError> {
+    names::check(&act.name)?;
     let token = act.hsm_module.as_ref().zip(act.hsm_token.as_ref());
     let token = token.map(|(module, label)| Token {
         module: module.clone(),
@@ -222,7 +231,13 @@ fn init(act: &Init) -> Result<(), ProgramError> {
 
 fn certify(act: &Certify) -> Result<(), ProgramError> {
     let (authority, books) = open(&act.common)?;
-    let supplier = certify::certify(&authority, &books, &act.requests, clock::now())?;
+    let supplier = certify::certify(
+        &authority,
+        &books,
+        &act.requests,
+        Standing::Newcomer,
+        clock::now(),
+    )?;
     let output = Output::certified(&supplier);
     output.print(act.common.json).map_err(ProgramError::Output)
 }
@@ -250,6 +265,22 @@ fn certify_broker(act: CertifyBroker) -> Result<(), ProgramError> {
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 
+fn broker_acl(act: &BrokerAcl) -> Result<(), ProgramError> {
+    let books = Books::open(&act.common.home)?;
+    let gateways = if act.gateways {
+        GatewayRules::Each
+    } else {
+        GatewayRules::Patterns
+    };
+    let rules = acl::rules(&books, gateways, clock::now())?;
+    for name in &rules.left_out {
+        tracing::warn!(
+            "{name:?} gets no rules, since a broker would take the name for others; certify it by another name"
+        );
+    }
+    output::print(act.common.json, &rules, || rules.rules.trim_end().to_owned()).map_err(ProgramError::Output)
+}
+
 fn renew(act: &Renew) -> Result<(), ProgramError> {
     let (mut authority, books) = open(&act.common)?;
     let now = clock::now();
@@ -262,7 +293,7 @@ fn renew(act: &Renew) -> Result<(), ProgramError> {
         return output.print(act.common.json).map_err(ProgramError::Output);
     }
     let party = match (&act.whose.requests, act.whose.guid) {
-        (Some(folder), _) => certify::certify(&authority, &books, folder, now)?,
+        (Some(folder), _) => certify::certify(&authority, &books, folder, Standing::Holder, now)?,
         (None, Some(guid)) => renew::card(&authority, &books, guid, now)?,
         (None, None) => authority.renew_tsm(&books, now)?,
     };

@@ -25,6 +25,7 @@ use crate::books::{Books, GuidPrefix};
 use crate::certify::certify;
 use crate::install::{InstallError, Installed, Order, install};
 use crate::keys::Secrets;
+use crate::names::Standing;
 use crate::personalize::{GuidSource, KeySource, Workplace, personalize};
 use crate::soft_card::SoftCard;
 
@@ -107,10 +108,22 @@ impl House {
         completed.guid
     }
 
-    fn supplier(&self, folder: &str) -> PathBuf {
-        let folder = self.path(folder);
-        write_requests(&folder, &[Role::Supplier; 3], &KeySlot::ALL, "Supplier");
-        certify(&self.authority, &self.books, &folder, clock::now()).unwrap();
+    /// Certifies a supplier whose folder is called as it is.
+    fn supplier(&self, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        let name = match name {
+            "supplier" => "Supplier",
+            other => other,
+        };
+        write_requests(&folder, &[Role::Supplier; 3], &KeySlot::ALL, name);
+        certify(
+            &self.authority,
+            &self.books,
+            &folder,
+            Standing::Newcomer,
+            clock::now(),
+        )
+        .unwrap();
         folder
     }
 

@@ -6,6 +6,9 @@
 mod batches;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod broker_acl;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod cancelled_deliveries;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]

@@ -91,7 +91,12 @@ impl Stage {
 
     /// Makes keys and requests of a supplier with OpenSSL.
     pub(crate) fn supplier(&self, name: &str) {
-        std::fs::create_dir(self.path(name)).unwrap();
+        self.supplier_called(name, name);
+    }
+
+    /// Does the same for a supplier whose folder has another name.
+    pub(crate) fn supplier_called(&self, folder: &str, name: &str) {
+        std::fs::create_dir(self.path(folder)).unwrap();
         for (slot, usage, extended) in [
             ("sig", "digitalSignature", ""),
             ("enc", "keyAgreement", ""),
@@ -103,7 +108,7 @@ impl Stage {
         ] {
             let subject = format!("/CN={name}/OU=Supplier");
             let usage = format!("keyUsage=critical,{usage}");
-            let (key, request) = (format!("{name}/{slot}.key"), format!("{name}/{slot}.csr"));
+            let (key, request) = (format!("{folder}/{slot}.key"), format!("{folder}/{slot}.csr"));
             let mut arguments = vec![
                 "req",
                 "-new",
