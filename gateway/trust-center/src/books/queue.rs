@@ -354,11 +354,12 @@ impl Books {
         })
     }
 
-    /// Returns the SIG certificate that was issued together with this TLS certificate.
+    /// Returns the SIG certificate that was issued together with this TLS certificate, if it is not revoked.
     pub(crate) fn sig_beside(&self, tls: Fingerprint) -> Result<Fingerprint, BooksError> {
         self.database.run(async |connection: &mut AnyConnection| {
             let row = query(
-                "SELECT fingerprint FROM certificates WHERE slot = 'sig' AND record IN \
+                "SELECT fingerprint FROM certificates WHERE slot = 'sig' \
+                 AND serial NOT IN (SELECT serial FROM revocations) AND record IN \
                  (SELECT record FROM certificates WHERE fingerprint = $1 AND slot = 'tls')",
             );
             let row = row.bind(tls.to_string()).fetch_optional(connection).await?;

@@ -140,10 +140,21 @@ pub(crate) struct RequestEntry {
     pub(crate) changed: Timestamp,
 }
 
+/// Finds requests: behind $1, of the supplier $2 unless that is empty, in the state $3 unless that is empty.
+///
+/// A supplier is whom the trust centre has certified by one name, which is nobody else's. A certificate leads to what was asked
+/// with earlier ones, never to what was asked with later ones: whoever has an old key that was lost learns nothing new.
+const REQUESTS_OF: &str = "SELECT * FROM tsm_requests WHERE number > $1 \
+     AND ($2 = '' OR supplier = $2 OR supplier IN (SELECT earlier.fingerprint \
+     FROM certificates AS own JOIN certificates AS earlier ON earlier.name = own.name \
+     AND earlier.role = own.role AND earlier.slot = own.slot AND earlier.record < own.record \
+     WHERE own.fingerprint = $2 AND own.role = 'Supplier' AND own.slot = 'sig')) \
+     AND ($3 = '' OR state = $3) ORDER BY number LIMIT $4";
+
 /// Which requests are looked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Filter {
-    /// Only those of this supplier.
+    /// Only those of the supplier with this SIG certificate; what it has asked with earlier ones is its own, too.
     pub(crate) supplier: Option<Fingerprint>,
     /// Only those in this state.
     pub(crate) state: Option<RequestState>,
@@ -228,13 +239,29 @@ impl Books {
         })
     }
 
+    /// Returns the request of this identity, if the supplier with this SIG certificate has made it, with that or an earlier one.
+    pub(crate) fn request_of(
+        &self,
+        id: MessageId,
+        supplier: Fingerprint,
+    ) -> Result<RequestEntry, BooksError> {
+        let found = self.request(id)?;
+        let behind = found.number.saturating_sub(1);
+        let filter = Filter {
+            supplier: Some(supplier),
+            behind,
+            ..Filter::default()
+        };
+        let of_supplier = self.requests(filter)?.into_iter().next();
+        of_supplier
+            .filter(|request| request.id == id)
+            .ok_or(BooksError::NoRequest { id })
+    }
+
     /// Returns a page of the requests that were looked for, in the order in which they came.
     pub(crate) fn requests(&self, filter: Filter) -> Result<Vec<RequestEntry>, BooksError> {
         self.database.run(async |connection: &mut AnyConnection| {
-            let rows = query(
-                "SELECT * FROM tsm_requests WHERE number > $1 AND ($2 = '' OR supplier = $2) \
-                 AND ($3 = '' OR state = $3) ORDER BY number LIMIT $4",
-            );
+            let rows = query(REQUESTS_OF);
             let supplier = filter.supplier.map(|supplier| supplier.to_string());
             let rows = rows
                 .bind(i64::try_from(filter.behind).unwrap_or(i64::MAX))

@@ -3,7 +3,7 @@
 use counterparty::clock;
 use counterparty::random;
 use getrandom::SysRng;
-use messages::certificate::{Certificate, Role, Subject, Triple, VerifiedParty};
+use messages::certificate::{Certificate, RevocationReason, Role, Subject, Triple, VerifiedParty};
 use messages::content::{ApplicationEntry, Content, InstallationRequest, MessageId, application_digest};
 use messages::envelope::{EnvelopeRandom, Sender, seal};
 use messages::software::{SoftwareEphemeral, SoftwareKeys};
@@ -13,7 +13,7 @@ use super::House;
 use super::gateway_double::{Behaviour, GatewayDouble, Received};
 use crate::applications::{Applications, ApplicationsError};
 use crate::authority::issued;
-use crate::books::{Act, Books, BooksError, RequestEntry, RequestState, Witness, later};
+use crate::books::{Act, Books, BooksError, Filter, RequestEntry, RequestState, Witness, later, serial_of};
 use crate::tsm::admission::{Admission, AdmissionError};
 use crate::tsm::delivery::{Delivery, DeliveryError};
 use crate::tsm::narrow::Contradiction;
@@ -126,6 +126,75 @@ impl Supplier {
         )
         .unwrap()
     }
+}
+
+#[test]
+fn renewed_supplier_sees_what_it_has_asked_before_and_nobody_else_does() {
+    let house = super::house();
+    let guid = house.personalize("card");
+    let (old, other) = (
+        Supplier::certified(&house, "Works"),
+        Supplier::certified(&house, "Other"),
+    );
+    let ask = |supplier: &Supplier| {
+        let request = supplier.request(guid);
+        let message = supplier.seal(&house, &Content::InstallationRequest(request));
+        admit_message(&house, &message, supplier.tls()).unwrap().id
+    };
+    let (first, foreign) = (ask(&old), ask(&other));
+    let new = Supplier::certified(&house, "Works");
+    let second = ask(&new);
+    let third = ask(&old);
+    let seen = |supplier: &Supplier| {
+        let filter = Filter {
+            supplier: Some(supplier.fingerprint()),
+            ..Filter::default()
+        };
+        let found = house.books.requests(filter).unwrap();
+        found.iter().map(|request| request.id).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&new), [first, second, third]);
+    assert_eq!(
+        seen(&old),
+        [first, third],
+        "an old key learns nothing of what comes after it"
+    );
+    assert_eq!(seen(&other), [foreign]);
+    let shown = |id, supplier: &Supplier| {
+        house
+            .books
+            .request_of(id, supplier.fingerprint())
+            .map(|found| found.id)
+    };
+    assert_eq!(shown(first, &new).unwrap(), first);
+    for (id, supplier) in [(second, &old), (foreign, &new), (first, &other)] {
+        assert!(
+            matches!(shown(id, supplier), Err(BooksError::NoRequest { .. })),
+            "{id}"
+        );
+    }
+    // Of a page the beginning and the state are kept to.
+    let filter = Filter {
+        supplier: Some(new.fingerprint()),
+        state: Some(RequestState::Installed),
+        behind: 0,
+    };
+    assert!(house.books.requests(filter).unwrap().is_empty());
+
+    // Who is revoked by one certificate alone is nobody by the others: the connection proves the TLS key.
+    let tls = old.tls().fingerprint();
+    assert_eq!(house.books.sig_beside(tls).unwrap(), old.fingerprint());
+    let serial = serial_of(old.party.sig.certificate());
+    let reason = RevocationReason::KeyCompromise;
+    house
+        .books
+        .revoke(clock::now(), "Works", Some(&serial), reason)
+        .unwrap();
+    assert!(matches!(
+        house.books.sig_beside(tls),
+        Err(BooksError::NotIssued { .. })
+    ));
+    assert_eq!(seen(&new), [first, second, third]);
 }
 
 /// Admits a message as it would come over a connection with this certificate.
@@ -392,7 +461,7 @@ async fn revoked_supplier_is_left_out_before_all_else() {
     };
     admit(&house, &first, &waiting).unwrap();
     approve(&house, waiting.id);
-    let reason = messages::certificate::RevocationReason::KeyCompromise;
+    let reason = RevocationReason::KeyCompromise;
     house
         .books
         .revoke(clock::now(), "City Works", None, reason)

@@ -236,10 +236,7 @@ async fn requests(State(tsm): Tsm, ConnectInfo(peer): Who, Query(page): Query<Be
 async fn state(State(tsm): Tsm, ConnectInfo(peer): Who, Path(id): Path<String>) -> Response {
     let found = of_supplier(tsm, peer, move |call| {
         let id: MessageId = id.parse().map_err(|_| Refusal::Unknown)?;
-        let entry = call.tsm.books.request(id)?;
-        if entry.supplier != call.supplier {
-            return Err(BooksError::NoRequest { id }.into());
-        }
+        let entry = call.tsm.books.request_of(id, call.supplier)?;
         let mut shown = view(&entry)?;
         if entry.state == RequestState::Installed {
             let anchor = call.tsm.trust.anchor(&call.tsm.books)?;
