@@ -47,6 +47,19 @@ pub fn read_answer<A: Answer>(name: &str, line: &str, log: LogTail) -> Result<A,
     Ok(answer)
 }
 
+/// What `trust-center renew` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Renewed {
+    /// Whose certificates were renewed.
+    pub name: String,
+    /// The SHA-256 of the new SIG certificate, 64 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+impl Answer for Renewed {
+    const SCHEMA: &'static str = "trust-center.renew/1";
+}
+
 /// What `trust-center certify` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Certified {

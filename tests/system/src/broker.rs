@@ -40,6 +40,15 @@ impl Broker {
     ///
     /// Any [`StageError`]; that Mosquitto is not installed is among them.
     pub fn start(stage: &Stage, name: &str, users: &[BrokerUser]) -> Result<Self, StageError> {
+        Self::start_with(stage, name, &rules(users))
+    }
+
+    /// Starts a broker as [`Broker::start`] does, with access rules as its operator has got them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::start`].
+    pub fn start_with(stage: &Stage, name: &str, rules: &str) -> Result<Self, StageError> {
         let folder = stage.path(name);
         std::fs::create_dir_all(&folder).map_err(StageError::file(&folder))?;
         let port = free_port().map_err(StageError::file(Path::new("127.0.0.1")))?;
@@ -48,7 +57,7 @@ impl Broker {
             let file = folder.join(file);
             std::fs::write(&file, text).map_err(StageError::file(&file))
         };
-        write("acl", &rules(users))?;
+        write("acl", rules)?;
         write("mosquitto.conf", &configuration(stage, &folder, port))?;
         let mut broker = Self {
             process: None,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::wait::wait_until;
-use crate::{Command, Process, Stage, StageError};
+use crate::{Command, Process, Program, Stage, StageError};
 
 /// How long `slapd` may take until it answers.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -99,6 +99,31 @@ impl LdapServer {
     #[must_use]
     pub fn password_file(&self) -> PathBuf {
         self.folder.join("password")
+    }
+
+    /// Has the stage's trust centre bring the server up to date.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn publish(&self, stage: &Stage) -> Result<(), StageError> {
+        let publish = stage.command(Program::TrustCenter, "directory").arg("publish");
+        let publish = publish
+            .option("--home", stage.trust_center())
+            .option("--ldap", self.address())
+            .option("--base", Self::BASE)
+            .option("--bind", Self::WRITER)
+            .option("--password-file", self.password_file());
+        stage.run(&publish)?.success()
+    }
+
+    /// Returns the values of a binary attribute of one entry below the base, in base64, or `None` if there is no such entry.
+    #[must_use]
+    pub fn values(&self, entry: &str, attribute: &str) -> Option<Vec<String>> {
+        let lines = self.search(&format!("{entry},{}", Self::BASE), &[attribute])?;
+        let prefix = format!("{attribute}:: ");
+        let values = lines.iter().filter_map(|line| line.strip_prefix(&prefix));
+        Some(values.map(str::to_owned).collect())
     }
 
     /// Has `ldapsearch` read one entry, as anybody may; returns the lines of its LDIF, or `None` if there is no such entry

@@ -45,6 +45,8 @@ enum CardIn {
     Reader,
     /// In a reader, where a second facility personalises it with what the trust centre sends.
     ReaderOfFacility,
+    /// In a file, by a second facility with material that somebody has carried there.
+    FileOfFacility,
 }
 
 /// How fine a query is, measured by the registration period of the house.
@@ -114,6 +116,15 @@ impl House {
                 let card = stage.personalize("card")?;
                 let place = CardPlace::File(card.file.clone());
                 (card, None, place)
+            }
+            CardIn::FileOfFacility => {
+                let file = stage.path("card");
+                let facility = Facility::found(&stage, "factory", "Factory")?;
+                facility.carry_material(&stage, "Factory", 1)?;
+                let guid = facility.personalize_from_material(&stage, &format!("soft:{}", file.display()))?;
+                facility.carry_report(&stage)?;
+                let card = Card { file, guid };
+                (card.clone(), None, CardPlace::File(card.file))
             }
             CardIn::Reader | CardIn::ReaderOfFacility => {
                 let service = stage.start_reader("pcscd")?;
@@ -198,6 +209,17 @@ impl House {
     pub fn for_a_story_with_two_facilities(period: &str) -> Result<Self, StageError> {
         let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
         Self::open_at(stage, period, None, CardIn::ReaderOfFacility)
+    }
+
+    /// Opens a house as [`House::for_a_story`] does, whose card a second facility has personalised with material that was
+    /// carried there in files: all its keys were made by the trust centre.
+    ///
+    /// # Errors
+    ///
+    /// As [`House::open`].
+    pub fn for_a_story_with_material(period: &str) -> Result<Self, StageError> {
+        let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
+        Self::open_at(stage, period, None, CardIn::FileOfFacility)
     }
 
     /// Starts the gateway again after [`Gateway::stop`] and waits until it is in the state.

@@ -25,7 +25,7 @@ mod wait;
 
 pub use answers::{
     Answer, BrokerStatus, Certified, Finding, Installed, MeterAddresses, MeterStatus, MeterValue,
-    Personalized, Point, Pull, PullSeries, Refusal, Status, read_answer,
+    Personalized, Point, Pull, PullSeries, Refusal, Renewed, Status, read_answer,
 };
 pub use broker::{Broker, BrokerUser};
 pub use directory::LdapServer;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::answers::{Answer, read_answer};
 use crate::{
     CardReader, Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Installed,
-    Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, StageError, Supplier, Tsm,
+    Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, Renewed, StageError, Supplier, Tsm,
 };
 
 /// How long a program that only computes or asks once may take; a card signs in 300 ms.
@@ -214,6 +214,24 @@ impl Stage {
         let certified: Certified =
             self.ask(&certify.option("--home", trust_center).option("--requests", &home))?;
         Ok(Supplier::new(home, certified))
+    }
+
+    /// Makes new keys for a supplier that the stage's trust centre has certified by this name before, in the folder `home`, and
+    /// has them certified.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn renew_supplier(&self, home: &str, name: &str) -> Result<Supplier, StageError> {
+        let home = self.path(home);
+        let init = self.command(Program::Supplier, "init");
+        self.run(&init.option("--home", &home).option("--name", name))?
+            .success()?;
+        let renew = self.command(Program::TrustCenter, "renew").arg("--json");
+        let renew = renew.option("--home", self.trust_center());
+        let renewed: Renewed = self.ask(&renew.option("--requests", &home))?;
+        let Renewed { name, fingerprint } = renewed;
+        Ok(Supplier::new(home, Certified { name, fingerprint }))
     }
 
     /// Makes and personalises a card whose state is the file `name` of the stage.

@@ -1,6 +1,7 @@
 //! The way to a gateway. Whoever visits one knows nothing of it but that messages go there and back.
 //!
-//! There is one way now: HTTPS to where the gateway listens, by default at its own GUID, which is an address.
+//! There are two: HTTPS to where the gateway listens, by default at its own GUID, which is an address, and a broker that it
+//! has dialled (`mqtts://`).
 
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, GatewayAddressError, Identity};
 use model::CardId;

@@ -1,13 +1,13 @@
 //! Figures 4 and 3 from beginning to end: a blank card behind a real `pcscd`, an authority whose keys are in an HSM, a
-//! supplier that asks, an operator who approves, and the first pulled reading.
+//! supplier that asks, an operator who approves, the first pulled reading, and what an LDAP server shows of all that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use system::{
-    CardPlace, CardReader, Command, Folder, GRANTED, GatewayConfig, GrantText, Interrupt, Period, Program,
-    Programs, Query, Stage, StageError, Supplier, Tsm, grants_of_the_house, wait_until,
+    CardPlace, CardReader, Command, Folder, GRANTED, GatewayConfig, GrantText, Interrupt, LdapServer, Period,
+    Program, Programs, Query, Stage, StageError, Supplier, Tsm, grants_of_the_house, wait_until,
 };
 
 use crate::steps::{ALL_OF_IT, ARRIVAL, PERIOD, read, told};
@@ -150,7 +150,153 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     assert_eq!(pulled.expect("readings arrive in time").guid, guid);
 
     assert_shown(&stage, &guid);
+    let server = LdapServer::start(&stage, "ldap").unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert_published(&stage, &server, &supplier, &guid);
     assert_ended_by_revocation(&stage, &tsm, &supplier, &query, &grants);
+    assert_seen_by_its_heir(&stage, &tsm, &asked.id);
+    assert_unpublished(&stage, &server, &supplier, &guid);
+}
+
+/// Signs new lists of what is revoked and brings the LDAP server up to date.
+fn publish(stage: &Stage, server: &LdapServer) {
+    stage.run(&center(stage, &["crl"])).unwrap().success().unwrap();
+    let published = server.publish(stage);
+    published.unwrap_or_else(|error| panic!("{}", told(&error)));
+}
+
+/// Returns the certificates of the gateway that the supplier checks its answers by, as files.
+fn certificates_in_use(supplier: &Supplier, guid: &str) -> [PathBuf; 3] {
+    let folder = supplier.home().join("gateways").join(guid.replace(':', "-"));
+    ["sig", "enc", "tls"].map(|slot| folder.join(format!("{slot}.pem")))
+}
+
+/// Asserts that anybody finds the certificates at the LDAP server with which the supplier reads from the gateway.
+fn assert_published(stage: &Stage, server: &LdapServer, supplier: &Supplier, guid: &str) {
+    publish(stage, server);
+    let found = server.values(&format!("cn={guid}"), "userCertificate;binary");
+    let found = found.expect("the card has an entry");
+    // The fourth is that of the key with which the card attests.
+    assert_eq!(found.len(), 4);
+    for certificate in certificates_in_use(supplier, guid) {
+        let text = read(&certificate);
+        let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        assert!(found.contains(&base64), "{}", certificate.display());
+    }
+    let root = server.values("cn=root", "cACertificate;binary").unwrap();
+    let text = read(&stage.trust_center().join("root.pem"));
+    let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(root, [base64]);
+    assert!(listed(stage, server).is_empty(), "nothing is revoked yet");
+}
+
+/// Asserts that the lists at the LDAP server name the certificates of the revoked supplier, and that the entry of the card goes
+/// when that one is revoked, too.
+fn assert_unpublished(stage: &Stage, server: &LdapServer, supplier: &Supplier, guid: &str) {
+    let serial = |certificate: &Path| {
+        let printed = openssl(&["x509", "-noout", "-serial", "-in", certificate.to_str().unwrap()]);
+        let (_, serial) = printed.trim().split_once('=').unwrap();
+        serial.trim_start_matches('0').to_owned()
+    };
+    let theirs = ["sig", "enc", "tls"].map(|slot| serial(&supplier.home().join(format!("{slot}.pem"))));
+    let cards = certificates_in_use(supplier, guid).map(|certificate| serial(&certificate));
+    publish(stage, server);
+    let names = listed(stage, server);
+    assert!(
+        theirs.iter().all(|serial| names.contains(serial)),
+        "{theirs:?}: {names:?}"
+    );
+    assert!(
+        !cards.iter().any(|serial| names.contains(serial)),
+        "{cards:?}: {names:?}"
+    );
+    assert!(
+        server
+            .values(&format!("cn={guid}"), "userCertificate;binary")
+            .is_some()
+    );
+
+    let revoke = center(stage, &["revoke", "--reason", "cessation-of-operation"]);
+    stage
+        .run(&revoke.option("--guid", guid))
+        .unwrap()
+        .success()
+        .unwrap();
+    publish(stage, server);
+    assert_eq!(
+        server.values(&format!("cn={guid}"), "userCertificate;binary"),
+        None
+    );
+    let names = listed(stage, server);
+    assert!(
+        cards.iter().all(|serial| names.contains(serial)),
+        "{cards:?}: {names:?}"
+    );
+}
+
+/// Returns the serial numbers on the issuing authority's list at the LDAP server, as OpenSSL reads it.
+fn listed(stage: &Stage, server: &LdapServer) -> Vec<String> {
+    let chain = stage.trust_center().join("chain.pem");
+    let key = openssl(&[
+        "x509",
+        "-noout",
+        "-ext",
+        "subjectKeyIdentifier",
+        "-in",
+        chain.to_str().unwrap(),
+    ]);
+    let key = key.lines().last().unwrap().trim().replace(':', "").to_lowercase();
+    let lists = server.values(&format!("cn=issuing-{key}"), "certificateRevocationList;binary");
+    let [list] = &lists.expect("the issuing authority has an entry")[..] else {
+        panic!("an authority has one list");
+    };
+    let (text, file) = (stage.write("list.base64", list).unwrap(), stage.path("list.der"));
+    openssl(&[
+        "base64",
+        "-d",
+        "-A",
+        "-in",
+        text.to_str().unwrap(),
+        "-out",
+        file.to_str().unwrap(),
+    ]);
+    let printed = openssl(&[
+        "crl",
+        "-inform",
+        "DER",
+        "-noout",
+        "-text",
+        "-in",
+        file.to_str().unwrap(),
+    ]);
+    let serials = printed
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Serial Number: "));
+    serials
+        .map(|serial| serial.trim_start_matches('0').to_owned())
+        .collect()
+}
+
+fn openssl(arguments: &[&str]) -> String {
+    let output = std::process::Command::new("openssl")
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asserts that the supplier sees what it has asked for with the keys that it has lost, once it has new ones.
+fn assert_seen_by_its_heir(stage: &Stage, tsm: &Tsm, id: &str) {
+    let heir = stage.renew_supplier("supplier-again", "City Works");
+    let heir = heir.unwrap_or_else(|error| panic!("{}", told(&error)));
+    let requests = tsm
+        .requests(stage, &heir)
+        .unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(requests.iter().any(|request| request.id == id), "{requests:?}");
 }
 
 /// Asserts that the TSM shows the gateway as it has reported itself.

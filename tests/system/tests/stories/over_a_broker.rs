@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use system::{Broker, BrokerUser, Finished, House, Query, StageError, grants_of_the_house, wait_until};
+use system::{
+    Broker, BrokerUser, Command, Finished, GrantText, House, Program, Query, StageError, Tsm,
+    grants_of_the_house, wait_until,
+};
 
 use crate::steps::{
     ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
@@ -10,6 +13,8 @@ use crate::steps::{
 
 /// How long a connection to the broker may take, and a return to it.
 const CONNECTING: Duration = Duration::from_secs(40);
+/// How long a delivery may take after the broker was away: the TSM has paused, and so has the gateway.
+const RETURN: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
@@ -80,6 +85,74 @@ fn who_is_not_granted_anything_learns_nothing_over_a_broker_either() {
     assert_eq!(asking.line_soon(), None);
     drop(asking);
     pull_until(&house, &query, |pull| !pull.series.is_empty());
+}
+
+#[test]
+fn tsm_delivers_what_was_approved_over_a_broker_with_the_rules_that_it_prints() {
+    let house = house();
+    let acl = center(&house, &["broker-acl"]);
+    let printed = house.stage.run(&acl).unwrap();
+    let rules = printed.lines.join("\n");
+    assert!(
+        rules.contains("user Supplier") && rules.contains("pattern read"),
+        "{rules}"
+    );
+    let mut broker = Broker::start_with(&house.stage, "broker", &rules).unwrap();
+    let house = connected(house, &broker, "5");
+    let query = over(&granted(&house), &broker, "");
+    let mut tsm = house.stage.start_tsm().unwrap();
+    house
+        .stage
+        .register_gateway(&house.card.guid, &query.wan)
+        .unwrap();
+    let approve = |id: &str| {
+        let approve = center(&house, &["tsm", "requests", "approve", id]);
+        house.stage.run(&approve).unwrap().success().unwrap();
+    };
+    let first = ask(&house, &tsm, "billing over a broker");
+    approve(&first);
+    let installed = tsm.wait_for(&house.stage, &house.supplier, &first, "installed", CONNECTING);
+    installed
+        .unwrap_or_else(|error| panic!("{}\n{}\n{}", told(&error), read(tsm.log()), gateway_log(&house)));
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+
+    // A receipt that the broker took with it would come with the supplier's next question alone.
+    wait_for_empty_outbox(&house);
+
+    // What is approved while the broker is away waits, and is delivered when it is back.
+    broker.kill().unwrap();
+    let second = ask(&house, &tsm, "billing after a night");
+    approve(&second);
+    let away = wait_until(&house.stage.deadline(CONNECTING), || {
+        Ok::<_, StageError>(read(tsm.log()).contains("not delivered").then_some(()))
+    });
+    assert_eq!(away.unwrap(), Some(()), "{}", read(tsm.log()));
+    broker.start_again(&house.stage).unwrap();
+    let installed = tsm.wait_for(&house.stage, &house.supplier, &second, "installed", RETURN);
+    installed
+        .unwrap_or_else(|error| panic!("{}\n{}\n{}", told(&error), read(tsm.log()), gateway_log(&house)));
+    wait_for_empty_outbox(&house);
+}
+
+/// Has the supplier ask the TSM for what it has already, for another purpose; returns the request.
+fn ask(house: &House, tsm: &Tsm, purpose: &str) -> String {
+    let mut grants = grants_of_the_house(PERIOD);
+    for grant in &mut grants {
+        grant.purpose = purpose.to_owned();
+    }
+    let grants = house.stage.write("more.toml", &GrantText::file(&grants)).unwrap();
+    let asked = tsm.request(&house.stage, &house.supplier, &house.card.guid, &grants, None);
+    asked
+        .unwrap_or_else(|error| panic!("{}\n{}", told(&error), read(tsm.log())))
+        .id
+}
+
+/// Begins a command of the trust centre.
+fn center(house: &House, words: &[&str]) -> Command {
+    let mut words = words.iter();
+    let command = house.stage.command(Program::TrustCenter, words.next().unwrap());
+    let command = words.fold(command, |command, word| command.arg(word));
+    command.option("--home", house.stage.trust_center())
 }
 
 /// Opens a house whose gateway is reached over a broker and in no other way.
