@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::facility::answer_in;
 use crate::stage::{Stage, succeed};
 
 /// A cluster in a folder, reached through a Unix socket in it. It ends with this.
@@ -108,6 +109,40 @@ impl Drop for Cluster {
             self.control("stop");
         }
     }
+}
+
+#[test]
+fn deliveries_requests_and_access_rules_are_found_on_a_server() {
+    let cluster = Cluster::start();
+    let stage = Stage::new();
+    stage.answer(&format!("init --name Centre --books {}", cluster.url()));
+    stage.supplier("works");
+    stage.answer("certify --requests works");
+    answer_in(&stage, "factory", "facility init --name Factory");
+    stage.answer("certify-facility --requests factory");
+    let mut deliveries = Vec::new();
+    for file in ["one.cms", "two.cms"] {
+        let line = format!("facility export --facility Factory --cards 2 --out {file}");
+        deliveries.push(stage.answer(&line)["delivery"].clone());
+    }
+    let pending = |stage: &Stage| {
+        let listed = stage.answer("facility deliveries");
+        let listed = listed["deliveries"].as_array().unwrap().clone();
+        listed
+            .iter()
+            .map(|pending| (pending["delivery"].clone(), pending["cards"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let cards = |delivery: &serde_json::Value| (delivery.clone(), 2.into());
+    assert_eq!(pending(&stage), [cards(&deliveries[0]), cards(&deliveries[1])]);
+    let name = deliveries[0].as_str().unwrap();
+    let cancelled = stage.answer(&format!("facility cancel --delivery {name}"));
+    assert_eq!(cancelled["guids"].as_array().unwrap().len(), 2);
+    assert_eq!(pending(&stage), [cards(&deliveries[1])]);
+    let rules = stage.answer("broker-acl");
+    assert_eq!(rules["parties"], serde_json::json!(["Centre", "works"]));
+    assert!(stage.run("tsm requests list").status.success());
+    stage.answer("records verify");
 }
 
 #[test]
