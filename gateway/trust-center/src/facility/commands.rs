@@ -12,6 +12,7 @@ use counterparty::files::{self, Access, FileError};
 use counterparty::random::{self, RandomError};
 use messages::certificate::PartyName;
 use messages::envelope::MAX_MESSAGE;
+use model::CardId;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +23,7 @@ use super::errand::{Errand, ErrandError};
 use super::home::{Facility, HomeError};
 use super::message::{Answer, Ask, Keys};
 use super::output::FacilityOutput;
+use super::stock::StockError;
 use super::wire;
 use crate::arguments::{CardPlace, Common};
 use crate::authority::{Authority, AuthorityError};
@@ -54,6 +56,8 @@ pub(crate) enum FacilityCommand {
     Order(Order),
     /// At the second facility: takes a file of the trust centre
     Import(Import),
+    /// At the second facility: throws material away of which no card is to be made
+    Discard(Discard),
     /// At the second facility: makes a card, or a batch of them
     Personalize(Personalize),
     /// At the second facility: tells the trust centre what became of the cards
@@ -169,6 +173,16 @@ pub(crate) struct Import {
     out: Option<PathBuf>,
 }
 
+/// `trust-center facility discard`
+#[derive(Debug, Args)]
+pub(crate) struct Discard {
+    #[command(flatten)]
+    common: Common,
+    /// The GUID of the material
+    #[arg(long, value_name = "GUID")]
+    guid: CardId,
+}
+
 /// `trust-center facility personalize`
 #[derive(Debug, Args)]
 pub(crate) struct Personalize {
@@ -229,6 +243,9 @@ pub(crate) enum FacilityError {
     /// The facility has not got what it asked for.
     #[error(transparent)]
     Errand(#[from] ErrandError),
+    /// The material cannot be thrown away.
+    #[error(transparent)]
+    Stock(#[from] StockError),
     /// No card was made.
     #[error("no card was made")]
     Bench(#[from] BenchError<ReaderError>),
@@ -311,6 +328,12 @@ pub(crate) fn run(command: FacilityCommand) -> Result<(), FacilityError> {
         FacilityCommand::Cancel(act) => cancel(&act),
         FacilityCommand::Order(act) => order(&act),
         FacilityCommand::Import(act) => import(act),
+        FacilityCommand::Discard(act) => {
+            let guid = act.guid;
+            load(&act.common)?.discard(guid, clock::now())?;
+            let output = FacilityOutput::Discarded { guid };
+            output.print(act.common.json).map_err(FacilityError::Output)
+        }
         FacilityCommand::Personalize(act) => personalize(&act),
         FacilityCommand::Report(act) => report(act),
     }

@@ -71,6 +71,12 @@ pub(crate) enum FacilityOutput {
         /// The GUIDs of the material that has arrived.
         guids: Vec<CardId>,
     },
+    /// Of `facility discard`.
+    #[serde(rename = "trust-center.facility-discard/1")]
+    Discarded {
+        /// The GUID, which is used up.
+        guid: CardId,
+    },
     /// Of `facility personalize`.
     #[serde(rename = "trust-center.facility-personalize/1")]
     Made {
@@ -151,6 +157,11 @@ impl FacilityOutput {
             ),
             Self::Stock { guids } => {
                 format!("The material of {} cards is here.", guids.len())
+            }
+            Self::Discarded { guid } => {
+                format!(
+                    "The material of {guid} is gone. Tell the trust centre with `trust-center facility report`."
+                )
             }
             Self::Made { guid, sig, .. } => {
                 format!("The card is made. Its GUID is {guid}, its SIG certificate has the SHA-256 {sig}.")

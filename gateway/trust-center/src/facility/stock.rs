@@ -14,7 +14,7 @@ use super::center::wipe;
 use super::home::{Facility, LOCK};
 use super::letter::{self, LetterError};
 use super::message::{CardMaterial, CertificateWords};
-use crate::books::BooksError;
+use crate::books::{Act, BooksError, Outcome};
 
 /// The greatest size of one card's material in bytes: four keys, six certificates, and CMS around them.
 const MAX_MATERIAL: usize = 64 * 1_024;
@@ -23,7 +23,9 @@ const MAX_MATERIAL: usize = 64 * 1_024;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StockError {
     /// The file cannot be read or written.
-    #[error("the material of a card cannot be kept; free the disk")]
+    #[error(
+        "the material of a card cannot be kept or read; free the disk, or restore the file from its backup"
+    )]
     File(#[from] FileError),
     /// The books cannot be read.
     #[error("the facility's books cannot be read")]
@@ -40,6 +42,14 @@ pub(crate) enum StockError {
     /// The certificates are for other keys.
     #[error("the certificates of the material are for other keys; order other material")]
     OtherKeys,
+    /// No material of this GUID waits.
+    #[error(
+        "no material of {guid} waits for a card here; what became of a card is settled by `personalize` where it was begun"
+    )]
+    Used {
+        /// The GUID.
+        guid: CardId,
+    },
     /// There is none.
     #[error(
         "there is no material of which a card could be made; get some with `trust-center facility order` or `import`"
@@ -92,6 +102,16 @@ impl Facility {
             }
         }
         Err(useless.unwrap_or(StockError::Empty))
+    }
+
+    /// Gives the material of a card up with which none has been begun, and throws it away, readable or not.
+    pub(super) fn discard(&self, guid: CardId, now: Timestamp) -> Result<(), StockError> {
+        if !self.books().unbegun()?.contains(&guid) {
+            return Err(StockError::Used { guid });
+        }
+        let act = Act::LeftBlank { guid };
+        self.books().settle(now, guid, Outcome::LeftBlank, &act)?;
+        self.throw_away(guid)
     }
 
     /// Judges the certificates of the material: all four are for its GUID, and for four keys.

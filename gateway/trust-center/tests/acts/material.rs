@@ -170,6 +170,19 @@ fn damaged_material_is_left_aside() {
     let said = error_in(&stage, "factory", &line.replace("soft:card", "soft:other"));
     assert!(said.contains("cannot be used"), "{said}");
     assert!(damaged.exists());
+    // It is thrown away on demand alone, and once.
+    let discard = format!("facility discard --guid {}", guids[0]);
+    answer_in(&stage, "factory", &discard);
+    assert!(!damaged.exists());
+    let said = error_in(&stage, "factory", &discard);
+    assert!(said.contains("no material"), "{said}");
+    let said = error_in(
+        &stage,
+        "factory",
+        &format!("facility discard --guid {}", guids[1]),
+    );
+    assert!(said.contains("no material"), "{said}");
+    assert_eq!(guids_in(&stage, "factory", "left-blank"), [guids[0].clone()]);
 }
 
 /// The calls before which a program is killed: with the one its files come to the disk, with the other its books. strace

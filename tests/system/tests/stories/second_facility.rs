@@ -105,7 +105,7 @@ fn card_of_carried_material_serves_a_gateway_and_its_keys_are_nowhere_else() {
     }
 }
 
-/// Has OpenSSL verify a certificate by the root and the list of its issuing authority's certificates.
+/// Has OpenSSL verify a certificate by the root, through the issuing authority.
 fn verify(file: PathBuf, der: &[u8], center: &Path) {
     std::fs::write(&file, der).unwrap();
     let output = Command::new("openssl")
