@@ -11,6 +11,7 @@
 //! delivery by its name. Once the facility has confirmed it, only the books are left of it. The private keys in it are on
 //! the trust centre's disk in no other form than encrypted for the facility, from the first moment on.
 
+mod arguments;
 mod bench;
 mod center;
 mod commands;
@@ -25,5 +26,6 @@ mod stock;
 mod tests;
 mod wire;
 
-pub(crate) use commands::{FacilityCommand, FacilityError, run};
+pub(crate) use arguments::FacilityCommand;
+pub(crate) use commands::{FacilityError, run};
 pub(crate) use output::FacilityOutput;
