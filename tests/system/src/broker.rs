@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::wait::wait_until;
-use crate::{Command, LogTail, Process, Program, Stage, StageError};
+use crate::{Command, Host, LogTail, Process, Program, Stage, StageError, Supplier};
 
 /// How long the broker may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// What it logs when it listens.
+const LISTENS: &str = " running";
+/// What it logs when it reads its rules anew.
+const RELOADS: &str = "Reloading config";
+/// Where it listens on a host of its own: MQTT over TLS.
+const PORT: u16 = 8_883;
 /// The program; Debian has it where only root looks.
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
 /// The sample of the access rules, as it is shipped.
@@ -25,12 +31,64 @@ pub struct BrokerUser {
     pub fingerprint: String,
 }
 
+impl BrokerUser {
+    /// Returns the TSM of the stage, as OpenSSL reads its certificate.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn tsm(stage: &Stage) -> Result<Self, StageError> {
+        let read = |what: &str, before: &str| -> Result<String, StageError> {
+            let openssl = Command::new("openssl", Path::new("/usr/bin/openssl"))
+                .arg("x509")
+                .arg("-noout")
+                .arg("-sha256")
+                .option("-nameopt", "multiline")
+                .option("-in", stage.trust_center().join("tsm/sig.pem"))
+                .arg(what);
+            let finished = stage.run(&openssl)?;
+            finished.success()?;
+            let line = finished.lines.iter().find(|line| line.contains(before));
+            let value = line.and_then(|line| line.split_once('='));
+            Ok(value
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default())
+        };
+        Ok(Self {
+            name: read("-subject", "commonName")?,
+            fingerprint: read("-fingerprint", "Fingerprint")?
+                .replace(':', "")
+                .to_lowercase(),
+        })
+    }
+
+    /// Returns a supplier as a user.
+    #[must_use]
+    pub fn supplier(supplier: &Supplier) -> Self {
+        Self {
+            name: supplier.name().to_owned(),
+            fingerprint: supplier.fingerprint().to_owned(),
+        }
+    }
+}
+
 /// A private Mosquitto on the loopback interface. Dropping it ends it.
 #[derive(Debug)]
 pub struct Broker {
     process: Option<Process>,
     folder: PathBuf,
+    place: Place,
+}
+
+/// Where a broker listens.
+#[derive(Debug)]
+struct Place {
+    /// The name by which it is reached.
+    name: String,
+    address: String,
     port: u16,
+    /// The process that holds its network, if that is not this machine's own.
+    holder: Option<u32>,
 }
 
 impl Broker {
@@ -49,20 +107,44 @@ impl Broker {
     ///
     /// As [`Broker::start`].
     pub fn start_with(stage: &Stage, name: &str, rules: &str) -> Result<Self, StageError> {
+        let place = Place {
+            name: "localhost".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            port: free_port().map_err(StageError::file(Path::new("127.0.0.1")))?,
+            holder: None,
+        };
+        Self::start_at(stage, name, rules, place)
+    }
+
+    /// Starts a broker as [`Broker::start`] does, on a host of a network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::start`].
+    pub fn start_on(stage: &Stage, host: &Host, users: &[BrokerUser]) -> Result<Self, StageError> {
+        let place = Place {
+            name: host.dns(),
+            address: host.address().to_owned(),
+            port: PORT,
+            holder: Some(host.id()),
+        };
+        Self::start_at(stage, "broker", &rules(users), place)
+    }
+
+    fn start_at(stage: &Stage, name: &str, rules: &str, place: Place) -> Result<Self, StageError> {
         let folder = stage.path(name);
         std::fs::create_dir_all(&folder).map_err(StageError::file(&folder))?;
-        let port = free_port().map_err(StageError::file(Path::new("127.0.0.1")))?;
-        certify(stage, &folder)?;
+        certify(stage, &folder, &place.name)?;
         let write = |file: &str, text: &str| {
             let file = folder.join(file);
             std::fs::write(&file, text).map_err(StageError::file(&file))
         };
         write("acl", rules)?;
-        write("mosquitto.conf", &configuration(stage, &folder, port))?;
+        write("mosquitto.conf", &configuration(stage, &folder, &place))?;
         let mut broker = Self {
             process: None,
             folder,
-            port,
+            place,
         };
         broker.start_again(stage)?;
         Ok(broker)
@@ -71,7 +153,29 @@ impl Broker {
     /// Returns the address, `HOST:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("localhost:{}", self.port)
+        format!("{}:{}", self.place.name, self.place.port)
+    }
+
+    /// Lets these parties use the broker from now on, besides gateways, and nobody else.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`].
+    pub fn admit(&self, stage: &Stage, users: &[BrokerUser]) -> Result<(), StageError> {
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let file = self.folder.join("acl");
+        std::fs::write(&file, rules(users)).map_err(StageError::file(&file))?;
+        let known = |log: &str| log.matches(RELOADS).count();
+        let read = || std::fs::read_to_string(process.log()).unwrap_or_default();
+        let before = known(&read());
+        process.signal("HUP");
+        let deadline = stage.deadline(START_PATIENCE);
+        let reloaded = wait_until(&deadline, || {
+            Ok::<_, StageError>((known(&read()) > before).then_some(()))
+        })?;
+        reloaded.ok_or_else(|| process.too_late("new access rules", &deadline))
     }
 
     /// Kills the broker with SIGKILL, as a crash would; it forgets everything.
@@ -94,12 +198,16 @@ impl Broker {
     pub fn start_again(&mut self, stage: &Stage) -> Result<(), StageError> {
         let command = Command::new("mosquitto", Path::new(MOSQUITTO));
         let command = command.option("-c", self.folder.join("mosquitto.conf"));
+        let command = match self.place.holder {
+            Some(holder) => command.inside(holder),
+            None => command,
+        };
         let mut process = stage.start(&command)?;
         let deadline = stage.deadline(START_PATIENCE);
         let listens = wait_until(&deadline, || {
             process.check_running()?;
-            let connected = std::net::TcpStream::connect(("127.0.0.1", self.port));
-            Ok::<_, StageError>(connected.ok().map(drop))
+            let log = std::fs::read_to_string(process.log()).unwrap_or_default();
+            Ok::<_, StageError>(log.contains(LISTENS).then_some(()))
         })?;
         if listens.is_none() {
             return Err(process.too_late("a listening broker", &deadline));
@@ -117,7 +225,7 @@ impl Broker {
 }
 
 /// Makes the broker's key with OpenSSL, and has the trust centre certify it.
-fn certify(stage: &Stage, folder: &Path) -> Result<(), StageError> {
+pub(crate) fn certify(stage: &Stage, folder: &Path, name: &str) -> Result<(), StageError> {
     let (key, request) = (folder.join("key.pem"), folder.join("request.csr"));
     let openssl = Command::new("openssl", Path::new("/usr/bin/openssl"))
         .arg("req")
@@ -125,7 +233,7 @@ fn certify(stage: &Stage, folder: &Path) -> Result<(), StageError> {
         .arg("-nodes")
         .option("-newkey", "ec")
         .option("-pkeyopt", "ec_paramgen_curve:P-256")
-        .option("-subj", "/CN=localhost")
+        .option("-subj", format!("/CN={name}"))
         .option("-keyout", key)
         .option("-out", &request);
     stage.run(&openssl)?.success()?;
@@ -133,7 +241,7 @@ fn certify(stage: &Stage, folder: &Path) -> Result<(), StageError> {
         .command(Program::TrustCenter, "certify-broker")
         .option("--home", stage.trust_center())
         .option("--request", request)
-        .option("--dns", "localhost")
+        .option("--dns", name)
         .option("--out", folder.join("broker.pem"));
     stage.run(&command)?.success()
 }
@@ -153,7 +261,7 @@ fn rules(users: &[BrokerUser]) -> String {
     text
 }
 
-fn configuration(stage: &Stage, folder: &Path, port: u16) -> String {
+fn configuration(stage: &Stage, folder: &Path, place: &Place) -> String {
     let center = stage.trust_center();
     let path = |folder: &Path, file: &str| folder.join(file).display().to_string();
     let authorities = folder.join("authorities.pem");
@@ -164,7 +272,7 @@ fn configuration(stage: &Stage, folder: &Path, port: u16) -> String {
     // Started by root it would become a user of its own, who may not read the folder.
     format!(
         "user root\n\
-         listener {port} 127.0.0.1\n\
+         listener {port} {address}\n\
          cafile {authorities}\n\
          certfile {certificate}\n\
          keyfile {key}\n\
@@ -174,6 +282,8 @@ fn configuration(stage: &Stage, folder: &Path, port: u16) -> String {
          acl_file {acl}\n\
          persistence false\n\
          log_dest stderr\n",
+        port = place.port,
+        address = place.address,
         authorities = authorities.display(),
         certificate = path(folder, "broker.pem"),
         key = path(folder, "key.pem"),

@@ -129,6 +129,22 @@ pub enum StageError {
         /// Its last words.
         log: LogTail,
     },
+    /// There is no network of the run's own.
+    #[error(
+        "this machine gives no {what}; run the stories in network namespaces as root, with the Debian package iproute2; {log}"
+    )]
+    Network {
+        /// What could not be had.
+        what: String,
+        /// What was said.
+        log: LogTail,
+    },
+    /// A network has no such host.
+    #[error("the network has no host {name}; name it when the network is built")]
+    NoHost {
+        /// The name.
+        name: String,
+    },
     /// A time or span in an answer cannot be computed with.
     #[error("{text:?} is no time or span that this harness can compute with")]
     Time {
@@ -148,6 +164,14 @@ pub enum StageError {
 }
 
 impl StageError {
+    /// Builds the error for a part of a network, with what was said.
+    pub(crate) fn network(what: &str, log: &Path) -> Self {
+        Self::Network {
+            what: what.to_owned(),
+            log: LogTail::of(log),
+        }
+    }
+
     /// Builds the error for a file, for use with `map_err`.
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

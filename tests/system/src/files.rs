@@ -13,6 +13,39 @@ pub enum CardPlace {
     Reader(String),
 }
 
+/// How a gateway is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wan {
+    /// It listens at this address, `ADDRESS:PORT`.
+    Direct(String),
+    /// It dials out to a broker.
+    Broker {
+        /// The broker's address, `HOST:PORT`.
+        address: String,
+        /// The version of MQTT: `5` or `3.1.1`.
+        mqtt: String,
+    },
+}
+
+impl Wan {
+    /// Returns the way of most stories: directly, on the loopback interface.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self::Direct("[::1]:0".to_owned())
+    }
+
+    fn to_toml(&self) -> String {
+        match self {
+            Self::Direct(listen) => format!("[wan]\nlisten = {}", quoted(listen)),
+            Self::Broker { address, mqtt } => format!(
+                "[wan.broker]\naddress = {}\nmqtt = {}\nstart_delay = \"PT1S\"",
+                quoted(address),
+                quoted(mqtt)
+            ),
+        }
+    }
+}
+
 /// The configuration of a gateway in a house with four meters.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -34,15 +67,21 @@ impl GatewayConfig {
     /// The M-Bus meters by name and primary address, as the simulators have them.
     pub const ON_MBUS: [(&'static str, u8); 3] = [("gas", 1), ("water", 2), ("heat", 3)];
 
-    /// Writes the configuration as TOML.
+    /// Writes the configuration as TOML, for the way of most stories.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        self.to_toml_over(&Wan::loopback())
+    }
+
+    /// Writes the configuration as TOML, for a gateway that is reached in this way.
+    #[must_use]
+    pub fn to_toml_over(&self, wan: &Wan) -> String {
         let mut text = format!(
             "data = {data}\nregistration_period = {period}\n\n\
              [card]\n{card}\n\n\
              [control]\nsocket = {socket}\n\n\
              [web]\nlisten = \"127.0.0.1:0\"\n\n\
-             [wan]\nlisten = \"[::1]:0\"\n\n\
+             {wan}\n\n\
              [[bus]]\nname = \"cellar\"\nmbus = {mbus}\n",
             data = quoted(&self.data.to_string_lossy()),
             period = quoted(&self.registration_period),
@@ -51,6 +90,7 @@ impl GatewayConfig {
                 CardPlace::Reader(name) => format!("reader = {}", quoted(name)),
             },
             socket = quoted(&self.socket.to_string_lossy()),
+            wan = wan.to_toml(),
             mbus = quoted(&self.meters.mbus),
         );
         for (name, primary) in Self::ON_MBUS {
@@ -125,6 +165,7 @@ mod tests {
             },
         };
         let table: toml::Table = config.to_toml().parse().unwrap();
+        assert_eq!(table["wan"]["listen"].as_str(), Some("[::1]:0"));
         assert_eq!(table["data"].as_str(), Some("/a folder/with \"quotes\""));
         assert_eq!(table["card"]["soft"].as_str(), Some("/card"));
         assert_eq!(table["bus"][0]["meter"].as_array().unwrap().len(), 3);
@@ -132,6 +173,20 @@ mod tests {
             table["bus"][1]["meter"][0]["profile"].as_str(),
             Some("eastron-sdm630")
         );
+    }
+
+    #[test]
+    fn gateway_behind_a_broker_listens_nowhere() {
+        let wan = Wan::Broker {
+            address: "broker.test:8883".into(),
+            mqtt: "5".into(),
+        };
+        let table: toml::Table = wan.to_toml().parse().unwrap();
+        assert_eq!(
+            table["wan"]["broker"]["address"].as_str(),
+            Some("broker.test:8883")
+        );
+        assert!(table["wan"].get("listen").is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::network::entering;
 use crate::wait::{LOOK_AGAIN, wait_until};
 use crate::{Deadline, Interrupt, LogTail, StageError};
 
@@ -21,6 +22,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const LINES_KEPT: usize = 256;
 /// The longest line that is read, in bytes: a pull of four years of quarter hours has some 10 MiB.
 const LINE_LIMIT: u64 = 32 * 1024 * 1024;
+/// The program that has a child end with its parent.
+const WITH_PARENT: &str = "setpriv";
 
 /// What to start: a program, its arguments, and the name that errors give it.
 #[derive(Debug, Clone)]
@@ -29,6 +32,7 @@ pub struct Command {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    inside: Option<u32>,
 }
 
 impl Command {
@@ -40,6 +44,7 @@ impl Command {
             program: program.to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            inside: None,
         }
     }
 
@@ -61,6 +66,13 @@ impl Command {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let variable = (name.as_ref().to_owned(), value.as_ref().to_owned());
         self.environment.push(variable);
+        self
+    }
+
+    /// Runs it in the network that the process with this number holds, [`Host::id`](crate::Host::id).
+    #[must_use]
+    pub const fn inside(mut self, holder: u32) -> Self {
+        self.inside = Some(holder);
         self
     }
 
@@ -109,7 +121,15 @@ impl Process {
     pub fn start(command: &Command, log: &Path) -> Result<Self, StageError> {
         let name = &command.name;
         let log_file = File::create(log).map_err(StageError::file(log))?;
-        let mut child = std::process::Command::new("setpriv")
+        let mut started = match command.inside {
+            Some(holder) => {
+                let mut entering = entering(holder);
+                entering.arg(WITH_PARENT);
+                entering
+            }
+            None => std::process::Command::new(WITH_PARENT),
+        };
+        let mut child = started
             .args(["--pdeathsig", "TERM", "--"])
             .arg(&command.program)
             .args(&command.arguments)
@@ -280,7 +300,7 @@ impl Process {
     }
 
     /// Sends a signal to the group of the process; a group that is gone needs none.
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         // The shell's builtin: `kill` as a program is not part of a minimal system.
         let sent = std::process::Command::new("sh")
             .args(["-c", r#"kill -s "$0" -- "-$1""#, signal])

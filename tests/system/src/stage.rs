@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::answers::{Answer, read_answer};
 use crate::{
-    CardReader, Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Installed,
+    CardReader, Certified, Command, Deadline, Finished, Gateway, GatewayConfig, GrantText, Host, Installed,
     Interrupt, LogTail, Meters, Personalized, Process, Program, Programs, Renewed, StageError, Supplier, Tsm,
 };
 
@@ -55,6 +55,14 @@ pub struct Stage {
     interrupt: Interrupt,
     logs_begun: AtomicU32,
     environment: Vec<(OsString, OsString)>,
+    places: Vec<(Program, Place)>,
+}
+
+/// Where a program runs, if not on this machine's own network.
+#[derive(Debug)]
+struct Place {
+    holder: u32,
+    address: String,
 }
 
 /// A personalised card.
@@ -90,6 +98,7 @@ impl Stage {
             interrupt,
             logs_begun: AtomicU32::new(0),
             environment: Vec::new(),
+            places: Vec::new(),
         };
         let logs = stage.path("log");
         std::fs::create_dir_all(&logs).map_err(StageError::file(&logs))?;
@@ -99,6 +108,30 @@ impl Stage {
     /// Gives every program that is started from now on an environment variable.
     pub fn give(&mut self, variable: impl Into<OsString>, value: impl Into<OsString>) {
         self.environment.push((variable.into(), value.into()));
+    }
+
+    /// Has a program run on a host of a network, whenever it is started from now on.
+    pub fn place(&mut self, program: Program, host: &Host) {
+        let place = Place {
+            holder: host.id(),
+            address: host.address().to_owned(),
+        };
+        self.places.retain(|(placed, _)| *placed != program);
+        self.places.push((program, place));
+    }
+
+    fn place_of(&self, program: Program) -> Option<&Place> {
+        let mut places = self.places.iter();
+        places.find_map(|(placed, place)| (*placed == program).then_some(place))
+    }
+
+    /// Returns where a program is to listen, on any free port.
+    #[must_use]
+    pub fn listen(&self, program: Program) -> String {
+        match self.place_of(program) {
+            Some(place) => format!("[{}]:0", place.address),
+            None => "127.0.0.1:0".to_owned(),
+        }
     }
 
     /// Returns the path of a file or folder of the stage.
@@ -130,6 +163,10 @@ impl Stage {
     pub fn command(&self, program: Program, verb: &str) -> Command {
         let name = format!("{} {verb}", program.name());
         let command = Command::new(&name, &self.programs.path(program)).arg(verb);
+        let command = match self.place_of(program) {
+            Some(place) => command.inside(place.holder),
+            None => command,
+        };
         let variables = self.environment.iter();
         variables.fold(command, |command, (name, value)| command.env(name, value))
     }

@@ -54,6 +54,12 @@ impl Supplier {
         &self.home
     }
 
+    /// Returns its name, as its certificates carry it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.certified.name
+    }
+
     /// Returns the SHA-256 of its SIG certificate, 64 hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> &str {

@@ -44,7 +44,7 @@ impl Tsm {
             .arg("--json");
         let command = command
             .option("--home", stage.trust_center())
-            .option("--listen", "127.0.0.1:0");
+            .option("--listen", stage.listen(Program::TrustCenter));
         let process = stage.start(&command)?;
         let line = process.next_line(&stage.deadline(START_PATIENCE))?;
         let silent = || StageError::Silent {

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod both_ways;
+#[cfg(test)]
 mod bundles;
 #[cfg(test)]
 mod card_life;

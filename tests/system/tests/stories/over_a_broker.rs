@@ -9,6 +9,7 @@ use system::{
 
 use crate::steps::{
     ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
+    wait_for_empty_outbox,
 };
 
 /// How long a connection to the broker may take, and a return to it.
@@ -30,7 +31,7 @@ fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
         .install(&house.card.guid, &query.wan, &house.supplier, &grants, None);
     installed.unwrap_or_else(|error| panic!("{}\n{}", told(&error), gateway_log(&house)));
     pull_until(&house, &query, |pull| !pull.series.is_empty());
-    wait_for_empty_outbox(&house);
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
 
     // A broker that crashes forgets everything; the gateway comes back, and so does the service.
     broker.kill().unwrap();
@@ -47,7 +48,7 @@ fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
         Ok::<_, StageError>((finished.code == Some(0)).then_some(()))
     });
     assert_eq!(pulled.unwrap(), Some(()), "{}", gateway_log(&house));
-    wait_for_empty_outbox(&house);
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_broker_that_knows_mqtt_3_1_1_only_serves_as_well() {
     let (house, broker) = behind_a_broker("3.1.1");
     let query = over(&granted(&house), &broker, "?mqtt=3.1.1");
     pull_until(&house, &query, |pull| !pull.series.is_empty());
-    wait_for_empty_outbox(&house);
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
 }
 
 #[test]
@@ -66,8 +67,8 @@ fn who_is_not_granted_anything_learns_nothing_over_a_broker_either() {
         .found_supplier("stranger", "Stranger", &house.stage.trust_center())
         .unwrap();
     let users = [
-        user("Stranger", stranger.fingerprint()),
-        user("Supplier", house.supplier.fingerprint()),
+        BrokerUser::supplier(&stranger),
+        BrokerUser::supplier(&house.supplier),
     ];
     let broker = Broker::start(&house.stage, "broker", &users).unwrap();
     let house = connected(house, &broker, "5");
@@ -159,8 +160,8 @@ fn center(house: &House, words: &[&str]) -> Command {
 fn behind_a_broker(mqtt: &str) -> (House, Broker) {
     let house = house();
     let users = [
-        user("Supplier", house.supplier.fingerprint()),
-        user(&tsm(&house, "subject"), &tsm(&house, "fingerprint")),
+        BrokerUser::supplier(&house.supplier),
+        BrokerUser::tsm(&house.stage).unwrap(),
     ];
     let broker =
         Broker::start(&house.stage, "broker", &users).unwrap_or_else(|error| panic!("{}", told(&error)));
@@ -193,71 +194,11 @@ fn connected(mut house: House, broker: &Broker, mqtt: &str) -> House {
     house
 }
 
-fn user(name: &str, fingerprint: &str) -> BrokerUser {
-    BrokerUser {
-        name: name.to_owned(),
-        fingerprint: fingerprint.to_owned(),
-    }
-}
-
 fn over(query: &Query, broker: &Broker, version: &str) -> Query {
     Query {
         wan: format!("mqtts://{}{version}", broker.address()),
         ..query.clone()
     }
-}
-
-/// Asks OpenSSL for the common name or the fingerprint of the TSM's SIG certificate.
-fn tsm(house: &House, what: &str) -> String {
-    let certificate = house.stage.trust_center().join("tsm/sig.pem");
-    let printed = std::process::Command::new("openssl")
-        .args(["x509", "-noout", "-sha256", "-nameopt", "multiline"])
-        .arg(format!("-{what}"))
-        .arg("-in")
-        .arg(certificate)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(printed.stdout).unwrap();
-    let line = text
-        .lines()
-        .find(|line| line.contains("commonName") || line.contains("Fingerprint"));
-    let (_, value) = line.and_then(|line| line.split_once('=')).unwrap();
-    match what {
-        "fingerprint" => value.replace(':', "").to_lowercase(),
-        _ => value.trim().to_owned(),
-    }
-}
-
-/// Waits until every answer has its receipt: the outbox is empty.
-fn wait_for_empty_outbox(house: &House) {
-    let emptied = wait_until(&house.stage.deadline(ARRIVAL), || {
-        Ok::<_, StageError>((waiting(house).as_deref() == Some("0")).then_some(()))
-    });
-    assert_eq!(
-        emptied.unwrap(),
-        Some(()),
-        "{:?} answers wait\n{}",
-        waiting(house),
-        gateway_log(house)
-    );
-}
-
-/// Counts the answers in a copy of the database, which the gateway has for itself. A copy that was made while something
-/// was written may be unreadable.
-fn waiting(house: &House) -> Option<String> {
-    let copy = house.stage.path("copy.db");
-    for suffix in ["-wal", ""] {
-        let database = house.stage.path("data").join(format!("gateway.db{suffix}"));
-        std::fs::copy(database, format!("{}{suffix}", copy.display())).unwrap();
-    }
-    drop(std::fs::remove_file(format!("{}-shm", copy.display())));
-    let printed = std::process::Command::new("sqlite3")
-        .arg(&copy)
-        .arg("SELECT count(*) FROM outbox")
-        .output()
-        .unwrap();
-    let count = String::from_utf8(printed.stdout).unwrap();
-    printed.status.success().then(|| count.trim().to_owned())
 }
 
 fn text_of(finished: &Finished) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use system::{GRANTED, Grade, House, Pull, Query, StageError, wait_until};
+use system::{GRANTED, Grade, House, Pull, Query, Stage, StageError, wait_until};
 
 /// The registration period of the stories: short, but longer than a round over all meters.
 pub(crate) const PERIOD: &str = "PT2S";
@@ -57,4 +57,36 @@ pub(crate) fn gateway_log(house: &House) -> String {
 
 pub(crate) fn read(file: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned()
+}
+
+/// Waits until every answer has its receipt: the outbox is empty.
+pub(crate) fn wait_for_empty_outbox(stage: &Stage, log: &Path) {
+    let emptied = wait_until(&stage.deadline(ARRIVAL), || {
+        Ok::<_, StageError>((waiting(stage).as_deref() == Some("0")).then_some(()))
+    });
+    assert_eq!(
+        emptied.unwrap(),
+        Some(()),
+        "{:?} answers wait\n{}",
+        waiting(stage),
+        read(log)
+    );
+}
+
+/// Counts the answers in a copy of the database, which the gateway has for itself. A copy that was made while something
+/// was written may be unreadable.
+fn waiting(stage: &Stage) -> Option<String> {
+    let copy = stage.path("copy.db");
+    for suffix in ["-wal", ""] {
+        let database = stage.path("data").join(format!("gateway.db{suffix}"));
+        std::fs::copy(database, format!("{}{suffix}", copy.display())).unwrap();
+    }
+    drop(std::fs::remove_file(format!("{}-shm", copy.display())));
+    let printed = std::process::Command::new("sqlite3")
+        .arg(&copy)
+        .arg("SELECT count(*) FROM outbox")
+        .output()
+        .unwrap();
+    let count = String::from_utf8(printed.stdout).unwrap();
+    printed.status.success().then(|| count.trim().to_owned())
 }
