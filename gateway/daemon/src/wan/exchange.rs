@@ -250,7 +250,7 @@ impl Exchange {
             }
             Content::CardCommands(commands) => self.pass(commands, identity, now)?,
             Content::Bundle(bundle) => {
-                install::take(self, bundle, &opened.content, identity)?;
+                install::take(self, bundle, opened, identity)?;
                 self.report(bundle.id, None, now)?
             }
             Content::Application(application) => {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messages::certificate::Role;
 use messages::content::{Application, Bundle, application_digest, bundle_digest, is_module};
+use messages::envelope::Opened;
 use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
 use store::{BundleError, Store};
 use zeroize::Zeroizing;
@@ -31,6 +32,8 @@ pub(super) struct Waited {
     digest: Fingerprint,
     bundle: Bundle,
     json: Zeroizing<Vec<u8>>,
+    /// Who is answered while it is in force: its suppliers, and the TSM that sent it.
+    heard: BTreeSet<Fingerprint>,
 }
 
 impl Waiting {
@@ -57,18 +60,21 @@ impl Waiting {
 pub(super) fn take(
     exchange: &Exchange,
     bundle: &Bundle,
-    json: &[u8],
+    opened: &Opened,
     identity: &Identity,
 ) -> Result<(), Rejection> {
+    let json = opened.content.as_slice();
     let digest = bundle_digest(json);
     let anchored = exchange.card.call(|session| session.anchor())?;
     let offered = (bundle.bundle_version, digest);
     let is_awaited = is_awaited((anchored.version, anchored.digest), offered)?;
-    check(bundle, identity)?;
+    let mut heard = check(bundle, identity)?;
+    heard.insert(opened.sender.certificate().fingerprint());
     let waited = Waited {
         digest,
         bundle: bundle.clone(),
         json: Zeroizing::new(json.to_vec()),
+        heard,
     };
     if is_awaited {
         tracing::info!(version = offered.0, %digest, "the bundle waits for the card to vouch for it");
@@ -84,7 +90,12 @@ pub(super) fn take(
 ///
 /// The same bundle may come again: then nothing changes.
 pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<(), Rejection> {
-    let Waited { digest, bundle, json } = waited;
+    let Waited {
+        digest,
+        bundle,
+        json,
+        heard,
+    } = waited;
     let version = bundle.bundle_version;
     let applications = store.applications();
     let mut named = BTreeSet::new();
@@ -99,6 +110,9 @@ pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<
     if stored.is_none_or(|stored| stored.version < version) {
         journal.write(events(bundle, *digest))?;
     }
+    // Before, so that none is left of an earlier bundle when the power fails in between; and behind it, for what was
+    // answered in between.
+    forget_answers(store, heard)?;
     match store.database().install_bundle(version, *digest.as_bytes(), json) {
         Ok(()) => tracing::info!(version, %digest, grants = bundle.grants.len(), "bundle stored"),
         Err(BundleError::StaleBundle { installed, .. }) if installed == version => {
@@ -106,11 +120,31 @@ pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<
         }
         Err(error) => return Err(error.into()),
     }
+    forget_answers(store, heard)?;
     // What the earlier bundle alone has named is of no use any more; whatever stays goes with the next one.
     if let Err(error) = applications.keep_only(&named) {
         tracing::warn!(error = %Chain(&error), "applications that no bundle names cannot be removed");
     }
     Ok(())
+}
+
+/// Forgets the answers that wait for the receipts of anybody but these: whom no bundle names any more, he gets nothing
+/// any more, also not what he was granted when he asked.
+fn forget_answers(store: &Store, heard: &BTreeSet<Fingerprint>) -> Result<(), Rejection> {
+    let mut behind = None;
+    loop {
+        let pending = store.database().pending(behind)?;
+        for (_, message) in &pending.messages {
+            if !heard.contains(&message.recipient) {
+                let forgotten = store.database().receipt(&message.id, message.recipient)?;
+                tracing::info!(recipient = %message.recipient, ?forgotten, "an answer that waited is withheld");
+            }
+        }
+        match pending.more {
+            Some(more) => behind = Some(more),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Keeps an application for the bundle that is to name it. What it does is for others to judge; here it has to be the one
@@ -168,8 +202,9 @@ fn events(bundle: &Bundle, digest: Fingerprint) -> [LogEvent; 2] {
     [installed.into(), changed.into()]
 }
 
-/// Checks that every issuing authority and supplier is one of the trust centre's, and every grant one of theirs.
-fn check(bundle: &Bundle, identity: &Identity) -> Result<(), Rejection> {
+/// Checks that every issuing authority and supplier is one of the trust centre's, and every grant one of theirs, and
+/// returns the suppliers.
+fn check(bundle: &Bundle, identity: &Identity) -> Result<BTreeSet<Fingerprint>, Rejection> {
     let now = clock::now();
     let anchor = identity.anchor.clone().with_chain(bundle.issuing.iter().cloned());
     let anchor = anchor.map_err(Rejection::BundleIssuing)?;
@@ -193,13 +228,36 @@ fn check(bundle: &Bundle, identity: &Identity) -> Result<(), Rejection> {
         .find(|(supplier, _)| !suppliers.contains(supplier))
     {
         Some((_, grant)) => Err(Rejection::BundleGrant { grant }),
-        None => Ok(()),
+        None => Ok(suppliers),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use store::{DeviceKey, OutboxMessage, Protection};
+
     use super::*;
+
+    #[test]
+    fn answers_wait_on_for_those_alone_whom_a_bundle_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = DeviceKey::new([7; 32]);
+        let store = Store::open(folder.path(), Ok(Protection { key, otp: None })).unwrap();
+        let [named, gone, tsm] = [1, 2, 3].map(|byte| Fingerprint::new([byte; 32]));
+        for (id, recipient) in (0..).zip([named, gone, tsm, gone]) {
+            let (id, content) = ([id; 16], b"sealed".to_vec());
+            let message = OutboxMessage {
+                id,
+                recipient,
+                content,
+            };
+            store.database().enqueue(&message).unwrap();
+        }
+        forget_answers(&store, &BTreeSet::from([named, tsm])).unwrap();
+        let waiting = store.database().pending(None).unwrap().messages;
+        let waiting: Vec<_> = waiting.iter().map(|(_, message)| message.recipient).collect();
+        assert_eq!(waiting, [named, tsm]);
+    }
 
     #[test]
     fn bundle_that_the_card_does_not_vouch_for_is_refused_by_what_is_wrong_with_it() {
