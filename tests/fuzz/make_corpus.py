@@ -1,7 +1,9 @@
 """Makes the corpus of the fuzz targets: for M-Bus from the golden files in tests/vectors/mbus and frames of the other
 kinds, for Modbus from the profiles, for the card from the card scripts in tests/vectors/card and from what its partners send."""
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 here = Path(__file__).parent
@@ -156,3 +158,34 @@ for name, content in {
     "status": "01 0c 00 00 00 99026a82",
 }.items():
     write("secure_messaging", name, bytes.fromhex(content))
+
+
+# Messages: OpenSSL's, as a whole and without its signature; contents of each kind; topics.
+messages = here.parent / "vectors" / "messages"
+request = (messages / "request.der").read_bytes()
+write("cms", "request", b"\0" + request)
+sealed = subprocess.run(
+    ["openssl", "cms", "-verify", "-noverify", "-nosigs", "-binary", "-inform", "DER", "-in", messages / "request.der"],
+    capture_output=True,
+    check=True,
+).stdout
+write("cms", "sealed", b"\1" + sealed)
+content = json.loads((messages / "request.json").read_text())
+write("content", "request", json.dumps(content).encode())
+party, guid, time = "ab" * 32, "fd5a::1", "2026-11-23T12:00:00Z"
+answer = {"id": "00" * 16, "in_reply_to": "11" * 16, "gateway": guid, "time": time}
+series = {
+    "element": {"meter": "M1", "obis": "7-0:3.0.0*255"}, "medium": "gas", "unit": "m3", "start": time, "step": "PT15M",
+    "values": ["1.00", None, "1.10"], "status": [0, 0, 0], "gaps": [[1, "no-answer"]],
+}
+kinds = {
+    "answer": {**answer, "supplier": party, "series": [series], "refusals": []},
+    "refused": {**answer, "code": "no-grant", "reason": "no grant names this supplier"},
+    "receipt": {"id": "22" * 16, "received": "00" * 16, "sender": party, "recipient": guid, "time": time},
+    "card-answers": {**answer, "answers": ["9000"]},
+}
+for kind, body in kinds.items():
+    write("content", kind, json.dumps({"version": content["version"], "type": kind, **body}).encode())
+write("topic", "request", b"\0smgw/v1/8c/fd5a::1/req/" + party.encode())
+write("topic", "address", b"\0[fd5a::1]:8883")
+write("topic", "parts", b"\1" + bytes.fromhex("fd5a0000000000000000000000000001 02" + party))

@@ -16,10 +16,12 @@ use crate::error::XtaskError;
 use crate::packages;
 
 /// Every target, in the order of their names.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 13] = [
     "answers",
     "apdu",
     "applet",
+    "cms",
+    "content",
     "decoder",
     "decrypt",
     "link",
@@ -27,6 +29,7 @@ const TARGETS: [&str; 10] = [
     "script",
     "secure_messaging",
     "tlv",
+    "topic",
 ];
 
 /// Sets libFuzzer's counters on every edge and traces what is compared with what.
