@@ -1,9 +1,11 @@
-//! Simulated meters that speak real wire protocols, and a soft card in a real `pcscd`, with faults on demand.
+//! Simulated meters that speak real wire protocols, a soft card in a real `pcscd`, and a bad network, with faults on
+//! demand.
 //!
 //! They stand in for hardware in the demo and in the tests; nothing of the product depends on them.
 
 pub mod mbus;
 pub mod modbus;
+pub mod proxy;
 pub mod softcard;
 mod terminal;
 

@@ -7,12 +7,14 @@ mod modbus_meter;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use mbus::master::{BaudRate, UnknownBaudRate};
 use simulators::Terminal;
 use simulators::mbus::{Bus, Numbering, fleet, household};
 use simulators::modbus::Sdm630;
+use simulators::proxy::Proxy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -41,6 +43,8 @@ enum Simulators {
     Modbus(modbus_meter::Options),
     /// Two serial ports with a cable between them: what goes into one comes out of the other.
     Cable,
+    /// A bad network: passes TCP connections on to a target, with faults as they are ordered.
+    Proxy(BadNetwork),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +76,20 @@ struct Fleet {
     scattered: Option<u32>,
 }
 
+#[derive(Debug, Args)]
+struct BadNetwork {
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where connections are passed on to.
+    #[arg(long, value_name = "HOST:PORT")]
+    to: String,
+    /// A Unix socket that takes one line for each connection: heal, delay MS, stall, cut up N, cut down N, rate N,
+    /// double, reset, counts.
+    #[arg(long, value_name = "SOCKET")]
+    control: PathBuf,
+}
+
 fn baud_rate(text: &str) -> Result<BaudRate, UnknownBaudRate> {
     BaudRate::try_from(text.parse::<u32>().unwrap_or(0))
 }
@@ -84,6 +102,7 @@ async fn main() -> io::Result<()> {
         Simulators::Mbus(options) => run_fleet(options).await,
         Simulators::Modbus(options) => modbus_meter::run(&options).await,
         Simulators::Cable => run_cable().await,
+        Simulators::Proxy(options) => run_proxy(options).await,
     }
 }
 
@@ -130,6 +149,18 @@ async fn run_cable() -> io::Result<()> {
     tokio::select! {
         () = end.wait() => Ok(()),
         broken = one.connect(other) => broken,
+    }
+}
+
+async fn run_proxy(options: BadNetwork) -> io::Result<()> {
+    let mut end = Ending::new()?;
+    let proxy = Proxy::bind(options.listen, &options.to).await?;
+    let orders = proxy.handle().take_orders(&options.control);
+    print_addresses(&serde_json::json!({ "listen": proxy.address()? }))?;
+    tokio::select! {
+        () = end.wait() => Ok(()),
+        ended = proxy.run() => ended,
+        ended = orders => ended,
     }
 }
 

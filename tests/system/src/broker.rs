@@ -216,6 +216,14 @@ impl Broker {
         Ok(())
     }
 
+    /// Returns whether the broker has logged this since it was started.
+    #[must_use]
+    pub fn has_logged(&self, text: &str) -> bool {
+        let log = self.process.as_ref().map(Process::log);
+        log.and_then(|log| std::fs::read_to_string(log).ok())
+            .is_some_and(|log| log.contains(text))
+    }
+
     /// Returns what the broker has logged last, if it runs.
     #[must_use]
     pub fn log(&self) -> Option<LogTail> {
@@ -281,7 +289,12 @@ fn configuration(stage: &Stage, folder: &Path, place: &Place) -> String {
          use_identity_as_username true\n\
          acl_file {acl}\n\
          persistence false\n\
-         log_dest stderr\n",
+         log_dest stderr\n\
+         log_type error\n\
+         log_type warning\n\
+         log_type notice\n\
+         log_type information\n\
+         log_type subscribe\n",
         port = place.port,
         address = place.address,
         authorities = authorities.display(),

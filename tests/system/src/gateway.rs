@@ -143,6 +143,30 @@ impl Gateway {
         self.process.log()
     }
 
+    /// Kills the daemon with SIGKILL, as a power cut would.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::TooLate`] if the kernel does not end it.
+    pub fn kill(&mut self) -> Result<(), StageError> {
+        self.process.kill()
+    }
+
+    /// Returns how much memory the daemon has, in kilobytes: its resident set.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::File`] if the kernel does not tell, as of one that has ended.
+    pub fn memory_kb(&self) -> Result<u64, StageError> {
+        let file = Path::new("/proc")
+            .join(self.process.id().to_string())
+            .join("status");
+        let text = std::fs::read_to_string(&file).map_err(StageError::file(&file))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        number.ok_or_else(|| StageError::file(&file)(std::io::Error::other("it has no VmRSS")))
+    }
+
     /// Ends the daemon in order.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod house;
 mod network;
 mod process;
 mod programs;
+mod proxy;
 mod reader;
 mod stage;
 mod supplier;
@@ -38,6 +39,7 @@ pub use house::{COUNTER, GRANTED, Grade, HISTORY, House, HouseReader, UNGRANTED,
 pub use network::{Host, Network};
 pub use process::{Command, Finished, Process};
 pub use programs::{Program, Programs};
+pub use proxy::BadNetwork;
 pub use reader::{CardReader, SoftCard};
 pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};

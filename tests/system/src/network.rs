@@ -107,6 +107,23 @@ impl Host {
         run(stage, "an address", &shell(&script, &[address]).inside(self.id()))
     }
 
+    /// Loses so many of a hundred packets that come in, by chance; with 0 none any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Network`] without `nft` (Debian package nftables).
+    pub fn lose(&self, stage: &Stage, percent: u8) -> Result<(), StageError> {
+        // What stays on the host is not lost.
+        let script = r#"nft delete table inet loss 2>/dev/null; nft "add table inet loss;
+            add chain inet loss in { type filter hook input priority 0; };
+            add rule inet loss in iifname \"wan\" numgen random mod 100 < $1 drop""#;
+        run(
+            stage,
+            "loss of packets",
+            &shell(script, &[&percent.to_string()]).inside(self.id()),
+        )
+    }
+
     fn connect(&self, stage: &Stage, hub: &Process, number: u32) -> Result<(), StageError> {
         let plug = format!(
             "ip link add port{number} type veth peer name {INTERFACE} netns \"$1\" && \

@@ -177,15 +177,7 @@ impl SoftCard {
     ///
     /// [`StageError::File`] if the card's program does not answer.
     pub fn order(&self, order: &str) -> Result<String, StageError> {
-        let ask = || {
-            let mut stream = UnixStream::connect(&self.control)?;
-            stream.set_read_timeout(Some(ORDER_TIMEOUT))?;
-            writeln!(stream, "{order}")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer.trim_end().to_owned())
-        };
-        ask().map_err(StageError::file(&self.control))
+        self::order(&self.control, order)
     }
 
     /// Kills the card's program with SIGKILL: the card is out of the reader, without a word.
@@ -209,6 +201,19 @@ impl SoftCard {
         })?;
         found.ok_or_else(|| self.process.too_late(contact, &deadline))
     }
+}
+
+/// Says a line to a program that takes orders from a socket, and returns what it answers.
+pub(crate) fn order(socket: &Path, order: &str) -> Result<String, StageError> {
+    let ask = || {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(ORDER_TIMEOUT))?;
+        writeln!(stream, "{order}")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.trim_end().to_owned())
+    };
+    ask().map_err(StageError::file(socket))
 }
 
 /// Finds two ports in a row that nobody has, for the two slots of the virtual reader. Another run begins elsewhere.

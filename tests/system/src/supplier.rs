@@ -72,7 +72,7 @@ impl Supplier {
     ///
     /// Any [`StageError`]; the supplier's last words are in it.
     pub fn pull(&self, stage: &Stage, query: &Query) -> Result<Pull, StageError> {
-        stage.ask(&self.command(stage, query))
+        stage.ask(&self.pull_command(stage, query))
     }
 
     /// Pulls once, whatever comes of it.
@@ -81,7 +81,7 @@ impl Supplier {
     ///
     /// As [`Stage::run`].
     pub fn try_pull(&self, stage: &Stage, query: &Query) -> Result<Finished, StageError> {
-        stage.run(&self.command(stage, query))
+        stage.run(&self.pull_command(stage, query))
     }
 
     /// Starts pulling once per resolution step; every line of the process is a [`Pull`].
@@ -90,10 +90,12 @@ impl Supplier {
     ///
     /// As [`Stage::start`].
     pub fn follow(&self, stage: &Stage, query: &Query) -> Result<Process, StageError> {
-        stage.start(&self.command(stage, query).arg("--follow"))
+        stage.start(&self.pull_command(stage, query).arg("--follow"))
     }
 
-    fn command(&self, stage: &Stage, query: &Query) -> Command {
+    /// Returns the command line that pulls once.
+    #[must_use]
+    pub fn pull_command(&self, stage: &Stage, query: &Query) -> Command {
         let mut command = stage
             .command(Program::Supplier, "pull")
             .arg("--json")

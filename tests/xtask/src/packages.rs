@@ -32,7 +32,7 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server, a broker and an HSM in software, network namespaces, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 25] = [
+pub(crate) const FOR_VERIFY: [Package; 28] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -49,6 +49,12 @@ pub(crate) const FOR_VERIFY: [Package; 25] = [
     package("/usr/share/doc/postgresql/copyright", "postgresql"),
     package("/usr/sbin/mosquitto", "mosquitto"),
     package("ip", "iproute2"),
+    package("nft", "nftables"),
+    package("mosquitto_pub", "mosquitto-clients"),
+    package(
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+        "libfaketime",
+    ),
     package("softhsm2-util", "softhsm2"),
     package("slapd", "slapd"),
     package("ldapsearch", "ldap-utils"),

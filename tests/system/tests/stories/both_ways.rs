@@ -8,25 +8,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system::{
-    Broker, BrokerUser, Card, CardPlace, Command, Finished, Folder, GRANTED, Gateway, GatewayConfig,
-    GrantText, Interrupt, Meters, Network, Period, Program, Programs, Query, Stage, StageError, Supplier,
-    Tsm, UNGRANTED, Wan, grants_of_the_house, wait_until,
+    BrokerUser, Command, GRANTED, GrantText, Query, StageError, UNGRANTED, grants_of_the_house, wait_until,
 };
 
-use crate::steps::{ALL_OF_IT, ARRIVAL, PERIOD, read, told, wait_for_empty_outbox};
+use crate::scene::{Line, Scene, WayOver};
+use crate::steps::{ARRIVAL, PERIOD, read, told, wait_for_empty_outbox};
 
-/// The port of every gateway that listens at its GUID.
-const PORT: u16 = 8_443;
 /// How long an installation by the TSM's visit may take, behind an attempt in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WayOver {
-    /// Straight to the GUID's address.
-    Direct,
-    /// Over a broker, with this version of MQTT.
-    Broker(&'static str),
-}
 
 /// A step of the walk: makes an exchange, and says what came of it.
 type Step = fn(&mut Scene) -> String;
@@ -59,7 +48,7 @@ fn every_exchange_is_made_over_a_broker_on_another_host() {
 }
 
 fn walk(way: WayOver) {
-    let mut scene = Scene::set(way);
+    let mut scene = Scene::set(way, Line::Good);
     for (step, does, expected) in WALK {
         let came = does(&mut scene);
         assert_eq!(came, expected, "{step}, {way:?}\n{}", read(scene.gateway.log()));
@@ -68,7 +57,7 @@ fn walk(way: WayOver) {
 
 #[test]
 fn whoever_is_not_who_he_should_be_is_ended_in_the_handshake() {
-    let scene = Scene::set(WayOver::Direct);
+    let scene = Scene::set(WayOver::Direct, Line::Good);
     let stage = &scene.stage;
     let foreign = stage.found_trust_center("foreign", "Foreign Centre").unwrap();
     let stranger = stage
@@ -119,113 +108,8 @@ fn whoever_is_not_who_he_should_be_is_ended_in_the_handshake() {
     assert_eq!(finished.code, Some(1), "{}", finished.log_text().unwrap());
 }
 
-/// The parties, each on its host, and a gateway that is bound and waits for the TSM.
-struct Scene {
-    way: WayOver,
-    gateway: Gateway,
-    card: Card,
-    supplier: Supplier,
-    tsm: Option<Tsm>,
-    /// What a counterpart is told about where the gateway is.
-    wan: String,
-    broker: Option<Broker>,
-    _meters: Meters,
-    network: Network,
-    stage: Stage,
-}
-
-impl Scene {
-    fn set(way: WayOver) -> Self {
-        Self::try_set(way).unwrap_or_else(|error| panic!("{}", told(&error)))
-    }
-
-    fn try_set(way: WayOver) -> Result<Self, StageError> {
-        let mut stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
-        let network = Network::build(&stage, &["gateway", "supplier", "center", "broker"])?;
-        stage.place(Program::Smgw, network.host("gateway")?);
-        stage.place(Program::Simulators, network.host("gateway")?);
-        stage.place(Program::Supplier, network.host("supplier")?);
-        stage.place(Program::TrustCenter, network.host("center")?);
-        let supplier = stage.found_supplier("supplier", "City Works", &stage.trust_center())?;
-        let card = stage.personalize("card")?;
-        let (door, wan, broker) = match way {
-            WayOver::Direct => {
-                network.host("gateway")?.give_address(&stage, &card.guid)?;
-                let address = format!("[{}]:{PORT}", card.guid);
-                (Wan::Direct(address.clone()), address, None)
-            }
-            WayOver::Broker(mqtt) => {
-                let users = [BrokerUser::supplier(&supplier), BrokerUser::tsm(&stage)?];
-                let broker = Broker::start_on(&stage, network.host("broker")?, &users)?;
-                let address = broker.address();
-                let wan = format!("mqtts://{address}");
-                let mqtt = mqtt.to_owned();
-                (Wan::Broker { address, mqtt }, wan, Some(broker))
-            }
-        };
-        let meters = stage.start_meters()?;
-        let config = GatewayConfig {
-            data: stage.path("data"),
-            registration_period: PERIOD.to_owned(),
-            card: CardPlace::File(card.file.clone()),
-            socket: stage.path("smgw.sock"),
-            meters: meters.addresses().clone(),
-        };
-        let config = stage.write("smgw.toml", &config.to_toml_over(&door))?;
-        let mut gateway = stage.start_gateway(&config)?;
-        gateway.wait_for(&stage, "the binding and its way", ARRIVAL, |status| {
-            let connected = status.broker.as_ref().is_some_and(|broker| broker.connected);
-            status.state == "bound" && (status.wan.is_some() || connected)
-        })?;
-        Ok(Self {
-            way,
-            gateway,
-            card,
-            supplier,
-            tsm: None,
-            wan,
-            broker,
-            _meters: meters,
-            network,
-            stage,
-        })
-    }
-
-    fn query(&self, elements: &[&str], resolution: &str) -> Query {
-        Query {
-            guid: self.card.guid.clone(),
-            wan: self.wan.clone(),
-            elements: elements.iter().map(|&pattern| pattern.to_owned()).collect(),
-            resolution: resolution.to_owned(),
-            period: Period::Last(ALL_OF_IT.to_owned()),
-            keep: None,
-        }
-    }
-
-    /// Begins a command of the trust centre.
-    fn center(&self, words: &[&str]) -> Command {
-        let command = self.stage.command(Program::TrustCenter, words[0]);
-        let command = words[1..].iter().fold(command, Command::arg);
-        command.option("--home", self.stage.trust_center())
-    }
-
-    fn succeeds(&self, command: &Command) -> Finished {
-        let finished = self.stage.run(command).unwrap();
-        let told = finished.success().map_err(|error| told(&error));
-        assert_eq!(told, Ok(()), "{}", read(self.gateway.log()));
-        finished
-    }
-}
-
 fn first_contact(scene: &mut Scene) -> String {
-    let grants = grants_of_the_house(PERIOD);
-    let Scene { stage, supplier, .. } = scene;
-    let installed = stage.install(&scene.card.guid, &scene.wan, supplier, &grants, None);
-    let installed =
-        installed.unwrap_or_else(|error| panic!("{}\n{}", told(&error), read(scene.gateway.log())));
-    let status = scene.gateway.wait_for_state(stage, "operational", ARRIVAL);
-    status.unwrap_or_else(|error| panic!("{}", told(&error)));
-    format!("bundle {}, operational", installed.version)
+    format!("bundle {}, operational", scene.make_first_contact())
 }
 
 fn pull(scene: &mut Scene) -> String {

@@ -18,9 +18,15 @@ mod card_scripts;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod first_contact;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod ldap;
+#[cfg(test)]
+mod ledger;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
@@ -35,6 +41,8 @@ mod over_a_broker;
 mod renewed_authority;
 #[cfg(test)]
 mod revoked;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod second_card;
 #[cfg(test)]
