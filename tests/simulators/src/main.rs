@@ -8,10 +8,13 @@ mod modbus_meter;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use broker::{BrokerAddress, Protocol};
 use clap::{Args, Parser, Subcommand};
 use mbus::master::{BaudRate, UnknownBaudRate};
 use simulators::Terminal;
+use simulators::gateways::{self, Center, FleetOptions};
 use simulators::mbus::{Bus, Numbering, fleet, household};
 use simulators::modbus::Sdm630;
 use simulators::proxy::Proxy;
@@ -22,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The unit identifier of the simulated SDM630.
 const UNIT: u8 = 1;
+/// How often it is looked whether the state of a fleet has changed.
+const STATE_PAUSE: Duration = Duration::from_millis(500);
 /// The serial number of the simulated SDM630.
 const SERIAL_NUMBER: u32 = 12_345_678;
 
@@ -43,6 +48,8 @@ enum Simulators {
     Modbus(modbus_meter::Options),
     /// Two serial ports with a cable between them: what goes into one comes out of the other.
     Cable,
+    /// Gateways behind a broker, with certificates of their own, that answer one supplier.
+    Gateways(Gateways),
     /// A bad network: passes TCP connections on to a target, with faults as they are ordered.
     Proxy(BadNetwork),
 }
@@ -77,6 +84,28 @@ struct Fleet {
 }
 
 #[derive(Debug, Args)]
+struct Gateways {
+    /// How many there are; each has an open file, which `ulimit -n` has to permit.
+    #[arg(long)]
+    count: usize,
+    /// The trust centre's folder; its passphrase is in it.
+    #[arg(long, value_name = "DIR")]
+    center: PathBuf,
+    /// The supplier's folder, certified; the certificates of the gateways are written there.
+    #[arg(long, value_name = "DIR")]
+    supplier: PathBuf,
+    /// Where the broker listens; of several, each gateway uses one and goes to the next when it loses it.
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    broker: Vec<BrokerAddress>,
+    /// Speaks MQTT 3.1.1 instead of 5.
+    #[arg(long)]
+    mqtt_3: bool,
+    /// How long it may take until all are connected, in seconds.
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
+}
+
+#[derive(Debug, Args)]
 struct BadNetwork {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -102,6 +131,7 @@ async fn main() -> io::Result<()> {
         Simulators::Mbus(options) => run_fleet(options).await,
         Simulators::Modbus(options) => modbus_meter::run(&options).await,
         Simulators::Cable => run_cable().await,
+        Simulators::Gateways(options) => run_gateways(options).await,
         Simulators::Proxy(options) => run_proxy(options).await,
     }
 }
@@ -149,6 +179,49 @@ async fn run_cable() -> io::Result<()> {
     tokio::select! {
         () = end.wait() => Ok(()),
         broken = one.connect(other) => broken,
+    }
+}
+
+/// Prints a line when all are connected, and then one whenever something has changed.
+async fn run_gateways(options: Gateways) -> io::Result<()> {
+    let mut end = Ending::new()?;
+    let center = Center::open(&options.center, &options.supplier).map_err(io::Error::other)?;
+    let fleet = FleetOptions {
+        count: options.count,
+        brokers: options.broker,
+        protocol: if options.mqtt_3 {
+            Protocol::ThreeOneOne
+        } else {
+            Protocol::Five
+        },
+    };
+    let mut fleet = gateways::Fleet::start(center, &fleet).map_err(io::Error::other)?;
+    let patience = Duration::from_secs(options.patience);
+    let connected = tokio::select! {
+        () = end.wait() => return Ok(()),
+        connected = fleet.wait_until_connected(options.count, patience) => connected,
+    };
+    if !connected {
+        let state = fleet.state();
+        return Err(io::Error::other(format!(
+            "not all gateways get connected: {state:?}"
+        )));
+    }
+    let mut printed = None;
+    loop {
+        let state = fleet.state();
+        if printed != Some(state) {
+            print_addresses(&serde_json::json!({
+                "connected": state.connected, "answered": state.answered, "receipts": state.receipts,
+                "repeated": state.repeated, "refused": state.refused,
+            }))?;
+            printed = Some(state);
+        }
+        tokio::select! {
+            () = end.wait() => return Ok(()),
+            () = fleet.ended() => return Err(io::Error::other("a gateway has failed")),
+            () = tokio::time::sleep(STATE_PAUSE) => {}
+        }
     }
 }
 

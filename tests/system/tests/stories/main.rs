@@ -22,6 +22,8 @@ mod faults;
 #[cfg(test)]
 mod first_contact;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod ldap;

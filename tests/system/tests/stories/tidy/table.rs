@@ -61,9 +61,11 @@ pub(super) const HOUSE: [Room; 18] = [
     effect(
         "tests/bench",
         &[
+            "authorization",
             "bus",
             "card",
             "mbus",
+            "messages",
             "modbus",
             "model",
             "simulators",
@@ -71,7 +73,10 @@ pub(super) const HOUSE: [Room; 18] = [
             "system",
         ],
     ),
-    effect("tests/simulators", &["card", "mbus", "modbus", "model"]),
+    effect(
+        "tests/simulators",
+        &["broker", "card", "mbus", "messages", "modbus", "model"],
+    ),
     effect("tests/system", &[]),
     effect("tests/xtask", &["system"]),
 ];
