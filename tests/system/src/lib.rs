@@ -8,6 +8,7 @@
 
 mod answers;
 mod broker;
+mod cluster;
 mod directory;
 mod error;
 mod facility;
@@ -31,6 +32,7 @@ pub use answers::{
     Personalized, Point, Pull, PullSeries, Refusal, Renewed, Status, read_answer,
 };
 pub use broker::{Broker, BrokerUser};
+pub use cluster::Cluster;
 pub use directory::LdapServer;
 pub use error::{LogTail, StageError};
 pub use facility::Facility;

@@ -32,7 +32,7 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server, a broker and an HSM in software, network namespaces, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 28] = [
+pub(crate) const FOR_VERIFY: [Package; 29] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -48,6 +48,7 @@ pub(crate) const FOR_VERIFY: [Package; 28] = [
     package("openssl", "openssl"),
     package("/usr/share/doc/postgresql/copyright", "postgresql"),
     package("/usr/sbin/mosquitto", "mosquitto"),
+    package("/usr/sbin/nats-server", "nats-server"),
     package("ip", "iproute2"),
     package("nft", "nftables"),
     package("mosquitto_pub", "mosquitto-clients"),

@@ -16,6 +16,8 @@ mod card_reader;
 #[cfg(test)]
 mod card_scripts;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod faults;
