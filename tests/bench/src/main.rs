@@ -1,12 +1,14 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `personalize` and `tsm` build and run this. It is a
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `fleet`, `message`, `personalize` and `tsm` build and run this. It is a
 //! program of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
+mod fleet;
 mod mbus;
 mod mbus_bus;
+mod message;
 mod modbus;
 mod personalize;
 mod store;
@@ -37,6 +39,10 @@ enum Bench {
     Modbus(modbus::Options),
     /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
     Card(card::Options),
+    /// Thousands of simulated gateways behind one broker, pulled by a supplier.
+    Fleet(fleet::Options),
+    /// A month of values from the gateway's store to the supplier, and the bulk path beside AES-GCM alone.
+    Message(message::Options),
     /// A batch of soft cards, as the trust centre personalises it.
     Personalize(personalize::Options),
     /// The memory of a TSM with many gateways and their queues.
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Bench::MbusBus(options) => mbus_bus::run(&options),
         Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
+        Bench::Fleet(options) => fleet::run(&options),
+        Bench::Message(options) => message::run(&options),
         Bench::Personalize(options) => personalize::run(&options),
         Bench::Tsm(options) => tsm::run(&options),
         Bench::Step(options) => store::run_step(&options),

@@ -98,3 +98,15 @@ fn short_bench_of_the_tsm_prints_its_table() {
         "{table}"
     );
 }
+
+#[test]
+fn short_bench_of_a_message_prints_its_table() {
+    let table = table_of(&["message", "--short"]);
+    for line in [
+        "a month of four elements, 11904 values",
+        "sealing 4 MiB",
+        "opening 4 MiB",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}

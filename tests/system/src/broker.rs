@@ -4,11 +4,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::fleet::OTHER_FILES;
 use crate::wait::wait_until;
 use crate::{Command, Host, LogTail, Process, Program, Stage, StageError, Supplier};
 
 /// How long the broker may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How many connections it may have: the greatest fleet of a bench.
+const MAX_CONNECTIONS: usize = 12_000;
 /// What it logs when it listens.
 const LISTENS: &str = " running";
 /// What it logs when it reads its rules anew.
@@ -197,7 +200,9 @@ impl Broker {
     /// As [`Broker::start`].
     pub fn start_again(&mut self, stage: &Stage) -> Result<(), StageError> {
         let command = Command::new("mosquitto", Path::new(MOSQUITTO));
-        let command = command.option("-c", self.folder.join("mosquitto.conf"));
+        let command = command
+            .option("-c", self.folder.join("mosquitto.conf"))
+            .open_files(MAX_CONNECTIONS.saturating_add(OTHER_FILES));
         let command = match self.place.holder {
             Some(holder) => command.inside(holder),
             None => command,
@@ -222,6 +227,12 @@ impl Broker {
         let log = self.process.as_ref().map(Process::log);
         log.and_then(|log| std::fs::read_to_string(log).ok())
             .is_some_and(|log| log.contains(text))
+    }
+
+    /// Returns the number of its process, if it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
     }
 
     /// Returns what the broker has logged last, if it runs.

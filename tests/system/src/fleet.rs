@@ -10,6 +10,9 @@ use crate::{LogTail, Process, Program, Stage, StageError, Supplier};
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
 const PATIENCE_LEAST: Duration = Duration::from_secs(60);
 
+/// The open files that a program needs besides one for each gateway.
+pub(crate) const OTHER_FILES: usize = 256;
+
 /// Simulated gateways, all connected. Dropping it ends them.
 #[derive(Debug)]
 pub struct SimulatedGateways {
@@ -50,6 +53,7 @@ impl SimulatedGateways {
         let patience = each.max(PATIENCE_LEAST);
         let mut command = stage
             .command(Program::Simulators, "gateways")
+            .open_files(count.saturating_add(OTHER_FILES))
             .option("--count", count.to_string())
             .option("--center", stage.trust_center())
             .option("--supplier", supplier.home())
@@ -81,6 +85,12 @@ impl SimulatedGateways {
     #[must_use]
     pub fn guids(&self) -> &[String] {
         &self.guids
+    }
+
+    /// Returns the number of the process, by which the system tells about it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Waits for a state that fulfils the condition; `what` names it.

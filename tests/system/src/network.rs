@@ -172,10 +172,8 @@ fn run(stage: &Stage, what: &str, command: &Command) -> Result<(), StageError> {
     }
 }
 
-/// Begins what runs a program in the namespace that the process holds; the program takes the place of it.
-pub(crate) fn entering(holder: u32) -> std::process::Command {
-    let mut command = std::process::Command::new("nsenter");
-    command.arg(format!("--target={holder}"));
-    command.args(["--net", "--mount", "--"]);
-    command
+/// Returns what runs a program in the namespace that the process holds; the program takes the place of it.
+pub(crate) fn entering(holder: u32) -> [String; 5] {
+    let target = format!("--target={holder}");
+    ["nsenter", &target, "--net", "--mount", "--"].map(str::to_owned)
 }

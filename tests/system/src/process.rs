@@ -22,8 +22,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const LINES_KEPT: usize = 256;
 /// The longest line that is read, in bytes: a pull of four years of quarter hours has some 10 MiB.
 const LINE_LIMIT: u64 = 32 * 1024 * 1024;
-/// The program that has a child end with its parent.
-const WITH_PARENT: &str = "setpriv";
+/// What has a child end with its parent.
+const WITH_PARENT: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", "--"];
 
 /// What to start: a program, its arguments, and the name that errors give it.
 #[derive(Debug, Clone)]
@@ -33,6 +33,7 @@ pub struct Command {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     inside: Option<u32>,
+    open_files: Option<usize>,
 }
 
 impl Command {
@@ -45,6 +46,7 @@ impl Command {
             arguments: Vec::new(),
             environment: Vec::new(),
             inside: None,
+            open_files: None,
         }
     }
 
@@ -74,6 +76,26 @@ impl Command {
     pub const fn inside(mut self, holder: u32) -> Self {
         self.inside = Some(holder);
         self
+    }
+
+    /// Permits it so many open files, if the system lets this user.
+    #[must_use]
+    pub const fn open_files(mut self, limit: usize) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
+    /// Returns what it is started by: one program that becomes the next, from the first to the last.
+    fn starters(&self) -> Vec<String> {
+        let mut line = Vec::new();
+        if let Some(holder) = self.inside {
+            line.extend(entering(holder));
+        }
+        if let Some(limit) = self.open_files {
+            line.extend(["prlimit".to_owned(), format!("--nofile={limit}")]);
+        }
+        line.extend(WITH_PARENT.map(str::to_owned));
+        line
     }
 
     /// Adds an option and its value.
@@ -121,16 +143,10 @@ impl Process {
     pub fn start(command: &Command, log: &Path) -> Result<Self, StageError> {
         let name = &command.name;
         let log_file = File::create(log).map_err(StageError::file(log))?;
-        let mut started = match command.inside {
-            Some(holder) => {
-                let mut entering = entering(holder);
-                entering.arg(WITH_PARENT);
-                entering
-            }
-            None => std::process::Command::new(WITH_PARENT),
-        };
-        let mut child = started
-            .args(["--pdeathsig", "TERM", "--"])
+        let mut starters = command.starters().into_iter();
+        let first = starters.next().unwrap_or_default();
+        let mut child = std::process::Command::new(first)
+            .args(starters)
             .arg(&command.program)
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
@@ -397,6 +413,14 @@ mod tests {
 
     fn shell(script: &str) -> Command {
         Command::new("script", Path::new("sh")).arg("-c").arg(script)
+    }
+
+    #[test]
+    fn open_files_are_limited_as_it_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = shell("ulimit -n").open_files(77);
+        let process = Process::start(&command, &folder.path().join("log")).unwrap();
+        assert_eq!(process.finish(&soon()).unwrap().lines, ["77"]);
     }
 
     fn soon() -> Deadline {

@@ -93,6 +93,22 @@ impl Supplier {
         stage.start(&self.pull_command(stage, query).arg("--follow"))
     }
 
+    /// Returns the command line that pulls the last day of everything from every gateway that the supplier knows, so many
+    /// at a time; each gateway is a line of what it prints.
+    #[must_use]
+    pub fn pull_all_command(&self, stage: &Stage, wan: &str, jobs: usize) -> Command {
+        stage
+            .command(Program::Supplier, "pull")
+            .arg("--json")
+            .arg("--all")
+            .option("--home", &self.home)
+            .option("--gateway", wan)
+            .option("--elements", "*/*")
+            .option("--resolution", "PT15M")
+            .option("--last", "P1D")
+            .option("--jobs", jobs.to_string())
+    }
+
     /// Returns the command line that pulls once.
     #[must_use]
     pub fn pull_command(&self, stage: &Stage, query: &Query) -> Command {

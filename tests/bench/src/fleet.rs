@@ -1,0 +1,108 @@
+//! The bench of a fleet: a supplier pulls a day of quarter hours from thousands of simulated gateways behind one broker.
+//!
+//! Everything is on this machine: the gateways in one process, Mosquitto in another, and the supplier's own program. The
+//! messages and connections are real; what a card and a mobile network would take is not in it.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use system::{Broker, BrokerUser, Folder, Interrupt, Programs, SimulatedGateways, Stage};
+
+use crate::error::BenchError;
+
+/// How many gateways there are.
+const GATEWAYS: usize = 10_000;
+const SHORT_GATEWAYS: usize = 20;
+/// How many are pulled at the same time.
+const JOBS: usize = 256;
+/// How long pulling [`GATEWAYS`] may take, on two processors.
+const LIMIT: Duration = Duration::from_secs(300);
+/// After how long the bench gives up.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+/// How much memory a simulated gateway may take, in KiB, so that a fleet fits into a machine.
+const MEMORY_LIMIT_KIB: u64 = 256;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Fewer gateways: to see that it works.
+    #[arg(long)]
+    short: bool,
+    /// Succeed even if a figure is above its limit.
+    #[arg(long)]
+    no_limits: bool,
+    /// How many gateways there are; the limit holds for 10,000.
+    #[arg(long, conflicts_with = "short", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    gateways: Option<u16>,
+}
+
+/// Measures and prints the table.
+pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    let count = match (options.short, options.gateways) {
+        (true, _) => SHORT_GATEWAYS,
+        (false, gateways) => gateways.map_or(GATEWAYS, usize::from),
+    };
+    let stage = Stage::set(Programs::find()?, Folder::temporary()?, Interrupt::default())?;
+    let supplier = stage.found_supplier("supplier", "City Works", &stage.trust_center())?;
+    let broker = Broker::start(&stage, "broker", &[BrokerUser::supplier(&supplier)])?;
+    let begun = Instant::now();
+    let mut fleet = SimulatedGateways::start(&stage, &supplier, count, &[broker.address()], "5")?;
+    let connected = begun.elapsed();
+    let wan = format!("mqtts://{}", broker.address());
+    let begun = Instant::now();
+    let pulling = stage.start(&supplier.pull_all_command(&stage, &wan, JOBS))?;
+    let finished = pulling.finish(&stage.deadline(PATIENCE))?;
+    let pulled = begun.elapsed();
+    finished.success()?;
+    let schema = "\"schema\":\"supplier.pulled/1\"";
+    let answered = finished.lines.iter().filter(|line| line.contains(schema)).count();
+    if answered != count {
+        return Err(BenchError::Content {
+            engine: "the fleet".to_owned(),
+            expected: count.to_string(),
+            found: answered.to_string(),
+        });
+    }
+    let all = u64::try_from(count).unwrap_or(u64::MAX);
+    let state = fleet.wait_for(&stage, "all receipts", PATIENCE, |state| state.receipts == all)?;
+    let memory = memory_kib(fleet.id())?;
+    let each = memory.checked_div(all).unwrap_or_default();
+    let brokers = broker.id().map_or(Ok(0), memory_kib)?;
+    let mut text = line("", "limit", "found");
+    text += &line(
+        &format!("{count} gateways pulled, a day of four elements each (limit for {GATEWAYS})"),
+        &format!("{LIMIT:?}"),
+        &format!("{pulled:.1?}"),
+    );
+    text += &line(
+        "until they were certified and connected",
+        "-",
+        &format!("{connected:.1?}"),
+    );
+    text += &line("answers that went out again", "-", &state.repeated.to_string());
+    let limit = format!("{MEMORY_LIMIT_KIB} KiB");
+    text += &line("memory of a simulated gateway", &limit, &format!("{each} KiB"));
+    text += &line("memory of the broker", "-", &format!("{} MiB", brokers / 1_024));
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(BenchError::Output)?;
+    if options.short || options.no_limits || (pulled <= LIMIT && each <= MEMORY_LIMIT_KIB) {
+        return Ok(());
+    }
+    Err(BenchError::AboveLimit("a fleet".to_owned()))
+}
+
+fn line(what: &str, limit: &str, found: &str) -> String {
+    format!("{what:<72} {limit:>10} {found:>10}\n")
+}
+
+/// Returns the greatest memory that a process has had, in KiB.
+fn memory_kib(process: u32) -> Result<u64, BenchError> {
+    let file = Path::new("/proc").join(process.to_string()).join("status");
+    let text = std::fs::read_to_string(&file).map_err(BenchError::file(&file))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.ok_or_else(|| BenchError::file(&file)(std::io::Error::other("it has no VmHWM")))
+}
