@@ -280,6 +280,7 @@ impl World {
             elements: model::ElementPattern::ANY,
             period,
             resolution: Span::QUARTER_HOUR,
+            aggregation: model::Aggregation::Value,
         };
         let grants = [Grant {
             id: "billing".to_owned(),
@@ -289,6 +290,8 @@ impl World {
             history: Span::from_seconds(86_400 * 730).ok_or("no such span")?,
             validity: Period::new(at(0), self.now.saturating_add(Span::DAY))?,
             purpose: "billing".parse()?,
+            aggregations: model::Aggregation::USUAL.into(),
+            push: None,
         }];
         let granted =
             decide(&query, supplier, &grants, self.now).map_err(|denied| denied.reason.to_string())?;
@@ -299,14 +302,17 @@ impl World {
             gaps.extend(page.gaps);
             rest = page.rest;
         }
+        let mut release = granted.begin();
+        release.take(readings, gaps);
         let answer = Content::Answer(Answer {
             id: MessageId::new([1; 16]),
             in_reply_to: MessageId::new([2; 16]),
             gateway: "fd5a::1".parse()?,
             supplier,
             time: self.now,
-            series: granted.release(readings, gaps).into_inner(),
+            series: release.finish(None).series.into_inner(),
             refusals: Vec::new(),
+            rest: Vec::new(),
         });
         self.seal(&answer.to_json()?, &self.gateway, &self.supplier, card)
     }

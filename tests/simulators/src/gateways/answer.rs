@@ -1,7 +1,7 @@
 //! What a simulated gateway has measured: it follows from its GUID and the time, so that anybody can reckon it again.
 
 use messages::content::{Answer, MessageId, Request};
-use model::{CardId, Decimal, Element, Medium, Query, Series, Status, Timestamp, Unit};
+use model::{Aggregation, CardId, Decimal, Element, Medium, Query, Series, Status, Timestamp, Unit};
 
 /// What each gateway measures: electricity drawn and fed in, water, gas.
 const ELEMENTS: [(&str, &str, Medium, Unit); 4] = [
@@ -15,11 +15,12 @@ const SCALER: i8 = -3;
 /// How many points of an element an answer has at most: a month of quarter hours.
 const MAX_POINTS: usize = 3_000;
 
-/// Answers a request in full; what is not measured has no series.
+/// Answers a request for values in full; what is not measured has no series, nor what is aggregated.
 pub(super) fn answer(request: &Request, gateway: CardId, id: MessageId, now: Timestamp) -> Answer {
     let series = request
         .queries
         .iter()
+        .filter(|query| query.aggregation.is_value())
         .flat_map(|query| all_series(query, gateway, now));
     Answer {
         id,
@@ -29,6 +30,7 @@ pub(super) fn answer(request: &Request, gateway: CardId, id: MessageId, now: Tim
         time: now,
         series: series.collect(),
         refusals: Vec::new(),
+        rest: Vec::new(),
     }
 }
 
@@ -51,6 +53,7 @@ fn all_series(query: &Query, gateway: CardId, now: Timestamp) -> Vec<Series> {
                 unit: *unit,
                 start,
                 step: query.resolution,
+                aggregation: Aggregation::Value,
                 values: times.iter().map(|time| value(gateway, number, *time)).collect(),
                 status: vec![Status::GOOD; times.len()],
                 gaps: Vec::new(),
