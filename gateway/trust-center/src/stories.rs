@@ -13,7 +13,7 @@ use std::process::Command;
 use counterparty::archive::Archive;
 use counterparty::clock;
 use getrandom::SysRng;
-use messages::certificate::{CertificationRequest, Role, Subject};
+use messages::certificate::{CertificationRequest, Role, Subject, VerifiedParty};
 use messages::software::SoftwareKeys;
 use model::{CardId, KeySlot};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use crate::arguments::CardPlace;
 use crate::authority::{Authority, AuthorityError, Founding};
 use crate::batch::station;
 use crate::books::{Books, GuidPrefix};
-use crate::certify::certify;
+use crate::certify::{CertifyError, certify};
 use crate::install::{InstallError, Installed, Order, install};
 use crate::keys::Secrets;
 use crate::names::Standing;
@@ -116,15 +116,14 @@ impl House {
             other => other,
         };
         write_requests(&folder, &[Role::Supplier; 3], &KeySlot::ALL, name);
-        certify(
-            &self.authority,
-            &self.books,
-            &folder,
-            Standing::Newcomer,
-            clock::now(),
-        )
-        .unwrap();
+        self.certify(&folder).unwrap();
         folder
+    }
+
+    /// Certifies the supplier of a folder, of whom nothing is known yet.
+    fn certify(&self, folder: &Path) -> Result<VerifiedParty, CertifyError> {
+        let (authority, books) = (&self.authority, &self.books);
+        certify(authority, books, folder, Standing::Newcomer, clock::now())
     }
 
     fn order(&self, guid: CardId, gateway: &str, supplier: &Path) -> Order {

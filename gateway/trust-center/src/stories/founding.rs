@@ -15,9 +15,8 @@ use zeroize::Zeroizing;
 use super::{found, openssl_verifies, write_requests};
 use crate::authority::{AuthorityError, read_certificate};
 use crate::books::{Issued, Outcome};
-use crate::certify::{CertifyError, certify};
+use crate::certify::CertifyError;
 use crate::keys::KeyError;
-use crate::names::Standing;
 use crate::personalize::{
     CardCertificatesError, GuidSource, KeySource, PersonalizeError, Workplace, attestation_of, card_of,
     condemned, personalize,
@@ -110,14 +109,7 @@ fn supplier_is_certified_on_its_requests() {
         openssl_verifies(&folder.join("root.pem"), &folder.join(format!("{slot}.pem")));
     }
     // It may come again with the same requests.
-    certify(
-        &house.authority,
-        &house.books,
-        &folder,
-        Standing::Newcomer,
-        clock::now(),
-    )
-    .unwrap();
+    house.certify(&folder).unwrap();
     assert_eq!(house.records().matches("\"act\":\"certified\"").count(), 2);
 }
 
@@ -211,16 +203,7 @@ fn renewal_that_was_cut_off_is_begun_anew_and_their_number_is_bounded() {
 fn bad_requests_are_refused() {
     let house = super::house();
     let folder = house.path("supplier");
-    let refusal = || {
-        certify(
-            &house.authority,
-            &house.books,
-            &folder,
-            Standing::Newcomer,
-            clock::now(),
-        )
-        .unwrap_err()
-    };
+    let refusal = || house.certify(&folder).unwrap_err();
     assert!(matches!(refusal(), CertifyError::File(FileError::Missing { .. })));
     write_requests(&folder, &[Role::Tsm; 3], &KeySlot::ALL, "Supplier");
     assert!(matches!(refusal(), CertifyError::Role { found: Role::Tsm, .. }));
@@ -257,14 +240,7 @@ fn requests_for_one_key_make_no_party() {
             CertificationRequest::build(subject, certified, keys.sig.public_point(), &keys.sig).unwrap();
         std::fs::write(folder.join(format!("{slot}.csr")), request.to_pem().unwrap()).unwrap();
     }
-    let error = certify(
-        &house.authority,
-        &house.books,
-        &folder,
-        Standing::Newcomer,
-        clock::now(),
-    )
-    .unwrap_err();
+    let error = house.certify(&folder).unwrap_err();
     assert!(matches!(error, CertifyError::Party(_)));
 }
 
