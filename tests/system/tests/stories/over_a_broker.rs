@@ -118,7 +118,7 @@ fn tsm_delivers_what_was_approved_over_a_broker_with_the_rules_that_it_prints() 
     pull_until(&house, &query, |pull| !pull.series.is_empty());
 
     // A receipt that the broker took with it would come with the supplier's next question alone.
-    wait_for_empty_outbox(&house);
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
 
     // What is approved while the broker is away waits, and is delivered when it is back.
     broker.kill().unwrap();
@@ -132,7 +132,7 @@ fn tsm_delivers_what_was_approved_over_a_broker_with_the_rules_that_it_prints() 
     let installed = tsm.wait_for(&house.stage, &house.supplier, &second, "installed", RETURN);
     installed
         .unwrap_or_else(|error| panic!("{}\n{}\n{}", told(&error), read(tsm.log()), gateway_log(&house)));
-    wait_for_empty_outbox(&house);
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
 }
 
 /// Has the supplier ask the TSM for what it has already, for another purpose; returns the request.
