@@ -4,13 +4,13 @@
 //! messages and connections are real; what a card and a mobile network would take is not in it.
 
 use std::io::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use system::{Broker, BrokerUser, Folder, Interrupt, Programs, SimulatedGateways, Stage};
 
 use crate::error::BenchError;
+use crate::figures::{line, peak_memory_kib};
 
 /// How many gateways there are.
 const GATEWAYS: usize = 10_000;
@@ -67,9 +67,9 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     }
     let all = u64::try_from(count).unwrap_or(u64::MAX);
     let state = fleet.wait_for(&stage, "all receipts", PATIENCE, |state| state.receipts == all)?;
-    let memory = memory_kib(fleet.id())?;
+    let memory = peak_memory_kib(fleet.id())?;
     let each = memory.checked_div(all).unwrap_or_default();
-    let brokers = broker.id().map_or(Ok(0), memory_kib)?;
+    let brokers = broker.id().map_or(Ok(0), peak_memory_kib)?;
     let mut text = line("", "limit", "found");
     text += &line(
         &format!("{count} gateways pulled, a day of four elements each (limit for {GATEWAYS})"),
@@ -92,17 +92,4 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         return Ok(());
     }
     Err(BenchError::AboveLimit("a fleet".to_owned()))
-}
-
-fn line(what: &str, limit: &str, found: &str) -> String {
-    format!("{what:<72} {limit:>10} {found:>10}\n")
-}
-
-/// Returns the greatest memory that a process has had, in KiB.
-fn memory_kib(process: u32) -> Result<u64, BenchError> {
-    let file = Path::new("/proc").join(process.to_string()).join("status");
-    let text = std::fs::read_to_string(&file).map_err(BenchError::file(&file))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-    number.ok_or_else(|| BenchError::file(&file)(std::io::Error::other("it has no VmHWM")))
 }

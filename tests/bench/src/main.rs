@@ -5,6 +5,7 @@
 
 mod card;
 mod error;
+mod figures;
 mod fleet;
 mod mbus;
 mod mbus_bus;

@@ -32,6 +32,7 @@ use store::{Database, Round};
 use zeroize::Zeroizing;
 
 use crate::error::BenchError;
+use crate::figures::{line, median};
 
 /// What both ends may take.
 const LIMIT: Duration = Duration::from_millis(50);
@@ -112,15 +113,6 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         return Ok(());
     }
     Err(BenchError::AboveLimit("messages".to_owned()))
-}
-
-fn line(what: &str, limit: &str, found: &str) -> String {
-    format!("{what:<72} {limit:>10} {found:>10}\n")
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Returns the processor time that this thread has taken.

@@ -11,6 +11,7 @@ use clap::Args;
 use system::{Folder, Interrupt, Personalized, Program, Programs, Stage};
 
 use crate::error::BenchError;
+use crate::figures::{line, median};
 
 /// How many cards a batch has.
 const CARDS: u32 = 1_000;
@@ -75,10 +76,6 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     Err(BenchError::AboveLimit("personalising".to_owned()))
 }
 
-fn line(what: &str, limit: &str, found: &str) -> String {
-    format!("{what:<60} {limit:>10} {found:>10}\n")
-}
-
 /// Personalises cards one by one; returns how long the software took, and the card, at the median.
 fn single(stage: &Stage) -> Result<(Duration, Duration), BenchError> {
     let (mut software, mut card) = (Vec::new(), Vec::new());
@@ -94,9 +91,4 @@ fn single(stage: &Stage) -> Result<(Duration, Duration), BenchError> {
         card.push(Duration::from_micros(personalized.card_us));
     }
     Ok((median(software), median(card)))
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }

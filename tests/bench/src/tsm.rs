@@ -16,6 +16,7 @@ use serde::Deserialize;
 use system::{Folder, GrantText, Interrupt, Program, Programs, Stage, Tsm, grants_of_the_house};
 
 use crate::error::BenchError;
+use crate::figures::peak_memory_kib;
 
 /// How many gateways are registered.
 const GATEWAYS: u32 = 10_000;
@@ -78,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         finished.success()?;
         read = read.min(finished.lines.len());
     }
-    let peak = peak_kib(tsm.process().id())?;
+    let peak = peak_memory_kib(tsm.process().id())?;
     stop(tsm)?;
     drop(mute);
     print(gateways, read, peak)?;
@@ -173,18 +174,4 @@ fn fill(books: &Path, gateways: u32) -> Result<(), BenchError> {
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// Reads from the kernel the greatest memory that a process has had in use, in KiB.
-fn peak_kib(process: u32) -> Result<u64, BenchError> {
-    let path = format!("/proc/{process}/status");
-    let status = std::fs::read_to_string(&path).map_err(BenchError::file(Path::new(&path)))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let digits = line.and_then(|line| line.trim().strip_suffix("kB"));
-    digits
-        .and_then(|digits| digits.trim().parse().ok())
-        .ok_or_else(|| BenchError::Program {
-            program: "the kernel".to_owned(),
-            said: status,
-        })
 }

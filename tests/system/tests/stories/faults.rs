@@ -65,6 +65,9 @@ fn broker_that_is_killed_or_cut_off_from_the_gateway_loses_and_doubles_nothing()
     broker.kill().unwrap();
     broker.start_again(&scene.stage).unwrap();
     ledger.settle(&scene);
+    // What nobody has said to have goes out again with the next connection, to whoever listens then.
+    let _listening = Ledger::open(&scene, scene.wan.clone());
+    scene.order("reset");
     wait_for_empty_outbox(&scene.stage, scene.gateway.log());
 }
 
