@@ -4,14 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use model::{GapReason, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
 use crate::mbus_line::MbusMaster;
-use crate::{BusConfig, MeterAnswer, MeterConfig, ModbusMaster, PollError, Port, Report, Statistics};
+use crate::{
+    BusConfig, MeterAnswer, MeterConfig, ModbusMaster, PollError, Port, Report, RoundKind, Statistics,
+};
 
 /// The handle of the task that reads a bus.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct Bus {
     /// Its only permit is held by the round that is running.
     idle: Arc<Semaphore>,
     rounds: mpsc::Sender<Round>,
+    /// The time of the live round that was wanted last.
+    live: watch::Sender<Option<Timestamp>>,
 }
 
 impl Bus {
@@ -45,6 +49,16 @@ impl Bus {
         let round = Round { time, permit };
         self.rounds.try_send(round).map_err(|_| StartRoundError::Stopped)
     }
+
+    /// Has the fast values read of the meters that have some, for the live display. A report comes for each that was
+    /// asked, with this time.
+    ///
+    /// It holds nothing up: the bus reads it when it has nothing else to do, a later live round stands for one that still
+    /// waits, and one that runs is given up between two meters when a round comes that [`start_round`](Self::start_round)
+    /// has started.
+    pub fn start_live(&self, time: Timestamp) {
+        self.live.send_replace(Some(time));
+    }
 }
 
 /// The reason why a round was not started.
@@ -69,10 +83,12 @@ pub fn spawn(
 ) -> Bus {
     // The permit lets one round exist at a time, so the channel never holds more.
     let (sender, rounds) = mpsc::channel(1);
+    let (live, wanted) = watch::channel(None);
     let bus = Bus {
         name: config.name.as_str().into(),
         idle: Arc::new(Semaphore::new(1)),
         rounds: sender,
+        live,
     };
     let name = config.name;
     match config.port {
@@ -83,12 +99,12 @@ pub fn spawn(
         } => {
             let line = MbusMaster::new(endpoint, timing);
             let task = Task::new(name, line, meters, reports);
-            tasks.spawn(task.run(rounds, stop));
+            tasks.spawn(task.run(rounds, wanted, stop));
         }
         Port::Modbus { endpoint, meters } => {
             let line = ModbusMaster::new(endpoint);
             let task = Task::new(name, line, meters, reports);
-            tasks.spawn(task.run(rounds, stop));
+            tasks.spawn(task.run(rounds, wanted, stop));
         }
     }
     bus
@@ -105,6 +121,15 @@ pub(crate) trait Line: Send {
         meter: &mut Self::Meter,
         statistics: &mut Statistics,
     ) -> impl Future<Output = Result<MeterAnswer, PollError>> + Send;
+
+    /// Reads the fast values of a meter for the live display; `None` if it has none, or is not to be asked for them.
+    ///
+    /// Whatever comes of it, the next [`poll`](Self::poll) of the meter does as if this one had not been.
+    fn poll_live(
+        &mut self,
+        meter: &mut Self::Meter,
+        statistics: &mut Statistics,
+    ) -> impl Future<Output = Option<Result<MeterAnswer, PollError>>> + Send;
 
     /// Gives back what others may want to use until the next round.
     fn end_round(&mut self);
@@ -128,6 +153,8 @@ struct Meter<M> {
     name: String,
     link: M,
     breaker: Breaker,
+    /// Leaves a meter out of live rounds that fails in them.
+    live_breaker: Breaker,
     statistics: Statistics,
 }
 
@@ -137,6 +164,7 @@ impl<L: Line> Task<L> {
             name: meter.name,
             link: meter.address,
             breaker: Breaker::default(),
+            live_breaker: Breaker::default(),
             statistics: Statistics::default(),
         });
         Self {
@@ -147,10 +175,25 @@ impl<L: Line> Task<L> {
         }
     }
 
-    async fn run(mut self, mut rounds: mpsc::Receiver<Round>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut rounds: mpsc::Receiver<Round>,
+        mut live: watch::Receiver<Option<Timestamp>>,
+        stop: CancellationToken,
+    ) {
         let reading = async {
-            while let Some(round) = rounds.recv().await {
-                self.read_all(round).await;
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(round) = rounds.recv() => self.read_all(round).await,
+                    Ok(()) = live.changed() => {
+                        let time = *live.borrow_and_update();
+                        if let Some(time) = time {
+                            self.read_live(time, &rounds).await;
+                        }
+                    }
+                    else => break,
+                }
             }
             // All handles are gone; the task stays, since one that ends means that the daemon is broken.
             std::future::pending::<()>().await;
@@ -174,6 +217,7 @@ impl<L: Line> Task<L> {
             let report = Report {
                 bus: self.name.clone(),
                 meter: meter.name.clone(),
+                kind: RoundKind::Registration,
                 round: round.time,
                 remaining,
                 outcome,
@@ -188,6 +232,36 @@ impl<L: Line> Task<L> {
                 tracing::warn!(bus = self.name, "nobody takes the reports any more");
             }
         }
+    }
+
+    /// Reads for the live display, until a round waits that is to be registered.
+    async fn read_live(&mut self, time: Timestamp, rounds: &mpsc::Receiver<Round>) {
+        for meter in &mut self.meters {
+            if !rounds.is_empty() {
+                return;
+            }
+            let Some(outcome) = meter.read_live(&mut self.line).await else {
+                continue;
+            };
+            let is_down = matches!(&outcome, Err(error) if error.gap_reason() == GapReason::BusDown);
+            let report = Report {
+                bus: self.name.clone(),
+                meter: meter.name.clone(),
+                kind: RoundKind::Live,
+                round: time,
+                remaining: 0,
+                outcome,
+                statistics: meter.statistics,
+            };
+            // Nobody waits for it: the next one says more.
+            if self.reports.try_send(report).is_err() {
+                tracing::debug!(bus = self.name, "a live report was left out");
+            }
+            if is_down {
+                break;
+            }
+        }
+        self.line.end_round();
     }
 }
 
@@ -205,6 +279,7 @@ impl<M> Meter<M> {
                 self.statistics.answers = self.statistics.answers.saturating_add(1);
                 self.statistics.answer_time = Some(start.elapsed());
                 self.breaker.answered();
+                self.live_breaker.answered();
             }
             Err(error) => match error.gap_reason() {
                 GapReason::NoAnswer => self.breaker.unanswered(),
@@ -214,5 +289,21 @@ impl<M> Meter<M> {
             },
         }
         outcome
+    }
+
+    /// Reads for the live display, unless the meter does not answer at present. No failure here counts for the rounds.
+    async fn read_live<L: Line<Meter = M>>(
+        &mut self,
+        line: &mut L,
+    ) -> Option<Result<MeterAnswer, PollError>> {
+        if self.breaker.is_open() || self.live_breaker.begin_round().is_some() {
+            return None;
+        }
+        let outcome = line.poll_live(&mut self.link, &mut self.statistics).await?;
+        match outcome {
+            Ok(_) => self.live_breaker.answered(),
+            Err(_) => self.live_breaker.unanswered(),
+        }
+        Some(outcome)
     }
 }

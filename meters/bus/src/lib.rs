@@ -11,7 +11,7 @@
 //!
 //! What is bounded: a connection attempt by a timeout, attempts by a growing pause, a meter by three
 //! tries for each request and then by a circuit breaker, rounds by the refusal to start one while
-//! another is running, reports by the receiver's channel.
+//! another is running, live rounds by the one that waits, reports by the receiver's channel.
 
 mod breaker;
 mod bus;
@@ -37,4 +37,4 @@ pub use modbus_line::{
     AnswerFault, Characters, ModbusCounters, ModbusEndpoint, ModbusMaster, ModbusReading, ModbusStation,
     ParseModbusEndpointError, Proof,
 };
-pub use report::{MeterAnswer, Report, Statistics};
+pub use report::{MeterAnswer, Report, RoundKind, Statistics};

@@ -160,6 +160,16 @@ impl Line for MbusMaster {
         })
     }
 
+    /// Meters on an M-Bus are not read for display: many run on a battery for years, and some count the readings of a day
+    /// that are left to them.
+    fn poll_live(
+        &mut self,
+        _: &mut Station,
+        _: &mut Statistics,
+    ) -> impl Future<Output = Option<Result<MeterAnswer, PollError>>> + Send {
+        std::future::ready(None)
+    }
+
     /// The converter is kept: it has one master, and its port is slow to open on some.
     fn end_round(&mut self) {}
 }

@@ -202,7 +202,7 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use bus::{MeterAnswer, PollError, Statistics};
+    use bus::{MeterAnswer, PollError, RoundKind, Statistics};
     use model::{Element, Medium, Quantity, Sample, Span, Unit};
 
     use super::*;
@@ -215,6 +215,7 @@ mod tests {
         Report {
             bus: "cellar".to_owned(),
             meter: "gas".to_owned(),
+            kind: RoundKind::Registration,
             round: at(quarter),
             remaining: 0,
             outcome,

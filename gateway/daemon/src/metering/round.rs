@@ -126,7 +126,7 @@ fn fill(round: &mut Round, report: &Report, expected: &[Element]) {
 
 #[cfg(test)]
 mod tests {
-    use bus::{MeterAnswer, PollError, Statistics};
+    use bus::{MeterAnswer, PollError, RoundKind, Statistics};
     use model::{Medium, Quantity, Sample, Status, Unit};
 
     use super::*;
@@ -142,6 +142,7 @@ mod tests {
         Report {
             bus: "b".to_owned(),
             meter: "m".to_owned(),
+            kind: RoundKind::Registration,
             round: Timestamp::from_unix_seconds(seconds).unwrap(),
             remaining,
             outcome,

@@ -131,6 +131,11 @@ impl ModbusMaster {
         std::mem::take(&mut self.counters)
     }
 
+    /// Returns what opens the port and remembers in vain attempts.
+    pub(super) const fn connector(&mut self) -> &mut Connector {
+        &mut self.connector
+    }
+
     /// Closes the port, so that others can be served.
     pub fn disconnect(&mut self) {
         self.link = None;

@@ -9,6 +9,7 @@ pub mod discovery;
 mod endpoint;
 mod frames;
 mod link;
+mod live;
 mod master;
 mod patience;
 mod port;
@@ -39,14 +40,7 @@ impl Line for ModbusMaster {
         statistics: &mut Statistics,
     ) -> Result<MeterAnswer, PollError> {
         let reading = self.read_due(station).await;
-        let counted = self.take_counters();
-        statistics.requests = statistics.requests.saturating_add(counted.requests);
-        statistics.retries = statistics.retries.saturating_add(counted.retries);
-        statistics.connections = statistics.connections.saturating_add(counted.connections);
-        if station.profile.limits().one_connection {
-            // Others may want to be served until the next round.
-            self.disconnect();
-        }
+        self.end_poll(station, statistics);
         let answer = reading.and_then(|reading| station.answer(reading));
         if answer.as_ref().is_err_and(may_be_another_meter) {
             station.forget();
@@ -54,9 +48,33 @@ impl Line for ModbusMaster {
         answer
     }
 
+    async fn poll_live(
+        &mut self,
+        station: &mut ModbusStation,
+        statistics: &mut Statistics,
+    ) -> Option<Result<MeterAnswer, PollError>> {
+        let answer = self.read_live(station).await?;
+        self.end_poll(station, statistics);
+        Some(answer)
+    }
+
     fn end_round(&mut self) {
         if matches!(self.endpoint(), ModbusEndpoint::RtuOverTcp { .. }) {
             // A technician's tool on this machine can be connected until the next round.
+            self.disconnect();
+        }
+    }
+}
+
+impl ModbusMaster {
+    /// Counts what a poll took, and gives back what others may want.
+    fn end_poll(&mut self, station: &ModbusStation, statistics: &mut Statistics) {
+        let counted = self.take_counters();
+        statistics.requests = statistics.requests.saturating_add(counted.requests);
+        statistics.retries = statistics.retries.saturating_add(counted.retries);
+        statistics.connections = statistics.connections.saturating_add(counted.connections);
+        if station.profile.limits().one_connection {
+            // Others may want to be served until the next round.
             self.disconnect();
         }
     }

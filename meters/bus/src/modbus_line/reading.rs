@@ -189,7 +189,7 @@ impl ModbusMaster {
     ///
     /// A request that is not answered ends the read if nothing was answered before, and so does the
     /// second one: that bounds how long a meter is waited for.
-    async fn read_placed(
+    pub(super) async fn read_placed(
         &mut self,
         station: &mut ModbusStation,
         classes: &[PollClass],

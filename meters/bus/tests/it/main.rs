@@ -5,6 +5,8 @@ mod discovery;
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod mbus;
 #[cfg(test)]
 mod modbus;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::rig::{Rig, quantity};
 
 /// A converter with the household's meters behind it.
-struct Converter {
+pub(crate) struct Converter {
     address: SocketAddr,
     handle: BusHandle,
     stop: CancellationToken,
@@ -48,7 +48,7 @@ impl Converter {
         self.address
     }
 
-    async fn on_any_port() -> Self {
+    pub(crate) async fn on_any_port() -> Self {
         Self::start((Ipv4Addr::LOCALHOST, 0).into()).await
     }
 
@@ -58,7 +58,7 @@ impl Converter {
     }
 
     /// The converter as a bus with the meters at those primary addresses.
-    fn port(&self, addresses: &[u8]) -> Port {
+    pub(crate) fn port(&self, addresses: &[u8]) -> Port {
         let meter = |address: &u8| MeterConfig {
             name: format!("meter {address}"),
             address: Station::new(PrimaryAddress::try_from(*address).unwrap()),
