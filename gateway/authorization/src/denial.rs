@@ -69,7 +69,7 @@ pub enum DenialReason {
         since: Timestamp,
     },
     /// No grant permits values that are made in this way.
-    #[error("the supplier asked for each {asked}, which it is not granted")]
+    #[error("the supplier asked for values of the kind {asked}, which it is not granted")]
     AggregationNotGranted {
         /// How the values were to be made.
         asked: Aggregation,

@@ -174,7 +174,7 @@ proptest! {
     fn aggregations_are_made_of_whole_granted_steps(
         grant in grant(),
         query in query(),
-        aggregation in prop::sample::select(&Aggregation::ALL[1..]),
+        aggregation in prop::sample::select(&Aggregation::ALL[1..5]),
         cut in prop::option::of(NOW - 6_000..NOW),
     ) {
         let grant = Grant { aggregations: [aggregation].into(), ..grant };
@@ -205,6 +205,37 @@ proptest! {
                 prop_assert!(value.same_value(expected), "{} at {}: {}", aggregation, end, value);
             }
         }
+    }
+
+    #[test]
+    fn latest_is_one_granted_point_of_each_element(
+        grant in grant(),
+        query in query(),
+        backwards in any::<bool>(),
+    ) {
+        let grant = Grant { aggregations: [Aggregation::Latest].into(), ..grant };
+        let query = Query { aggregation: Aggregation::Latest, ..query };
+        let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+            return Ok(());
+        };
+        let grant = Grant { supplier: Fingerprint::new([0; 32]), ..grant };
+        let mut all = everything();
+        let mut expected = std::collections::BTreeMap::new();
+        for reading in all.iter().filter(|r| permitted(&grant, &query, &r.element, r.time)) {
+            expected.insert(reading.element.clone(), reading.time);
+        }
+        if backwards {
+            all.reverse();
+        }
+        let mut released = std::collections::BTreeMap::new();
+        for series in release(granted, all, []) {
+            prop_assert_eq!((series.aggregation, series.step), (Aggregation::Latest, query.resolution));
+            let points: Vec<_> = series.points().collect();
+            prop_assert_eq!((points.len(), series.values.len()), (1, 1));
+            prop_assert!(grant.finest.has_on_grid(points[0].0));
+            prop_assert!(released.insert(series.element.clone(), points[0].0).is_none());
+        }
+        prop_assert_eq!(released, expected);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Release {
             return None;
         }
         match aggregation {
-            Aggregation::Value | Aggregation::Difference => {
+            Aggregation::Value | Aggregation::Difference | Aggregation::Latest => {
                 resolution.has_on_grid(time).then_some(Place::Point)
             }
             Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => {
@@ -116,7 +116,7 @@ impl Release {
     #[must_use]
     pub fn can_stop_at(&self, reached: Timestamp) -> bool {
         let query = self.query();
-        query.aggregation.is_value() || last_step(query.resolution, reached) > query.period.from()
+        is_of_points(query.aggregation) || last_step(query.resolution, reached) > query.period.from()
     }
 
     /// Gives out what has come in, in columns, ordered by element. `reached` is the time that was not reached any
@@ -159,6 +159,7 @@ impl Columns {
         let Self { points, holes, steps } = self;
         match query.aggregation {
             Aggregation::Value => (points, holes),
+            Aggregation::Latest => (latest_of(points), Vec::new()),
             Aggregation::Difference => {
                 let differences = points.into_iter();
                 let differences =
@@ -170,6 +171,21 @@ impl Columns {
             }
         }
     }
+}
+
+/// Returns whether each value stands for itself, so that there is no step to be known wholly.
+const fn is_of_points(aggregation: Aggregation) -> bool {
+    match aggregation {
+        Aggregation::Value | Aggregation::Latest => true,
+        Aggregation::Difference | Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => false,
+    }
+}
+
+/// Returns the last of all points, in whatever order they came.
+fn latest_of(points: BTreeMap<Unit, Vec<Reading>>) -> BTreeMap<Unit, Vec<Reading>> {
+    let latest = points.into_values().flatten().max_by_key(|reading| reading.time);
+    let latest = latest.map(|reading| (reading.quantity.unit, vec![reading]));
+    latest.into_iter().collect()
 }
 
 /// Returns what lies between neighbours on the grid, each with the status of both.
@@ -221,15 +237,16 @@ fn last_step(resolution: Span, reached: Timestamp) -> Timestamp {
 }
 
 /// Splits a query at the time that was not reached any more: between two values, or behind the last step that is whole.
+/// What is the latest has no later part.
 fn split(whole: &Query, reached: Option<Timestamp>) -> (Query, Option<Query>) {
     let part = |period: Period| Query {
         period,
         ..whole.clone()
     };
-    let Some(reached) = reached else {
+    let Some(reached) = reached.filter(|_| whole.aggregation != Aggregation::Latest) else {
         return (whole.clone(), None);
     };
-    let (end, begin) = if whole.aggregation.is_value() {
+    let (end, begin) = if is_of_points(whole.aggregation) {
         (reached, reached)
     } else {
         let last = last_step(whole.resolution, reached);
@@ -490,6 +507,33 @@ mod tests {
         let points: usize = series.iter().map(|series| series.points().count()).sum();
         assert_eq!((series.len(), points), (2, 2));
         assert_eq!(series.iter().map(|series| series.gaps.len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn latest_is_the_last_point_of_each_element_and_nothing_is_left() {
+        let off_the_grid = Reading {
+            time: Timestamp::from_unix_seconds(15 * 900 + 10).unwrap(),
+            ..reading("M1", 15, "9", Unit::WattHour)
+        };
+        let readings = [
+            reading("M1", 15, "3", Unit::WattHour),
+            reading("M1", 14, "2", Unit::Joule),
+            off_the_grid,
+            reading("M1", 20, "4", Unit::WattHour),
+            reading("M2", 12, "5", Unit::WattHour),
+        ];
+        let mut release = granted_as(Aggregation::Latest, Span::QUARTER_HOUR, ("*", "*")).begin();
+        release.take(readings, [gap("M1", 16)]);
+        assert!(release.can_stop_at(at(10)));
+        let released = release.finish(Some(at(17)));
+        assert_eq!((released.rest, released.query.period.to()), (None, at(20)));
+        let series = released.series.into_inner();
+        let points = series.iter().flat_map(|series| {
+            assert_eq!((series.aggregation, series.gaps.len()), (Aggregation::Latest, 0));
+            series.points()
+        });
+        let points: Vec<_> = points.map(|(time, value, _)| (time, value.to_string())).collect();
+        assert_eq!(points, [(at(15), "3".to_owned()), (at(12), "5".to_owned())]);
     }
 
     #[test]

@@ -23,16 +23,20 @@ pub enum Aggregation {
     Maximum,
     /// The mean of all values of the step, rounded half to even behind one digit more than they have.
     Mean,
+    /// The latest value that the gateway has in memory, registered or not; at most one, and only if its time is a point of
+    /// the grid.
+    Latest,
 }
 
 impl Aggregation {
     /// Every aggregation, in the order of the enum.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Value,
         Self::Difference,
         Self::Minimum,
         Self::Maximum,
         Self::Mean,
+        Self::Latest,
     ];
 
     /// What a grant permits that does not say: what can be computed of values at the granted resolution anyhow.
@@ -53,6 +57,7 @@ impl Aggregation {
             Self::Minimum => "minimum",
             Self::Maximum => "maximum",
             Self::Mean => "mean",
+            Self::Latest => "latest",
         }
     }
 }
@@ -77,7 +82,7 @@ serde_as_text!(Aggregation);
 
 /// The error for a text that names no aggregation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an aggregation is value, difference, minimum, maximum or mean")]
+#[error("an aggregation is value, difference, minimum, maximum, mean or latest")]
 pub struct ParseAggregationError;
 
 /// The sum of values, their number, and the least and the greatest of them: all that an aggregation needs to know.
@@ -170,6 +175,8 @@ mod tests {
         for known in Aggregation::ALL {
             assert_eq!(known.to_string().parse(), Ok(known));
         }
+        // What is not registered is granted by name only.
+        assert!(!Aggregation::USUAL.contains(&Aggregation::Latest));
         assert_eq!("average".parse::<Aggregation>(), Err(ParseAggregationError));
     }
 

@@ -129,7 +129,8 @@ pub(crate) struct Pull {
     /// The distance between two values, such as PT15M
     #[arg(long, value_name = "SPAN")]
     pub(crate) resolution: Span,
-    /// How each value is made of what is registered: value, difference, minimum, maximum or mean
+    /// How each value is made of what is registered: value, difference, minimum, maximum or mean; or latest, the last one
+    /// that the gateway has in memory, registered or not
     #[arg(long, value_name = "AGGREGATION", default_value_t)]
     pub(crate) aggregation: Aggregation,
     /// The time up to now, such as P1D

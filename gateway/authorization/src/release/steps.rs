@@ -107,6 +107,6 @@ fn value_of(aggregation: Aggregation, summary: &Summary) -> Option<Decimal> {
         Aggregation::Maximum => Some(summary.greatest()),
         Aggregation::Mean => summary.mean(),
         // They are made of single points, not of steps.
-        Aggregation::Value | Aggregation::Difference => None,
+        Aggregation::Value | Aggregation::Difference | Aggregation::Latest => None,
     }
 }

@@ -140,5 +140,6 @@ const fn many(aggregation: Aggregation) -> &'static str {
         Aggregation::Minimum => "least values",
         Aggregation::Maximum => "greatest values",
         Aggregation::Mean => "means",
+        Aggregation::Latest => "latest values",
     }
 }
