@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) otp: Option<OtpPlace>,
     /// How often elements are registered for good.
     pub(crate) registration_period: Span,
+    /// How often fast values are read for display between the rounds, if they are.
+    pub(crate) live_period: Option<Span>,
     /// How long readings are kept.
     pub(crate) history: Span,
     /// How much the logs keep.
@@ -119,13 +121,15 @@ impl Config {
             .map(BusSection::check)
             .collect::<Result<_, _>>()?;
         check_endpoints(&document)?;
+        let registration_period = document::check_period(document.registration_period)?;
         Ok(Self {
             digest: Fingerprint::new(Sha256::digest(text).into()),
             data: document.data,
             otp: document.store.otp()?,
             history: document.store.history()?,
             device_key: document.store.device_key,
-            registration_period: document::check_period(document.registration_period)?,
+            registration_period,
+            live_period: document::check_live_period(document.live_period, registration_period)?,
             logs: document.logs.limits(),
             card: document.card.check()?,
             control_socket: document.control.socket,
@@ -223,6 +227,10 @@ impl fmt::Display for Config {
             )?;
         }
         writeln!(formatter, "registration period  {}", self.registration_period)?;
+        match self.live_period {
+            Some(period) => writeln!(formatter, "live period          {period}")?,
+            None => writeln!(formatter, "live period          off")?,
+        }
         writeln!(formatter, "history              {}", self.history)?;
         let LogLimits {
             system_bytes,
@@ -311,6 +319,10 @@ pub(crate) enum Fault {
     DuplicateAddress { at: usize },
     #[error("registration_period: {period} does not divide a day, so its grid would shift from day to day")]
     Period { period: Span, at: usize },
+    #[error(
+        "live_period: it is shorter than the registration period, {registration}; leave it out to read nothing between the rounds"
+    )]
+    LivePeriod { at: usize, registration: Span },
     #[error("bus: the endpoint is none")]
     MbusEndpoint {
         at: usize,
@@ -409,6 +421,7 @@ impl Fault {
             | Self::NoMeters { at }
             | Self::DuplicateAddress { at }
             | Self::Period { at, .. }
+            | Self::LivePeriod { at, .. }
             | Self::MbusMeter { at }
             | Self::MeterBaud { at, .. }
             | Self::Latency { at }

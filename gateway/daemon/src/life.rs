@@ -270,6 +270,7 @@ fn start_serving(
         journal.clone(),
         standing.clone(),
         Arc::clone(&findings),
+        meters.clone(),
     );
     let pushing = exchange.clone();
     let broker = config
@@ -282,6 +283,7 @@ fn start_serving(
         standing: standing.clone(),
         meters,
         registration_period: config.registration_period,
+        live_period: config.live_period,
         web: address(&doors.web),
         wan: address(&doors.wan),
         broker: broker_view,
@@ -336,7 +338,13 @@ fn start_metering(
     let mut bus_tasks = JoinSet::new();
     let buses = config.buses.iter().cloned();
     let buses = buses.map(|bus| bus::spawn(bus, &mut bus_tasks, stop.clone(), sender.clone()));
-    let grid = metering::keep_the_grid(config.registration_period, buses.collect(), missed, stop.clone());
+    let buses: Vec<_> = buses.collect();
+    if let Some(live) = config.live_period {
+        let registration = config.registration_period;
+        let grid = metering::keep_the_live_grid(live, registration, buses.clone(), stop.clone());
+        tasks.spawn(named("live grid", grid));
+    }
+    let grid = metering::keep_the_grid(config.registration_period, buses, missed, stop.clone());
     tasks.spawn(named("grid", grid));
     if !bus_tasks.is_empty() {
         // One bus that ends is one too many, whether it was told to or not.

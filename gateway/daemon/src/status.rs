@@ -42,6 +42,9 @@ pub(crate) struct Status {
     #[serde(default)]
     pub(crate) broker: Option<BrokerView>,
     pub(crate) registration_period: Span,
+    /// How often fast values are read for display between the rounds, if they are.
+    #[serde(default)]
+    pub(crate) live_period: Option<Span>,
     /// What is wrong with the device and does not stop it.
     #[serde(default)]
     pub(crate) findings: Vec<Finding>,
@@ -62,6 +65,7 @@ pub(crate) struct StatusSource {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) meters: watch::Receiver<Vec<MeterView>>,
     pub(crate) registration_period: Span,
+    pub(crate) live_period: Option<Span>,
     pub(crate) web: Option<SocketAddr>,
     pub(crate) wan: Option<SocketAddr>,
     pub(crate) broker: Option<watch::Receiver<BrokerView>>,
@@ -99,6 +103,7 @@ impl StatusSource {
             wan: self.wan,
             broker: self.broker.as_ref().map(|broker| broker.borrow().clone()),
             registration_period: self.registration_period,
+            live_period: self.live_period,
             findings,
             rss_kb: resident_memory_kib(),
             buses: by_bus(&meters),

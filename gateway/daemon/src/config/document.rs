@@ -29,6 +29,7 @@ use crate::wan::BrokerConfig;
 pub(super) struct Document {
     pub(super) data: PathBuf,
     pub(super) registration_period: Option<Spanned<Span>>,
+    pub(super) live_period: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) store: StoreSection,
     #[serde(default)]
@@ -53,6 +54,22 @@ pub(super) fn check_period(period: Option<Spanned<Span>>) -> Result<Span, Fault>
         Ok(period)
     } else {
         Err(Fault::Period { period, at })
+    }
+}
+
+/// Takes the period of what is read for display, which lies between the rounds that are registered. No span is shorter than
+/// a second.
+pub(super) fn check_live_period(
+    period: Option<Spanned<Span>>,
+    registration: Span,
+) -> Result<Option<Span>, Fault> {
+    match period {
+        None => Ok(None),
+        Some(period) if *period.get_ref() < registration => Ok(Some(period.into_inner())),
+        Some(period) => Err(Fault::LivePeriod {
+            at: period.span().start,
+            registration,
+        }),
     }
 }
 

@@ -26,6 +26,7 @@ fn fault(text: &str) -> (usize, String) {
 fn the_sample_is_a_valid_configuration() {
     let config = Config::parse(include_str!("../../smgw.toml")).unwrap();
     assert_eq!(config.registration_period, Span::QUARTER_HOUR);
+    assert_eq!(config.live_period, Span::from_seconds(10));
     assert_eq!(config.history.to_string(), "P730D");
 }
 
@@ -33,7 +34,21 @@ fn the_sample_is_a_valid_configuration() {
 fn a_configuration_is_shown_as_it_is_in_force() {
     let shown = Config::parse(GOOD).unwrap().to_string();
     assert!(shown.contains("registration period  PT5S"), "{shown}");
+    assert!(shown.contains("live period          off"), "{shown}");
     assert!(shown.contains("M-Bus at tcp:127.0.0.1:10001: gas"), "{shown}");
+}
+
+#[test]
+fn live_period_is_shorter_than_the_registration_period_and_a_second_at_least() {
+    let with = |period: &str| GOOD.replace("\n[control]", &format!("live_period = {period:?}\n[control]"));
+    let config = Config::parse(&with("PT1S")).unwrap();
+    assert_eq!(config.live_period, Span::from_seconds(1));
+    assert!(config.to_string().contains("live period          PT1S"));
+    for (period, words) in [("PT5S", "PT5S"), ("PT15M", "leave it out"), ("PT0S", "PT15M")] {
+        let (line, message) = fault(&with(period));
+        assert_eq!(line, 4, "{message}");
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 #[test]

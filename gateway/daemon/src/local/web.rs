@@ -54,7 +54,8 @@ impl Page {
 
     /// How often the page comes again by itself, in seconds.
     fn refresh_seconds(&self) -> u32 {
-        self.status.registration_period.seconds().min(30)
+        let period = self.status.live_period.unwrap_or(self.status.registration_period);
+        period.seconds().min(30)
     }
 }
 
@@ -160,7 +161,9 @@ mod tests {
                 value: "4711.234".parse().unwrap(),
                 unit: Unit::CubicMetre,
                 time,
+                status: model::Status::GOOD,
             }],
+            registered: Vec::new(),
             statistics: StatisticsView::default(),
         };
         let state = GatewayState::Operational;
@@ -180,6 +183,7 @@ mod tests {
                 wan: None,
                 broker: None,
                 registration_period: Span::QUARTER_HOUR,
+                live_period: None,
                 findings: vec![Finding {
                     code: "SMGW-F-0104".to_owned(),
                     text: "No barriers.".to_owned(),
@@ -209,6 +213,16 @@ mod tests {
         ] {
             assert!(html.contains(text), "{text} is missing in {html}");
         }
+    }
+
+    #[test]
+    fn page_comes_again_as_often_as_live_values_do() {
+        let mut page = page_at("2026-11-23T12:00:30Z");
+        assert_eq!(page.refresh_seconds(), 30);
+        page.status.live_period = Span::from_seconds(10);
+        assert_eq!(page.refresh_seconds(), 10);
+        let html = page.render().unwrap();
+        assert!(html.contains("every PT10S"), "{html}");
     }
 
     #[test]

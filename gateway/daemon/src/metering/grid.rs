@@ -1,4 +1,4 @@
-//! The grid: starts a round on every bus at each point of the wall clock's registration grid.
+//! The grid: starts a round on every bus at each point of the wall clock's registration grid, and live rounds between them.
 
 use std::time::Duration;
 
@@ -21,14 +21,26 @@ pub(crate) async fn keep_the_grid(
     stop: CancellationToken,
 ) {
     let mut grid = Grid::new(period, clock::now());
-    loop {
-        let nap = clock::until(grid.next).min(LONGEST_NAP);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(nap) => {}
-        }
+    while grid.wait(&stop).await {
         if let Some(time) = grid.due(clock::now()) {
             start_round(&buses, time, &missed).await;
+        }
+    }
+}
+
+/// Starts live rounds until it is stopped; at the points of the registration grid everything is read anyhow.
+pub(crate) async fn keep_the_live_grid(
+    period: Span,
+    registration: Span,
+    buses: Vec<Bus>,
+    stop: CancellationToken,
+) {
+    let mut grid = Grid::new(period, clock::now());
+    while grid.wait(&stop).await {
+        if let Some(time) = grid.due_beside(registration, clock::now()) {
+            for bus in &buses {
+                bus.start_live(time);
+            }
         }
     }
 }
@@ -48,14 +60,23 @@ impl Grid {
         }
     }
 
-    /// Returns the point of the grid that is to be registered now, if one is.
+    /// Waits until the clock is to be looked at; returns whether to go on.
+    async fn wait(&self, stop: &CancellationToken) -> bool {
+        let nap = clock::until(self.next).min(LONGEST_NAP);
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(nap) => true,
+        }
+    }
+
+    /// Returns the point of the grid that is due now, if one is.
     ///
     /// Points that a clock jumped over are left out. When the clock was set back, its grid is taken up
     /// again: points come twice then, and the store keeps the first value of each.
     fn due(&mut self, now: Timestamp) -> Option<Timestamp> {
         let following = self.period.grid_after(now);
         if self.next > following {
-            tracing::warn!(%now, expected = %self.next, "the clock was set back; registering goes on from here");
+            tracing::warn!(%now, expected = %self.next, "the clock was set back; reading goes on from here");
             self.next = following;
         }
         if now < self.next {
@@ -63,6 +84,11 @@ impl Grid {
         }
         self.next = following;
         Some(self.period.grid_at_or_before(now))
+    }
+
+    /// Returns the point that is due if it is none of the other grid.
+    fn due_beside(&mut self, other: Span, now: Timestamp) -> Option<Timestamp> {
+        self.due(now).filter(|time| !other.has_on_grid(*time))
     }
 }
 
@@ -98,6 +124,14 @@ mod tests {
         let mut grid = grid(101);
         let due: Vec<_> = (101..=125).filter_map(|now| grid.due(at(now))).collect();
         assert_eq!(due, [at(110), at(120)]);
+    }
+
+    #[test]
+    fn points_of_the_other_grid_are_left_to_it() {
+        let mut grid = grid(101);
+        let other = Span::from_seconds(30).unwrap();
+        let due = (101..=155).filter_map(|now| grid.due_beside(other, at(now)));
+        assert_eq!(due.collect::<Vec<_>>(), [110, 130, 140].map(at));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Metering: every registration period the buses are read, and what the meters say is registered
-//! for good, in one transaction for each point of the grid.
+//! for good, in one transaction for each point of the grid. Between those points, fast values are read for
+//! display if that is configured; they live in memory alone.
 //!
 //! Metering goes on in every state of the gateway. What it needs is the store alone; a store that
 //! fails stops the daemon, since nothing may be served that was not kept.
@@ -10,7 +11,7 @@ mod registrar;
 mod round;
 mod view;
 
-pub(crate) use grid::keep_the_grid;
+pub(crate) use grid::{keep_the_grid, keep_the_live_grid};
 pub(crate) use history::{HistoryFailed, keep_the_history};
 pub(crate) use registrar::{Registrar, RegistrationFailed};
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{BusConfig, MeterAnswer, Report};
+use bus::{BusConfig, MeterAnswer, Report, RoundKind};
 use model::{Element, GapReason, LogEvent, Span, Timestamp};
 use store::{Round, Store};
 use tokio::sync::{mpsc, watch};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::round::OpenRounds;
 use super::view::{self, MeterView, ValueView};
+use crate::clock;
 use crate::journal::{Journal, MeterBook};
 use crate::report::Chain;
 
@@ -82,12 +83,18 @@ impl Registrar {
                     let expected = self.elements_on(&missed.bus);
                     self.rounds.miss(&missed, expected)
                 }
-                Some(report) = reports.recv() => {
-                    let expected = self.elements_of(&report.meter);
-                    self.show(&report);
-                    self.events.extend(self.book.add(&report));
-                    self.rounds.add(&report, &expected)
-                }
+                Some(report) = reports.recv() => match report.kind {
+                    RoundKind::Registration => {
+                        let expected = self.elements_of(&report.meter);
+                        self.show(&report);
+                        self.events.extend(self.book.add(&report));
+                        self.rounds.add(&report, &expected)
+                    }
+                    RoundKind::Live => {
+                        self.show_live(&report);
+                        Vec::new()
+                    }
+                },
                 else => return self.register_all().await,
             };
             for (time, round) in complete {
@@ -178,6 +185,42 @@ impl Registrar {
             }
         });
     }
+
+    /// Puts fast values in the place of those that are shown. A failure is none of the meter's: the next round that is
+    /// registered tells whether it answers.
+    fn show_live(&self, report: &Report) {
+        self.views.send_modify(|views| {
+            let Some(view) = views.iter_mut().find(|view| view.name == report.meter) else {
+                return;
+            };
+            view.statistics = report.statistics.into();
+            match &report.outcome {
+                Ok(answer) if view.id.as_ref() == Some(&answer.id) => {
+                    for value in values_of(report, answer) {
+                        show_value(&mut view.values, value);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(
+                        bus = report.bus,
+                        meter = report.meter,
+                        "not read for display: {}",
+                        Chain(error)
+                    );
+                }
+            }
+        });
+    }
+}
+
+/// Shows a value unless a later one of the element is shown already.
+fn show_value(values: &mut Vec<ValueView>, value: ValueView) {
+    match values.iter_mut().find(|shown| shown.obis == value.obis) {
+        Some(shown) if shown.time < value.time => *shown = value,
+        Some(_) => {}
+        None => values.push(value),
+    }
 }
 
 fn show_answer(view: &mut MeterView, report: &Report, answer: &MeterAnswer) {
@@ -187,14 +230,23 @@ fn show_answer(view: &mut MeterView, report: &Report, answer: &MeterAnswer) {
     view.id = Some(answer.id.clone());
     view.medium = Some(answer.medium);
     view.last_success = Some(report.round);
-    let values = answer.samples.iter().filter_map(|sample| {
+    view.values = values_of(report, answer).collect();
+    view.registered.clone_from(&view.values);
+}
+
+/// Returns what a report shows: the values that are there, marked as registered ones are.
+fn values_of(report: &Report, answer: &MeterAnswer) -> impl Iterator<Item = ValueView> {
+    answer.samples.iter().filter_map(|sample| {
         let quantity = sample.value.ok()?;
         Some(ValueView {
             obis: sample.element.obis,
             value: quantity.value,
             unit: quantity.unit,
             time: report.round,
+            status: sample.status.with(clock::status_at(report.round)),
         })
-    });
-    view.values = values.collect();
+    })
 }
+
+#[cfg(test)]
+mod tests;

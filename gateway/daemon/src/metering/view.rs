@@ -1,7 +1,7 @@
 //! What is shown of the meters: the last values, and whether they answer.
 
 use bus::{BusConfig, Port, Statistics};
-use model::{Decimal, Medium, MeterId, Obis, Timestamp, Unit};
+use model::{Decimal, Element, Medium, MeterId, Obis, Quantity, Reading, Status, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 /// A meter as the local page and the command line show it.
@@ -19,11 +19,37 @@ pub(crate) struct MeterView {
     pub(crate) last_success: Option<Timestamp>,
     /// Why the last attempt failed, if it did.
     pub(crate) error: Option<String>,
-    /// The last values.
+    /// The last values, registered or not.
     pub(crate) values: Vec<ValueView>,
+    /// The last values that were registered: an older point of the grid may be all that is wanted of an element.
+    #[serde(skip)]
+    pub(crate) registered: Vec<ValueView>,
     /// What has been counted since the daemon was started.
     #[serde(default)]
     pub(crate) statistics: StatisticsView,
+}
+
+impl MeterView {
+    /// Returns what is in memory of the meter's elements.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = Reading> {
+        let values = self.registered.iter().chain(&self.values);
+        let known = self.id.iter().flat_map(move |meter| {
+            let values = values.clone();
+            values.map(move |value| (meter, value))
+        });
+        known.map(|(meter, value)| Reading {
+            element: Element {
+                meter: meter.clone(),
+                obis: value.obis,
+            },
+            time: value.time,
+            quantity: Quantity {
+                value: value.value,
+                unit: value.unit,
+            },
+            status: value.status,
+        })
+    }
 }
 
 /// What has been counted for a meter or a bus since the daemon was started.
@@ -105,8 +131,11 @@ pub(crate) struct ValueView {
     pub(crate) value: Decimal,
     /// Its unit.
     pub(crate) unit: Unit,
-    /// The point of the grid that it belongs to.
+    /// The point of the grid that it belongs to, or of the live one.
     pub(crate) time: Timestamp,
+    /// What is to be known about it.
+    #[serde(default)]
+    pub(crate) status: Status,
 }
 
 /// Returns the meters of the configuration, before any has been read.
@@ -127,6 +156,7 @@ pub(super) fn unread(buses: &[BusConfig]) -> Vec<MeterView> {
             last_success: None,
             error: None,
             values: Vec::new(),
+            registered: Vec::new(),
             statistics: StatisticsView::default(),
         })
         .collect()

@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use authorization::{Denied, Granted, Released, decide};
 use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
 use messages::envelope::MAX_FRAME;
-use model::{CardId, ConsumerEvent, Fingerprint, Grant, LogText, Period, Purpose, Query, Series, Timestamp};
+use model::{
+    Aggregation, CardId, ConsumerEvent, Fingerprint, Grant, LogText, Period, Purpose, Query, Reading, Series,
+    Timestamp,
+};
 use store::Store;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use crate::card::Bundle;
+use crate::metering::MeterView;
 use crate::random;
 
 /// How many bytes of an answer a row takes at most, as a rule: a value has some ten digits, and its status one.
@@ -168,11 +173,32 @@ impl Note {
     }
 }
 
-/// Decides each query and answers it from the store, or says why not, with as much as there is room for.
+/// What queries are answered from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sources<'a> {
+    /// What is registered.
+    pub(super) store: &'a Store,
+    /// What is in memory of the meters.
+    pub(super) meters: &'a watch::Receiver<Vec<MeterView>>,
+}
+
+impl Sources<'_> {
+    /// Returns what is in memory of the elements of a query.
+    fn in_memory(self, query: &Query) -> Vec<Reading> {
+        let meters = self.meters.borrow();
+        let readings = meters.iter().flat_map(MeterView::readings);
+        readings
+            .filter(|reading| query.elements.matches(&reading.element))
+            .collect()
+    }
+}
+
+/// Decides each query and answers it, or says why not, with as much as there is room for: from the store, and the latest
+/// values from memory.
 pub(super) fn answer(
     request: &Request,
     bundle: &Bundle,
-    store: &Store,
+    sources: Sources<'_>,
     gateway: CardId,
     now: Timestamp,
     room: Room,
@@ -182,7 +208,7 @@ pub(super) fn answer(
         request,
         grants: bundle.grants(),
         name: supplier.map_or("", |supplier| supplier.name.as_str()),
-        store,
+        sources,
         now,
     };
     let (written, _) = desk.write(gateway, room, Content::Answer)?;
@@ -198,7 +224,7 @@ pub(super) struct Desk<'a> {
     /// The supplier's name.
     pub(super) name: &'a str,
     /// Where the values are.
-    pub(super) store: &'a Store,
+    pub(super) sources: Sources<'a>,
     /// The present time.
     pub(super) now: Timestamp,
 }
@@ -238,7 +264,7 @@ impl Desk<'_> {
                 Ok(granted) => {
                     trace(&granted, request);
                     let outcome = Outcome::of(&granted);
-                    let released = release(granted, self.store, &mut rows)?;
+                    let released = release(granted, self.sources, &mut rows)?;
                     rest.extend(released.rest);
                     let note = Note::new(request, self.name, &released.query, outcome);
                     parts.push((released.series, note));
@@ -310,12 +336,21 @@ fn trace(granted: &Granted<Query>, request: &Request) {
 
 /// Reads what is granted, page by page, and lets the grant decide once more what goes out. At least one page is read, and
 /// the first step of what is aggregated; none behind the one that brings the rows to an end.
-fn release(granted: Granted<Query>, store: &Store, rows: &mut usize) -> Result<Released, Rejection> {
+fn release(granted: Granted<Query>, sources: Sources<'_>, rows: &mut usize) -> Result<Released, Rejection> {
     let mut release = granted.begin();
+    if release.query().aggregation == Aggregation::Latest {
+        let readings = sources.in_memory(release.query());
+        *rows = rows.saturating_sub(readings.len());
+        release.take(readings, []);
+        return Ok(release.finish(None));
+    }
     let mut rest: Option<Period> = Some(release.query().period);
     let mut scanned: usize = 0;
     while let Some(period) = rest {
-        let page = store.database().readings(&release.query().elements, period)?;
+        let page = sources
+            .store
+            .database()
+            .readings(&release.query().elements, period)?;
         let read = page.readings.len().saturating_add(page.gaps.len());
         if !page.damaged.is_empty() {
             tracing::error!(
@@ -351,228 +386,4 @@ fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {
 }
 
 #[cfg(test)]
-mod tests {
-    use model::{Aggregation, Element, LogEvent, Quantity, Reading, Status, Unit};
-    use store::{DeviceKey, Protection, Round};
-
-    use super::*;
-
-    fn note(outcome: Outcome) -> Note {
-        let at = |text: &str| text.parse().unwrap();
-        let period = Period::new(at("2026-11-22T00:00:00Z"), at("2026-11-23T00:00:00Z"));
-        Note {
-            supplier: Fingerprint::new([1; 32]),
-            name: LogText::cut("Stadtwerke"),
-            request: LogText::cut(&MessageId::new([0xab; 16]).to_string()),
-            query: Query {
-                elements: "*/1-0:1.8.0*255".parse().unwrap(),
-                period: period.unwrap(),
-                resolution: model::Span::QUARTER_HOUR,
-                aggregation: Aggregation::Value,
-            },
-            outcome,
-        }
-    }
-
-    const SUPPLIER: Fingerprint = Fingerprint::new([1; 32]);
-    const METERS: usize = 90;
-    const DAY: i64 = 86_400;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_seconds(seconds).unwrap()
-    }
-
-    /// Two days of 90 meters, each more than a page of the store.
-    fn two_days(folder: &std::path::Path) -> Store {
-        let key = DeviceKey::read_or_make(folder, [7; DeviceKey::LENGTH].into()).unwrap();
-        let store = Store::open(folder, Ok(Protection { key, otp: None })).unwrap();
-        for time in (0..2 * DAY).step_by(900).map(at) {
-            let readings = (0..METERS).map(|meter| Reading {
-                element: Element {
-                    meter: format!("M{meter}").parse().unwrap(),
-                    obis: "1-0:1.8.0*255".parse().unwrap(),
-                },
-                time,
-                quantity: Quantity {
-                    value: "12345.678".parse().unwrap(),
-                    unit: Unit::WattHour,
-                },
-                status: Status::GOOD,
-            });
-            let round = Round {
-                readings: readings.collect(),
-                gaps: Vec::new(),
-            };
-            store.database().register(&round).unwrap();
-        }
-        store
-    }
-
-    fn request(queries: Vec<Query>) -> Request {
-        Request {
-            id: MessageId::new([2; 16]),
-            sender: SUPPLIER,
-            recipient: "fd5a::1".parse().unwrap(),
-            time: at(2 * DAY),
-            queries,
-        }
-    }
-
-    fn written(store: &Store, request: &Request, room: Room) -> Result<(Answer, Vec<Note>), Rejection> {
-        let grant = Grant {
-            id: "all".to_owned(),
-            supplier: SUPPLIER,
-            elements: vec![model::ElementPattern::ANY],
-            finest: model::Span::QUARTER_HOUR,
-            aggregations: Aggregation::ALL.into(),
-            history: "P10D".parse().unwrap(),
-            validity: Period::new(at(0), at(9 * DAY)).unwrap(),
-            push: None,
-            purpose: "billing".parse().unwrap(),
-        };
-        let desk = Desk {
-            request,
-            grants: &[grant],
-            name: "Stadtwerke",
-            store,
-            now: at(2 * DAY),
-        };
-        let (written, _) = desk.write("fd5a::1".parse().unwrap(), room, Content::Answer)?;
-        let Content::Answer(answer) = Content::parse(&written.json).unwrap() else {
-            panic!("no answer");
-        };
-        assert_eq!(answer.id, written.id);
-        assert!(written.json.len() <= room.bytes);
-        Ok((answer, written.notes))
-    }
-
-    fn count(answer: &Answer) -> usize {
-        answer.series.iter().map(|series| series.points().count()).sum()
-    }
-
-    fn two_days_of(elements: &str) -> Query {
-        Query {
-            elements: elements.parse().unwrap(),
-            period: Period::new(at(0), at(2 * DAY)).unwrap(),
-            resolution: model::Span::QUARTER_HOUR,
-            aggregation: Aggregation::Value,
-        }
-    }
-
-    #[test]
-    fn what_has_no_room_is_left_to_the_next_request_and_logged_with_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = two_days(folder.path());
-        let room = Room {
-            rows: 100,
-            bytes: 1 << 20,
-        };
-        let mut queries = vec![two_days_of("*"), two_days_of("M1/*")];
-        let (mut values, mut answers) = (0, 0);
-        while !queries.is_empty() {
-            let (answer, notes) = written(&store, &request(queries), room).unwrap();
-            let logged = notes.into_iter().map(|note| match note.outcome {
-                Outcome::Answered { values, .. } => usize::try_from(values).unwrap(),
-                Outcome::Denied { .. } => panic!("denied"),
-            });
-            assert_eq!(logged.sum::<usize>(), count(&answer));
-            values += count(&answer);
-            answers += 1;
-            queries = answer.rest;
-        }
-        // Each day has more rows than a page: one answer for each, and one for what was not begun.
-        assert_eq!((values, answers), ((METERS + 1) * 2 * 96, 3));
-    }
-
-    #[test]
-    fn aggregation_is_read_on_until_its_first_step_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = two_days(folder.path());
-        let room = Room {
-            rows: 1,
-            bytes: 1 << 20,
-        };
-        let mut queries = vec![Query {
-            aggregation: Aggregation::Mean,
-            resolution: model::Span::DAY,
-            ..two_days_of("M1/*")
-        }];
-        queries[0].period = Period::new(at(0), at(2 * DAY + 1)).unwrap();
-        let mut means = Vec::new();
-        while !queries.is_empty() {
-            let (answer, notes) = written(&store, &request(queries), room).unwrap();
-            assert_eq!(notes.len(), 1);
-            let points = answer.series.iter().flat_map(Series::points);
-            means.extend(points.map(|(time, value, _)| (time, value.to_string())));
-            queries = answer.rest;
-        }
-        let mean = "12345.6780".to_owned();
-        assert_eq!(means, [(at(DAY), mean.clone()), (at(2 * DAY), mean)]);
-    }
-
-    #[test]
-    fn answer_that_turns_out_too_long_is_made_from_fewer_rows() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = two_days(folder.path());
-        let all = request(vec![two_days_of("*")]);
-        let (half, _) = written(
-            &store,
-            &all,
-            Room {
-                rows: 20_000,
-                bytes: 200_000,
-            },
-        )
-        .unwrap();
-        assert_eq!((count(&half), half.rest.len()), (METERS * 96, 1));
-        let too_little = Room {
-            rows: 20_000,
-            bytes: 1_000,
-        };
-        let error = written(&store, &all, too_little).err().unwrap();
-        assert_eq!(error.code(), "too-much");
-    }
-
-    #[test]
-    fn the_consumer_reads_who_was_given_what_and_for_which_purpose() {
-        let answered = note(Outcome::Answered {
-            rules: vec!["billing".to_owned()],
-            purpose: vec!["billing by consumption".parse().unwrap()],
-            values: 96,
-        });
-        let event = LogEvent::from(answered.into_event(4_711));
-        let json = serde_json::to_value(&event).unwrap();
-        for (key, value) in [
-            ("event", "answered"),
-            ("name", "Stadtwerke"),
-            ("request", "abababababababababababababababab"),
-        ] {
-            assert_eq!(json[key], value);
-        }
-        assert_eq!(
-            (json["values"].as_u64(), json["bytes"].as_u64()),
-            (Some(96), Some(4_711))
-        );
-        assert!(
-            event
-                .to_string()
-                .ends_with("every PT15M, for billing by consumption"),
-            "{event}"
-        );
-    }
-
-    #[test]
-    fn the_consumer_reads_what_was_denied_and_by_which_rule() {
-        let denied = note(Outcome::Denied {
-            code: "too-fine",
-            rule: Some("billing".to_owned()),
-        });
-        let event = LogEvent::from(denied.into_event(100));
-        let json = serde_json::to_value(&event).unwrap();
-        assert_eq!(
-            (&json["code"], &json["rule"]),
-            (&"too-fine".into(), &"billing".into())
-        );
-        assert_eq!(event.code(), "SMGW-L-2002");
-    }
-}
+mod tests;

@@ -16,13 +16,14 @@ use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::answer::{self, Room, Written};
+use super::answer::{self, Room, Sources, Written};
 use super::condition::Condition;
 use super::install::{self, Waiting};
 use super::rejection::Rejection;
 use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
+use crate::metering::MeterView;
 use crate::mounts::Finding;
 use crate::random;
 use crate::status::reported;
@@ -37,6 +38,8 @@ pub(crate) struct Exchange {
     pub(super) store: Arc<Store>,
     pub(super) journal: Journal,
     pub(super) waiting: Waiting,
+    /// What is in memory of the meters.
+    meters: watch::Receiver<Vec<MeterView>>,
     standing: watch::Receiver<Standing>,
     condition: Condition,
 }
@@ -83,13 +86,14 @@ struct Reply {
 
 impl Exchange {
     /// Builds the exchange over the card, the store, the logs and the standing that decides what is served. `findings`
-    /// are those of the start, for the reports to the TSM.
+    /// are those of the start, for the reports to the TSM; `meters` is what the latest values are answered from.
     pub(crate) fn new(
         card: CardHandle,
         store: Arc<Store>,
         journal: Journal,
         standing: watch::Receiver<Standing>,
         findings: Arc<[Finding]>,
+        meters: watch::Receiver<Vec<MeterView>>,
     ) -> Self {
         Self {
             condition: Condition::new(findings, Arc::clone(&store), journal.clone()),
@@ -97,7 +101,16 @@ impl Exchange {
             store,
             journal,
             waiting: Waiting::default(),
+            meters,
             standing,
+        }
+    }
+
+    /// Returns what queries are answered from.
+    pub(super) fn sources(&self) -> Sources<'_> {
+        Sources {
+            store: &self.store,
+            meters: &self.meters,
         }
     }
 
@@ -246,7 +259,7 @@ impl Exchange {
         let content = match content {
             Content::Request(request) => {
                 let bundle = identity.bundle.as_ref().ok_or(Rejection::NoGrant)?;
-                return answer::answer(request, bundle, &self.store, identity.guid, now, room);
+                return answer::answer(request, bundle, self.sources(), identity.guid, now, room);
             }
             Content::CardCommands(commands) => self.pass(commands, identity, now)?,
             Content::Bundle(bundle) => {

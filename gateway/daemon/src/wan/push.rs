@@ -197,7 +197,7 @@ fn send(
             request: &request,
             grants: bundle.grants(),
             name: supplier.name.as_str(),
-            store: &exchange.store,
+            sources: exchange.sources(),
             now,
         };
         let wrap = |answer: Answer| {

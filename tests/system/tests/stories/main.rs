@@ -32,6 +32,8 @@ mod ldap;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod mbus_tools;

@@ -37,6 +37,7 @@ where
         standing: watch::channel(Standing::unknown()).1,
         meters: watch::channel(Vec::new()).1,
         registration_period: model::Span::QUARTER_HOUR,
+        live_period: None,
         web: None,
         wan: None,
         broker: None,
