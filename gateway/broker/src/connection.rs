@@ -9,7 +9,7 @@
 mod five;
 mod three;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -180,10 +180,16 @@ pub enum Unsent {
 pub enum Event {
     /// A message came in.
     Message(Delivery),
-    /// Nobody listens to a message that was published; MQTT 5 alone says so.
-    Unheard,
-    /// The broker does not pass a message on that was published; MQTT 5 alone says so, and why.
-    NotPassedOn(String),
+    /// Nobody listens to the topic of a message that was published; MQTT 5 alone says so. Without a topic it is the
+    /// presence that nobody wants to know of.
+    Unheard(Option<Topic>),
+    /// The broker does not pass a message on that was published; MQTT 5 alone says so.
+    NotPassedOn {
+        /// The message's topic, or none if it is the presence.
+        topic: Option<Topic>,
+        /// Why, in the broker's words.
+        reason: String,
+    },
 }
 
 /// A message that came in.
@@ -212,9 +218,17 @@ enum Happening {
     /// The broker takes subscriptions, or not, in their order.
     Subscribed(Vec<bool>),
     Message(Delivery),
-    /// The broker has a packet; what it says of it, unless all is well.
-    Taken(Option<Event>),
+    /// A message went out under this number.
+    Sent(u16),
+    /// The broker has the message of this number; what it says of it, unless all is well.
+    Taken(u16, Option<Objection>),
     Other,
+}
+
+/// What a broker has against a message.
+enum Objection {
+    Unheard,
+    NotPassedOn(String),
 }
 
 enum Wire {
@@ -227,8 +241,10 @@ pub struct Connection {
     wire: Wire,
     options: Options,
     max_packet: Option<u32>,
-    /// How many packets were handed over that the broker has not taken yet.
-    untaken: usize,
+    /// The topics of what was handed over and has not gone out yet, in order.
+    handed_over: VecDeque<Option<Topic>>,
+    /// The topics of what the broker has not taken yet, by the numbers of the packets.
+    untaken: BTreeMap<u16, Option<Topic>>,
     /// What came in while something else was waited for.
     early: VecDeque<Event>,
 }
@@ -248,7 +264,8 @@ impl Connection {
             wire,
             options,
             max_packet: None,
-            untaken: 0,
+            handed_over: VecDeque::new(),
+            untaken: BTreeMap::new(),
             early: VecDeque::new(),
         };
         match tokio::time::timeout(OPENING_PATIENCE, connection.come_in()).await {
@@ -268,8 +285,11 @@ impl Connection {
                     self.max_packet = max_packet;
                     break;
                 }
-                Happening::Subscribed(_) | Happening::Message(_) | Happening::Taken(_) | Happening::Other => {
-                }
+                Happening::Subscribed(_)
+                | Happening::Message(_)
+                | Happening::Sent(_)
+                | Happening::Taken(..)
+                | Happening::Other => {}
             }
         }
         let filters: Vec<&str> = self.options.filters.iter().map(Filter::as_str).collect();
@@ -286,7 +306,7 @@ impl Connection {
                 }
                 // The broker may hand over a message before it says that it has subscribed the client.
                 Happening::Message(delivery) => self.early.push_back(Event::Message(delivery)),
-                Happening::LetIn { .. } | Happening::Taken(_) | Happening::Other => {}
+                Happening::LetIn { .. } | Happening::Sent(_) | Happening::Taken(..) | Happening::Other => {}
             }
         }
         self.announce().map_err(|unsent| self.ended(unsent))
@@ -319,13 +339,8 @@ impl Connection {
             return Ok(event);
         }
         loop {
-            match self.happening().await? {
-                Happening::Message(delivery) => return Ok(Event::Message(delivery)),
-                Happening::Taken(Some(event)) => return Ok(event),
-                Happening::LetIn { .. }
-                | Happening::Subscribed(_)
-                | Happening::Taken(None)
-                | Happening::Other => {}
+            if let Some(event) = self.event().await? {
+                return Ok(event);
             }
         }
     }
@@ -336,17 +351,37 @@ impl Connection {
     ///
     /// [`ConnectionError`] when the connection has ended.
     pub async fn drain(&mut self) -> Result<(), ConnectionError> {
-        while self.untaken > 0 {
-            match self.happening().await? {
-                Happening::Message(delivery) => self.early.push_back(Event::Message(delivery)),
-                Happening::Taken(Some(event)) => self.early.push_back(event),
-                Happening::LetIn { .. }
-                | Happening::Subscribed(_)
-                | Happening::Taken(None)
-                | Happening::Other => {}
+        while self.waiting() > 0 {
+            if let Some(event) = self.event().await? {
+                self.early.push_back(event);
             }
         }
         Ok(())
+    }
+
+    /// Returns how many messages were handed over that the broker does not have yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.handed_over.len().saturating_add(self.untaken.len())
+    }
+
+    async fn event(&mut self) -> Result<Option<Event>, ConnectionError> {
+        Ok(match self.happening().await? {
+            Happening::Message(delivery) => Some(Event::Message(delivery)),
+            Happening::Sent(number) => {
+                let topic = self.handed_over.pop_front().flatten();
+                self.untaken.insert(number, topic);
+                None
+            }
+            Happening::Taken(number, objection) => {
+                let topic = self.untaken.remove(&number).flatten();
+                objection.map(|objection| match objection {
+                    Objection::Unheard => Event::Unheard(topic),
+                    Objection::NotPassedOn(reason) => Event::NotPassedOn { topic, reason },
+                })
+            }
+            Happening::LetIn { .. } | Happening::Subscribed(_) | Happening::Other => None,
+        })
     }
 
     /// Hands a message over to be sent at least once. With `expiry`, a broker that knows it (MQTT 5) forgets the message
@@ -367,7 +402,7 @@ impl Connection {
             Wire::Five(wire) => wire.publish(topic.to_string(), message, expiry),
             Wire::Three(wire) => wire.publish(topic.to_string(), message),
         }?;
-        self.untaken = self.untaken.saturating_add(1);
+        self.handed_over.push_back(Some(*topic));
         Ok(())
     }
 
@@ -394,25 +429,21 @@ impl Connection {
             Wire::Five(wire) => wire.announce(topic.to_string(), PRESENT),
             Wire::Three(wire) => wire.announce(topic.to_string(), PRESENT),
         }?;
-        self.untaken = self.untaken.saturating_add(1);
+        self.handed_over.push_back(None);
         Ok(())
     }
 
     async fn happening(&mut self) -> Result<Happening, ConnectionError> {
-        let happening = match &mut self.wire {
+        match &mut self.wire {
             Wire::Five(wire) => {
                 let happening = wire.next().await;
-                happening.map_err(|fault| five::error(fault, &self.options))?
+                happening.map_err(|fault| five::error(fault, &self.options))
             }
             Wire::Three(wire) => {
                 let happening = wire.next().await;
-                happening.map_err(|fault| three::error(fault, &self.options))?
+                happening.map_err(|fault| three::error(fault, &self.options))
             }
-        };
-        if let Happening::Taken(_) = happening {
-            self.untaken = self.untaken.saturating_sub(1);
         }
-        Ok(happening)
     }
 
     fn ended(&self, unsent: Unsent) -> ConnectionError {

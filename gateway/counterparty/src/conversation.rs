@@ -3,6 +3,9 @@
 //! An answer that comes out of here is by the card that was asked, certified by the trust centre,
 //! to the very message that was sent, and fresh. What it says is for the party to judge.
 
+use std::error::Error;
+use std::future::Future;
+
 use getrandom::SysRng;
 use messages::certificate::VerifiedParty;
 use messages::content::{
@@ -35,6 +38,9 @@ pub enum ConversationError {
     /// A message could not be kept.
     #[error("the messages cannot be kept")]
     Archive(#[from] ArchiveError),
+    /// What the gateway said could not be kept; it has no receipt for it, and sends it again.
+    #[error("what the gateway said cannot be kept")]
+    Keep(#[source] Box<dyn Error + Send + Sync>),
     /// There was no answer.
     #[error("the gateway gave no answer")]
     Exchange(#[source] Box<ExchangeError>),
@@ -69,6 +75,36 @@ pub enum ConversationError {
         /// The reason, as a sentence.
         reason: RefusalReason,
     },
+}
+
+/// Keeps what a gateway says, before the gateway has its receipt.
+pub trait Keeper: Send {
+    /// Keeps a content that is by the gateway, with its signed message (DER). Over a broker it may answer a request of
+    /// before, and come more than once. When this returns without an error, it must be safe.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be kept; the gateway gets no receipt then.
+    fn keep(
+        &mut self,
+        content: &Content,
+        message: &[u8],
+    ) -> impl Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send;
+
+    /// Returns whether it keeps what gateways send by themselves, too; otherwise that gets no receipt.
+    fn takes_pushes(&self) -> bool {
+        false
+    }
+}
+
+/// Keeps nothing: whoever asks is content with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepNothing;
+
+impl Keeper for KeepNothing {
+    async fn keep(&mut self, _: &Content, _: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
 }
 
 /// A conversation of one party with one gateway.
@@ -145,6 +181,20 @@ impl<'a> Conversation<'a> {
         self.ask_in_bytes(&json, content.id()).await
     }
 
+    /// Sends a content and returns the answer. Everything that the gateway says is kept before it has its receipt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversation::ask`], and [`ConversationError::Keep`].
+    pub async fn ask_keeping(
+        &mut self,
+        content: &Content,
+        keeper: &mut impl Keeper,
+    ) -> Result<Content, ConversationError> {
+        let json = content.to_json().map_err(ConversationError::Content)?;
+        self.converse(&json, content.id(), keeper).await
+    }
+
     /// Sends a content that is written already, under the id that stands in it, and returns the
     /// answer.
     ///
@@ -152,6 +202,15 @@ impl<'a> Conversation<'a> {
     ///
     /// As [`Conversation::ask`].
     pub async fn ask_in_bytes(&mut self, json: &[u8], id: MessageId) -> Result<Content, ConversationError> {
+        self.converse(json, id, &mut KeepNothing).await
+    }
+
+    async fn converse(
+        &mut self,
+        json: &[u8],
+        id: MessageId,
+        keeper: &mut impl Keeper,
+    ) -> Result<Content, ConversationError> {
         let message = self.seal(json)?;
         let archive = self.archive.as_deref_mut();
         let kept = archive
@@ -168,12 +227,24 @@ impl<'a> Conversation<'a> {
             };
             let opened = self.open(&answer);
             if !call.wants_receipts() {
+                if let Ok(content) = &opened
+                    && content.in_reply_to() == Some(id)
+                {
+                    keeper
+                        .keep(content, &answer)
+                        .await
+                        .map_err(ConversationError::Keep)?;
+                }
                 break (answer, opened);
             }
             match opened {
                 // It is for whoever keeps what gateways send by themselves, and waits on.
-                Ok(Content::Push(_)) => {}
+                Ok(Content::Push(_)) if !keeper.takes_pushes() => {}
                 Ok(content) => {
+                    keeper
+                        .keep(&content, &answer)
+                        .await
+                        .map_err(ConversationError::Keep)?;
                     call.receipt(self.receipt_for(&content)?)
                         .await
                         .map_err(exchange)?;

@@ -1,7 +1,7 @@
 //! The way to a gateway: directly, or over a broker; one message there, and what comes back.
 //!
 //! Directly it is HTTPS with mutual TLS 1.3, and one message answers one. The server has to be the gateway's card: its
-//! certificate names the GUID as address, whatever address the connection is made to. Over a broker ([`line`]) other
+//! certificate names the GUID as address, whatever address the connection is made to. Over a broker (`line`, [`crate::hub`]) other
 //! messages of the gateway may come first, and each wants a receipt. What the messages say and whether they are genuine
 //! is decided elsewhere.
 
@@ -30,7 +30,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
+use crate::hub::{Hub, HubCall};
 use crate::line::{Line, Waiting};
+use crate::random::RandomError;
 
 /// How long the other side may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -111,7 +113,7 @@ pub enum ExchangeError {
     },
     /// The broker cannot be used, or the connection to it has ended.
     #[error("the way over the broker failed")]
-    Broker(#[source] Box<ConnectionError>),
+    Broker(#[source] Arc<ConnectionError>),
     /// The message cannot be handed to the broker.
     #[error("the message cannot be handed to the broker")]
     Unsent(#[from] Unsent),
@@ -129,6 +131,21 @@ pub enum ExchangeError {
         /// Which gateway.
         guid: CardId,
     },
+    /// Somebody waits for an answer of the gateway over the same connection.
+    #[error("the gateway {guid} is being asked already; ask it once at a time")]
+    Engaged {
+        /// Which gateway.
+        guid: CardId,
+    },
+    /// The address is that of a gateway, and a broker's is wanted.
+    #[error("{gateway} is no broker; a broker's address begins with {BROKER_SCHEME}")]
+    NoBroker {
+        /// The address.
+        gateway: GatewayAddress,
+    },
+    /// No random bytes could be drawn.
+    #[error("the connection to the broker gets no name")]
+    Random(#[from] RandomError),
     /// The answer is none that a gateway gives.
     #[error("{gateway} answered with HTTP status {status} and no reason; check that it is a gateway")]
     Status {
@@ -150,6 +167,8 @@ enum Place {
     Broker(BrokerAddress, Protocol),
 }
 
+/// The port that gateways listen on unless told otherwise.
+const DIRECT_PORT: u16 = 8_443;
 /// What the address of a broker begins with; it has no registered scheme, and everybody writes it so.
 const BROKER_SCHEME: &str = "mqtts://";
 /// What the address of a broker ends with that knows MQTT 3.1.1 only.
@@ -177,6 +196,23 @@ impl FromStr for GatewayAddress {
             return Err(GatewayAddressError);
         }
         Ok(Self(Place::Direct(Arc::new(uri))))
+    }
+}
+
+impl GatewayAddress {
+    /// Returns the address of the gateway itself: its GUID, at the port that gateways listen on unless told otherwise.
+    #[must_use]
+    pub fn of_guid(guid: CardId) -> Option<Self> {
+        format!("[{}]:{DIRECT_PORT}", guid.address()).parse().ok()
+    }
+
+    /// Returns whether it is a broker's.
+    #[must_use]
+    pub const fn is_broker(&self) -> bool {
+        match self.0 {
+            Place::Broker(..) => true,
+            Place::Direct(_) => false,
+        }
     }
 }
 
@@ -224,6 +260,10 @@ enum Way {
         uri: Arc<Uri>,
     },
     Line(Box<Line>),
+    Hub {
+        hub: Arc<Hub>,
+        guid: CardId,
+    },
 }
 
 /// A message that is on its way, and what comes back.
@@ -232,6 +272,8 @@ pub enum Call<'a> {
     Answered(Option<Vec<u8>>),
     /// Over a broker.
     Waiting(Waiting<'a>),
+    /// Over a broker, by a connection that many share.
+    Shared(HubCall<'a>),
 }
 
 impl Call<'_> {
@@ -244,6 +286,7 @@ impl Call<'_> {
         match self {
             Self::Answered(answer) => Ok(answer.take()),
             Self::Waiting(waiting) => waiting.next().await.map(Some),
+            Self::Shared(call) => call.next().await.map(Some),
         }
     }
 
@@ -252,7 +295,7 @@ impl Call<'_> {
     pub const fn wants_receipts(&self) -> bool {
         match self {
             Self::Answered(_) => false,
-            Self::Waiting(_) => true,
+            Self::Waiting(_) | Self::Shared(_) => true,
         }
     }
 
@@ -265,6 +308,7 @@ impl Call<'_> {
         match self {
             Self::Answered(_) => Ok(()),
             Self::Waiting(waiting) => waiting.receipt(message).await,
+            Self::Shared(call) => call.receipt(message).await,
         }
     }
 }
@@ -301,6 +345,15 @@ impl Exchange {
         Ok(Self { gateway, way })
     }
 
+    /// Prepares the way to a gateway over a hub; nothing is sent yet.
+    #[must_use]
+    pub fn over(hub: Arc<Hub>, guid: CardId) -> Self {
+        Self {
+            gateway: hub.address().clone(),
+            way: Way::Hub { hub, guid },
+        }
+    }
+
     /// Sends a message (DER); the answer is what comes back, or is among it.
     ///
     /// # Errors
@@ -315,6 +368,7 @@ impl Exchange {
                 Ok(Call::Answered(Some(answer)))
             }
             Way::Line(line) => Ok(Call::Waiting(line.call(message, &self.gateway).await?)),
+            Way::Hub { hub, guid } => Ok(Call::Shared(hub.call(*guid, message).await?)),
         }
     }
 
@@ -392,6 +446,23 @@ impl fmt::Debug for Exchange {
             .debug_struct("Exchange")
             .field("gateway", &self.gateway)
             .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Prepares a connection to a broker for many gateways; it is made when the first message is sent, and lives in the
+    /// present runtime of tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError::NoBroker`] for the address of a gateway, and what keeps the own certificate from being used.
+    pub fn new(identity: Identity<'_>, broker: GatewayAddress) -> Result<Self, ExchangeError> {
+        let Place::Broker(address, protocol) = &broker.0 else {
+            return Err(ExchangeError::NoBroker { gateway: broker });
+        };
+        let place = (address.clone(), *protocol);
+        let party = identity.party.sig.certificate().fingerprint();
+        Self::start(broker, party, place, tls_config(identity)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a party that speaks to gateways needs, be it the TSM or a supplier.
 //!
 //! A [`conversation`] seals what the party says and checks what the gateway answers; [`exchange`]
-//! is the way to the gateway, directly or over a broker, [`archive`] keeps what went over it, and [`gateways`] are the
+//! is the way to the gateway, directly or over a broker, [`hub`] one connection to a broker for many gateways, [`archive`] keeps what went over it, and [`gateways`] are the
 //! certificates by which gateways are known, [`grants`] what an operator writes about them.
 //! [`tsm`] is how a supplier asks for what it is to have, [`fetch`] gets what the public directory has. [`files`],
 //! [`clock`] and [`random`] are the operating system: files that survive a power cut, the present
@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod files;
 pub mod gateways;
 pub mod grants;
+pub mod hub;
 mod line;
 pub mod random;
 pub mod tsm;

@@ -20,9 +20,9 @@ use crate::exchange::{EXCHANGE_PATIENCE, ExchangeError, GatewayAddress};
 /// the client is still there.
 const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the broker may keep a message that nobody has taken: what is older, the gateway would refuse.
-const MESSAGE_EXPIRY: Duration = Duration::from_secs(300);
+pub(crate) const MESSAGE_EXPIRY: Duration = Duration::from_secs(300);
 /// How long a receipt may take to the broker.
-const RECEIPT_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const RECEIPT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to one gateway, over a broker.
 pub(crate) struct Line {
@@ -132,8 +132,8 @@ impl Waiting<'_> {
                         return Ok(delivery.message.to_vec());
                     }
                 }
-                Event::Unheard => return Err(ExchangeError::Away { guid }),
-                Event::NotPassedOn(reason) => return Err(ExchangeError::NotPassedOn { reason }),
+                Event::Unheard(_) => return Err(ExchangeError::Away { guid }),
+                Event::NotPassedOn { reason, .. } => return Err(ExchangeError::NotPassedOn { reason }),
             }
         }
     }
@@ -166,5 +166,5 @@ impl fmt::Debug for Waiting<'_> {
 }
 
 fn broker(error: ConnectionError) -> ExchangeError {
-    ExchangeError::Broker(Box::new(error))
+    ExchangeError::Broker(Arc::new(error))
 }

@@ -54,7 +54,7 @@ pub enum AskError {
 
 /// What to ask for.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct InstallationOrder {
     /// The GUID of the gateway's card.
     pub guid: CardId,
     /// The grants file.
@@ -73,7 +73,7 @@ pub struct Order {
 pub async fn request_install(
     home: &Home,
     tsm: &TsmClient<'_>,
-    order: &Order,
+    order: &InstallationOrder,
     now: Timestamp,
 ) -> Result<RequestView, AskError> {
     let party = home.party();

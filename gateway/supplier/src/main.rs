@@ -1,10 +1,13 @@
 //! The energy supplier (166) as a program: it makes keys, and pulls the elements that it was granted.
 //!
 //! Results go to the standard output, logs and errors to the standard error; the exit code is 0
-//! for success, 1 for failure and 2 for a command line that is not understood.
+//! for success, 1 for failure, 2 for a command line that is not understood, and 3 if not every gateway gave what it was
+//! asked for.
 
 mod arguments;
 mod output;
+mod pulling;
+mod reports;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -13,15 +16,15 @@ use std::time::Duration;
 
 use clap::Parser;
 use counterparty::clock;
-use model::{ParseTimeError, Timestamp};
+use model::ParseTimeError;
 use supplier::{
-    Archive, ArchiveError, AskError, Backlog, Exchange, ExchangeError, Home, HomeError, ListError, Order,
-    Pull, PullError, Schedule, TsmClient, TsmClientError, request_install,
+    ArchiveError, AskError, BillError, ExchangeError, ExportError, FileError, Home, HomeError,
+    InstallationOrder, KnownError, ListError, PullError, PullerError, StoreError, TariffError, TsmClient,
+    TsmClientError, request_install,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::{Arguments, Command};
-use output::{Founded, Printer, print_request};
+use output::{Founded, print_request};
 
 /// How long the end waits for the look-up of a name that nobody answers.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -47,6 +50,27 @@ enum ProgramError {
     /// The pull failed.
     #[error("the pull failed")]
     Pull(#[from] PullError),
+    /// A pull into the store failed.
+    #[error("the pull failed")]
+    Puller(#[from] PullerError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no bill.
+    #[error("there is no bill")]
+    Bill(#[from] BillError),
+    /// The tariff cannot be used.
+    #[error("there is no bill")]
+    Tariff(#[from] TariffError),
+    /// The signed message cannot be written.
+    #[error("the signed message cannot be written; choose another file")]
+    Proof(#[from] FileError),
+    /// There is no export.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// It is not known which gateways to ask, or where.
+    #[error(transparent)]
+    Known(#[from] KnownError),
     /// The way to the TSM cannot be prepared.
     #[error(transparent)]
     Tsm(#[from] TsmClientError),
@@ -61,6 +85,18 @@ enum ProgramError {
     Output(#[source] io::Error),
 }
 
+/// What a command has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// It has done all.
+    Whole,
+    /// Not every gateway gave what it was asked for.
+    InPart,
+}
+
+/// The exit code if not every gateway gave what it was asked for.
+const IN_PART: u8 = 3;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -69,20 +105,31 @@ fn main() -> ExitCode {
         .with_max_level(tracing::Level::INFO)
         .init();
     let done = match arguments.command {
-        Command::Init(act) => init(&act),
-        Command::Pull(act) => pull(&act),
-        Command::RequestInstall(act) => ask_for_installation(act),
-        Command::Requests(act) => requests(&act),
-        Command::Crl(act) => take_lists(&act),
+        Command::Init(act) => init(&act).map(whole),
+        Command::Pull(act) => pulling::pull(&act),
+        Command::RequestInstall(act) => ask_for_installation(act).map(whole),
+        Command::Requests(act) => requests(&act).map(whole),
+        Command::Crl(act) => take_lists(&act).map(whole),
+        Command::Gateways { act } => reports::gateways(&act).map(whole),
+        Command::Gaps(act) => reports::gaps(&act).map(whole),
+        Command::Conflicts(act) => reports::conflicts(&act).map(whole),
+        Command::Proof(act) => reports::proof(&act).map(whole),
+        Command::Bill(act) => reports::bill(&act).map(whole),
+        Command::Export(act) => reports::export(&act).map(whole),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Done::Whole) => ExitCode::SUCCESS,
+        Ok(Done::InPart) => ExitCode::from(IN_PART),
         Err(error) => {
             // A closed standard error leaves the exit code to speak.
             drop(writeln!(io::stderr(), "supplier: {}", chain(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+const fn whole((): ()) -> Done {
+    Done::Whole
 }
 
 fn init(act: &arguments::Init) -> Result<(), ProgramError> {
@@ -112,28 +159,6 @@ fn take_lists(act: &arguments::Crl) -> Result<(), ProgramError> {
     output::print_lists(&taken, act.json).map_err(ProgramError::Output)
 }
 
-fn pull(act: &arguments::Pull) -> Result<(), ProgramError> {
-    let home = Home::load(&act.home, clock::now())?;
-    match home.check_lists(clock::now()) {
-        Ok(()) => {}
-        Err(error) if act.require_lists => return Err(error.into()),
-        Err(ListError::None) => {}
-        Err(error) => tracing::warn!("{error}"),
-    }
-    let exchange = Exchange::new(home.identity(), act.guid, act.gateway.clone())?;
-    let keep = act.keep.as_deref();
-    let mut archive = keep.map(Archive::open).transpose()?;
-    let pull = Pull::new(&home, act.guid, &exchange, clock::now);
-    let runtime = runtime()?;
-    let done = if act.follow {
-        runtime.block_on(follow(act, &pull, archive))
-    } else {
-        runtime.block_on(pull_once(act, &pull, archive.as_mut()))
-    };
-    runtime.shutdown_timeout(END_PATIENCE);
-    done
-}
-
 fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -144,7 +169,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 fn ask_for_installation(act: arguments::RequestInstall) -> Result<(), ProgramError> {
     let home = Home::load(&act.way.home, clock::now())?;
     let tsm = TsmClient::new(home.identity(), act.way.tsm, clock::now)?;
-    let order = Order {
+    let order = InstallationOrder {
         guid: act.guid,
         grants: act.grants,
         application: act.application,
@@ -165,74 +190,6 @@ fn requests(act: &arguments::Requests) -> Result<(), ProgramError> {
     }));
     runtime.shutdown_timeout(END_PATIENCE);
     done
-}
-
-async fn pull_once(
-    act: &arguments::Pull,
-    pull: &Pull<'_>,
-    archive: Option<&mut Archive>,
-) -> Result<(), ProgramError> {
-    let queries = act.queries(act.period(clock::now())?);
-    let answer = pull.ask(&queries, archive).await?;
-    Printer::new(act.json)
-        .print(&answer, &mut io::stdout().lock())
-        .map_err(ProgramError::Output)
-}
-
-/// Pulls once per step until a signal comes. A pull that fails is logged and tried again at a later
-/// step; only a standard output that is gone ends this otherwise.
-async fn follow(
-    act: &arguments::Pull,
-    pull: &Pull<'_>,
-    mut archive: Option<Archive>,
-) -> Result<(), ProgramError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProgramError::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Runtime)?;
-    let begin = act.period(clock::now())?.from();
-    let mut backlog = Backlog::new(act.resolution, begin);
-    let mut schedule = Schedule::new(act.resolution);
-    let mut printer = Printer::new(act.json);
-    let follow = async {
-        loop {
-            match pull_new(act, pull, &mut backlog, archive.as_mut(), &mut printer).await {
-                Ok(()) => schedule.succeeded(),
-                Err(error @ ProgramError::Output(_)) => return Err(error),
-                Err(error) => {
-                    schedule.failed();
-                    let due = schedule.due(clock::now());
-                    tracing::error!(again_at = %due, "{}", chain(&error));
-                }
-            }
-            sleep_until(schedule.due(clock::now())).await;
-        }
-    };
-    tokio::select! {
-        ended = follow => ended,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-/// Pulls what is new since the last answer and prints it.
-async fn pull_new(
-    act: &arguments::Pull,
-    pull: &Pull<'_>,
-    backlog: &mut Backlog,
-    archive: Option<&mut Archive>,
-    printer: &mut Printer,
-) -> Result<(), ProgramError> {
-    let now = clock::now();
-    let period = arguments::until_now(backlog.begin_of_request(now), now)?;
-    let mut answer = pull.ask(&act.queries(period), archive).await?;
-    answer.series = backlog.take_new(answer.series);
-    printer
-        .print(&answer, &mut io::stdout().lock())
-        .map_err(ProgramError::Output)
-}
-
-async fn sleep_until(due: Timestamp) {
-    let seconds = due.seconds_since(clock::now());
-    tokio::time::sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))).await;
 }
 
 /// Writes an error and its causes in one line.

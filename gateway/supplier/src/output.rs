@@ -1,5 +1,8 @@
 //! What the program prints as its result: a table for people, or one line of JSON per pull.
 
+mod bill;
+mod fleet;
+
 use std::io::{self, Write};
 
 use messages::certificate::PartyName;
@@ -7,6 +10,9 @@ use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, 
 use model::{CardId, ElementPattern, Series, Timestamp};
 use serde::Serialize;
 use supplier::{RequestView, Taken};
+
+pub(crate) use bill::print_bill;
+pub(crate) use fleet::FleetPrinter;
 
 /// The result of `init`.
 #[derive(Debug, Serialize)]

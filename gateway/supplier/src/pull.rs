@@ -1,7 +1,7 @@
 //! A pull: queries become a request, and the gateway's answer is held against them.
 
 use counterparty::archive::Archive;
-use counterparty::conversation::{Conversation, ConversationError};
+use counterparty::conversation::{Conversation, ConversationError, KeepNothing, Keeper};
 use counterparty::exchange::Exchange;
 use counterparty::gateways::GatewayError;
 use counterparty::random::{self, RandomError};
@@ -11,6 +11,7 @@ use messages::software::SoftwareKeyError;
 use model::{CardId, Element, ElementPattern, Query, Span, Timestamp};
 
 use crate::home::Home;
+use crate::puller::MAX_PAGES;
 
 /// The reason why a pull has no answer that can be relied on.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,7 @@ impl From<ConversationError> for PullError {
             ConversationError::OtherMessage => Self::OtherRequest,
             ConversationError::Refused { code, reason } => Self::Refused { code, reason },
             error @ (ConversationError::Archive(_)
+            | ConversationError::Keep(_)
             | ConversationError::Exchange(_)
             | ConversationError::Open(_)
             | ConversationError::Answer(_)
@@ -111,20 +113,58 @@ impl<'a> Pull<'a> {
     ///
     /// [`PullError`] names what failed: the way, the gateway's refusal, or the check of its answer.
     pub async fn ask(&self, queries: &[Query], archive: Option<&mut Archive>) -> Result<Answer, PullError> {
-        let now = (self.clock)();
-        let card = self.home.gateway(self.guid, now)?;
-        let request = Request {
+        let request = self.request(queries)?;
+        self.send(&request, archive, &mut KeepNothing).await
+    }
+
+    /// Asks the gateway, and again for what an answer leaves; returns every answer, decrypted and checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pull::ask`].
+    pub async fn ask_all(
+        &self,
+        queries: &[Query],
+        mut archive: Option<&mut Archive>,
+    ) -> Result<Vec<Answer>, PullError> {
+        let mut answers = Vec::new();
+        let mut due = queries.to_vec();
+        for _ in 0..MAX_PAGES {
+            if due.is_empty() {
+                break;
+            }
+            let answer = self.ask(&due, archive.as_deref_mut()).await?;
+            due.clone_from(&answer.rest);
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Writes a request.
+    pub(crate) fn request(&self, queries: &[Query]) -> Result<Request, PullError> {
+        Ok(Request {
             id: MessageId::new(*random::bytes()?),
             sender: self.home.party().sig.certificate().fingerprint(),
             recipient: self.guid,
-            time: now,
+            time: (self.clock)(),
             queries: queries.to_vec(),
-        };
+        })
+    }
+
+    /// Sends a request; everything that the gateway says is kept before it has its receipt.
+    pub(crate) async fn send(
+        &self,
+        request: &Request,
+        archive: Option<&mut Archive>,
+        keeper: &mut impl Keeper,
+    ) -> Result<Answer, PullError> {
+        let card = self.home.gateway(self.guid, (self.clock)())?;
         let content = Content::Request(request.clone());
         let conversation =
             Conversation::new(self.home.identity(), &card, self.guid, self.exchange, self.clock);
-        let answer = conversation.kept_in(archive).ask(&content).await?;
-        check(answer, &request)
+        let mut conversation = conversation.kept_in(archive);
+        let answer = conversation.ask_keeping(&content, keeper).await?;
+        check(answer, request)
     }
 }
 
@@ -132,8 +172,7 @@ impl<'a> Pull<'a> {
 fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
     match content {
         Content::Answer(answer) if answer.supplier == request.sender => {
-            check_series(&answer, &request.queries)?;
-            check_rest(&answer, &request.queries)?;
+            check_answer(&answer, &request.queries)?;
             Ok(answer)
         }
         Content::Answer(_) => Err(PullError::OtherRequest),
@@ -149,6 +188,12 @@ fn check(content: Content, request: &Request) -> Result<Answer, PullError> {
         | Content::Push(_)
         | Content::Receipt(_) => Err(PullError::Unexpected),
     }
+}
+
+/// Checks that an answer has, and leaves, nothing that nobody asked for.
+pub(crate) fn check_answer(answer: &Answer, queries: &[Query]) -> Result<(), PullError> {
+    check_series(answer, queries)?;
+    check_rest(answer, queries)
 }
 
 /// Every series answers a query.

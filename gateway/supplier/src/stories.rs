@@ -4,6 +4,7 @@
 mod door;
 #[path = "../../counterparty/tests/conversations/gateway_double.rs"]
 mod gateway_double;
+mod into_store;
 
 use std::path::Path;
 

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Certified, Command, Finished, Process, Program, Pull, Stage, StageError};
+use crate::{Certified, Command, Finished, LogTail, Process, Program, Pull, Stage, StageError, read_answer};
+
+/// The exit code of a pull that was answered, and of which everything was refused.
+const REFUSED: i32 = 3;
 
 /// A supplier with keys and certificates.
 #[derive(Debug, Clone)]
@@ -66,13 +69,21 @@ impl Supplier {
         &self.certified.fingerprint
     }
 
-    /// Pulls once and reads the answer.
+    /// Pulls once and reads the answer; there is one if everything was refused, too.
     ///
     /// # Errors
     ///
     /// Any [`StageError`]; the supplier's last words are in it.
     pub fn pull(&self, stage: &Stage, query: &Query) -> Result<Pull, StageError> {
-        stage.ask(&self.pull_command(stage, query))
+        let finished = stage.run(&self.pull_command(stage, query))?;
+        let answered = match finished.code {
+            Some(REFUSED) => Finished {
+                code: Some(0),
+                ..finished
+            },
+            _ => finished,
+        };
+        read_answer(&answered.name, answered.answer()?, LogTail::of(&answered.log))
     }
 
     /// Pulls once, whatever comes of it.

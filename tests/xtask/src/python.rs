@@ -6,9 +6,10 @@ use crate::build::{root, run_step};
 use crate::error::XtaskError;
 
 /// What is installed, with fixed versions, so that a new one cannot break an old commit: a foreign
-/// M-Bus master, a foreign Modbus server and client, what both open ports with, and the definitions of
-/// the SunSpec models.
-const PACKAGES: [&str; 4] = [
+/// M-Bus master, a foreign Modbus server and client, what both open ports with, the definitions of
+/// the SunSpec models, and a reader of Parquet.
+const PACKAGES: [&str; 5] = [
+    "pyarrow==26.0.1",
     "pyMeterBus==0.8.5",
     "pymodbus==3.16.1",
     "pyserial==3.5",

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use rumqttc_v5::mqttbytes::v5::{Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
 use rumqttc_v5::{
     AckMode, AsyncClient, ClientError, Event, EventLoop, IncomingPacketSizeLimit, LastWill, MqttOptions,
-    Publish, PublishOptions, QoS, SubscribeFilter, TlsConfiguration, Transport,
+    Outgoing, Publish, PublishOptions, QoS, SubscribeFilter, TlsConfiguration, Transport,
 };
 
 use super::{
     AWAY, CONNECT_PATIENCE_S, ConnectionError, Delivery, Happening, KEEP_ALIVE_S, MAX_UNACKNOWLEDGED,
-    Options, QUEUED_PACKETS, Unsent,
+    Objection, Options, QUEUED_PACKETS, Unsent,
 };
 
 pub(super) use rumqttc_v5::ConnectionError as Fault;
@@ -94,11 +94,15 @@ impl Wire {
                 message: packet.payload.clone(),
                 receipt: super::Packet::Five(Box::new(packet)),
             }),
-            Event::Incoming(Packet::PubAck(packet)) => Happening::Taken(match packet.reason {
-                PubAckReason::Success => None,
-                PubAckReason::NoMatchingSubscribers => Some(super::Event::Unheard),
-                reason => Some(super::Event::NotPassedOn(format!("{reason:?}"))),
-            }),
+            Event::Incoming(Packet::PubAck(packet)) => {
+                let objection = match packet.reason {
+                    PubAckReason::Success => None,
+                    PubAckReason::NoMatchingSubscribers => Some(Objection::Unheard),
+                    reason => Some(Objection::NotPassedOn(format!("{reason:?}"))),
+                };
+                Happening::Taken(packet.pkid, objection)
+            }
+            Event::Outgoing(Outgoing::Publish(number)) => Happening::Sent(number),
             Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Happening::Other,
         })
     }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use rumqttc_v4::mqttbytes::v4::{Packet, SubscribeReasonCode};
 use rumqttc_v4::{
-    AckMode, AsyncClient, ClientError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Publish,
-    PublishOptions, QoS, SubscribeFilter, TlsConfiguration, Transport,
+    AckMode, AsyncClient, ClientError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
+    Publish, PublishOptions, QoS, SubscribeFilter, TlsConfiguration, Transport,
 };
 
 use super::{
@@ -77,7 +77,8 @@ impl Wire {
                 message: packet.payload.clone(),
                 receipt: super::Packet::Three(Box::new(packet)),
             }),
-            Event::Incoming(Packet::PubAck(_)) => Happening::Taken(None),
+            Event::Incoming(Packet::PubAck(packet)) => Happening::Taken(packet.pkid, None),
+            Event::Outgoing(Outgoing::Publish(number)) => Happening::Sent(number),
             Event::Incoming(_) | Event::Outgoing(_) => Happening::Other,
         })
     }

@@ -21,7 +21,7 @@ use rustls::sign::CertifiedKey;
 use super::door::{Door, Reply};
 
 pub(super) struct TestAuthority {
-    key: SoftwareKey,
+    pub(super) key: SoftwareKey,
     anchor: TrustAnchor,
 }
 

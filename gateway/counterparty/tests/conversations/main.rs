@@ -14,3 +14,5 @@ mod door;
 mod exchange;
 #[cfg(test)]
 mod gateway_double;
+#[cfg(test)]
+mod hub;

@@ -211,8 +211,8 @@ impl BrokerWay {
                 event = connection.next() => match event? {
                     Event::Message(delivery) => desk.take(delivery, &connection),
                     // Whoever the answer was for is away; it waits in the outbox.
-                    Event::Unheard => {}
-                    Event::NotPassedOn(reason) => tracing::warn!(
+                    Event::Unheard(_) => {}
+                    Event::NotPassedOn { reason, .. } => tracing::warn!(
                         "the broker does not pass a message on ({reason}); check its access rules"
                     ),
                 },

@@ -15,6 +15,9 @@ mod cancelled_deliveries;
 mod certificates;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]
+mod cluster;
+#[cfg(test)]
+#[cfg(feature = "soft-card")]
 mod directory;
 #[cfg(test)]
 #[cfg(feature = "soft-card")]

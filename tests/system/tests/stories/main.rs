@@ -56,6 +56,8 @@ mod second_facility;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod supplier_store;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tsm;

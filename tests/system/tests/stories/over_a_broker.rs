@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use system::{
-    Broker, BrokerUser, Command, Finished, GrantText, House, Program, Query, StageError, Tsm,
+    Broker, BrokerUser, COUNTER, Command, Finished, GrantText, House, Program, Query, StageError, Tsm,
     grants_of_the_house, wait_until,
 };
 
 use crate::steps::{
-    ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
-    wait_for_empty_outbox,
+    ALL_OF_IT, ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
+    wait_for_empty_outbox, waiting,
 };
 
 /// How long a connection to the broker may take, and a return to it.
 const CONNECTING: Duration = Duration::from_secs(40);
 /// How long a delivery may take after the broker was away: the TSM has paused, and so has the gateway.
 const RETURN: Duration = Duration::from_secs(90);
+/// How long it may take until a gateway has sent everything again that has no receipt: it does so after one minute, and
+/// after two.
+const RESENDING: Duration = Duration::from_secs(150);
 
 #[test]
 fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
@@ -49,6 +52,84 @@ fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {
     });
     assert_eq!(pulled.unwrap(), Some(()), "{}", gateway_log(&house));
     wait_for_empty_outbox(&house.stage, house.gateway.log());
+}
+
+#[test]
+fn a_fleet_behind_a_broker_is_pulled_over_one_connection() {
+    let (mut house, mut broker) = behind_a_broker("5");
+    let query = over(&granted(&house), &broker, "");
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+    let pulled = wait_until(&house.stage.deadline(ARRIVAL), || {
+        let finished = pull_fleet(&house, &query.wan);
+        let new = finished.lines.iter().any(|line| !line.contains("\"new\":0,"));
+        Ok::<_, StageError>((finished.code == Some(0) && new).then_some(()))
+    });
+    assert_eq!(pulled.unwrap(), Some(()), "{}", gateway_log(&house));
+    // The store was first, and then the receipt.
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
+
+    // Who is away is known at once, and who asks while the broker is gone hears that.
+    house.gateway.kill().unwrap();
+    let away = wait_until(&house.stage.deadline(CONNECTING), || {
+        let text = text_of(&pull_fleet(&house, &query.wan));
+        Ok::<_, StageError>(text.contains("is not connected to the broker").then_some(()))
+    });
+    assert_eq!(away.unwrap(), Some(()));
+    broker.kill().unwrap();
+    let finished = pull_fleet(&house, &query.wan);
+    assert_eq!(finished.code, Some(3));
+    assert!(
+        text_of(&finished).contains("cannot be reached"),
+        "{}",
+        text_of(&finished)
+    );
+}
+
+#[test]
+fn what_the_store_does_not_take_has_no_receipt_and_comes_again() {
+    let (house, broker) = behind_a_broker("5");
+    let query = over(&granted(&house), &broker, "");
+    pull_until(&house, &query, |pull| !pull.series.is_empty());
+    wait_for_empty_outbox(&house.stage, house.gateway.log());
+    let store = house.supplier.home().join("store.db");
+    let sql = |statement: &str| {
+        let output = std::process::Command::new("sqlite3")
+            .arg(&store)
+            .arg(statement)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    sql("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    for finished in [
+        house.supplier.try_pull(&house.stage, &query).unwrap(),
+        pull_fleet(&house, &query.wan),
+    ] {
+        assert_ne!(finished.code, Some(0));
+        assert!(text_of(&finished).contains("no room"), "{}", text_of(&finished));
+    }
+    let waits = wait_until(&house.stage.deadline(ARRIVAL), || {
+        Ok::<_, StageError>(waiting(&house.stage).filter(|count| count == "2"))
+    });
+    assert!(
+        waits.unwrap().is_some(),
+        "{:?} answers wait\n{}",
+        waiting(&house.stage),
+        gateway_log(&house)
+    );
+    sql("DROP TRIGGER full");
+    // The gateway sends them again after a minute, to whoever listens then.
+    let taken = wait_until(&house.stage.deadline(RESENDING), || {
+        pull_fleet(&house, &query.wan);
+        Ok::<_, StageError>(waiting(&house.stage).filter(|count| count == "0"))
+    });
+    assert!(
+        taken.unwrap().is_some(),
+        "{:?} answers wait\n{}",
+        waiting(&house.stage),
+        gateway_log(&house)
+    );
 }
 
 #[test]
@@ -192,6 +273,23 @@ fn connected(mut house: House, broker: &Broker, mqtt: &str) -> House {
     house.status = status;
     assert_wan_refuses(&house);
     house
+}
+
+/// Pulls from every gateway that the supplier knows.
+fn pull_fleet(house: &House, wan: &str) -> Finished {
+    let command = house
+        .stage
+        .command(Program::Supplier, "pull")
+        .arg("--all")
+        .arg("--json");
+    let command = command
+        .option("--home", house.supplier.home())
+        .option("--gateway", wan)
+        .option("--elements", COUNTER)
+        .option("--resolution", &house.period)
+        .option("--last", ALL_OF_IT)
+        .option("--retries", "0");
+    house.stage.run(&command).unwrap()
 }
 
 fn over(query: &Query, broker: &Broker, version: &str) -> Query {

@@ -75,7 +75,7 @@ pub(crate) fn wait_for_empty_outbox(stage: &Stage, log: &Path) {
 
 /// Counts the answers in a copy of the database, which the gateway has for itself. A copy that was made while something
 /// was written may be unreadable.
-fn waiting(stage: &Stage) -> Option<String> {
+pub(crate) fn waiting(stage: &Stage) -> Option<String> {
     let copy = stage.path("copy.db");
     for suffix in ["-wal", ""] {
         let database = stage.path("data").join(format!("gateway.db{suffix}"));

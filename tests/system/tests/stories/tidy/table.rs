@@ -127,7 +127,7 @@ pub(super) struct Reserved {
 }
 
 /// Dependencies that bring in an effect or an engine, and the crates that keep them from the others.
-pub(super) const RESERVED: [Reserved; 13] = [
+pub(super) const RESERVED: [Reserved; 14] = [
     Reserved {
         dependency: "sled",
         for_crates: &["store"],
@@ -140,8 +140,13 @@ pub(super) const RESERVED: [Reserved; 13] = [
     },
     Reserved {
         dependency: "sqlx*",
-        for_crates: &["trust-center"],
-        reason: "the books of the trust centre are its own, and what runs on a gateway needs no client of a server",
+        for_crates: &["supplier", "trust-center"],
+        reason: "books and stores are their owners' own, and what runs on a gateway needs no client of a server",
+    },
+    Reserved {
+        dependency: "parquet*",
+        for_crates: &["supplier"],
+        reason: "only the supplier exports",
     },
     Reserved {
         dependency: "ldap3*",

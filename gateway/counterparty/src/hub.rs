@@ -1,0 +1,335 @@
+//! One connection to a broker for many gateways.
+//!
+//! A supplier that pulls from thousands of gateways over one broker opens one connection, not thousands. The hub is
+//! subscribed to what all gateways send to its party, and hands each message to whoever waits for that gateway. What
+//! nobody waits for is dropped: the gateway has no receipt for it, and sends it again when it is asked next.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use broker::{
+    BrokerAddress, Connection, ConnectionError, Event, Filter, Leg, Options, Protocol, Topic, Unsent,
+};
+use bytes::Bytes;
+use messages::envelope::MAX_MESSAGE;
+use model::{CardId, Fingerprint};
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::exchange::{EXCHANGE_PATIENCE, ExchangeError, GatewayAddress};
+use crate::line::{MESSAGE_EXPIRY, RECEIPT_PATIENCE};
+use crate::random;
+
+/// How many messages may wait until the hub takes them; whoever has a further one waits himself.
+const QUEUED_ORDERS: usize = 64;
+/// How many messages may be on their way to the broker at a time: what waits to be sent, with as many acknowledgements,
+/// has room in the connection.
+const MAX_WAITING: usize = 15;
+/// How many messages of one gateway are kept for who waits for them: the outbox of a gateway that was away may come first.
+/// What does not fit comes again.
+const HEARD: usize = 4;
+
+/// A connection to a broker that many conversations share.
+pub struct Hub {
+    address: GatewayAddress,
+    party: Fingerprint,
+    orders: mpsc::Sender<Order>,
+    listeners: Listeners,
+    task: JoinHandle<()>,
+}
+
+/// Who waits for which gateway.
+type Listeners = Arc<Mutex<BTreeMap<CardId, mpsc::Sender<Heard>>>>;
+
+/// What is heard of a gateway.
+type Heard = Result<Bytes, Trouble>;
+
+/// Why nothing is heard.
+enum Trouble {
+    Away,
+    NotPassedOn(String),
+    Unsent(Unsent),
+    Broker(Arc<ConnectionError>),
+}
+
+enum Order {
+    Send {
+        topic: Topic,
+        message: Bytes,
+        expiry: Option<Duration>,
+    },
+    Drain(oneshot::Sender<()>),
+}
+
+impl Hub {
+    /// Prepares a hub; it connects when the first message is sent. It lives in the present runtime of tokio.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError::Random`] if it gets no name.
+    pub(crate) fn start(
+        gateway: GatewayAddress,
+        party: Fingerprint,
+        (address, protocol): (BrokerAddress, Protocol),
+        tls: ClientConfig,
+    ) -> Result<Self, ExchangeError> {
+        // A broker ends the elder of two connections with the same name.
+        let name = u64::from_be_bytes(*random::bytes()?);
+        let options = Options {
+            address,
+            protocol,
+            client: format!("{party}-{name:016x}"),
+            tls: Arc::new(tls),
+            presence: None,
+            filters: vec![Filter::from_gateways(party)],
+            max_message: MAX_MESSAGE,
+        };
+        let (orders, taken) = mpsc::channel(QUEUED_ORDERS);
+        let listeners = Listeners::default();
+        let desk = Desk {
+            options,
+            party,
+            orders: taken,
+            listeners: Arc::clone(&listeners),
+        };
+        Ok(Self {
+            address: gateway,
+            party,
+            orders,
+            listeners,
+            task: tokio::spawn(desk.serve()),
+        })
+    }
+
+    /// Waits until the broker has all receipts, for a short time at most. Which do not get there, their gateways ask for
+    /// by sending their answers again.
+    pub async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        let draining = async {
+            if self.orders.send(Order::Drain(done)).await.is_ok() {
+                drained.await.unwrap_or_default();
+            }
+        };
+        tokio::time::timeout(RECEIPT_PATIENCE, draining)
+            .await
+            .unwrap_or_default();
+    }
+
+    /// Returns the address that the hub is behind.
+    pub(crate) const fn address(&self) -> &GatewayAddress {
+        &self.address
+    }
+
+    /// Sends a message to a gateway; what comes back is waited for with what is returned.
+    pub(crate) async fn call(&self, guid: CardId, message: Vec<u8>) -> Result<HubCall<'_>, ExchangeError> {
+        let call = self.listen(guid)?;
+        call.send(Leg::Request, message, Some(MESSAGE_EXPIRY)).await?;
+        Ok(call)
+    }
+
+    fn listen(&self, guid: CardId) -> Result<HubCall<'_>, ExchangeError> {
+        let (into, heard) = mpsc::channel(HEARD);
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if listeners.contains_key(&guid) {
+            return Err(ExchangeError::Engaged { guid });
+        }
+        listeners.insert(guid, into);
+        Ok(HubCall {
+            hub: self,
+            guid,
+            heard,
+            until: Instant::now().checked_add(EXCHANGE_PATIENCE),
+        })
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Hub")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message that is on its way over a hub.
+pub struct HubCall<'a> {
+    hub: &'a Hub,
+    guid: CardId,
+    heard: mpsc::Receiver<Heard>,
+    until: Option<Instant>,
+}
+
+impl HubCall<'_> {
+    /// Waits for the next message of the gateway.
+    pub(crate) async fn next(&mut self) -> Result<Vec<u8>, ExchangeError> {
+        let guid = self.guid;
+        let Some(until) = self.until else {
+            return Err(self.timeout());
+        };
+        match tokio::time::timeout_at(until, self.heard.recv()).await {
+            Err(_) => Err(self.timeout()),
+            Ok(None | Some(Err(Trouble::Away))) => Err(ExchangeError::Away { guid }),
+            Ok(Some(Ok(message))) => Ok(message.to_vec()),
+            Ok(Some(Err(Trouble::NotPassedOn(reason)))) => Err(ExchangeError::NotPassedOn { reason }),
+            Ok(Some(Err(Trouble::Unsent(unsent)))) => Err(unsent.into()),
+            Ok(Some(Err(Trouble::Broker(error)))) => Err(ExchangeError::Broker(error)),
+        }
+    }
+
+    /// Hands a receipt over; [`Hub::drain`] waits until the broker has it.
+    pub(crate) async fn receipt(&self, message: Vec<u8>) -> Result<(), ExchangeError> {
+        self.send(Leg::Receipt, message, None).await
+    }
+
+    async fn send(&self, leg: Leg, message: Vec<u8>, expiry: Option<Duration>) -> Result<(), ExchangeError> {
+        let order = Order::Send {
+            topic: Topic {
+                gateway: self.guid,
+                leg,
+                party: self.hub.party,
+            },
+            message: Bytes::from(message),
+            expiry,
+        };
+        let sending = self.hub.orders.send(order);
+        match tokio::time::timeout(EXCHANGE_PATIENCE, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(ExchangeError::Unsent(Unsent::Ended)),
+            Err(_) => Err(self.timeout()),
+        }
+    }
+
+    fn timeout(&self) -> ExchangeError {
+        ExchangeError::Timeout {
+            gateway: self.hub.address.clone(),
+        }
+    }
+}
+
+impl Drop for HubCall<'_> {
+    fn drop(&mut self) {
+        let mut listeners = self.hub.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.remove(&self.guid);
+    }
+}
+
+impl fmt::Debug for HubCall<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HubCall")
+            .field("guid", &self.guid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the hub's task has in hand.
+struct Desk {
+    options: Options,
+    party: Fingerprint,
+    orders: mpsc::Receiver<Order>,
+    listeners: Listeners,
+}
+
+impl Desk {
+    /// Serves until the hub is dropped.
+    async fn serve(mut self) {
+        while let Some(order) = self.orders.recv().await {
+            let error = match Connection::open(self.options.clone()).await {
+                Ok(connection) => match self.serve_over(connection, order).await {
+                    Ok(()) => return,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            // Whoever waits is told, and what waits to be sent is his who has been told.
+            while self.orders.try_recv().is_ok() {}
+            self.tell_all(&Arc::new(error));
+        }
+    }
+
+    /// Serves until the connection ends.
+    async fn serve_over(&mut self, mut connection: Connection, first: Order) -> Result<(), ConnectionError> {
+        self.follow(first, &mut connection).await?;
+        loop {
+            tokio::select! {
+                order = self.orders.recv(), if connection.waiting() < MAX_WAITING => match order {
+                    Some(order) => self.follow(order, &mut connection).await?,
+                    None => return Ok(()),
+                },
+                event = connection.next() => match event? {
+                    Event::Message(delivery) => {
+                        if let Err(unsent) = connection.acknowledge(&delivery) {
+                            tracing::debug!(%unsent, "a message was not acknowledged; it comes again");
+                        }
+                        if let Ok(Topic { gateway, leg: Leg::Response, party }) = delivery.topic.parse()
+                            && party == self.party && delivery.message.len() <= MAX_MESSAGE
+                        {
+                            self.tell(gateway, Ok(delivery.message));
+                        }
+                    }
+                    Event::Unheard(topic) => self.tell_of(topic, Trouble::Away),
+                    Event::NotPassedOn { topic, reason } => self.tell_of(topic, Trouble::NotPassedOn(reason)),
+                },
+            }
+        }
+    }
+
+    async fn follow(&self, order: Order, connection: &mut Connection) -> Result<(), ConnectionError> {
+        match order {
+            Order::Send {
+                topic,
+                message,
+                expiry,
+            } => {
+                if let Err(unsent) = connection.publish(&topic, message, expiry) {
+                    self.tell(topic.gateway, Err(Trouble::Unsent(unsent)));
+                }
+            }
+            Order::Drain(done) => {
+                connection.drain().await?;
+                // Whoever asked may have gone.
+                done.send(()).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells who waits for the gateway of a topic, unless it was a receipt: the gateway sends its answer again then.
+    fn tell_of(&self, topic: Option<Topic>, trouble: Trouble) {
+        if let Some(topic) = topic
+            && topic.leg == Leg::Request
+        {
+            self.tell(topic.gateway, Err(trouble));
+        }
+    }
+
+    fn tell(&self, gateway: CardId, heard: Heard) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = listeners.get(&gateway)
+            && listener.try_send(heard).is_err()
+        {
+            tracing::debug!(%gateway, "a message was dropped; the gateway sends it again");
+        }
+    }
+
+    fn tell_all(&self, error: &Arc<ConnectionError>) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.values() {
+            // Who has messages left to read finds the end behind them: nothing else will come.
+            listener
+                .try_send(Err(Trouble::Broker(Arc::clone(error))))
+                .unwrap_or_default();
+        }
+    }
+}
