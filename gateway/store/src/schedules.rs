@@ -186,7 +186,7 @@ mod tests {
     fn their_number_is_bounded_and_the_file_holds_them_all() {
         let folder = tempfile::tempdir().unwrap();
         let all: BTreeMap<ScheduleKey, Timestamp> = (0..Schedules::MAX_COUNT)
-            .map(|number| (u128::try_from(number).unwrap().to_be_bytes(), at(1 << 40)))
+            .map(|number| (u128::try_from(number).unwrap().to_be_bytes(), at(4_000_000_000)))
             .collect();
         let schedules = Schedules::open(folder.path());
         schedules.write(&all).unwrap();

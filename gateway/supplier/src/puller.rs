@@ -229,7 +229,9 @@ impl Puller {
         for element in self.store.elements(Some(visit.guid)).await? {
             let missing = self.store.missing(&element).await?;
             // The latest value of before is nowhere any more.
-            let missing = missing.into_iter().filter(|run| run.aggregation != Aggregation::Latest);
+            let missing = missing
+                .into_iter()
+                .filter(|run| run.aggregation != Aggregation::Latest);
             runs.extend(missing.filter(is_worth_a_try));
             if runs.len() > MAX_RUNS {
                 break;

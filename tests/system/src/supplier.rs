@@ -75,7 +75,15 @@ impl Supplier {
     ///
     /// Any [`StageError`]; the supplier's last words are in it.
     pub fn pull(&self, stage: &Stage, query: &Query) -> Result<Pull, StageError> {
-        let finished = stage.run(&self.pull_command(stage, query))?;
+        Self::read(self.try_pull(stage, query)?)
+    }
+
+    /// Reads what a pull has printed; there is an answer if everything was refused, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Supplier::pull`].
+    pub fn read(finished: Finished) -> Result<Pull, StageError> {
         let answered = match finished.code {
             Some(REFUSED) => Finished {
                 code: Some(0),

@@ -254,7 +254,10 @@ fn queue(
 
 /// Asks for what a grant permits, as finely as it does, and in the first of the ways that it permits.
 fn queries(grant: &Grant, period: Period) -> Vec<Query> {
-    let aggregation = grant.aggregations.first().copied().unwrap_or(Aggregation::Value);
+    // The latest value belongs to no period.
+    let mut permitted = grant.aggregations.iter().copied();
+    let aggregation = permitted.find(|aggregation| *aggregation != Aggregation::Latest);
+    let aggregation = aggregation.unwrap_or(Aggregation::Value);
     // What is made of a step belongs to the period in which the step ends.
     let behind = Span::from_seconds(1).filter(|_| !aggregation.is_value());
     let end = behind.map_or_else(|| period.to(), |second| period.to().saturating_add(second));

@@ -598,7 +598,8 @@ fn contents_are_for_the_gateway_that_they_name() {
     let world = world();
     let other = "2001:db8::2".parse().unwrap();
     for content in every_content(&world) {
-        if content.in_reply_to().is_some() || matches!(content, Content::InstallationRequest(_)) {
+        let is_other = matches!(content, Content::InstallationRequest(_) | Content::Push(_));
+        if content.in_reply_to().is_some() || is_other {
             assert_eq!(
                 content.check_recipient(card_id()),
                 Err(PartyError::NotForGateways)

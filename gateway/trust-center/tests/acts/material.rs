@@ -208,7 +208,9 @@ pub(crate) fn kill_before_call(stage: &Stage, home: &str, line: &str, call: &str
 /// The cards on which a key is, whatever became of them.
 fn cards_with(stage: &Stage, secret: &str) -> Vec<PathBuf> {
     let mut found = files(&stage.path("cards"));
-    found.retain(|card| read(card).contains(secret));
+    // What a killed write has left beside the file of a card is no card.
+    let is_card = |card: &Path| !card.file_name().unwrap().to_string_lossy().starts_with(".new-");
+    found.retain(|card| is_card(card) && read(card).contains(secret));
     found
 }
 

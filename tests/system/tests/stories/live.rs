@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use system::{House, Program, Pull, StageError, UNGRANTED, wait_until};
+use system::{House, Program, Pull, StageError, Supplier, UNGRANTED, wait_until};
 
 use crate::steps::{ARRIVAL, gateway_log, told};
 
@@ -109,7 +109,7 @@ fn pull(house: &House, aggregation: &str, last: &str) -> Result<Pull, StageError
         .option("--resolution", "PT1S")
         .option("--aggregation", aggregation)
         .option("--last", last);
-    house.stage.ask(&command)
+    Supplier::read(house.stage.run(&command)?)
 }
 
 /// Returns the times of all values, in order.

@@ -8,17 +8,14 @@ use system::{
 };
 
 use crate::steps::{
-    ALL_OF_IT, ARRIVAL, PERIOD, assert_wan_refuses, gateway_log, granted, house, pull_until, read, told,
-    wait_for_empty_outbox, waiting,
+    ALL_OF_IT, ARRIVAL, PERIOD, RESENDING, assert_wan_refuses, gateway_log, granted, house, pull_until, read,
+    told, wait_for_empty_outbox, waiting,
 };
 
 /// How long a connection to the broker may take, and a return to it.
 const CONNECTING: Duration = Duration::from_secs(40);
 /// How long a delivery may take after the broker was away: the TSM has paused, and so has the gateway.
 const RETURN: Duration = Duration::from_secs(90);
-/// How long it may take until a gateway has sent everything again that has no receipt: it does so after one minute, and
-/// after two.
-const RESENDING: Duration = Duration::from_secs(150);
 
 #[test]
 fn a_gateway_behind_a_broker_is_installed_pulled_from_and_has_its_receipts() {

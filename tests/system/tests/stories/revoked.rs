@@ -74,12 +74,13 @@ fn supplier_with_lists_asks_no_gateway_whose_card_is_revoked() {
     assert!(said(&finished).contains("supplier crl"), "{}", said(&finished));
 
     center(&house, "crl");
-    let (_directory, address) = directory(&house);
+    let (first, address) = directory(&house);
     let taken = take_lists(&house, "--from", &address);
     let answer: serde_json::Value = serde_json::from_str(taken.answer().unwrap()).unwrap();
     assert_eq!(answer["lists"].as_array().unwrap().len(), 2);
     pull(&house, "--require-lists").success().unwrap();
-    the_next_authority_has_its_list(&house);
+    drop(first);
+    let (_directory, address) = the_next_authority_has_its_list(&house);
 
     // An old list is kept for later.
     let old = house.stage.path("old.crl");
@@ -99,15 +100,16 @@ fn supplier_with_lists_asks_no_gateway_whose_card_is_revoked() {
     foreign_lists_are_refused(&house);
 }
 
-/// The directory tells of a new issuing authority, and has its list.
-fn the_next_authority_has_its_list(house: &House) {
+/// A directory that is started then tells of a new issuing authority, and has its list.
+fn the_next_authority_has_its_list(house: &House) -> (Process, String) {
     center(house, "renew --issuing");
     center(house, "crl");
-    let (_directory, address) = directory(house);
+    let (process, address) = directory(house);
     let taken = take_lists(house, "--from", &address);
     let answer: serde_json::Value = serde_json::from_str(taken.answer().unwrap()).unwrap();
     assert_eq!(answer["lists"].as_array().unwrap().len(), 3);
     pull(house, "--require-lists").success().unwrap();
+    (process, address)
 }
 
 fn foreign_lists_are_refused(house: &House) {

@@ -12,6 +12,10 @@ pub(crate) const ALL_OF_IT: &str = "PT10M";
 /// How long readings may take to arrive: some registration periods and a slow machine.
 pub(crate) const ARRIVAL: Duration = Duration::from_secs(40);
 
+/// How long it may take until a gateway has sent everything again that has no receipt: it does so after one minute, and
+/// after two.
+pub(crate) const RESENDING: Duration = Duration::from_secs(150);
+
 /// Opens a house that serves its supplier.
 pub(crate) fn house() -> House {
     House::for_a_story(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)))
@@ -61,7 +65,7 @@ pub(crate) fn read(file: &Path) -> String {
 
 /// Waits until every answer has its receipt: the outbox is empty.
 pub(crate) fn wait_for_empty_outbox(stage: &Stage, log: &Path) {
-    let emptied = wait_until(&stage.deadline(ARRIVAL), || {
+    let emptied = wait_until(&stage.deadline(RESENDING), || {
         Ok::<_, StageError>((waiting(stage).as_deref() == Some("0")).then_some(()))
     });
     assert_eq!(
