@@ -369,13 +369,17 @@ fn facility_that_is_killed_again_and_again_gets_every_delivery_once() {
     let stage = stage();
     let server = Server::start(&stage);
     let line = format!("facility order --center {} --cards 20", server.address);
-    let begun = Instant::now();
-    answer_in(&stage, "factory", &line);
-    let whole = begun.elapsed();
+    // The shortest of three: a machine that is busy with something else for a moment makes one of them long.
+    let orders = (0..3).map(|_| {
+        let begun = Instant::now();
+        answer_in(&stage, "factory", &line);
+        begun.elapsed()
+    });
+    let whole = orders.min().unwrap();
     let mut killed = 0;
     for number in 0..30 {
         // From the beginning to the end of an order, in steps.
-        let patience = whole.mul_f64(0.3 + 0.8 * f64::from(number) / 30.0);
+        let patience = whole.mul_f64(0.1 + f64::from(number) / 30.0);
         killed += u32::from(!kill_after(spawn(&stage, &line), patience));
     }
     assert!(killed >= 10, "{killed}");

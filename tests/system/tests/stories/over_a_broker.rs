@@ -117,8 +117,8 @@ fn what_the_store_does_not_take_has_no_receipt_and_comes_again() {
     );
     sql("DROP TRIGGER full");
     // The gateway sends them again after a minute, to whoever listens then.
+    let _listening = house.supplier.follow(&house.stage, &query).unwrap();
     let taken = wait_until(&house.stage.deadline(RESENDING), || {
-        pull_fleet(&house, &query.wan);
         Ok::<_, StageError>(waiting(&house.stage).filter(|count| count == "0"))
     });
     assert!(
