@@ -486,6 +486,35 @@ async fn revoked_supplier_is_left_out_before_all_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
+    let (house, guid, gateway) = house_with_gateway();
+    let (first, second) = (
+        Supplier::certified(&house, "City Works"),
+        Supplier::certified(&house, "Country Works"),
+    );
+    let ask = |supplier: &Supplier| {
+        let request = supplier.request(guid);
+        admit(&house, supplier, &request).unwrap();
+        approve(&house, request.id);
+    };
+    ask(&first);
+    visit(&house).await.unwrap();
+    // The visit for the second supplier is under way when an operator revokes the first one.
+    ask(&second);
+    let home = house.home();
+    gateway.meanwhile(move || {
+        let reason = RevocationReason::KeyCompromise;
+        let books = Books::open(&home).unwrap();
+        books.revoke(clock::now(), "City Works", None, reason).unwrap();
+    });
+    visit(&house).await.unwrap();
+    let served = gateway.bundle().unwrap().suppliers;
+    let served: Vec<_> = served.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(served, ["Country Works"]);
+    assert!(house.books.next_job(guid).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn later_request_takes_the_place_of_an_earlier_one() {
     let (house, guid, gateway) = house_with_gateway();
     let supplier = Supplier::certified(&house, "City Works");

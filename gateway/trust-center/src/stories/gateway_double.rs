@@ -87,7 +87,11 @@ struct State {
     digest: Mutex<Option<Fingerprint>>,
     applications: Mutex<BTreeSet<Fingerprint>>,
     received: Mutex<Received>,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+/// What somebody else does while the gateway is visited.
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 /// How many messages of each kind came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -126,6 +130,7 @@ impl GatewayDouble {
             digest: Mutex::new(None),
             applications: Mutex::new(BTreeSet::new()),
             received: Mutex::new(Received::default()),
+            meanwhile: Mutex::new(None),
         });
         let behind = Arc::clone(&state);
         let door = Door::open(authority.anchor(), tls, move |message| behind.answer(message));
@@ -138,6 +143,11 @@ impl GatewayDouble {
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Has something done by somebody else when the gateway is asked next how it is.
+    pub(super) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.state.meanwhile.lock().unwrap() = Some(Box::new(act));
     }
 
     /// Returns how many messages of each kind came.
@@ -252,6 +262,9 @@ impl State {
                 reason: "the content of the message cannot be read".parse().unwrap(),
             }),
             (_, Content::ReportRequest(_)) => {
+                if let Some(act) = self.meanwhile.lock().unwrap().take() {
+                    act();
+                }
                 if behaviour == Behaviour::Forgets {
                     *self.bundle.lock().unwrap() = None;
                     *self.digest.lock().unwrap() = None;

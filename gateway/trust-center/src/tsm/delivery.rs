@@ -117,7 +117,6 @@ pub(crate) struct Delivery<'a> {
 /// What a visit works with.
 struct Scene<'a, 'b> {
     guid: CardId,
-    anchor: &'a TrustAnchor,
     bundles: Bundles,
     attestation: Certificate,
     conversation: &'a mut Conversation<'b>,
@@ -141,7 +140,6 @@ impl Delivery<'_> {
         let mut conversation = Conversation::new(identity, &card, guid, &exchange, self.clock);
         let mut scene = Scene {
             guid,
-            anchor: &anchor,
             bundles: Bundles::open(self.home(), guid)?,
             attestation: attestation_judged_by(&anchor, self.books, guid, now)?,
             conversation: &mut conversation,
@@ -223,8 +221,10 @@ impl Delivery<'_> {
     /// Puts in force what the job asks for, unless it is; returns the version that is in force.
     async fn do_job(&self, scene: &mut Scene<'_, '_>, job: &Job) -> Result<u64, JobError> {
         let now = (self.clock)();
+        // The job may be there since somebody was revoked after the visit had begun.
+        let anchor = self.trust.anchor(self.books)?;
         let asked = match &job.request {
-            Some(request) => Some(asked_by(request, scene.anchor, now).map_err(fault)?),
+            Some(request) => Some(asked_by(request, &anchor, now).map_err(fault)?),
             None => None,
         };
         let change = asked.as_ref().map(|asked| Change {
@@ -235,7 +235,7 @@ impl Delivery<'_> {
         let identity = scene.conversation.identity();
         let wanted = Wanted {
             change,
-            anchor: scene.anchor,
+            anchor: &anchor,
             reply_to: identity.party.enc.certificate(),
         };
         let prepared = scene.bundles.prepare_change(&wanted, now);
