@@ -112,17 +112,13 @@ struct Rule {
     id: String,
     elements: Vec<ElementPattern>,
     finest: Span,
-    #[serde(default = "usual")]
+    #[serde(default = "Aggregation::usual")]
     aggregations: BTreeSet<Aggregation>,
     history: Span,
     push: Option<Span>,
     valid_from: Option<Timestamp>,
     valid_until: Option<Timestamp>,
     purpose: Purpose,
-}
-
-fn usual() -> BTreeSet<Aggregation> {
-    Aggregation::USUAL.into()
 }
 
 impl GrantsFile {

@@ -1,5 +1,6 @@
 //! Aggregations: how one value is made of what was registered within a step.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -41,6 +42,12 @@ impl Aggregation {
 
     /// What a grant permits that does not say: what can be computed of values at the granted resolution anyhow.
     pub const USUAL: [Self; 2] = [Self::Value, Self::Difference];
+
+    /// Returns [`Aggregation::USUAL`] as the set that a grant or a limit has which does not say.
+    #[must_use]
+    pub fn usual() -> BTreeSet<Self> {
+        Self::USUAL.into()
+    }
 
     /// Returns whether the values are the registered ones themselves.
     #[must_use]

@@ -24,7 +24,7 @@ pub struct Grant {
     /// The finest resolution at which it may have them.
     pub finest: Span,
     /// How its values may be made of what is registered; values and their differences if it does not say.
-    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    #[serde(default = "Aggregation::usual", skip_serializing_if = "is_usual")]
     pub aggregations: BTreeSet<Aggregation>,
     /// How far back from now it may ask.
     pub history: Span,
@@ -36,10 +36,6 @@ pub struct Grant {
     pub push: Option<Span>,
     /// What the data are for.
     pub purpose: Purpose,
-}
-
-fn usual() -> BTreeSet<Aggregation> {
-    Aggregation::USUAL.into()
 }
 
 fn is_usual(aggregations: &BTreeSet<Aggregation>) -> bool {

@@ -81,13 +81,9 @@ struct SupplierDocument {
 struct LimitDocument {
     elements: Vec<ElementPattern>,
     finest: Span,
-    #[serde(default = "usual")]
+    #[serde(default = "Aggregation::usual")]
     aggregations: BTreeSet<Aggregation>,
     history: Span,
-}
-
-fn usual() -> BTreeSet<Aggregation> {
-    Aggregation::USUAL.into()
 }
 
 impl Policy {
