@@ -13,7 +13,7 @@ use messages::certificate::{Certificate, TrustAnchor};
 use model::{Period, Timestamp};
 
 use super::{Authority, AuthorityError, begin, read_certificate, serial_number, write_certificate};
-use crate::books::{Books, Issued};
+use crate::books::{Books, BooksError, Issued};
 
 /// An issuing authority of a folder.
 #[derive(Debug, Clone)]
@@ -64,20 +64,27 @@ pub(super) fn anchor(
     home: &Path,
     books: &Books,
 ) -> Result<TrustAnchor, AuthorityError> {
-    let mut revoked = vec![(root.certificate().clone(), books.revoked(root.certificate())?)];
     let mut anchor = root;
     for known in issuing {
-        let certificate = known.certificate.clone();
-        revoked.push((certificate.clone(), books.revoked(&certificate)?));
-        let with = anchor.with_issuing(certificate);
+        let with = anchor.with_issuing(known.certificate.clone());
         anchor = with.map_err(|source| AuthorityError::Certificate {
             path: known.file(home, "pem"),
             source,
         })?;
     }
-    Ok(revoked.into_iter().fold(anchor, |anchor, (authority, revoked)| {
-        anchor.with_revoked(authority.key_identifier(), revoked)
-    }))
+    Ok(with_what_is_revoked(anchor, books)?)
+}
+
+/// Has the root and its issuing authorities know what the books say is revoked.
+fn with_what_is_revoked(mut anchor: TrustAnchor, books: &Books) -> Result<TrustAnchor, BooksError> {
+    let authorities: Vec<_> = std::iter::once(anchor.certificate())
+        .chain(anchor.issuing())
+        .cloned()
+        .collect();
+    for authority in &authorities {
+        anchor = anchor.with_revoked(authority.key_identifier(), books.revoked(authority)?);
+    }
+    Ok(anchor)
 }
 
 impl Authority {
@@ -134,6 +141,11 @@ impl Authority {
         self.issuer_key = OnceLock::from(key);
         self.write_chain(&home.join("chain.pem"))?;
         Ok(certificate)
+    }
+
+    /// Returns the root with all that is revoked now, for who runs long: other programs revoke meanwhile.
+    pub(crate) fn anchor_now(&self, books: &Books) -> Result<TrustAnchor, BooksError> {
+        with_what_is_revoked(self.anchor.clone(), books)
     }
 
     /// Writes the certificates of the issuing authorities, the present one first.

@@ -194,11 +194,7 @@ impl Center {
 
     /// Returns the root with what is revoked by now, since this may run for long.
     pub(crate) fn anchor(&self) -> Result<TrustAnchor, CenterError> {
-        let mut anchor = self.authority.anchor().clone();
-        for authority in self.authority.authorities() {
-            anchor = anchor.with_revoked(authority.key_identifier(), self.books.revoked(authority)?);
-        }
-        Ok(anchor)
+        Ok(self.authority.anchor_now(&self.books)?)
     }
 
     /// Returns who signs for the trust centre.

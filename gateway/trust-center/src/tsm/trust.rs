@@ -34,11 +34,7 @@ impl Trust {
         let count = books.count_of_revocations()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 != count {
-            let mut anchor = self.authority.anchor().clone();
-            for issuer in self.authority.authorities() {
-                anchor = anchor.with_revoked(issuer.key_identifier(), books.revoked(issuer)?);
-            }
-            *known = (count, Arc::new(anchor));
+            *known = (count, Arc::new(self.authority.anchor_now(books)?));
         }
         Ok(Arc::clone(&known.1))
     }
