@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use model::{
     Aggregation, Decimal, Element, Fingerprint, Gap, GapReason, Grant, Period, Quantity, Query, Reading,
-    Series, Span, Status, Timestamp, Unit,
+    Span, Status, Timestamp, Unit,
 };
 use proptest::prelude::*;
 
-use crate::{Granted, decide};
+use crate::decide;
 
 const NOW: i64 = 20_000;
 const METERS: [&str; 3] = ["M1", "M2", "M3"];
@@ -109,16 +109,6 @@ fn permitted(grant: &Grant, query: &Query, element: &Element, time: Timestamp) -
         && seconds % i64::from(query.resolution.seconds()) == 0
 }
 
-fn release(
-    granted: Granted<Query>,
-    readings: impl IntoIterator<Item = Reading>,
-    gaps: impl IntoIterator<Item = Gap>,
-) -> Vec<Series> {
-    let mut release = granted.begin();
-    release.take(readings, gaps);
-    release.finish(None).series.into_inner()
-}
-
 proptest! {
     #[test]
     fn exactly_what_is_granted_is_released(
@@ -136,7 +126,7 @@ proptest! {
             return Ok(());
         };
         let mut released = BTreeSet::new();
-        for series in release(granted, all, []) {
+        for series in granted.release(all, []).into_inner() {
             prop_assert_eq!(series.step, query.resolution);
             for (time, value, _) in series.points() {
                 released.insert((series.element.clone(), time, value.mantissa()));
@@ -160,7 +150,7 @@ proptest! {
             time: r.time,
             reason: GapReason::NoAnswer,
         });
-        for series in release(granted, readings, gaps) {
+        for series in granted.release(readings, gaps).into_inner() {
             for (index, _) in &series.gaps {
                 let offset = i64::from(*index) * i64::from(series.step.seconds());
                 let time = at(series.start.unix_seconds() + offset);
@@ -228,7 +218,7 @@ proptest! {
             all.reverse();
         }
         let mut released = std::collections::BTreeMap::new();
-        for series in release(granted, all, []) {
+        for series in granted.release(all, []).into_inner() {
             prop_assert_eq!((series.aggregation, series.step), (Aggregation::Latest, query.resolution));
             let points: Vec<_> = series.points().collect();
             prop_assert_eq!((points.len(), series.values.len()), (1, 1));
@@ -247,7 +237,7 @@ proptest! {
             let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
                 continue;
             };
-            for series in release(granted, everything(), []) {
+            for series in granted.release(everything(), []).into_inner() {
                 for (time, ..) in series.points() {
                     prop_assert!(grant.finest.has_on_grid(time));
                 }

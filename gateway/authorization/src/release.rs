@@ -271,6 +271,20 @@ fn lay_out(query: &Query, readings: &[Reading], gaps: &[Gap]) -> Option<Series> 
 }
 
 #[cfg(test)]
+impl Granted<Query> {
+    /// Releases all that is granted of these, at once.
+    pub(crate) fn release(
+        self,
+        readings: impl IntoIterator<Item = Reading>,
+        gaps: impl IntoIterator<Item = Gap>,
+    ) -> Granted<Vec<Series>> {
+        let mut release = self.begin();
+        release.take(readings, gaps);
+        release.finish(None).series
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use model::{Fingerprint, GapReason, Grant, Period, Quantity, Span, Status, Timestamp};
 
@@ -339,16 +353,6 @@ mod tests {
         decide(&query, SUPPLIER, &[grant], at(30)).unwrap()
     }
 
-    fn release(
-        granted: Granted<Query>,
-        readings: impl IntoIterator<Item = Reading>,
-        gaps: impl IntoIterator<Item = Gap>,
-    ) -> Granted<Vec<Series>> {
-        let mut release = granted.begin();
-        release.take(readings, gaps);
-        release.finish(None).series
-    }
-
     #[test]
     fn what_was_not_reached_is_left_for_another_query() {
         let mut release = granted("*", "*").begin();
@@ -398,7 +402,9 @@ mod tests {
             reading("M1", 14, "8.75", Unit::WattHour),
         ];
         let granted = granted_as(Aggregation::Difference, Span::QUARTER_HOUR, ("*", "*"));
-        let series = release(granted, readings, [gap("M1", 12), gap("M1", 19)]).into_inner();
+        let series = granted
+            .release(readings, [gap("M1", 12), gap("M1", 19)])
+            .into_inner();
         assert_eq!(
             (series.len(), series[0].aggregation),
             (1, Aggregation::Difference)
@@ -422,7 +428,7 @@ mod tests {
             (Aggregation::Maximum, "9"),
             (Aggregation::Mean, "5.812"),
         ] {
-            let series = release(hours(aggregation), quarters(), []).into_inner();
+            let series = hours(aggregation).release(quarters(), []).into_inner();
             let points = series[0].points();
             let values: Vec<_> = points.map(|(time, value, _)| (time, value.to_string())).collect();
             assert_eq!(values, [(at(16), value.to_owned())], "{aggregation}");
@@ -432,7 +438,7 @@ mod tests {
 
     #[test]
     fn step_with_a_gap_or_another_unit_has_no_value() {
-        let series = release(hours(Aggregation::Mean), quarters(), [gap("M1", 14)]);
+        let series = hours(Aggregation::Mean).release(quarters(), [gap("M1", 14)]);
         assert_eq!(
             series.into_inner(),
             [],
@@ -440,7 +446,7 @@ mod tests {
         );
         let mut readings = quarters();
         readings.push(reading("M1", 15, "1", Unit::Joule));
-        assert_eq!(release(hours(Aggregation::Mean), readings, []).into_inner(), []);
+        assert_eq!(hours(Aggregation::Mean).release(readings, []).into_inner(), []);
     }
 
     #[test]
@@ -470,11 +476,7 @@ mod tests {
             reading("M1", 20, "3", Unit::WattHour),
             reading("M2", 10, "4", Unit::WattHour),
         ];
-        let released = release(
-            granted("*", "M1/*"),
-            readings,
-            [gap("M1", 12), gap("M2", 12), gap("M1", 25)],
-        );
+        let released = granted("*", "M1/*").release(readings, [gap("M1", 12), gap("M2", 12), gap("M1", 25)]);
         assert_eq!(released.supplier(), SUPPLIER);
         assert_eq!(released.rules().count(), 1);
         let series = released.into_inner();
@@ -487,11 +489,7 @@ mod tests {
 
     #[test]
     fn series_begins_with_what_is_known() {
-        let released = release(
-            granted("*", "*"),
-            [reading("M1", 15, "1", Unit::WattHour)],
-            [gap("M1", 14)],
-        );
+        let released = granted("*", "*").release([reading("M1", 15, "1", Unit::WattHour)], [gap("M1", 14)]);
         let series = released.into_inner();
         assert_eq!(series[0].start, at(14));
         assert_eq!(series[0].gaps, [(0, GapReason::NoAnswer)]);
@@ -503,7 +501,7 @@ mod tests {
             reading("M1", 10, "1", Unit::Joule),
             reading("M1", 11, "2", Unit::WattHour),
         ];
-        let series = release(granted("*", "*"), readings, [gap("M1", 12)]).into_inner();
+        let series = granted("*", "*").release(readings, [gap("M1", 12)]).into_inner();
         let points: usize = series.iter().map(|series| series.points().count()).sum();
         assert_eq!((series.len(), points), (2, 2));
         assert_eq!(series.iter().map(|series| series.gaps.len()).sum::<usize>(), 1);
@@ -538,7 +536,7 @@ mod tests {
 
     #[test]
     fn nothing_in_is_nothing_out() {
-        let released = release(granted("*", "*"), [], [gap("M1", 12)]);
+        let released = granted("*", "*").release([], [gap("M1", 12)]);
         assert_eq!(released.into_inner(), []);
     }
 }
