@@ -131,20 +131,14 @@ pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<
 /// Forgets the answers that wait for the receipts of anybody but these: whom no bundle names any more, he gets nothing
 /// any more, also not what he was granted when he asked.
 fn forget_answers(store: &Store, heard: &BTreeSet<Fingerprint>) -> Result<(), Rejection> {
-    let mut behind = None;
-    loop {
-        let pending = store.database().pending(behind)?;
-        for (_, message) in &pending.messages {
-            if !heard.contains(&message.recipient) {
-                let forgotten = store.database().receipt(&message.id, message.recipient)?;
-                tracing::info!(recipient = %message.recipient, ?forgotten, "an answer that waited is withheld");
-            }
-        }
-        match pending.more {
-            Some(more) => behind = Some(more),
-            None => return Ok(()),
-        }
+    let withheld = store.database().withhold_from_all_but(heard)?;
+    if withheld > 0 {
+        tracing::info!(
+            withheld,
+            "answers that waited are withheld from whom no bundle names any more"
+        );
     }
+    Ok(())
 }
 
 /// Keeps an application for the bundle that is to name it. What it does is for others to judge; here it has to be the one

@@ -1,10 +1,13 @@
 //! The outbox: messages that wait until their recipient says that it has them.
 //!
 //! They are queued in the transaction that stores the readings they tell of. A message is forgotten
-//! when its recipient's receipt has come, and for no other reason: a broker's word proves nothing.
+//! when its recipient's receipt has come, or when its recipient is not to have it any more, and for no other reason: a
+//! broker's word proves nothing.
 //!
 //! The checksum of a row covers `O1`, number (8, big-endian), id (16), recipient (32) and content. A damaged
 //! message is never handed out; its receipt can still come, if it went out before.
+
+use std::collections::BTreeSet;
 
 use model::Fingerprint;
 use rusqlite::types::ValueRef;
@@ -142,6 +145,15 @@ impl Database {
     pub fn receipt(&self, id: &[u8; 16], recipient: Fingerprint) -> Result<Receipt, OutboxError> {
         self.lock().receipt(id, recipient)
     }
+
+    /// Forgets every message that is for none of these; returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Database`] if that cannot be stored; all of them wait on.
+    pub fn withhold_from_all_but(&self, recipients: &BTreeSet<Fingerprint>) -> Result<u64, OutboxError> {
+        self.lock().withhold_from_all_but(recipients)
+    }
 }
 
 impl Inner {
@@ -226,10 +238,56 @@ impl Inner {
         self.confirm(head)?;
         Ok(Receipt::Forgotten)
     }
+
+    fn withhold_from_all_but(&mut self, recipients: &BTreeSet<Fingerprint>) -> Result<u64, OutboxError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let waiting: Vec<(Vec<u8>, i64, i64)> = transaction
+            .prepare_cached(
+                "SELECT recipient, count(*), sum(length(content)) FROM outbox GROUP BY recipient",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let is_meant = |recipient: &[u8]| recipients.iter().any(|known| known.as_bytes() == recipient);
+        let mut head = self.head.next();
+        let mut left = self.outbox;
+        let mut withheld = 0;
+        for (recipient, messages, bytes) in waiting {
+            if is_meant(&recipient) {
+                continue;
+            }
+            head.outbox
+                .remove_all(tally_of(&transaction, b'o', MESSAGES_FOR, params![recipient])?);
+            transaction
+                .prepare_cached("DELETE FROM outbox WHERE recipient = ?1")?
+                .execute(params![recipient])?;
+            left.messages = left
+                .messages
+                .saturating_sub(usize::try_from(messages).unwrap_or_default());
+            left.bytes = left
+                .bytes
+                .saturating_sub(usize::try_from(bytes).unwrap_or_default());
+            withheld = u64::try_from(messages)
+                .unwrap_or_default()
+                .saturating_add(withheld);
+        }
+        if withheld == 0 {
+            return Ok(0);
+        }
+        head.store(&transaction)?;
+        transaction.commit()?;
+        self.outbox = left;
+        self.confirm(head)?;
+        Ok(withheld)
+    }
 }
 
 /// The columns of the digest.
 const MESSAGE_OF_ID: &str = "SELECT number, id, recipient, crc, length(content) FROM outbox WHERE id = ?1";
+/// The same of all messages for one recipient.
+const MESSAGES_FOR: &str =
+    "SELECT number, id, recipient, crc, length(content) FROM outbox WHERE recipient = ?1";
 
 /// Queues messages within a transaction, accounts for them and returns what the outbox holds when it is committed.
 pub(super) fn queue(

@@ -57,6 +57,38 @@ fn message_waits_until_its_recipient_has_it() {
 }
 
 #[test]
+fn what_waits_for_others_is_withheld_and_makes_room() {
+    let place = Place::new();
+    let database = place.open();
+    let limit = Occupancy {
+        messages: 3,
+        bytes: 30,
+        last: i64::MAX,
+    };
+    let to = |id, number| OutboxMessage {
+        recipient: recipient(number),
+        ..message(id, 10)
+    };
+    let enqueue = |database: &Database, message: OutboxMessage| database.lock().enqueue(&message, limit);
+    for waits in [to(1, 1), to(2, 2), to(3, 2)] {
+        enqueue(&database, waits).unwrap();
+    }
+    let known = |numbers: &[u8]| numbers.iter().map(|number| recipient(*number)).collect();
+    assert_eq!(database.withhold_from_all_but(&known(&[1, 2])).unwrap(), 0);
+    assert_eq!(database.withhold_from_all_but(&known(&[1, 9])).unwrap(), 2);
+    assert_eq!(waiting(&database), [1]);
+    for waits in [to(4, 1), to(5, 1)] {
+        enqueue(&database, waits).unwrap();
+    }
+    drop(database);
+    let database = place.open();
+    assert_eq!(waiting(&database), [1, 4, 5]);
+    assert_eq!(database.losses(), []);
+    assert_eq!(database.withhold_from_all_but(&known(&[])).unwrap(), 3);
+    assert_eq!(waiting(&database), [0; 0]);
+}
+
+#[test]
 fn message_that_is_queued_again_waits_once() {
     let database = Place::new().open();
     database.enqueue(&message(1, 10)).unwrap();
