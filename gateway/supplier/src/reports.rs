@@ -8,7 +8,9 @@ use counterparty::files::{self, Access};
 use messages::content::MessageId;
 use model::{Aggregation, CardId, Element, GapReason, Quantity, Span, Timestamp};
 use serde::Serialize;
-use supplier::{BillOrder, ExportOrder, Home, KnownGateway, MissingRun, Store, Tariff, parse_time};
+use supplier::{
+    BillOrder, ExportOrder, Home, KnownGateway, MissingRun, Store, StorePlace, Tariff, parse_time,
+};
 
 use crate::arguments::{Bill, Export, Gaps, Gateways, Proof};
 use crate::output::print_bill;
@@ -75,6 +77,22 @@ struct Exported {
     rows: u64,
 }
 
+/// Does something with a store that is there, and closes it in order whatever comes of it.
+fn with_store<T>(
+    place: &StorePlace,
+    work: impl AsyncFnOnce(&Store) -> Result<T, ProgramError>,
+) -> Result<T, ProgramError> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
+        let store = Store::open_existing(place).await?;
+        let done = work(&store).await;
+        store.close().await;
+        done
+    });
+    runtime.shutdown_timeout(END_PATIENCE);
+    done
+}
+
 /// Bills what was counted.
 pub(crate) fn bill(act: &Bill) -> Result<(), ProgramError> {
     let tariff = act.tariff.as_deref().map(Tariff::read).transpose()?;
@@ -91,15 +109,10 @@ pub(crate) fn bill(act: &Bill) -> Result<(), ProgramError> {
         tariff,
         despite_conflicts: act.despite_conflicts,
     };
-    let runtime = runtime()?;
-    let billed = runtime.block_on(async {
-        let store = Store::open_existing(&act.store.place()).await?;
-        let bill = supplier::bill(&store, &order).await;
-        store.close().await;
-        print_bill(&bill?, act.json, &mut io::stdout().lock()).map_err(ProgramError::Output)
-    });
-    runtime.shutdown_timeout(END_PATIENCE);
-    billed
+    let bill = with_store(&act.store.place(), async |store| {
+        Ok(supplier::bill(store, &order).await?)
+    })?;
+    print_bill(&bill, act.json, &mut io::stdout().lock()).map_err(ProgramError::Output)
 }
 
 /// Writes readings of the store into a file.
@@ -111,42 +124,30 @@ pub(crate) fn export(act: &Export) -> Result<(), ProgramError> {
         to: act.to,
         gaps: act.gaps,
     };
-    let runtime = runtime()?;
-    let written = runtime.block_on(async {
-        let store = Store::open_existing(&act.store.place()).await?;
-        let rows = supplier::export(&store, &order, act.format, &act.out).await;
-        store.close().await;
-        let rows = rows?;
-        let mut out = io::stdout().lock();
-        let printed = if act.json {
-            serde_json::to_string(&Exported { rows }).map_err(io::Error::from)
-        } else {
-            Ok(format!("{rows} rows are in {}", act.out.display()))
-        };
-        let printed = printed.and_then(|text| writeln!(out, "{text}"));
-        printed.and_then(|()| out.flush()).map_err(ProgramError::Output)
-    });
-    runtime.shutdown_timeout(END_PATIENCE);
-    written
+    let rows = with_store(&act.store.place(), async |store| {
+        Ok(supplier::export(store, &order, act.format, &act.out).await?)
+    })?;
+    let mut out = io::stdout().lock();
+    let printed = if act.json {
+        serde_json::to_string(&Exported { rows }).map_err(io::Error::from)
+    } else {
+        Ok(format!("{rows} rows are in {}", act.out.display()))
+    };
+    let printed = printed.and_then(|text| writeln!(out, "{text}"));
+    printed.and_then(|()| out.flush()).map_err(ProgramError::Output)
 }
 
 /// Lists the points that should have a value in the store and have none.
 pub(crate) fn gaps(act: &Gaps) -> Result<(), ProgramError> {
-    let runtime = runtime()?;
-    let listed = runtime.block_on(async {
-        let store = Store::open_existing(&act.store.place()).await?;
+    with_store(&act.store.place(), async |store| {
         let mut out = io::stdout().lock();
         for element in store.elements(act.guid).await? {
             for run in store.missing(&element).await? {
                 print_run(&run, act.json, &mut out).map_err(ProgramError::Output)?;
             }
         }
-        out.flush().map_err(ProgramError::Output)?;
-        store.close().await;
-        Ok(())
-    });
-    runtime.shutdown_timeout(END_PATIENCE);
-    listed
+        out.flush().map_err(ProgramError::Output)
+    })
 }
 
 /// A value that contradicts another one, of `conflicts`.
@@ -168,9 +169,7 @@ struct ConflictLine<'a> {
 
 /// Lists values of the store that contradict each other.
 pub(crate) fn conflicts(act: &Gaps) -> Result<(), ProgramError> {
-    let runtime = runtime()?;
-    let listed = runtime.block_on(async {
-        let store = Store::open_existing(&act.store.place()).await?;
+    with_store(&act.store.place(), async |store| {
         let mut out = io::stdout().lock();
         for element in store.elements(act.guid).await? {
             let Some(time) = element.known() else {
@@ -193,12 +192,8 @@ pub(crate) fn conflicts(act: &Gaps) -> Result<(), ProgramError> {
                 }
             }
         }
-        out.flush().map_err(ProgramError::Output)?;
-        store.close().await;
-        Ok(())
-    });
-    runtime.shutdown_timeout(END_PATIENCE);
-    listed
+        out.flush().map_err(ProgramError::Output)
+    })
 }
 
 fn print_conflict(line: &ConflictLine<'_>, json: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -224,15 +219,10 @@ fn print_conflict(line: &ConflictLine<'_>, json: bool, out: &mut dyn Write) -> i
 
 /// Writes a signed message into a file.
 pub(crate) fn proof(act: &Proof) -> Result<(), ProgramError> {
-    let runtime = runtime()?;
-    let signed = runtime.block_on(async {
-        let store = Store::open_existing(&act.store.place()).await?;
-        let signed = store.signed(act.guid, act.message).await;
-        store.close().await;
-        signed
-    });
-    runtime.shutdown_timeout(END_PATIENCE);
-    Ok(files::write_new(&act.out, &signed?, Access::Public)?)
+    let signed = with_store(&act.store.place(), async |store| {
+        Ok(store.signed(act.guid, act.message).await?)
+    })?;
+    Ok(files::write_new(&act.out, &signed, Access::Public)?)
 }
 
 fn print_run(run: &MissingRun, json: bool, out: &mut dyn Write) -> io::Result<()> {
