@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::exchange::{EXCHANGE_PATIENCE, ExchangeError, GatewayAddress};
-use crate::line::{MESSAGE_EXPIRY, RECEIPT_PATIENCE};
+use crate::line::{MESSAGE_EXPIRY, RECEIPT_PATIENCE, options};
 use crate::random;
 
 /// How many messages may wait until the hub takes them; whoever has a further one waits himself.
@@ -74,20 +74,13 @@ impl Hub {
     pub(crate) fn start(
         gateway: GatewayAddress,
         party: Fingerprint,
-        (address, protocol): (BrokerAddress, Protocol),
+        broker: (BrokerAddress, Protocol),
         tls: ClientConfig,
     ) -> Result<Self, ExchangeError> {
         // A broker ends the elder of two connections with the same name.
         let name = u64::from_be_bytes(*random::bytes()?);
-        let options = Options {
-            address,
-            protocol,
-            client: format!("{party}-{name:016x}"),
-            tls: Arc::new(tls),
-            presence: None,
-            filters: vec![Filter::from_gateways(party)],
-            max_message: MAX_MESSAGE,
-        };
+        let client = format!("{party}-{name:016x}");
+        let options = options(client, Filter::from_gateways(party), broker, tls);
         let (orders, taken) = mpsc::channel(QUEUED_ORDERS);
         let listeners = Listeners::default();
         let desk = Desk {

@@ -37,23 +37,15 @@ impl Line {
     pub(crate) fn new(
         guid: CardId,
         party: Fingerprint,
-        (address, protocol): (BrokerAddress, Protocol),
+        broker: (BrokerAddress, Protocol),
         tls: ClientConfig,
     ) -> Self {
-        let options = Options {
-            address,
-            protocol,
-            // One party has several conversations at a time, each with a connection of its own.
-            client: format!("{party}-{guid}"),
-            tls: Arc::new(tls),
-            presence: None,
-            filters: vec![Filter::from_gateway(guid, party)],
-            max_message: MAX_MESSAGE,
-        };
+        // One party has several conversations at a time, each with a connection of its own.
+        let client = format!("{party}-{guid}");
         Self {
             guid,
             party,
-            options,
+            options: options(client, Filter::from_gateway(guid, party), broker, tls),
             open: Mutex::new(None),
         }
     }
@@ -90,6 +82,24 @@ impl Line {
             leg,
             party: self.party,
         }
+    }
+}
+
+/// Returns how a party connects to a broker, under this name and for what the filter lets through.
+pub(crate) fn options(
+    client: String,
+    filter: Filter,
+    (address, protocol): (BrokerAddress, Protocol),
+    tls: ClientConfig,
+) -> Options {
+    Options {
+        address,
+        protocol,
+        client,
+        tls: Arc::new(tls),
+        presence: None,
+        filters: vec![filter],
+        max_message: MAX_MESSAGE,
     }
 }
 
