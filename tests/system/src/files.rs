@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::MeterAddresses;
+use crate::{MeterAddresses, Meters, Stage};
 
 /// Where a gateway finds its card.
 #[derive(Debug, Clone)]
@@ -66,6 +66,18 @@ impl GatewayConfig {
     pub const ELECTRICITY: &'static str = "electricity";
     /// The M-Bus meters by name and primary address, as the simulators have them.
     pub const ON_MBUS: [(&'static str, u8); 3] = [("gas", 1), ("water", 2), ("heat", 3)];
+
+    /// Places what the gateway has in the stage's folder, with this card and these meters.
+    #[must_use]
+    pub fn on(stage: &Stage, card: CardPlace, meters: &Meters, registration_period: &str) -> Self {
+        Self {
+            data: stage.path("data"),
+            registration_period: registration_period.to_owned(),
+            card,
+            socket: stage.path("smgw.sock"),
+            meters: meters.addresses().clone(),
+        }
+    }
 
     /// Writes the configuration as TOML, for the way of most stories.
     #[must_use]

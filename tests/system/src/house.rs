@@ -146,13 +146,7 @@ impl House {
                 (card, Some(reader), place)
             }
         };
-        let config = GatewayConfig {
-            data: stage.path("data"),
-            registration_period: period.to_owned(),
-            card: place,
-            socket: stage.path("smgw.sock"),
-            meters: meters.addresses().clone(),
-        };
+        let config = GatewayConfig::on(&stage, place, &meters, period);
         let config = stage.write_config("smgw.toml", &config)?;
         let mut gateway = stage.start_gateway(&config)?;
         let status = gateway.wait_for(&stage, "the binding", BINDING_PATIENCE, |status| {

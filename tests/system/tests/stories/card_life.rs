@@ -248,13 +248,7 @@ fn card_is_bound_after_the_technician_has_confirmed_its_guid() {
     let stage = stage.unwrap();
     let card = stage.personalize("card").unwrap();
     let meters = stage.start_meters().unwrap();
-    let config = GatewayConfig {
-        data: stage.path("data"),
-        registration_period: PERIOD.to_owned(),
-        card: CardPlace::File(card.file.clone()),
-        socket: stage.path("smgw.sock"),
-        meters: meters.addresses().clone(),
-    };
+    let config = GatewayConfig::on(&stage, CardPlace::File(card.file.clone()), &meters, PERIOD);
     let text = config
         .to_toml()
         .replace("[card]\n", "[card]\nbinding = \"confirmed\"\n");

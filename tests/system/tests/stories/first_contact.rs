@@ -92,13 +92,12 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     let guid = personalize(&stage);
 
     let meters = stage.start_meters().unwrap();
-    let config = GatewayConfig {
-        data: stage.path("data"),
-        registration_period: PERIOD.to_owned(),
-        card: CardPlace::Reader(CardReader::NAME.to_owned()),
-        socket: stage.path("smgw.sock"),
-        meters: meters.addresses().clone(),
-    };
+    let config = GatewayConfig::on(
+        &stage,
+        CardPlace::Reader(CardReader::NAME.to_owned()),
+        &meters,
+        PERIOD,
+    );
     let config = stage.write_config("smgw.toml", &config).unwrap();
     let mut gateway = stage.start_gateway(&config).unwrap();
     let bound = gateway.wait_for(&stage, "the binding", PATIENCE, |status| {

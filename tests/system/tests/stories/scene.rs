@@ -95,13 +95,7 @@ impl Scene {
             }
         };
         let meters = stage.start_meters()?;
-        let config = GatewayConfig {
-            data: stage.path("data"),
-            registration_period: PERIOD.to_owned(),
-            card: CardPlace::File(card.file.clone()),
-            socket: stage.path("smgw.sock"),
-            meters: meters.addresses().clone(),
-        };
+        let config = GatewayConfig::on(&stage, CardPlace::File(card.file.clone()), &meters, PERIOD);
         let config = stage.write("smgw.toml", &config.to_toml_over(&door))?;
         let mut gateway = stage.start_gateway(&config)?;
         gateway.wait_for(&stage, "the binding and its way", ARRIVAL, |status| {

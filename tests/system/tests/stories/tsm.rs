@@ -40,13 +40,7 @@ fn scene() -> Scene {
         .unwrap();
     let card = stage.personalize("card").unwrap();
     let meters = stage.start_meters().unwrap();
-    let config = GatewayConfig {
-        data: stage.path("data"),
-        registration_period: PERIOD.to_owned(),
-        card: CardPlace::File(card.file.clone()),
-        socket: stage.path("smgw.sock"),
-        meters: meters.addresses().clone(),
-    };
+    let config = GatewayConfig::on(&stage, CardPlace::File(card.file.clone()), &meters, PERIOD);
     let config = stage.write_config("smgw.toml", &config).unwrap();
     let mut gateway = stage.start_gateway(&config).unwrap();
     let bound = gateway.wait_for(&stage, "the binding", ARRIVAL, |status| {
