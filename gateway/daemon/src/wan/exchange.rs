@@ -315,12 +315,8 @@ impl Exchange {
     /// Passes one command. If the card vouches for the bundle that waits from then on, the bundle is stored before anybody
     /// else speaks to the card, so that there is no moment with neither; returns with the answer whether it was.
     fn pass_one(&self, command: Vec<u8>) -> Result<(Zeroizing<Vec<u8>>, bool), Rejection> {
-        let Self {
-            store,
-            journal,
-            waiting,
-            ..
-        } = self.clone();
+        let (store, journal) = (Arc::clone(&self.store), self.journal.clone());
+        let waiting = self.waiting.clone();
         let passed = self.card.call(move |session| {
             let answer = session.pass(&command)?;
             if !waiting.is_some() {

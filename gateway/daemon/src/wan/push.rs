@@ -7,7 +7,6 @@
 //! Each message has an id that follows from card, supplier, grant, period and part. The outbox is written before the
 //! schedule; what a power cut lets the gateway make twice is the same message to its recipient.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use card::Partner;
@@ -85,20 +84,18 @@ fn send_due(exchange: &Exchange, now: Timestamp) -> Result<(), Rejection> {
         return Ok(());
     };
     let schedules = exchange.store.schedules();
-    let pushing = || {
-        bundle
-            .grants()
-            .iter()
-            .filter_map(|grant| Some((grant, grant.push?)))
-    };
-    let known: BTreeSet<ScheduleKey> = pushing().map(|(grant, _)| key_of(grant)).collect();
+    let grants = bundle.grants().iter();
+    let pushing: Vec<_> = grants
+        .filter_map(|grant| Some((grant, grant.push?, key_of(grant))))
+        .collect();
+    let known = pushing.iter().map(|(.., key)| *key).collect();
     schedules.keep_only(&known).map_err(Rejection::Schedules)?;
     let mut left = MAX_AT_ONCE;
     // What is wrong with one grant keeps no other supplier waiting; the first fault is told.
     let mut outcome = Ok(());
-    for (grant, every) in pushing() {
+    for (grant, every, key) in pushing {
         let settled = now.saturating_sub(delay(identity.guid, every));
-        let due = due(grant, every, schedules.kept_until(&key_of(grant)), (settled, now));
+        let due = due(grant, every, schedules.kept_until(&key), (settled, now));
         for period in due.into_iter().take(left) {
             left = left.saturating_sub(1);
             if let Err(rejection) = keep_one(exchange, (&identity, bundle), (grant, period), now) {
@@ -309,6 +306,8 @@ fn short(texts: &[&[u8]]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const DAY: i64 = 86_400;
