@@ -263,6 +263,26 @@ impl<'a> Conversation<'a> {
         self.check_answer(content?, id)
     }
 
+    /// Takes a message that the gateway has sent by itself: opens it, has it kept, and returns what it says and the receipt
+    /// that the gateway gets for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConversationError`] if it is not by the gateway, or cannot be kept; there is no receipt then.
+    pub async fn take(
+        &self,
+        message: &[u8],
+        keeper: &mut impl Keeper,
+    ) -> Result<(Content, Vec<u8>), ConversationError> {
+        let content = self.open(message)?;
+        keeper
+            .keep(&content, message)
+            .await
+            .map_err(ConversationError::Keep)?;
+        let receipt = self.receipt_for(&content)?;
+        Ok((content, receipt))
+    }
+
     fn receipt_for(&self, content: &Content) -> Result<Vec<u8>, ConversationError> {
         let receipt = Content::Receipt(Receipt {
             id: MessageId::new(*random::bytes()?),

@@ -1,12 +1,13 @@
 //! One connection to a broker for many gateways.
 //!
 //! A supplier that pulls from thousands of gateways over one broker opens one connection, not thousands. The hub is
-//! subscribed to what all gateways send to its party, and hands each message to whoever waits for that gateway. What
-//! nobody waits for is dropped: the gateway has no receipt for it, and sends it again when it is asked next.
+//! subscribed to what all gateways send to its party, and hands each message to whoever waits for that gateway, or else to
+//! whoever takes what gateways send by themselves. What nobody waits for is dropped: the gateway has no receipt for it, and
+//! sends it again when it is asked next, or after a while.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker::{
@@ -32,6 +33,9 @@ const MAX_WAITING: usize = 15;
 /// How many messages of one gateway are kept for who waits for them: the outbox of a gateway that was away may come first.
 /// What does not fit comes again.
 const HEARD: usize = 4;
+/// How many messages that gateways have sent by themselves are kept for who takes them: a fleet sends at the same time of
+/// the day. What does not fit comes again.
+const OVERHEARD: usize = 32;
 
 /// A connection to a broker that many conversations share.
 pub struct Hub {
@@ -42,8 +46,18 @@ pub struct Hub {
     task: JoinHandle<()>,
 }
 
-/// Who waits for which gateway.
-type Listeners = Arc<Mutex<BTreeMap<CardId, mpsc::Sender<Heard>>>>;
+/// Who listens.
+type Listeners = Arc<Mutex<Listening>>;
+
+/// Who waits for which gateway, and who takes what nobody waits for.
+#[derive(Default)]
+struct Listening {
+    calls: BTreeMap<CardId, mpsc::Sender<Heard>>,
+    others: Option<mpsc::Sender<Overheard>>,
+}
+
+/// What nobody waited for, and of which gateway it is; or why nothing more is heard.
+type Overheard = Result<(CardId, Bytes), Trouble>;
 
 /// What is heard of a gateway.
 type Heard = Result<Bytes, Trouble>;
@@ -56,6 +70,17 @@ enum Trouble {
     Broker(Arc<ConnectionError>),
 }
 
+impl Trouble {
+    fn of(self, guid: CardId) -> ExchangeError {
+        match self {
+            Self::Away => ExchangeError::Away { guid },
+            Self::NotPassedOn(reason) => ExchangeError::NotPassedOn { reason },
+            Self::Unsent(unsent) => unsent.into(),
+            Self::Broker(error) => ExchangeError::Broker(error),
+        }
+    }
+}
+
 enum Order {
     Send {
         topic: Topic,
@@ -63,6 +88,8 @@ enum Order {
         expiry: Option<Duration>,
     },
     Drain(oneshot::Sender<()>),
+    /// Connects, if there is no connection.
+    Listen,
 }
 
 impl Hub {
@@ -120,23 +147,88 @@ impl Hub {
     /// Sends a message to a gateway; what comes back is waited for with what is returned.
     pub(crate) async fn call(&self, guid: CardId, message: Vec<u8>) -> Result<HubCall<'_>, ExchangeError> {
         let call = self.listen(guid)?;
-        call.send(Leg::Request, message, Some(MESSAGE_EXPIRY)).await?;
+        self.send(guid, Leg::Request, message, Some(MESSAGE_EXPIRY))
+            .await?;
         Ok(call)
+    }
+
+    /// Connects, and listens to what gateways send by themselves, until what is returned is dropped. There is one who does;
+    /// a second call takes its place.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if the hub has ended.
+    pub async fn overhear(&self) -> Result<Overhearing<'_>, ExchangeError> {
+        let (into, heard) = mpsc::channel(OVERHEARD);
+        self.listeners().others = Some(into);
+        let overhearing = Overhearing { hub: self, heard };
+        self.order(Order::Listen).await?;
+        Ok(overhearing)
+    }
+
+    /// Hands over a receipt for what was overheard; [`Hub::drain`] waits until the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if the hub has ended, or takes nothing.
+    pub async fn receipt(&self, guid: CardId, message: Vec<u8>) -> Result<(), ExchangeError> {
+        self.send(guid, Leg::Receipt, message, None).await
     }
 
     fn listen(&self, guid: CardId) -> Result<HubCall<'_>, ExchangeError> {
         let (into, heard) = mpsc::channel(HEARD);
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        if listeners.contains_key(&guid) {
+        let mut listening = self.listeners();
+        if listening.calls.contains_key(&guid) {
             return Err(ExchangeError::Engaged { guid });
         }
-        listeners.insert(guid, into);
+        listening.calls.insert(guid, into);
+        drop(listening);
         Ok(HubCall {
             hub: self,
             guid,
             heard,
             until: Instant::now().checked_add(EXCHANGE_PATIENCE),
         })
+    }
+
+    async fn send(
+        &self,
+        gateway: CardId,
+        leg: Leg,
+        message: Vec<u8>,
+        expiry: Option<Duration>,
+    ) -> Result<(), ExchangeError> {
+        let topic = Topic {
+            gateway,
+            leg,
+            party: self.party,
+        };
+        let message = Bytes::from(message);
+        self.order(Order::Send {
+            topic,
+            message,
+            expiry,
+        })
+        .await
+    }
+
+    async fn order(&self, order: Order) -> Result<(), ExchangeError> {
+        match tokio::time::timeout(EXCHANGE_PATIENCE, self.orders.send(order)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(ExchangeError::Unsent(Unsent::Ended)),
+            Err(_) => Err(self.timeout()),
+        }
+    }
+
+    fn timeout(&self) -> ExchangeError {
+        ExchangeError::Timeout {
+            gateway: self.address.clone(),
+        }
+    }
+
+    /// A panic elsewhere leaves the listeners whole.
+    fn listeners(&self) -> MutexGuard<'_, Listening> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,52 +260,25 @@ impl HubCall<'_> {
     pub(crate) async fn next(&mut self) -> Result<Vec<u8>, ExchangeError> {
         let guid = self.guid;
         let Some(until) = self.until else {
-            return Err(self.timeout());
+            return Err(self.hub.timeout());
         };
         match tokio::time::timeout_at(until, self.heard.recv()).await {
-            Err(_) => Err(self.timeout()),
-            Ok(None | Some(Err(Trouble::Away))) => Err(ExchangeError::Away { guid }),
+            Err(_) => Err(self.hub.timeout()),
             Ok(Some(Ok(message))) => Ok(message.to_vec()),
-            Ok(Some(Err(Trouble::NotPassedOn(reason)))) => Err(ExchangeError::NotPassedOn { reason }),
-            Ok(Some(Err(Trouble::Unsent(unsent)))) => Err(unsent.into()),
-            Ok(Some(Err(Trouble::Broker(error)))) => Err(ExchangeError::Broker(error)),
+            Ok(Some(Err(trouble))) => Err(trouble.of(guid)),
+            Ok(None) => Err(Trouble::Away.of(guid)),
         }
     }
 
     /// Hands a receipt over; [`Hub::drain`] waits until the broker has it.
     pub(crate) async fn receipt(&self, message: Vec<u8>) -> Result<(), ExchangeError> {
-        self.send(Leg::Receipt, message, None).await
-    }
-
-    async fn send(&self, leg: Leg, message: Vec<u8>, expiry: Option<Duration>) -> Result<(), ExchangeError> {
-        let order = Order::Send {
-            topic: Topic {
-                gateway: self.guid,
-                leg,
-                party: self.hub.party,
-            },
-            message: Bytes::from(message),
-            expiry,
-        };
-        let sending = self.hub.orders.send(order);
-        match tokio::time::timeout(EXCHANGE_PATIENCE, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(ExchangeError::Unsent(Unsent::Ended)),
-            Err(_) => Err(self.timeout()),
-        }
-    }
-
-    fn timeout(&self) -> ExchangeError {
-        ExchangeError::Timeout {
-            gateway: self.hub.address.clone(),
-        }
+        self.hub.receipt(self.guid, message).await
     }
 }
 
 impl Drop for HubCall<'_> {
     fn drop(&mut self) {
-        let mut listeners = self.hub.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.remove(&self.guid);
+        self.hub.listeners().calls.remove(&self.guid);
     }
 }
 
@@ -223,6 +288,39 @@ impl fmt::Debug for HubCall<'_> {
             .debug_struct("HubCall")
             .field("guid", &self.guid)
             .finish_non_exhaustive()
+    }
+}
+
+/// Listens to what gateways send by themselves, as long as the connection lasts.
+pub struct Overhearing<'a> {
+    hub: &'a Hub,
+    heard: mpsc::Receiver<Overheard>,
+}
+
+impl Overhearing<'_> {
+    /// Waits for the next message, and returns from which gateway it says it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] names why nothing more is heard; [`Hub::overhear`] connects again.
+    pub async fn next(&mut self) -> Result<(CardId, Vec<u8>), ExchangeError> {
+        match self.heard.recv().await {
+            Some(Ok((guid, message))) => Ok((guid, message.to_vec())),
+            Some(Err(Trouble::Broker(error))) => Err(ExchangeError::Broker(error)),
+            Some(Err(_)) | None => Err(ExchangeError::Unsent(Unsent::Ended)),
+        }
+    }
+}
+
+impl Drop for Overhearing<'_> {
+    fn drop(&mut self) {
+        self.hub.listeners().others = None;
+    }
+}
+
+impl fmt::Debug for Overhearing<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Overhearing").finish_non_exhaustive()
     }
 }
 
@@ -294,6 +392,7 @@ impl Desk {
                 // Whoever asked may have gone.
                 done.send(()).unwrap_or_default();
             }
+            Order::Listen => {}
         }
         Ok(())
     }
@@ -308,19 +407,27 @@ impl Desk {
     }
 
     fn tell(&self, gateway: CardId, heard: Heard) {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listener) = listeners.get(&gateway)
-            && listener.try_send(heard).is_err()
-        {
+        let listening = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_taken = match (listening.calls.get(&gateway), &listening.others, heard) {
+            (Some(call), _, heard) => call.try_send(heard).is_ok(),
+            (None, Some(others), Ok(message)) => others.try_send(Ok((gateway, message))).is_ok(),
+            (None, None, _) | (None, Some(_), Err(_)) => true,
+        };
+        if !was_taken {
             tracing::debug!(%gateway, "a message was dropped; the gateway sends it again");
         }
     }
 
     fn tell_all(&self, error: &Arc<ConnectionError>) {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        for listener in listeners.values() {
+        let mut listening = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        for call in listening.calls.values() {
             // Who has messages left to read finds the end behind them: nothing else will come.
-            listener
+            call.try_send(Err(Trouble::Broker(Arc::clone(error))))
+                .unwrap_or_default();
+        }
+        // Without this one, too, the end is behind the messages that are left.
+        if let Some(others) = listening.others.take() {
+            others
                 .try_send(Err(Trouble::Broker(Arc::clone(error))))
                 .unwrap_or_default();
         }

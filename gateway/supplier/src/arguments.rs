@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use messages::certificate::PartyName;
 use messages::content::ApplicationName;
-use model::CardId;
+use model::{CardId, Span};
 use supplier::{GatewayAddress, StorePlace};
 
 pub(crate) use account::{Bill, Export, Proof};
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Pulls elements from gateways into the store
     Pull(Pull),
+    /// Puts into the store what gateways send by themselves over a broker, until SIGINT or SIGTERM
+    Receive(Receive),
     /// Says or shows where gateways are reached
     Gateways {
         /// What to do
@@ -98,6 +100,26 @@ impl StoreChoice {
         let own = || StorePlace::File(self.home.join("store.db"));
         self.store.clone().unwrap_or_else(own)
     }
+}
+
+/// `supplier receive`
+#[derive(Debug, Args)]
+pub(crate) struct Receive {
+    #[command(flatten)]
+    pub(crate) store: StoreChoice,
+    /// The broker, as mqtts://HOST:PORT
+    #[arg(long, value_name = "mqtts://HOST:PORT")]
+    pub(crate) broker: GatewayAddress,
+    /// For how long, such as PT1H
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) time: Option<Span>,
+    /// Print a line of JSON with the values of each message
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Receive only with lists of revoked certificates of which no newer one is due; without this, an old list is only told
+    /// of
+    #[arg(long)]
+    pub(crate) require_lists: bool,
 }
 
 /// `supplier gaps` and `supplier conflicts`

@@ -3,7 +3,7 @@
 //! the TSM ([`request_install`], [`requests`]).
 //!
 //! A [`Store`] keeps what was handed out, once, with its proof; a [`Puller`] pulls into it, and [`pull_fleet`] from many gateways
-//! at once. [`bill`] and [`export`] make something of it. `examples/collect.rs` shows all of them.
+//! at once. A [`Reception`] takes what they send by themselves. [`bill`] and [`export`] make something of it. `examples/collect.rs` shows all of them.
 //!
 //! An answer that comes out of here is by the card that was asked, certified by the trust centre,
 //! to the very request that was sent, and fresh. What it was asked with and what it said can be
@@ -21,6 +21,7 @@ mod known;
 mod lists;
 mod pull;
 mod puller;
+mod receive;
 mod store;
 #[cfg(test)]
 mod stories;
@@ -47,6 +48,7 @@ pub use known::{KnownError, KnownGateway};
 pub use lists::{ListError, Taken};
 pub use pull::{Pull, PullError};
 pub use puller::{MAX_PAGES, MAX_RUNS, Order, Pulled, Puller, PullerError, Witness};
+pub use receive::{ReceiveError, Received, Reception};
 pub use store::{
     ElementKey, Kept, MAX_TRIES, MissingRun, Proof, Store, StoreError, StorePlace, StoredConflict,
     StoredElement, StoredGap, StoredReading,

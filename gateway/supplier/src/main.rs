@@ -7,6 +7,7 @@
 mod arguments;
 mod output;
 mod pulling;
+mod receiving;
 mod reports;
 
 use std::error::Error;
@@ -19,8 +20,8 @@ use counterparty::clock;
 use model::ParseTimeError;
 use supplier::{
     ArchiveError, AskError, BillError, ExchangeError, ExportError, FileError, Home, HomeError,
-    InstallationOrder, KnownError, ListError, PullError, PullerError, StoreError, TariffError, TsmClient,
-    TsmClientError, request_install,
+    InstallationOrder, KnownError, ListError, PullError, PullerError, ReceiveError, StoreError, TariffError,
+    TsmClient, TsmClientError, request_install,
 };
 
 use arguments::{Arguments, Command};
@@ -53,6 +54,9 @@ enum ProgramError {
     /// A pull into the store failed.
     #[error("the pull failed")]
     Puller(#[from] PullerError),
+    /// What gateways send cannot be received.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Init(act) => init(&act).map(whole),
         Command::Pull(act) => pulling::pull(&act),
+        Command::Receive(act) => receiving::receive(&act).map(whole),
         Command::RequestInstall(act) => ask_for_installation(act).map(whole),
         Command::Requests(act) => requests(&act).map(whole),
         Command::Crl(act) => take_lists(&act).map(whole),

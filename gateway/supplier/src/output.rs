@@ -7,9 +7,9 @@ use std::io::{self, Write};
 
 use messages::certificate::PartyName;
 use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
-use model::{CardId, ElementPattern, Series, Timestamp};
+use model::{CardId, ElementPattern, Period, Series, Timestamp};
 use serde::Serialize;
-use supplier::{RequestView, Taken};
+use supplier::{Received, RequestView, Taken};
 
 pub(crate) use bill::print_bill;
 pub(crate) use fleet::FleetPrinter;
@@ -105,6 +105,18 @@ impl<'a> From<&'a Refusal> for Refused<'a> {
     }
 }
 
+/// What a gateway has sent by itself.
+#[derive(Debug, Serialize)]
+#[serde(tag = "schema", rename = "supplier.received/1")]
+struct TakenIn<'a> {
+    guid: CardId,
+    message: MessageId,
+    grant: Option<&'a RuleName>,
+    period: Option<Period>,
+    new: u64,
+    series: &'a [Series],
+}
+
 /// The form in which pulls are printed.
 #[derive(Debug)]
 pub(crate) enum Printer {
@@ -124,6 +136,24 @@ impl Printer {
         } else {
             Self::Table { has_head: false }
         }
+    }
+
+    /// Writes what a gateway has sent by itself.
+    pub(crate) fn print_received(&mut self, received: &Received, out: &mut dyn Write) -> io::Result<()> {
+        let Self::Json = self else {
+            return self.print(&received.answer, out);
+        };
+        let taken_in = TakenIn {
+            guid: received.answer.gateway,
+            message: received.answer.id,
+            grant: received.schedule.as_ref().map(|(grant, _)| grant),
+            period: received.schedule.as_ref().map(|(_, period)| *period),
+            new: received.kept.new,
+            series: &received.answer.series,
+        };
+        serde_json::to_writer(&mut *out, &taken_in)?;
+        writeln!(out)?;
+        out.flush()
     }
 
     /// Writes what an answer contains.

@@ -418,7 +418,7 @@ impl Keeper for IntoStore<'_> {
 
 /// Returns what a gateway has sent by itself as the answer to a question that nobody asked: it has no other request than
 /// itself.
-fn answer_of(push: &Push) -> Answer {
+pub(crate) fn answer_of(push: &Push) -> Answer {
     Answer {
         id: push.id,
         in_reply_to: push.id,
@@ -459,7 +459,7 @@ fn is_passing(error: &PullError) -> bool {
 
 /// Returns how long to wait before a further attempt: at least half of a span that doubles with each, so that those who
 /// have failed together do not come again together.
-fn wait_before(attempt: u32) -> Duration {
+pub(crate) fn wait_before(attempt: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempt).unwrap_or(u32::MAX);
     let span = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
     let half = span.checked_div(2).unwrap_or_default();

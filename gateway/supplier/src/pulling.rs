@@ -24,12 +24,7 @@ const BAR: &str = "{bar:30} {pos} of {len} gateways, {msg} failed, {eta} left";
 /// Pulls.
 pub(crate) fn pull(act: &arguments::Pull) -> Result<Done, ProgramError> {
     let home = Arc::new(Home::load(&act.store.home, clock::now())?);
-    match home.check_lists(clock::now()) {
-        Ok(()) => {}
-        Err(error) if act.require_lists => return Err(error.into()),
-        Err(ListError::None) => {}
-        Err(error) => tracing::warn!("{error}"),
-    }
+    check_lists(&home, act.require_lists)?;
     let runtime = runtime()?;
     let done = match act.whom.single() {
         Some(guid) => runtime.block_on(one(act, home, guid)),
@@ -37,6 +32,17 @@ pub(crate) fn pull(act: &arguments::Pull) -> Result<Done, ProgramError> {
     };
     runtime.shutdown_timeout(END_PATIENCE);
     done
+}
+
+/// Tells of lists of revoked certificates that are old; without lists nothing goes on where they are required.
+pub(crate) fn check_lists(home: &Home, are_required: bool) -> Result<(), ProgramError> {
+    match home.check_lists(clock::now()) {
+        Ok(()) => {}
+        Err(error) if are_required => return Err(error.into()),
+        Err(ListError::None) => {}
+        Err(error) => tracing::warn!("{error}"),
+    }
+    Ok(())
 }
 
 /// Who asks one gateway.

@@ -133,6 +133,8 @@ pub struct GrantText {
     pub history: String,
     /// What the data are for.
     pub purpose: String,
+    /// How often the gateway sends by itself, ISO 8601.
+    pub push: Option<String>,
 }
 
 impl GrantText {
@@ -144,13 +146,18 @@ impl GrantText {
 
     fn to_toml(&self) -> String {
         let elements: Vec<String> = self.elements.iter().map(|pattern| quoted(pattern)).collect();
+        let push = self
+            .push
+            .as_deref()
+            .map(|every| format!("push = {}\n", quoted(every)));
         format!(
-            "[[grant]]\nid = {}\nelements = [{}]\nfinest = {}\nhistory = {}\npurpose = {}\n\n",
+            "[[grant]]\nid = {}\nelements = [{}]\nfinest = {}\nhistory = {}\npurpose = {}\n{}\n",
             quoted(&self.id),
             elements.join(", "),
             quoted(&self.finest),
             quoted(&self.history),
             quoted(&self.purpose),
+            push.unwrap_or_default(),
         )
     }
 }
@@ -209,8 +216,15 @@ mod tests {
             finest: "PT5S".into(),
             history: "P730D".into(),
             purpose: "billing".into(),
+            push: None,
         };
-        let table: toml::Table = GrantText::file(&[grant.clone(), grant]).parse().unwrap();
+        let daily = GrantText {
+            push: Some("P1D".into()),
+            ..grant.clone()
+        };
+        let table: toml::Table = GrantText::file(&[daily, grant]).parse().unwrap();
+        assert_eq!(table["grant"][0]["push"].as_str(), Some("P1D"));
+        assert!(table["grant"][1].get("push").is_none());
         assert_eq!(table["grant"][1]["elements"][1].as_str(), Some("*/7-0:3.0.0*255"));
     }
 }

@@ -255,6 +255,7 @@ pub fn grants_of_the_house(period: &str) -> Vec<GrantText> {
         finest: period.to_owned(),
         history: HISTORY.to_owned(),
         purpose: "billing by consumption".to_owned(),
+        push: None,
     }]
 }
 

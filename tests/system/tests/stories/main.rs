@@ -44,6 +44,8 @@ mod openssl;
 #[cfg(test)]
 mod over_a_broker;
 #[cfg(test)]
+mod pushes;
+#[cfg(test)]
 mod renewed_authority;
 #[cfg(test)]
 mod revoked;

@@ -235,7 +235,7 @@ fn center(house: &House, words: &[&str]) -> Command {
 }
 
 /// Opens a house whose gateway is reached over a broker and in no other way.
-fn behind_a_broker(mqtt: &str) -> (House, Broker) {
+pub(crate) fn behind_a_broker(mqtt: &str) -> (House, Broker) {
     let house = house();
     let users = [
         BrokerUser::supplier(&house.supplier),
@@ -289,14 +289,14 @@ fn pull_fleet(house: &House, wan: &str) -> Finished {
     house.stage.run(&command).unwrap()
 }
 
-fn over(query: &Query, broker: &Broker, version: &str) -> Query {
+pub(crate) fn over(query: &Query, broker: &Broker, version: &str) -> Query {
     Query {
         wan: format!("mqtts://{}{version}", broker.address()),
         ..query.clone()
     }
 }
 
-fn text_of(finished: &Finished) -> String {
+pub(crate) fn text_of(finished: &Finished) -> String {
     finished.log_text().unwrap()
 }
 

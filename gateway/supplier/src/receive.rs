@@ -1,0 +1,184 @@
+//! Taking what gateways send by themselves over a broker, on the schedules of their grants.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use counterparty::conversation::{Conversation, ConversationError, Keeper};
+use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
+use counterparty::gateways::GatewayError;
+use counterparty::hub::Hub;
+use messages::content::{Answer, Content, RuleName};
+use model::{CardId, Period, Timestamp};
+
+use crate::home::Home;
+use crate::puller::{answer_of, wait_before};
+use crate::store::{Kept, Store};
+
+/// The reason why a message is not in the store, or none comes.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Nothing is heard of the broker; the next look connects again.
+    #[error("nothing is received for now")]
+    Broker(#[from] ExchangeError),
+    /// The message says that it is of a gateway whose certificates are not here.
+    #[error("a message of the gateway {guid} is not taken")]
+    Gateway {
+        /// The gateway.
+        guid: CardId,
+        /// What is wrong with its certificates.
+        source: GatewayError,
+    },
+    /// The message is not by the gateway, or cannot be read or kept.
+    #[error("a message of the gateway {guid} is not taken")]
+    Message {
+        /// The gateway.
+        guid: CardId,
+        /// What is wrong.
+        source: Box<ConversationError>,
+    },
+    /// The message is for another supplier, or of no kind that a gateway sends by itself, such as the refusal of a pull that
+    /// was cut off.
+    #[error("the gateway {guid} has sent something that nobody waits for any more")]
+    Unexpected {
+        /// The gateway.
+        guid: CardId,
+    },
+}
+
+impl ReceiveError {
+    /// Returns whether the store has failed: then nothing can be received any more.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Message { source, .. } if matches!(**source, ConversationError::Keep(_)))
+    }
+}
+
+/// What a gateway has sent by itself, and what became of it in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The values, as the answer to a question that nobody asked.
+    pub answer: Answer,
+    /// The grant on whose schedule they came, and for which time; absent for an answer to a pull that was cut off.
+    pub schedule: Option<(RuleName, Period)>,
+    /// What became of them in the store.
+    pub kept: Kept,
+}
+
+/// Takes what gateways send by themselves into a store.
+#[derive(Debug)]
+pub struct Reception {
+    home: Arc<Home>,
+    store: Store,
+    hub: Arc<Hub>,
+    clock: fn() -> Timestamp,
+}
+
+impl Reception {
+    /// Prepares a connection to a broker; it is made by [`Reception::serve`]. `clock` is read when messages are checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if the address is no broker's, or the own certificate cannot be used.
+    pub fn new(
+        home: Arc<Home>,
+        store: Store,
+        broker: GatewayAddress,
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, ExchangeError> {
+        let hub = Arc::new(Hub::new(home.identity(), broker)?);
+        Ok(Self {
+            home,
+            store,
+            hub,
+            clock,
+        })
+    }
+
+    /// Receives until `report` says that it is enough, by returning false. Each message is in the store before its gateway
+    /// gets a receipt; one that is not taken is told of, and comes again. A connection that ends is made again, after pauses
+    /// that double up to half a minute.
+    ///
+    /// It may be dropped at any time.
+    pub async fn serve(&self, mut report: impl FnMut(Result<Received, ReceiveError>) -> bool) {
+        let mut failures = 0;
+        loop {
+            let error = match self.hub.overhear().await {
+                Ok(mut overhearing) => loop {
+                    match overhearing.next().await {
+                        Ok((guid, message)) => {
+                            failures = 0;
+                            if !report(self.take(guid, &message).await) {
+                                return;
+                            }
+                        }
+                        Err(error) => break error,
+                    }
+                },
+                Err(error) => error,
+            };
+            if !report(Err(error.into())) {
+                return;
+            }
+            tokio::time::sleep(wait_before(failures)).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    /// Waits until the broker has the receipts, for a short time at most.
+    pub async fn end(&self) {
+        self.hub.drain().await;
+    }
+
+    async fn take(&self, guid: CardId, message: &[u8]) -> Result<Received, ReceiveError> {
+        let card = self.home.gateway(guid, (self.clock)());
+        let card = card.map_err(|source| ReceiveError::Gateway { guid, source })?;
+        let exchange = Exchange::over(Arc::clone(&self.hub), guid);
+        let conversation = Conversation::new(self.home.identity(), &card, guid, &exchange, self.clock);
+        let mut keeper = IntoStore {
+            home: &self.home,
+            store: &self.store,
+            kept: None,
+        };
+        let taken = conversation.take(message, &mut keeper).await;
+        let (content, receipt) = taken.map_err(|source| ReceiveError::Message {
+            guid,
+            source: Box::new(source),
+        })?;
+        // Also for what is of no use here: it would come again and again.
+        self.hub.receipt(guid, receipt).await?;
+        let (answer, schedule) = match content {
+            Content::Push(push) => (answer_of(&push), Some((push.grant, push.period))),
+            Content::Answer(answer) => (answer, None),
+            _ => return Err(ReceiveError::Unexpected { guid }),
+        };
+        let kept = keeper.kept.ok_or(ReceiveError::Unexpected { guid })?;
+        Ok(Received {
+            answer,
+            schedule,
+            kept,
+        })
+    }
+}
+
+/// Puts what gateways send by themselves into the store, and answers to pulls that were cut off.
+struct IntoStore<'a> {
+    home: &'a Home,
+    store: &'a Store,
+    /// What became of it; absent if it is not for the store.
+    kept: Option<Kept>,
+}
+
+impl Keeper for IntoStore<'_> {
+    async fn keep(&mut self, content: &Content, message: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let answer = match content {
+            Content::Answer(answer) => answer.clone(),
+            Content::Push(push) => answer_of(push),
+            _ => return Ok(()),
+        };
+        if answer.supplier == self.home.party().sig.certificate().fingerprint() {
+            let kept = self.store.keep(&answer, message, None).await?;
+            self.kept = Some(kept.unwrap_or_default());
+        }
+        Ok(())
+    }
+}
