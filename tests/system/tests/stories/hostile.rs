@@ -18,6 +18,8 @@ const OTHER_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many messages of a flood come that are none.
 const FLOOD: usize = 3_000;
+/// A length that no message has, in bytes; the greatest one is 4 MiB and some kilobytes long.
+const OVERSIZED: usize = 6 * 1_024 * 1_024;
 /// How many connections of a flood stand that say nothing.
 const MUTE_CONNECTIONS: usize = 300;
 /// How much a flood may add to the gateway's memory, in kilobytes: 16 messages of the greatest size, which wait for their
@@ -138,6 +140,53 @@ fn flood_over_the_broker_is_refused_and_neither_grows_the_gateway_nor_starves_th
         "{before} kB before, {most} kB at most"
     );
     ledger.settle(&scene);
+}
+
+#[test]
+fn forged_and_oversized_messages_over_a_broker_of_either_version_are_refused_by_name_and_stop_nobody() {
+    for mqtt in ["5", "3.1.1"] {
+        let mut scene = Scene::serving(WayOver::Broker(mqtt), Line::Good);
+        let [request, _] = unsent_requests(&mut scene);
+        let topic = request_topic(&scene);
+        let bytes = std::fs::read(&request).unwrap();
+        let middle = bytes.len() / 2;
+        let mut forged = bytes.clone();
+        forged[middle] ^= 0x01;
+        let cut = bytes[..middle].to_vec();
+        for (name, message) in [("forged", forged), ("cut", cut)] {
+            let file = scene.stage.path(name);
+            std::fs::write(&file, message).unwrap();
+            let before = refusals(&scene);
+            publish(&scene, &topic, &file);
+            let refused = wait_until(&scene.stage.deadline(ARRIVAL), || {
+                Ok::<_, StageError>((refusals(&scene) > before).then_some(()))
+            });
+            assert_eq!(
+                refused.unwrap(),
+                Some(()),
+                "{name}\n{}",
+                read(scene.gateway.log())
+            );
+            assert_eq!(refusals(&scene), before + 1, "{}", read(scene.gateway.log()));
+        }
+        // A broker may pass on what is longer than any message; the gateway does not take it, and comes back if the broker
+        // ends the connection over that.
+        let file = scene.stage.path("oversized");
+        std::fs::write(&file, vec![0x30; OVERSIZED]).unwrap();
+        for _ in 0..3 {
+            publish(&scene, &topic, &file);
+        }
+        wait_for_connection(&mut scene);
+        pull_until_it_answers(&scene);
+    }
+}
+
+/// Counts the messages that the gateway has refused.
+fn refusals(scene: &Scene) -> usize {
+    read(scene.gateway.log())
+        .lines()
+        .filter(|line| line.contains("code=") && line.contains("rejected, from the broker"))
+        .count()
 }
 
 #[test]
