@@ -230,7 +230,8 @@ fn swap_that_is_shorter_than_a_removal_is_one_if_the_card_does_not_come_back() {
     let card = &reader(&house).card;
     card.order("remove").unwrap();
     card.order("hang").unwrap();
-    std::thread::sleep(SWAP);
+    let never = wait_until(&house.stage.deadline(SWAP), || Ok::<Option<()>, StageError>(None));
+    assert_eq!(never.unwrap(), None);
     card.order("insert").unwrap();
     wait_for_state(&mut house, "card-missing");
     let status = house
