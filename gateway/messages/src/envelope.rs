@@ -13,6 +13,7 @@
 
 mod enveloped;
 mod error;
+mod frame;
 mod signed;
 mod suite;
 
@@ -185,7 +186,7 @@ pub fn open_from<A: KeyAgreement>(
     }
     let signed = signed::verify(message, anchor, now)?;
     let agreement = agreement(&signed.sender);
-    let content = enveloped::decrypt(&signed.content, recipient, agreement)?;
+    let content = enveloped::decrypt(signed.content, recipient, agreement)?;
     Ok(Opened {
         sender: signed.sender,
         signing_time: signed.signing_time,

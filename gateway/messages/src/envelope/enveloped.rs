@@ -15,6 +15,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::envelope::frame::{ENCRYPTED_CONTENT, Frame, fill};
 use crate::envelope::suite::{GcmParameters, Suite, TAG_LENGTH, decrypt_in_place, encrypt_in_place};
 use crate::envelope::{EnvelopeRandom, MAX_FRAME, MAX_RECIPIENTS, OpenError, Part, SealError, frame_size};
 use crate::keys::{Curve, KeyAgreement, PublicPoint, SharedSecret};
@@ -29,7 +30,9 @@ pub(super) fn encrypt<E: std::error::Error>(
 ) -> Result<Vec<u8>, SealError<E>> {
     let suite = Suite::of(recipient.public_key().curve());
     let wrapped = suite.key_encryption_key(secret)?.wrap(&random.content_key);
-    let mut encrypted = content.to_vec();
+    // With room for what goes around it, here and in the SignedData.
+    let mut encrypted = Vec::with_capacity(content.len().saturating_add(MAX_FRAME));
+    encrypted.extend_from_slice(content);
     let tag =
         encrypt_in_place(&random.content_key, &random.nonce, &mut encrypted).ok_or(SealError::Encryption)?;
     let parameters = GcmParameters {
@@ -47,7 +50,7 @@ pub(super) fn encrypt<E: std::error::Error>(
                 oid: suite.content_encryption,
                 parameters: Some(Any::encode_from(&parameters)?),
             },
-            encrypted_content: Some(OctetString::new(encrypted)?),
+            encrypted_content: Some(OctetString::new([])?),
         },
         auth_attrs: None,
         mac: OctetString::new(tag)?,
@@ -57,7 +60,7 @@ pub(super) fn encrypt<E: std::error::Error>(
         content_type: ID_CT_AUTH_ENVELOPED_DATA,
         content: Any::encode_from(&enveloped)?,
     };
-    Ok(content_info.to_der()?)
+    Ok(fill(&content_info.to_der()?, &ENCRYPTED_CONTENT, encrypted)?)
 }
 
 fn recipient_info<E: std::error::Error>(
@@ -99,6 +102,10 @@ pub(super) fn decrypt<A: KeyAgreement>(
     mut agreement: A,
 ) -> Result<Zeroizing<Vec<u8>>, OpenError<A::Error>> {
     let part = Part::AuthEnvelopedData;
+    let frame = Frame::of(bytes, &ENCRYPTED_CONTENT);
+    // What has none is refused below; which of its faults that is for is seen by reading it as it is.
+    let emptied = frame.as_ref().and_then(Frame::emptied);
+    let bytes = emptied.as_deref().unwrap_or(bytes);
     let outer = ContentInfo::from_der(bytes).map_err(OpenError::malformed(part))?;
     if outer.content_type != ID_CT_AUTH_ENVELOPED_DATA {
         return Err(OpenError::UnsupportedAlgorithm {
@@ -139,9 +146,8 @@ pub(super) fn decrypt<A: KeyAgreement>(
         .map_err(OpenError::malformed(Part::RecipientInfo))?
         .unwrap(wrapped)
         .ok_or(OpenError::ContentKey)?;
-    let encrypted = enveloped.auth_encrypted_content_info.encrypted_content;
-    let encrypted = encrypted.ok_or(OpenError::Fields { part })?;
-    let mut content = Zeroizing::new(encrypted.into_bytes().into_vec());
+    let frame = frame.ok_or(OpenError::Fields { part })?;
+    let mut content = Zeroizing::new(frame.octets().to_vec());
     decrypt_in_place(&content_key, &nonce, &mut content, &tag).ok_or(OpenError::Authentication)?;
     Ok(content)
 }

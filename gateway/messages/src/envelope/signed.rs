@@ -20,6 +20,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::time::Time;
 
 use crate::certificate::{Certificate, TrustAnchor, VerifiedCertificate};
+use crate::envelope::frame::{E_CONTENT, Frame, fill};
 use crate::envelope::{
     MAX_ATTRIBUTES, MAX_CERTIFICATES, MAX_FRAME, MAX_SIGNERS, OpenError, Part, SealError, Suite, frame_size,
 };
@@ -66,7 +67,7 @@ pub(super) fn sign<S: Signer>(
         digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
         encap_content_info: EncapsulatedContentInfo {
             econtent_type: ID_CT_CONTENT_INFO,
-            econtent: Some(Any::encode_from(&OctetString::new(enveloped)?)?),
+            econtent: Some(Any::encode_from(&OctetString::new([])?)?),
         },
         certificates: Some(CertificateSet::try_from(
             std::iter::once(certificate)
@@ -81,7 +82,7 @@ pub(super) fn sign<S: Signer>(
         content_type: ID_SIGNED_DATA,
         content: Any::encode_from(&signed)?,
     };
-    Ok(message.to_der()?)
+    Ok(fill(&message.to_der()?, &E_CONTENT, enveloped)?)
 }
 
 const fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
@@ -99,20 +100,23 @@ fn attribute(oid: ObjectIdentifier, value: Any) -> der::Result<Attribute> {
 }
 
 /// What a known sender has signed.
-pub(super) struct Signed {
+pub(super) struct Signed<'a> {
     pub(super) sender: VerifiedCertificate,
     pub(super) signing_time: Timestamp,
     /// The ContentInfo of the AuthEnvelopedData in DER.
-    pub(super) content: Vec<u8>,
+    pub(super) content: &'a [u8],
 }
 
 /// Checks the signature of a message, and that the trust centre knows its sender.
-pub(super) fn verify<E: std::error::Error>(
-    message: &[u8],
+pub(super) fn verify<'a, E: std::error::Error>(
+    message: &'a [u8],
     anchor: &TrustAnchor,
     now: Timestamp,
-) -> Result<Signed, OpenError<E>> {
-    let signed = parse(message)?;
+) -> Result<Signed<'a>, OpenError<E>> {
+    let frame = Frame::of(message, &E_CONTENT);
+    // What has none is refused below; which of its faults that is for is seen by reading it as it is.
+    let emptied = frame.as_ref().and_then(Frame::emptied);
+    let signed = parse(emptied.as_deref().unwrap_or(message))?;
     let content_info = signed.encap_content_info;
     if content_info.econtent_type != ID_CT_CONTENT_INFO {
         return Err(OpenError::UnsupportedAlgorithm {
@@ -123,18 +127,17 @@ pub(super) fn verify<E: std::error::Error>(
         part: Part::SignedData,
     };
     let content = content_info.econtent.ok_or_else(fields)?;
-    let content = content
+    content
         .decode_as::<OctetString>()
-        .map_err(OpenError::malformed(Part::SignedData))?
-        .into_bytes()
-        .into_vec();
+        .map_err(OpenError::malformed(Part::SignedData))?;
+    let content = frame.ok_or_else(fields)?.octets();
     let signer = only_signer(signed.signer_infos)?;
     let suite = supported_algorithms(&signer, &signed.digest_algorithms)?;
     let certificate = sender_certificate(&signer, signed.certificates.ok_or_else(fields)?)?;
     let attributes = signer.signed_attrs.as_ref().ok_or(OpenError::Fields {
         part: Part::SignerInfo,
     })?;
-    let signing_time = check_attributes(attributes, &content)?;
+    let signing_time = check_attributes(attributes, content)?;
     let sender = anchor.verify_any_role(&certificate, now, KeySlot::Sig)?;
     let signed = attributes
         .to_der()
