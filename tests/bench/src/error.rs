@@ -52,6 +52,9 @@ pub(crate) enum BenchError {
     /// The store could not be opened or read.
     #[error("the store failed")]
     Store(#[from] store::DatabaseError),
+    /// The supplier's store could not be opened.
+    #[error("the supplier's store failed")]
+    SupplierStore(#[from] supplier::StoreError),
     /// The store did not take a round.
     #[error("the store took no round")]
     Register(#[from] store::RegisterError),

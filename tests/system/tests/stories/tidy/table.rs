@@ -70,6 +70,7 @@ pub(super) const HOUSE: [Room; 18] = [
             "model",
             "simulators",
             "store",
+            "supplier",
             "system",
         ],
     ),
