@@ -3,7 +3,7 @@
 //! Input `volume` in cubic metres, parameters `calorific-value` in kWh/m3 and `state-number`. Output `energy` in Wh: volume ×
 //! state number × calorific value with every digit of the product; rounding is for the bill.
 //!
-//! Spec: DVGW G 685 (the three factors and their order).
+//! Spec: DVGW G 685.
 #![no_std]
 
 use guest::{Fault, Input, Output, Parameter, Record};

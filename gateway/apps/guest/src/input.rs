@@ -247,6 +247,7 @@ pub struct Readings<'a> {
 impl Iterator for Readings<'_> {
     type Item = Reading;
 
+    #[inline]
     fn next(&mut self) -> Option<Reading> {
         let entry: &[u8; READING_BYTES] = self.entries.next()?.try_into().ok()?;
         let [a, b, c, d, e, f, g, h, value @ ..] = *entry;
