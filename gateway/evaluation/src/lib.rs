@@ -17,6 +17,7 @@
 
 pub mod calendar;
 mod check;
+pub mod delivery;
 pub mod engine;
 pub mod interface;
 pub mod limits;

@@ -56,7 +56,7 @@ impl Flags {
 ///
 /// `kg/h` has no code in the standard, which knows kg/s only; it has a private one.
 ///
-/// Spec: DLMS UA Blue Book, edition 15, table 4 (enumerated values for physical units).
+/// Spec: DLMS UA Blue Book, the enumerated values for physical units.
 #[must_use]
 pub const fn unit_code(unit: Unit) -> u8 {
     match unit {

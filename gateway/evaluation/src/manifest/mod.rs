@@ -136,6 +136,15 @@ impl OutputRole {
     }
 }
 
+impl Texts {
+    /// Returns whether both have 1 to so many bytes, and no control characters.
+    pub(crate) fn fit(&self, most_bytes: usize) -> bool {
+        let fits =
+            |text: &String| (1..=most_bytes).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits(&self.de) && fits(&self.en)
+    }
+}
+
 impl Manifest {
     /// Reads and checks a manifest.
     ///
@@ -245,7 +254,9 @@ impl RawManifest {
         if self.taf.is_some_and(|taf| !(1..=16).contains(&taf)) {
             return Err(ManifestError::Taf);
         }
-        self.check_texts()?;
+        if !(self.name.fit(MAX_NAME_BYTES) && self.description.fit(MAX_DESCRIPTION_BYTES)) {
+            return Err(ManifestError::Texts);
+        }
         self.check_counts()?;
         self.check_names()?;
         if let Some(limit) = self.limits.above_hard() {
@@ -272,22 +283,6 @@ impl RawManifest {
             .filter(|parameter| parameter.domain == Domain::Calendar);
         if calendars.count() > 1 {
             return Err(ManifestError::TwoCalendars);
-        }
-        Ok(())
-    }
-
-    fn check_texts(&self) -> Result<(), ManifestError> {
-        let texts = [
-            (&self.name.de, MAX_NAME_BYTES),
-            (&self.name.en, MAX_NAME_BYTES),
-            (&self.description.de, MAX_DESCRIPTION_BYTES),
-            (&self.description.en, MAX_DESCRIPTION_BYTES),
-        ];
-        let wrong = |(text, limit): &(&String, usize)| {
-            text.is_empty() || text.len() > *limit || text.chars().any(char::is_control)
-        };
-        if texts.iter().any(wrong) {
-            return Err(ManifestError::Texts);
         }
         Ok(())
     }
