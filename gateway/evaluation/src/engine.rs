@@ -114,7 +114,11 @@ impl Module {
     ///
     /// [`ModuleError`] names the first thing that is wrong.
     pub fn load(bytes: &[u8], memory_bytes: u32) -> Result<Self, ModuleError> {
-        let module = wasmi::Module::new(&engine(), bytes).map_err(|error| ModuleError::of(&error))?;
+        let engine = engine();
+        // The engine translates each operator before it has seen the whole function, and is not written for what comes
+        // behind the end of one: everything is validated first.
+        wasmi::Module::validate(&engine, bytes).map_err(|error| ModuleError::of(&error))?;
+        let module = wasmi::Module::new(&engine, bytes).map_err(|error| ModuleError::of(&error))?;
         check_imports(&module)?;
         check_exports(&module, memory_bytes)?;
         Ok(Self { module, memory_bytes })

@@ -211,6 +211,24 @@ fn malformed_sections_are_refused() {
 }
 
 #[test]
+fn code_behind_the_end_of_a_function_is_refused() {
+    // The body of `evaluate` ends with its constant, and goes on; the text form cannot say that.
+    let good = wat::parse_str(whole("")).unwrap();
+    let body = good
+        .windows(3)
+        .rposition(|bytes| bytes == [0x42, 0, 0x0b])
+        .unwrap();
+    let mut bad = good[..body].to_vec();
+    bad.extend([0x42, 0, 0x0b, 0x42, 0, 0x0b]);
+    for (at, length) in [(body - 2, 4u8), (body - 15, 17)] {
+        assert_eq!(bad[at], length, "{at}");
+        bad[at] += 3;
+    }
+    let refused = Module::load(&bad, MEMORY).map(|_| ());
+    assert!(matches!(refused, Err(ModuleError::Invalid { .. })), "{refused:?}");
+}
+
+#[test]
 fn other_versions_of_the_interface_are_refused() {
     let text = whole("").replace("(i32.const 1))", "(i32.const 2))");
     assert_eq!(run_whole(&text), Err(RunError::Version { found: 2 }));
