@@ -215,6 +215,8 @@ def section(name, content):
 manifest = (here.parent.parent / "gateway" / "apps" / "taf-1" / "manifest.json").read_bytes()
 package = module + section(b"smgw.manifest", manifest)
 write("package", "module", b"\1" + module)
+# A function whose code goes on behind its end, which the engine stumbled over.
+write("package", "behind-the-end", b"\1" + module[:137] + bytes.fromhex("0b424286840b2018") + module[145:])
 write("package", "unsigned", b"\0" + package)
 write("package", "signed", b"\0" + package + section(b"smgw.author", b"author") + section(b"smgw.tsm", b"tsm"))
 record = bytes.fromhex("0000 0000 0000 0000") + bytes(8) + (900).to_bytes(8, "little") + (2000).to_bytes(8, "little")
