@@ -162,6 +162,7 @@ pub enum VectorRunError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Misfit;
     use crate::package::with_manifest;
     use crate::samples::{MANIFEST, echo, guest};
 
@@ -215,6 +216,9 @@ mod tests {
         assert!(matches!(proven(&echo(), &wrong), Err(VectorError::State { .. })));
         let role = right.replace("\"role\": \"energy\"", "\"role\": \"other\"");
         assert_eq!(failed(&role), VectorRunError::Vector(VectorInputError::Role));
+        let fine = right.replace("PT15M", "PT1M");
+        let misfit = VectorInputError::Misfit(Misfit::TooFine { channel: 0 });
+        assert_eq!(failed(&fine), VectorRunError::Vector(misfit));
         let parameter = right.replace("\"channels\"", "\"parameters\": { \"x\": 1 }, \"channels\"");
         assert!(matches!(
             failed(&parameter),

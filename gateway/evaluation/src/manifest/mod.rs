@@ -3,6 +3,7 @@
 //! JSON with the schema name `smgw.manifest/1`; unknown fields are refused. The shipped applications have theirs in
 //! `gateway/apps`, each with its test vectors.
 
+mod misfit;
 mod parameter;
 mod vector;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use model::{Obis, ObisPattern, Span, Unit};
 use serde::{Deserialize, Serialize};
 
+pub use misfit::Misfit;
 pub use parameter::{Domain, Parameter, ParameterError, Value};
 pub use vector::{ExpectedOutput, Vector, VectorChannel, VectorInputError, VectorReading};
 

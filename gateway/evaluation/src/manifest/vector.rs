@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{Decimal, Obis, Period, Span, Status, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
-use super::{Manifest, ParameterError, Value};
+use super::{Manifest, Misfit, ParameterError, Value};
 use crate::calendar::{CalendarError, Offsets};
 use crate::interface::{Channel, Flags, Input, InputReading};
 
@@ -120,7 +120,7 @@ impl Vector {
             (None, _) => Vec::new(),
         };
         let channels = self.channels.iter().map(|channel| channel.build(manifest));
-        Ok(Input {
+        let input = Input {
             run: 1,
             window: self.window,
             cutoff: self.window.to(),
@@ -128,7 +128,9 @@ impl Vector {
             parameters,
             slots,
             state: self.state.clone(),
-        })
+        };
+        manifest.check_input(&input)?;
+        Ok(input)
     }
 }
 
@@ -166,6 +168,9 @@ pub enum VectorInputError {
     /// The application has a calendar and the vector no offsets.
     #[error("the vector has a calendar and no offsets of a zone")]
     NoOffsets,
+    /// The input is none that the manifest asks for.
+    #[error("the vector gives another input than its manifest asks for")]
+    Misfit(#[from] Misfit),
     /// The parameters do not fit.
     #[error("the parameters of the vector do not fit")]
     Parameter(#[from] ParameterError),

@@ -18,8 +18,13 @@ const APPS: [&str; 9] = [
 
 /// Reads a package; it must have been built.
 pub(super) fn package(app: &str) -> Vec<u8> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let file = target.join("apps").join(format!("{app}.wasm"));
+    let name = format!("apps/{app}.wasm");
+    // For another processor cargo has a folder of its own within the one where the applications are.
+    let folders = Path::new(env!("CARGO_TARGET_TMPDIR")).ancestors().skip(1).take(2);
+    let mut files = folders.map(|folder| folder.join(&name));
+    let file = files
+        .find(|file| file.exists())
+        .unwrap_or_else(|| name.clone().into());
     std::fs::read(&file).unwrap_or_else(|error| {
         panic!(
             "{} ({error}): build the applications with `cargo xtask apps`",
