@@ -133,7 +133,7 @@ fn compare(known: &str, built: &str) -> Result<(), XtaskError> {
 }
 
 /// Returns the folder of what is built, as cargo has it.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

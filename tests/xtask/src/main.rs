@@ -7,6 +7,7 @@
 mod apps;
 mod bench;
 mod build;
+mod cross;
 mod demo;
 mod error;
 mod fuzz;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Chore {
     /// Builds the energy applications and compares their digests.
     Apps(apps::Options),
+    /// Holds the results and the fuel of the energy applications against each other on aarch64 and armv7, under qemu.
+    CrossEvaluation,
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let arguments = without_separator(std::env::args_os().collect());
     let done = match Arguments::parse_from(arguments).chore {
         Chore::Apps(options) => apps::run(options),
+        Chore::CrossEvaluation => cross::run(),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),

@@ -94,6 +94,21 @@ pub(crate) const FOR_TORTURE: [Package; 5] = [
     package("mount", "mount"),
 ];
 
+/// What the other processors need: an emulator, and a linker and the library of C for each.
+pub(crate) const FOR_CROSS: [Package; 8] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("qemu-aarch64", "qemu-user"),
+    package("qemu-arm", "qemu-user"),
+    package("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    package("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
+    package("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    package(
+        "/usr/arm-linux-gnueabihf/include/stdio.h",
+        "libc6-dev-armhf-cross",
+    ),
+];
+
 /// What the fuzz targets need: libFuzzer is written in C++, and the card's way to a reader is not among them.
 pub(crate) const FOR_FUZZ: [Package; 3] = [
     package("cc", "gcc"),
