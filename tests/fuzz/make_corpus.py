@@ -189,3 +189,42 @@ for kind, body in kinds.items():
 write("topic", "request", b"\0smgw/v1/8c/fd5a::1/req/" + party.encode())
 write("topic", "address", b"\0[fd5a::1]:8883")
 write("topic", "parts", b"\1" + bytes.fromhex("fd5a0000000000000000000000000001 02" + party))
+
+# Applications: a module that logs a word and writes nothing, with and without manifest; blobs.
+module = bytes.fromhex(
+    "0061736d0100000001160460037f7f7f006000017f60017f017f60027f7f017e020d0105736d677731036c6f6700000304030102030504"
+    "01010220073004066d656d6f727902000b6162695f76657273696f6e00010a736d67775f616c6c6f630002086576616c7561746500030a"
+    "2103040041010b05004180200b14004101418008410410004280084220864218840b0b1f01004180080b1853544f310100180018000000"
+    "000000000000000000000000"
+)
+
+
+def leb128(number):
+    parts = []
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def section(name, content):
+    inner = leb128(len(name)) + name + content
+    return b"\0" + leb128(len(inner)) + inner
+
+
+manifest = (here.parent.parent / "gateway" / "apps" / "taf-1" / "manifest.json").read_bytes()
+package = module + section(b"smgw.manifest", manifest)
+write("package", "module", b"\1" + module)
+# A function whose code goes on behind its end, which the engine stumbled over.
+write("package", "behind-the-end", b"\1" + module[:137] + bytes.fromhex("0b424286840b2018") + module[145:])
+write("package", "unsigned", b"\0" + package)
+write("package", "signed", b"\0" + package + section(b"smgw.author", b"author") + section(b"smgw.tsm", b"tsm"))
+record = bytes.fromhex("0000 0000 0000 0000") + bytes(8) + (900).to_bytes(8, "little") + (2000).to_bytes(8, "little")
+record += bytes.fromhex("00000000 02000000 00 1b 000000000000")
+write("blob", "output", b"\0STO1" + bytes.fromhex("0100 1800 4a000000 01000000 02000000 00000000") + record + b"ab")
+channel = bytes.fromhex("0100010800ff 1e 00 0000 0000 84030000 00000000 01000000".replace(" ", ""))
+head = b"STI1" + bytes.fromhex("0100 5000") + bytes(16) + (900).to_bytes(8, "little") + bytes(16)
+head += b"".join(count.to_bytes(4, "little") for count in (120, 0, 1, 0, 1, 0, 0, 0))
+write("blob", "input", b"\1" + head + channel + bytes(16))
+write("blob", "answer", b"\2SMA1\0" + bytes(17) + bytes(4) + bytes(4))
+write("blob", "failure", b"\2SMA1\1" + bytes.fromhex("03000000") + b"job" + bytes.fromhex("02000000") + b"no")

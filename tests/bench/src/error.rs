@@ -89,8 +89,8 @@ pub(crate) enum BenchError {
     /// The output is gone.
     #[error("the output is gone")]
     Output(#[source] std::io::Error),
-    /// The two ends of an exchange could not be set up, or did not understand each other.
-    #[error("the exchange of messages failed")]
+    /// What the bench measures could not be set up, or failed.
+    #[error("what the bench measures failed")]
     World(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A figure is above its limit.
     #[error("above the limit: {0}")]

@@ -1,10 +1,11 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `fleet`, `message`, `personalize` and `tsm` build and run this. It is a
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `evaluation`, `fleet`, `message`, `personalize` and `tsm` build and run this. It is a
 //! program of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
 
 mod card;
 mod error;
+mod evaluation;
 mod figures;
 mod fleet;
 mod mbus;
@@ -40,6 +41,8 @@ enum Bench {
     Modbus(modbus::Options),
     /// Commands of the card through a real pcscd, and what slow signatures do to the gateway.
     Card(card::Options),
+    /// A tariff over 100,000 readings in the sandbox, beside the same natively.
+    Evaluation(evaluation::Options),
     /// Thousands of simulated gateways behind one broker, pulled by a supplier.
     Fleet(fleet::Options),
     /// A month of values from the gateway's store to the supplier, and the bulk path beside AES-GCM alone.
@@ -54,6 +57,9 @@ enum Bench {
     /// A step of the bench of the M-Bus decoder.
     #[command(hide = true)]
     MbusStep(mbus::StepOptions),
+    /// A step of the bench of the sandbox.
+    #[command(hide = true)]
+    EvaluationStep(evaluation::StepOptions),
     /// A step of the bench of the card.
     #[command(hide = true)]
     CardStep(card::StepOptions),
@@ -66,12 +72,14 @@ fn main() -> ExitCode {
         Bench::MbusBus(options) => mbus_bus::run(&options),
         Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
+        Bench::Evaluation(options) => evaluation::run(&options),
         Bench::Fleet(options) => fleet::run(&options),
         Bench::Message(options) => message::run(&options),
         Bench::Personalize(options) => personalize::run(&options),
         Bench::Tsm(options) => tsm::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
+        Bench::EvaluationStep(options) => evaluation::run_step(&options),
         Bench::CardStep(options) => card::run_step(&options),
     };
     match done {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::build::{cargo, programs, run_step};
 use crate::error::XtaskError;
-use crate::{packages, python};
+use crate::{apps, packages, python};
 
 /// Which bench, and its options.
 #[derive(Debug, Args)]
@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     match options.arguments.first().map(String::as_str) {
         // They measure the programs as they are, so these stand beside it.
         Some("card" | "fleet" | "personalize" | "tsm") => run_step("build", &mut programs())?,
+        Some("evaluation") => apps::run(apps::Options::default())?,
         // It measures a client in Python besides.
         Some("modbus") => python::ensure()?,
         _ => {}

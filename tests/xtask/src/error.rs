@@ -33,6 +33,22 @@ pub(crate) enum XtaskError {
         /// The component that brings it.
         package: &'static str,
     },
+    /// Debian's compiler is another one than the applications' digests are of.
+    #[error("the energy applications are built with Debian's {expected}, and /usr/bin/rustc is {found:?}")]
+    Compiler {
+        /// The version that is written down.
+        expected: &'static str,
+        /// What the compiler says.
+        found: String,
+    },
+    /// An energy application is not the one whose digest is written down.
+    #[error(
+        "gateway/apps/digests.txt does not list {line:?}; if the change is meant, `cargo xtask apps --accept` writes it down"
+    )]
+    Digest {
+        /// The digest and the file.
+        line: String,
+    },
     /// A program could not be started.
     #[error("{program} could not be started")]
     Start {

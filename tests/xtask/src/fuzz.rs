@@ -16,15 +16,17 @@ use crate::error::XtaskError;
 use crate::packages;
 
 /// Every target, in the order of their names.
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 15] = [
     "answers",
     "apdu",
     "applet",
+    "blob",
     "cms",
     "content",
     "decoder",
     "decrypt",
     "link",
+    "package",
     "profile",
     "script",
     "secure_messaging",

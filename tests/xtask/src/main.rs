@@ -1,11 +1,13 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask bench`, `torture` and `fuzz`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `torture` and `fuzz`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
 //! same flags, so that none undoes the others' work. Nothing here is part of the product.
 
+mod apps;
 mod bench;
 mod build;
+mod cross;
 mod demo;
 mod error;
 mod fuzz;
@@ -35,10 +37,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Builds the energy applications and compares their digests.
+    Apps(apps::Options),
+    /// Holds the results and the fuel of the energy applications against each other on aarch64 and armv7, under qemu.
+    CrossEvaluation,
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
-    /// `bench modbus`, `bench card`.
+    /// `bench modbus`, `bench card`, `bench evaluation`.
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
@@ -51,6 +57,8 @@ enum Chore {
 fn main() -> ExitCode {
     let arguments = without_separator(std::env::args_os().collect());
     let done = match Arguments::parse_from(arguments).chore {
+        Chore::Apps(options) => apps::run(options),
+        Chore::CrossEvaluation => cross::run(),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),

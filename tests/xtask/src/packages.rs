@@ -32,7 +32,7 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server, a broker and an HSM in software, network namespaces, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 29] = [
+pub(crate) const FOR_VERIFY: [Package; 32] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -65,6 +65,23 @@ pub(crate) const FOR_VERIFY: [Package; 29] = [
     package("mount", "mount"),
     package("valgrind", "valgrind"),
     package("virtualenv", "virtualenv"),
+    package("/usr/bin/rustc", "rustc"),
+    package(
+        "/usr/lib/rustlib/wasm32-unknown-unknown/lib",
+        "libstd-rust-dev-wasm32",
+    ),
+    package("wasm-ld-14", "lld-14"),
+];
+
+/// What the energy applications are built with: Debian's compiler, which a release does not change, and not the one that
+/// builds everything else.
+pub(crate) const FOR_APPS: [Package; 3] = [
+    package("/usr/bin/rustc", "rustc"),
+    package(
+        "/usr/lib/rustlib/wasm32-unknown-unknown/lib",
+        "libstd-rust-dev-wasm32",
+    ),
+    package("wasm-ld-14", "lld-14"),
 ];
 
 /// What the torture needs: kills and errors at one call, a file system to cut off, mounts, and what builds
@@ -75,6 +92,21 @@ pub(crate) const FOR_TORTURE: [Package; 5] = [
     package("strace", "strace"),
     package("mkfs.ext4", "e2fsprogs"),
     package("mount", "mount"),
+];
+
+/// What the other processors need: an emulator, and a linker and the library of C for each.
+pub(crate) const FOR_CROSS: [Package; 8] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("qemu-aarch64", "qemu-user"),
+    package("qemu-arm", "qemu-user"),
+    package("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    package("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
+    package("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    package(
+        "/usr/arm-linux-gnueabihf/include/stdio.h",
+        "libc6-dev-armhf-cross",
+    ),
 ];
 
 /// What the fuzz targets need: libFuzzer is written in C++, and the card's way to a reader is not among them.
@@ -196,7 +228,7 @@ mod tests {
 
     #[test]
     fn checks_need_all_that_the_other_chores_need() {
-        for package in FOR_DEMO.into_iter().chain(FOR_TORTURE) {
+        for package in FOR_DEMO.into_iter().chain(FOR_TORTURE).chain(FOR_APPS) {
             assert!(FOR_VERIFY.contains(&package), "{package:?}");
         }
     }

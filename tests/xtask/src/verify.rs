@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::{FEATURES, cargo, run_step};
 use crate::error::XtaskError;
-use crate::{packages, python, torture};
+use crate::{apps, packages, python, torture};
 
 /// The version of the test runner, so that a new one cannot break an old commit.
 const NEXTEST: &str = "0.9.143";
@@ -32,6 +32,11 @@ pub(crate) fn run() -> Result<(), XtaskError> {
     })?;
     timed("foreign programs in Python", &mut durations, python::ensure)?;
     timed("test runner", &mut durations, nextest)?;
+    // Tests run the modules.
+    timed("energy applications", &mut durations, || {
+        apps::check_format()?;
+        apps::run(apps::Options::default())
+    })?;
     for Step { name, mut command } in steps() {
         timed(name, &mut durations, || run_step(name, &mut command))?;
     }
@@ -107,6 +112,8 @@ fn steps() -> Vec<Step> {
             "tests",
             with(cargo(&["nextest", "run"]), &[&everything, &features]),
         ),
+        step("energy applications, natively", apps::native_tests()),
+        step("energy applications, clippy", apps::native_clippy()),
         step(
             "examples in the documentation",
             with(cargo(&["test", "--doc"]), &[&everything, &features]),

@@ -1,0 +1,469 @@
+//! Delivery rules: tariff use cases that compute nothing and say only what goes when to whom.
+//!
+//! TAF 9 (feed-in as it is), 10 (state of the grid) and 14 (frequent values) hand out readings that the gateway has anyhow. A
+//! module would have nothing to do; the rule is data, JSON with the schema name `smgw.delivery/1`, and what it permits is
+//! bounded by the recipient's grant as everything is.
+//!
+//! Values of the grid say nothing about a contract, and their recipient need not know whose they are: the rule for TAF 10
+//! must name its elements by a pseudonym, which changes with the rule, the recipient and time, so that nobody can follow a
+//! meter through them. The caller makes it: a MAC, keyed with a secret of the gateway, over [`Pseudonym::label`].
+//!
+//! Spec: BSI TR-03109-1 (tariff use cases 9, 10 and 14, and their pseudonyms).
+
+use model::{Aggregation, Decimal, Fingerprint, MeterId, Obis, ObisPattern, Quantity, Span, Timestamp, Unit};
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{AppId, JsonFault, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, Texts, Version};
+
+/// The schema name that a rule states.
+pub const SCHEMA: &str = "smgw.delivery/1";
+/// The most bytes of a rule.
+pub const MAX_BYTES: usize = 16 * 1024;
+/// The most patterns of elements in a rule.
+pub const MAX_ELEMENTS: usize = 64;
+/// The most reasons to deliver in a rule.
+pub const MAX_TRIGGERS: usize = 64;
+/// The number of the use case whose values are the grid's.
+const STATE_OF_THE_GRID: u8 = 10;
+
+/// A delivery rule, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRule(RawRule);
+
+/// A delivery rule as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    schema: String,
+    id: AppId,
+    version: Version,
+    taf: u8,
+    name: Texts,
+    description: Texts,
+    elements: Vec<ObisPattern>,
+    finest: Span,
+    aggregation: Aggregation,
+    triggers: Vec<Trigger>,
+    identity: Identity,
+}
+
+/// A reason to deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Trigger {
+    /// The recipient asks.
+    OnDemand,
+    /// A point of the grid that this period lays over time has come.
+    Every(Span),
+    /// A value has left a band; it is delivered then, and again when it comes back.
+    Outside {
+        /// The code of the value.
+        obis: Obis,
+        /// The least value in the band.
+        least: Decimal,
+        /// The greatest value in the band.
+        most: Decimal,
+        /// The unit of both.
+        unit: Unit,
+    },
+}
+
+/// How a delivery names the meter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Identity {
+    /// By its identity.
+    Meter,
+    /// By a pseudonym that is another one after so long.
+    Pseudonym {
+        /// How long a pseudonym holds, on its grid over time.
+        rotation: Span,
+    },
+}
+
+impl DeliveryRule {
+    /// Reads and checks a rule.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliveryError`] names the first thing that is wrong.
+    pub fn parse(json: &[u8]) -> Result<Self, DeliveryError> {
+        if json.len() > MAX_BYTES {
+            return Err(DeliveryError::TooLong { bytes: json.len() });
+        }
+        let rule: RawRule = serde_json::from_slice(json).map_err(|error| DeliveryError::Json {
+            line: error.line(),
+            source: JsonFault(error.to_string()),
+        })?;
+        if rule.schema != SCHEMA {
+            return Err(DeliveryError::Schema);
+        }
+        if !(1..=16).contains(&rule.taf) {
+            return Err(DeliveryError::Taf);
+        }
+        if !(rule.name.fit(MAX_NAME_BYTES) && rule.description.fit(MAX_DESCRIPTION_BYTES)) {
+            return Err(DeliveryError::Texts);
+        }
+        if rule.elements.is_empty() || rule.elements.len() > MAX_ELEMENTS {
+            return Err(DeliveryError::Elements {
+                found: rule.elements.len(),
+            });
+        }
+        if rule.triggers.is_empty() || rule.triggers.len() > MAX_TRIGGERS {
+            return Err(DeliveryError::Triggers {
+                found: rule.triggers.len(),
+            });
+        }
+        if let Some(index) = rule.triggers.iter().position(|trigger| !rule.permits(trigger)) {
+            return Err(DeliveryError::Trigger { index });
+        }
+        if rule.taf == STATE_OF_THE_GRID && rule.identity == Identity::Meter {
+            return Err(DeliveryError::GridNamed);
+        }
+        Ok(Self(rule))
+    }
+
+    /// Returns the rule's name, the same for every version.
+    #[must_use]
+    pub const fn id(&self) -> &AppId {
+        &self.0.id
+    }
+
+    /// Returns the version, which grows with every change.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// Returns the number of the tariff use case of BSI TR-03109-1.
+    #[must_use]
+    pub const fn taf(&self) -> u8 {
+        self.0.taf
+    }
+
+    /// Returns the name for people.
+    #[must_use]
+    pub const fn name(&self) -> &Texts {
+        &self.0.name
+    }
+
+    /// Returns what is delivered, for people.
+    #[must_use]
+    pub const fn description(&self) -> &Texts {
+        &self.0.description
+    }
+
+    /// Returns whether values of that code are delivered.
+    #[must_use]
+    pub fn delivers(&self, obis: Obis) -> bool {
+        self.0.elements.iter().any(|pattern| pattern.matches(obis))
+    }
+
+    /// Returns the finest distance between two delivered values.
+    #[must_use]
+    pub const fn finest(&self) -> Span {
+        self.0.finest
+    }
+
+    /// Returns how each delivered value is made of what was registered.
+    #[must_use]
+    pub const fn aggregation(&self) -> Aggregation {
+        self.0.aggregation
+    }
+
+    /// Returns the reasons to deliver.
+    #[must_use]
+    pub fn triggers(&self) -> &[Trigger] {
+        &self.0.triggers
+    }
+
+    /// Returns how the meter is named.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.0.identity
+    }
+}
+
+impl RawRule {
+    /// A period is no finer than the values, and a band has something in it and is one of the rule's elements.
+    fn permits(&self, trigger: &Trigger) -> bool {
+        match trigger {
+            Trigger::OnDemand => true,
+            Trigger::Every(period) => period.is_multiple_of(self.finest),
+            Trigger::Outside {
+                obis, least, most, ..
+            } => {
+                let ordered = least.compare(*most).is_some_and(std::cmp::Ordering::is_lt);
+                ordered && self.elements.iter().any(|pattern| pattern.matches(*obis))
+            }
+        }
+    }
+}
+
+impl Trigger {
+    /// Returns whether a value is outside the band; `None` if the trigger does not look at it.
+    #[must_use]
+    pub fn is_outside(&self, found: Obis, quantity: Quantity) -> Option<bool> {
+        let Self::Outside {
+            obis,
+            least,
+            most,
+            unit,
+        } = self
+        else {
+            return None;
+        };
+        if *obis != found || *unit != quantity.unit {
+            return None;
+        }
+        let below = quantity.value.compare(*least)?.is_lt();
+        let above = quantity.value.compare(*most)?.is_gt();
+        Some(below || above)
+    }
+}
+
+/// What a pseudonym is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pseudonym<'a> {
+    /// The rule.
+    pub rule: &'a DeliveryRule,
+    /// Who gets the values: two recipients cannot put what they got together.
+    pub recipient: Fingerprint,
+    /// Whose values they are.
+    pub meter: &'a MeterId,
+    /// When they are delivered.
+    pub at: Timestamp,
+}
+
+impl Pseudonym<'_> {
+    /// Returns the bytes whose MAC, keyed with a secret of the gateway, is the pseudonym; `None` if the rule names the meter.
+    ///
+    /// Each part stands behind its length or has a fixed one, so that no two pseudonyms have the same label.
+    #[must_use]
+    pub fn label(&self) -> Option<Vec<u8>> {
+        let Identity::Pseudonym { rotation } = self.rule.identity() else {
+            return None;
+        };
+        let begun = rotation.grid_at_or_before(self.at);
+        let mut label = SCHEMA.as_bytes().to_vec();
+        for part in [
+            self.rule.id().as_str(),
+            &self.recipient.to_string(),
+            self.meter.as_str(),
+        ] {
+            // Each of them is bounded far below what the length holds.
+            label.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
+            label.extend(part.as_bytes());
+        }
+        label.extend(begun.unix_seconds().to_be_bytes());
+        Some(label)
+    }
+}
+
+/// The reason why bytes are no delivery rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// Longer than [`MAX_BYTES`].
+    #[error("the delivery rule has {bytes} bytes, more than {MAX_BYTES}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// No JSON of this form.
+    #[error("line {line} of the delivery rule is not of the form that it states")]
+    Json {
+        /// The line.
+        line: usize,
+        /// What is wrong with it.
+        source: JsonFault,
+    },
+    /// Another schema.
+    #[error("the delivery rule is not of the schema {SCHEMA}")]
+    Schema,
+    /// A number that no tariff use case has.
+    #[error("tariff use cases have the numbers 1 to 16")]
+    Taf,
+    /// A name or description is empty, too long, or has control characters.
+    #[error("the delivery rule has no name and description in German and English, or too long ones")]
+    Texts,
+    /// No elements, or too many.
+    #[error("a delivery rule has 1 to {MAX_ELEMENTS} patterns of elements, found {found}")]
+    Elements {
+        /// Their number.
+        found: usize,
+    },
+    /// No reason to deliver, or too many.
+    #[error("a delivery rule has 1 to {MAX_TRIGGERS} triggers, found {found}")]
+    Triggers {
+        /// Their number.
+        found: usize,
+    },
+    /// A period that is finer than the values, or a band that is empty or of no element of the rule.
+    #[error("trigger {index} of the delivery rule does not fit its elements and their resolution")]
+    Trigger {
+        /// Its index.
+        index: usize,
+    },
+    /// Values of the grid with the meter's name.
+    #[error("the delivery rule names the meter of values that are the grid's")]
+    GridNamed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAF_9: &str = include_str!("../../apps/taf-9/delivery.json");
+    const TAF_10: &str = include_str!("../../apps/taf-10/delivery.json");
+    const TAF_14: &str = include_str!("../../apps/taf-14/delivery.json");
+
+    fn rule(json: &str) -> DeliveryRule {
+        DeliveryRule::parse(json.as_bytes()).unwrap()
+    }
+
+    fn fault(from: &str, to: &str) -> DeliveryError {
+        assert!(TAF_10.contains(from), "{from}");
+        DeliveryRule::parse(TAF_10.replacen(from, to, 1).as_bytes())
+            .map(|_| ())
+            .unwrap_err()
+    }
+
+    #[test]
+    fn shipped_rules_say_what_goes_when() {
+        for (json, taf, obis) in [
+            (TAF_9, 9, "1-0:2.7.0*255"),
+            (TAF_10, 10, "1-0:52.7.0*255"),
+            (TAF_14, 14, "1-0:1.8.0*255"),
+        ] {
+            let rule = rule(json);
+            assert_eq!((rule.taf(), rule.id().to_string()), (taf, format!("taf-{taf}")));
+            assert_eq!(rule.version().to_string(), "1.0.0");
+            assert!(rule.delivers(obis.parse().unwrap()) && !rule.delivers("7-0:3.0.0*255".parse().unwrap()));
+            assert!(
+                !rule.triggers().is_empty()
+                    && !rule.name().de.is_empty()
+                    && !rule.description().en.is_empty()
+            );
+        }
+        assert_eq!(rule(TAF_10).aggregation(), Aggregation::Latest);
+        assert_eq!(rule(TAF_14).finest().to_string(), "PT1M");
+    }
+
+    #[test]
+    fn values_that_leave_their_band_are_a_reason_to_deliver() {
+        let rule = rule(TAF_10);
+        let outside = |obis: &str, value: &str, unit| {
+            let quantity = Quantity {
+                value: value.parse().unwrap(),
+                unit,
+            };
+            let mut triggers = rule.triggers().iter();
+            triggers.find_map(|trigger| trigger.is_outside(obis.parse().unwrap(), quantity))
+        };
+        assert_eq!(outside("1-0:32.7.0*255", "230.1", Unit::Volt), Some(false));
+        assert_eq!(outside("1-0:32.7.0*255", "206.9", Unit::Volt), Some(true));
+        assert_eq!(outside("1-0:32.7.0*255", "253.1", Unit::Volt), Some(true));
+        assert_eq!(outside("1-0:32.7.0*255", "253.1", Unit::Watt), None);
+        assert_eq!(outside("1-0:31.7.0*255", "99", Unit::Ampere), None);
+    }
+
+    #[test]
+    fn pseudonyms_change_with_rule_recipient_meter_and_time() {
+        let grid = rule(TAF_10);
+        let other = rule(&TAF_10.replace("\"taf-10\"", "\"taf-10b\""));
+        let [one, two]: [MeterId; 2] = ["M1", "M2"].map(|meter| meter.parse().unwrap());
+        let at: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let first = Pseudonym {
+            rule: &grid,
+            recipient: Fingerprint::new([1; 32]),
+            meter: &one,
+            at,
+        };
+        let mut labels = vec![
+            first.label().unwrap(),
+            Pseudonym {
+                rule: &other,
+                ..first.clone()
+            }
+            .label()
+            .unwrap(),
+            Pseudonym {
+                recipient: Fingerprint::new([2; 32]),
+                ..first.clone()
+            }
+            .label()
+            .unwrap(),
+            Pseudonym {
+                meter: &two,
+                ..first.clone()
+            }
+            .label()
+            .unwrap(),
+            Pseudonym {
+                at: at.saturating_add("P30D".parse().unwrap()),
+                ..first.clone()
+            }
+            .label()
+            .unwrap(),
+        ];
+        assert_eq!(
+            Pseudonym {
+                at: at.saturating_add(Span::QUARTER_HOUR),
+                ..first.clone()
+            }
+            .label()
+            .unwrap(),
+            labels[0]
+        );
+        labels.sort();
+        labels.dedup();
+        assert_eq!(labels.len(), 5);
+        let named = rule(TAF_14);
+        assert_eq!(
+            Pseudonym {
+                rule: &named,
+                ..first
+            }
+            .label(),
+            None
+        );
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        assert!(matches!(fault("\"taf\"", "\"tag\""), DeliveryError::Json { .. }));
+        assert!(matches!(
+            fault("\"rotation\": \"P30D\"", "\"rotation\": \"P30D\", \"x\": 1"),
+            DeliveryError::Json { .. }
+        ));
+        assert_eq!(fault("delivery/1", "delivery/2"), DeliveryError::Schema);
+        assert_eq!(fault("\"taf\": 10", "\"taf\": 0"), DeliveryError::Taf);
+        assert_eq!(fault("\"Netzzustandsdaten\"", "\"\""), DeliveryError::Texts);
+        let cut = |json: &str, list: &str| {
+            let mut value: serde_json::Value = serde_json::from_str(json).unwrap();
+            value[list] = serde_json::json!([]);
+            DeliveryRule::parse(value.to_string().as_bytes())
+                .map(|_| ())
+                .unwrap_err()
+        };
+        assert_eq!(cut(TAF_10, "elements"), DeliveryError::Elements { found: 0 });
+        assert_eq!(cut(TAF_10, "triggers"), DeliveryError::Triggers { found: 0 });
+        assert_eq!(
+            fault("\"PT15M\"", "\"PT7S\""),
+            DeliveryError::Trigger { index: 1 }
+        );
+        assert_eq!(
+            fault("\"least\": \"207\"", "\"least\": \"253\""),
+            DeliveryError::Trigger { index: 2 }
+        );
+        assert_eq!(
+            fault("{ \"pseudonym\": { \"rotation\": \"P30D\" } }", "\"meter\""),
+            DeliveryError::GridNamed
+        );
+        let long = vec![b' '; MAX_BYTES + 1];
+        assert_eq!(
+            DeliveryRule::parse(&long),
+            Err(DeliveryError::TooLong { bytes: long.len() })
+        );
+    }
+}

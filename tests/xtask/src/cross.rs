@@ -1,0 +1,122 @@
+//! `cargo xtask cross-evaluation`: the same results and the same fuel on the processors that gateways have.
+//!
+//! The tests of the shipped applications, which compare outputs and fuel with the manifests' vectors, run for aarch64 and
+//! armv7 under qemu. Where rustup can be asked, its targets would do; this chore does without. Debian's newest compiler, the
+//! one that its browsers are built with, comes with the source of the standard library, which cargo builds for the target.
+//! It conflicts with the packages that everything else is built with, and is only unpacked, not installed.
+#![expect(clippy::print_stdout, reason = "a command-line tool prints its result")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::apps;
+use crate::build::{cargo, run_step};
+use crate::error::XtaskError;
+use crate::packages;
+
+/// What is unpacked: the compiler, its libraries, and the source of the standard library.
+const UNPACKED: [&str; 5] = [
+    "rustc-web",
+    "libstd-rust-web-1.96",
+    "libstd-rust-web-dev",
+    "libllvm22",
+    "rust-web-src",
+];
+
+/// A processor: the target, the linker, the emulator, and where the libraries of C are.
+struct Processor {
+    target: &'static str,
+    linker: &'static str,
+    emulator: &'static str,
+    libraries: &'static str,
+}
+
+const PROCESSORS: [Processor; 2] = [
+    Processor {
+        target: "aarch64-unknown-linux-gnu",
+        linker: "aarch64-linux-gnu-gcc",
+        emulator: "qemu-aarch64",
+        libraries: "/usr/aarch64-linux-gnu",
+    },
+    Processor {
+        target: "armv7-unknown-linux-gnueabihf",
+        linker: "arm-linux-gnueabihf-gcc",
+        emulator: "qemu-arm",
+        libraries: "/usr/arm-linux-gnueabihf",
+    },
+];
+
+/// Runs the applications' tests on every processor.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] names the processor on which a result or the fuel differs.
+pub(crate) fn run() -> Result<(), XtaskError> {
+    packages::ensure(&packages::FOR_CROSS, &mut |text| println!("{text}"))?;
+    apps::run(apps::Options::default())?;
+    let compiler = unpack(&apps::target().join("cross"))?;
+    for processor in &PROCESSORS {
+        println!("== {}", processor.target);
+        run_step(processor.target, &mut tests(processor, &compiler))?;
+    }
+    Ok(())
+}
+
+/// Unpacks the compiler into the folder, unless it is there; returns its root.
+fn unpack(folder: &Path) -> Result<PathBuf, XtaskError> {
+    let root = folder.join("root");
+    if root.join("usr/bin/rustc").exists() {
+        return Ok(root);
+    }
+    std::fs::create_dir_all(&root).map_err(XtaskError::file(&root))?;
+    let mut download = Command::new("apt-get");
+    download.current_dir(folder).arg("download").args(UNPACKED);
+    run_step("download Debian's newest compiler", &mut download)?;
+    let files = std::fs::read_dir(folder).map_err(XtaskError::file(folder))?;
+    for file in files {
+        let file = file.map_err(XtaskError::file(folder))?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            run_step(
+                "dpkg --extract",
+                Command::new("dpkg").arg("--extract").arg(&file).arg(&root),
+            )?;
+        }
+    }
+    Ok(root)
+}
+
+/// Returns the command that runs the tests on a processor.
+fn tests(processor: &Processor, root: &Path) -> Command {
+    let mut command = cargo(&["test", "--package", "evaluation", "--test", "it"]);
+    let variable = processor.target.replace('-', "_").to_uppercase();
+    command
+        // The standard library is built from source, which a stable compiler does when it is told that it is not one.
+        .args(["-Zbuild-std=std,panic_abort", "--target", processor.target])
+        .args(["--", "apps::", "sandbox"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC", root.join("usr/bin/rustc"))
+        .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
+        .env(format!("CARGO_TARGET_{variable}_LINKER"), processor.linker)
+        .env(
+            format!("CARGO_TARGET_{variable}_RUNNER"),
+            format!("{} -L {}", processor.emulator, processor.libraries),
+        );
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_is_named_in_the_variables_of_cargo() {
+        let command = tests(&PROCESSORS[1], Path::new("/root"));
+        let linker = command
+            .get_envs()
+            .find(|(name, _)| *name == "CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER");
+        assert_eq!(
+            linker.and_then(|(_, value)| value),
+            Some("arm-linux-gnueabihf-gcc".as_ref())
+        );
+    }
+}
