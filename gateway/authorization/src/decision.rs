@@ -11,12 +11,14 @@
 //! limits for the same suppliers, each stand for themselves: who is granted 10 and 15 minutes may have both grids. A
 //! restriction holds for all grants together.
 
+use std::collections::BTreeSet;
+
 use model::{
     Aggregation, Element, ElementPattern, Grant, Limit, Period, Query, Restriction, Series, Span, Timestamp,
 };
 
 use crate::denial::Closest;
-use crate::granted::{Ceiling, Permit, Scope};
+use crate::granted::{Ceiling, Permit, Room, Scope};
 use crate::rules::{Asker, Layer, Occasion, Rules};
 use crate::trace::{Explanation, Looked, Trace};
 use crate::{DenialReason, Denied, Granted};
@@ -82,11 +84,12 @@ fn weigh<'a>(
     let of_one = |limit: &&Limit| limit.supplier == Some(supplier);
     let is_paced = rules.policy.iter().any(|limit| limit.at_most.is_some());
     let own = rules.grants.iter().filter(|grant| grant.supplier == supplier);
-    let permits = permits(&asked, own, (occasion, is_paced, now), trace)?;
+    let held = Asked::new(&asked, now);
+    let permits = permits(&held, own, (occasion, is_paced), trace)?;
     let scope = Scope {
         ceilings: [
-            ceiling(&asked, rules.policy.iter().filter(of_all), now, trace)?,
-            ceiling(&asked, rules.policy.iter().filter(of_one), now, trace)?,
+            ceiling(&held, rules.policy.iter().filter(of_all), trace)?,
+            ceiling(&held, rules.policy.iter().filter(of_one), trace)?,
         ],
         obstacles: obstacles(&asked, asker, rules.restrictions, now, trace),
         now,
@@ -115,33 +118,34 @@ fn check_size(query: &Query) -> Result<(), Denied> {
 
 /// Returns the patterns of the supplier's grants that permit something of the query.
 fn permits<'a>(
-    query: &Query,
+    asked: &Asked<'_>,
     grants: impl Iterator<Item = &'a Grant>,
-    (occasion, is_paced, now): (&Occasion<'_>, bool, Timestamp),
+    (occasion, is_paced): (&Occasion<'_>, bool),
     trace: &mut impl Trace,
 ) -> Result<Vec<Permit<'a>>, Denied> {
     let mut permits = Vec::new();
     let mut closest = Closest::new(Layer::Grant);
-    let exact = query.elements.exact();
     for grant in grants {
-        let judged = judge(query, exact.as_ref(), &Terms::of_grant(grant), now);
+        let mut patterns = grant.elements.iter().filter(|pattern| asked.meets(pattern));
+        let first = patterns.next();
+        let judged = asked.judge(first.is_some(), &Terms::of_grant(grant));
         trace.note(Layer::Grant, || grant.id.clone(), judged.as_ref().err());
-        match judged {
-            Ok(()) => {
-                let patterns = grant.elements.iter();
-                let patterns = patterns.filter(|pattern| meet(pattern, query, exact.as_ref()));
-                permits.extend(patterns.map(|pattern| Permit {
-                    grant,
-                    pattern,
-                    last: if is_paced || grant.at_most.is_some() {
-                        occasion.last(grant, pattern)
-                    } else {
-                        None
-                    },
-                }));
-            }
-            Err(reason) => closest.offer(reason, || grant.id.clone()),
+        if let Err(reason) = judged {
+            closest.offer(reason, || grant.id.clone());
+            continue;
         }
+        let is_paced = is_paced || grant.at_most.is_some();
+        let permit = |pattern| Permit {
+            grant,
+            pattern,
+            last: if is_paced {
+                occasion.last(grant, pattern)
+            } else {
+                None
+            },
+        };
+        permits.extend(first.map(permit));
+        permits.extend(patterns.map(permit));
     }
     if permits.is_empty() {
         return Err(closest.denial());
@@ -151,18 +155,17 @@ fn permits<'a>(
 
 /// Returns what the limits of some suppliers leave.
 fn ceiling<'a>(
-    query: &Query,
+    asked: &Asked<'_>,
     limits: impl Iterator<Item = &'a Limit>,
-    now: Timestamp,
     trace: &mut impl Trace,
 ) -> Result<Ceiling<'a>, Denied> {
     let mut leaving = Vec::new();
     let mut closest = Closest::new(Layer::Policy);
     let mut is_open = true;
-    let exact = query.elements.exact();
     for limit in limits {
         is_open = false;
-        let judged = judge(query, exact.as_ref(), &Terms::of_limit(limit), now);
+        let meets = limit.elements.iter().any(|pattern| asked.meets(pattern));
+        let judged = asked.judge(meets, &Terms::of_limit(limit));
         trace.note(Layer::Policy, || limit.id.clone(), judged.as_ref().err());
         match judged {
             Ok(()) => leaving.push(limit),
@@ -201,44 +204,68 @@ fn obstacles<'a>(
 
 /// Returns the permits that all layers together leave something of.
 fn left_of<'a>(
-    permits: Vec<Permit<'a>>,
+    mut permits: Vec<Permit<'a>>,
     query: &Query,
     scope: &Scope<'a>,
     trace: &mut impl Trace,
 ) -> Result<Vec<Permit<'a>>, Denied> {
-    let mut closest = Closest::new(Layer::Grant);
-    let mut left = permits;
-    left.retain(|permit| match scope.left_of(permit, query) {
-        Ok(()) => true,
-        Err(denied) => {
-            // The grant itself permits it; that a restriction is in the way was noted with the restriction.
-            if denied.layer != Layer::Consumer {
-                let rule = || denied.rule.clone().unwrap_or_else(|| permit.grant.id.clone());
-                trace.note(denied.layer, rule, Some(&denied.reason));
+    let rooms = scope.rooms(&query.elements);
+    let mut closest = Closest::new(Layer::Policy);
+    // Most queries meet no limit and no restriction, or a restriction that takes away all of them.
+    let taken = rooms.iter().filter_map(Room::taken_by);
+    if taken.clone().count() == rooms.len() {
+        for restriction in taken {
+            if let Some(reason) = DenialReason::of_restriction(restriction, query.resolution) {
+                closest.offer_of(Layer::Consumer, reason, || restriction.name());
             }
-            closest.offer_denial(denied);
-            false
         }
-    });
-    if left.is_empty() {
         return Err(closest.denial());
     }
-    Ok(left)
+    let is_free = scope.obstacles.is_empty() && rooms.iter().any(Room::is_whole);
+    permits.retain(|permit| {
+        if is_free && permit.last.is_none() {
+            return true;
+        }
+        let of_permit = rooms.iter().filter(|room| room.has_of(permit));
+        for room in of_permit {
+            let Some((rule, reason)) = scope.refusal(permit, room, query.resolution) else {
+                return true;
+            };
+            // That a restriction stands in the way was noted with the restriction.
+            if rule.layer() != Layer::Consumer {
+                trace.note(rule.layer(), || rule.name(), Some(&reason));
+            }
+            closest.offer_of(rule.layer(), reason, || rule.name());
+        }
+        false
+    });
+    if permits.is_empty() {
+        return Err(closest.denial());
+    }
+    Ok(permits)
+}
+
+/// What is asked, and what every rule is held against.
+struct Asked<'a> {
+    query: &'a Query,
+    /// The only element that is asked for, if it is one.
+    exact: Option<Element>,
+    now: Timestamp,
+    /// How old the oldest value is that is asked for.
+    age_seconds: i64,
 }
 
 /// What grants and limits have in common.
 struct Terms<'a> {
-    elements: &'a [ElementPattern],
     finest: Span,
-    aggregations: &'a std::collections::BTreeSet<Aggregation>,
+    aggregations: &'a BTreeSet<Aggregation>,
     history: Span,
     validity: Option<Period>,
 }
 
 impl<'a> Terms<'a> {
-    fn of_grant(grant: &'a Grant) -> Self {
+    const fn of_grant(grant: &'a Grant) -> Self {
         Self {
-            elements: &grant.elements,
             finest: grant.finest,
             aggregations: &grant.aggregations,
             history: grant.history,
@@ -246,9 +273,8 @@ impl<'a> Terms<'a> {
         }
     }
 
-    fn of_limit(limit: &'a Limit) -> Self {
+    const fn of_limit(limit: &'a Limit) -> Self {
         Self {
-            elements: &limit.elements,
             finest: limit.finest,
             aggregations: &limit.aggregations,
             history: limit.history,
@@ -257,49 +283,55 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// Judges the query by one rule; the first condition that fails is the reason.
-fn judge(
-    query: &Query,
-    exact: Option<&Element>,
-    rule: &Terms<'_>,
-    now: Timestamp,
-) -> Result<(), DenialReason> {
-    let (asked, finest) = (query.resolution, rule.finest);
-    if !rule.elements.iter().any(|pattern| meet(pattern, query, exact)) {
-        return Err(DenialReason::ElementNotGranted);
-    }
-    if let Some(validity) = rule.validity {
-        if now < validity.from() {
-            let from = validity.from();
-            return Err(DenialReason::NotYetValid { from });
-        }
-        if now >= validity.to() {
-            let since = validity.to();
-            return Err(DenialReason::Expired { since });
+impl<'a> Asked<'a> {
+    fn new(query: &'a Query, now: Timestamp) -> Self {
+        Self {
+            query,
+            exact: query.elements.exact(),
+            now,
+            age_seconds: now.seconds_since(query.period.from()),
         }
     }
-    if !rule.aggregations.contains(&query.aggregation) {
-        let asked = query.aggregation;
-        return Err(DenialReason::AggregationNotGranted { asked });
-    }
-    if asked < finest {
-        return Err(DenialReason::TooFine { asked, finest });
-    }
-    if !asked.is_multiple_of(finest) {
-        return Err(DenialReason::OffGrid { asked, finest });
-    }
-    let earliest = now.saturating_sub(rule.history);
-    if query.period.from() < earliest {
-        return Err(DenialReason::TooFarBack { earliest });
-    }
-    Ok(())
-}
 
-/// Returns whether a pattern covers an element that the query's can stand for.
-fn meet(pattern: &ElementPattern, query: &Query, exact: Option<&Element>) -> bool {
-    match exact {
-        Some(element) => pattern.matches(element),
-        None => pattern.overlaps(&query.elements),
+    /// Returns whether a pattern covers an element that the query's can stand for.
+    fn meets(&self, pattern: &ElementPattern) -> bool {
+        match &self.exact {
+            Some(element) => pattern.matches(element),
+            None => pattern.overlaps(&self.query.elements),
+        }
+    }
+
+    /// Judges the query by one rule; the first condition that fails is the reason.
+    fn judge(&self, meets: bool, rule: &Terms<'_>) -> Result<(), DenialReason> {
+        let (asked, finest, now) = (self.query.resolution, rule.finest, self.now);
+        if !meets {
+            return Err(DenialReason::ElementNotGranted);
+        }
+        if let Some(validity) = rule.validity {
+            if now < validity.from() {
+                let from = validity.from();
+                return Err(DenialReason::NotYetValid { from });
+            }
+            if now >= validity.to() {
+                let since = validity.to();
+                return Err(DenialReason::Expired { since });
+            }
+        }
+        if !rule.aggregations.contains(&self.query.aggregation) {
+            let asked = self.query.aggregation;
+            return Err(DenialReason::AggregationNotGranted { asked });
+        }
+        if asked < finest {
+            return Err(DenialReason::TooFine { asked, finest });
+        }
+        if !asked.is_multiple_of(finest) {
+            return Err(DenialReason::OffGrid { asked, finest });
+        }
+        if self.age_seconds > i64::from(rule.history.seconds()) {
+            let earliest = now.saturating_sub(rule.history);
+            return Err(DenialReason::TooFarBack { earliest });
+        }
+        Ok(())
     }
 }
 

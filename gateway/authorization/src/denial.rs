@@ -207,42 +207,34 @@ impl DenialReason {
 /// Keeps the refusal that came closest to a permission.
 pub(crate) struct Closest {
     layer: Layer,
-    known: Option<Denied>,
+    known: Option<((u8, i64), Denied)>,
 }
 
 impl Closest {
+    /// Begins with no rule of a layer that speaks of the query.
     pub(crate) const fn new(layer: Layer) -> Self {
         Self { layer, known: None }
     }
 
-    /// Takes the refusal of one rule.
+    /// Takes the refusal of one rule of the layer.
     pub(crate) fn offer(&mut self, reason: DenialReason, rule: impl FnOnce() -> String) {
-        if self.is_closer(&reason) {
+        self.offer_of(self.layer, reason, rule);
+    }
+
+    /// Takes the refusal of one rule of any layer.
+    pub(crate) fn offer_of(&mut self, layer: Layer, reason: DenialReason, rule: impl FnOnce() -> String) {
+        let closeness = reason.closeness();
+        if self.known.as_ref().is_none_or(|(known, _)| closeness > *known) {
             let rule = (reason != DenialReason::ElementNotGranted).then(rule);
-            self.known = Some(Denied {
-                reason,
-                layer: self.layer,
-                rule,
-            });
+            self.known = Some((closeness, Denied { reason, layer, rule }));
         }
-    }
-
-    /// Takes a refusal of any layer.
-    pub(crate) fn offer_denial(&mut self, denied: Denied) {
-        if self.is_closer(&denied.reason) {
-            self.known = Some(denied);
-        }
-    }
-
-    fn is_closer(&self, reason: &DenialReason) -> bool {
-        let known = self.known.as_ref().map(|denied| denied.reason.closeness());
-        known.is_none_or(|known| reason.closeness() > known)
     }
 
     /// Returns the refusal that came closest.
     pub(crate) fn denial(self) -> Denied {
         let layer = self.layer;
-        self.known.unwrap_or(Denied {
+        let known = self.known.map(|(_, denied)| denied);
+        known.unwrap_or(Denied {
             reason: DenialReason::ElementNotGranted,
             layer,
             rule: None,

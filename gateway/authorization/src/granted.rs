@@ -4,9 +4,8 @@ use model::{
     Element, ElementPattern, Fingerprint, Grant, Limit, Purpose, Query, Restriction, Span, Timestamp,
 };
 
-use crate::denial::Closest;
 use crate::rules::Layer;
-use crate::{DenialReason, Denied, Release};
+use crate::{DenialReason, Release};
 
 /// Something that may leave the gateway, for one supplier, by the rules that permit it.
 ///
@@ -60,6 +59,59 @@ pub(crate) struct Scope<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// Some elements of a query that limits leave.
+pub(crate) struct Room<'a> {
+    elements: ElementPattern,
+    /// Whether these are all that is asked for, of which every permit has something.
+    is_whole: bool,
+    /// The longest of the times between two requests that the limits say, and the limit that says it.
+    pace: Option<(Span, &'a Limit)>,
+    /// The restriction that takes away all of them.
+    taken_by: Option<&'a Restriction>,
+}
+
+impl Room<'_> {
+    /// Returns whether a permit has something there.
+    pub(crate) fn has_of(&self, permit: &Permit<'_>) -> bool {
+        self.is_whole || permit.pattern.overlaps(&self.elements)
+    }
+
+    /// Returns whether it has all that is asked for.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Returns the restriction that takes away all of it, if one does.
+    pub(crate) const fn taken_by(&self) -> Option<&Restriction> {
+        self.taken_by
+    }
+}
+
+/// The rule by which nothing is left.
+pub(crate) enum Refusing<'a> {
+    Grant(&'a Grant),
+    Limit(&'a Limit),
+    Restriction(&'a Restriction),
+}
+
+impl Refusing<'_> {
+    pub(crate) const fn layer(&self) -> Layer {
+        match self {
+            Self::Grant(_) => Layer::Grant,
+            Self::Limit(_) => Layer::Policy,
+            Self::Restriction(_) => Layer::Consumer,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Grant(grant) => grant.id.clone(),
+            Self::Limit(limit) => limit.id.clone(),
+            Self::Restriction(restriction) => restriction.name(),
+        }
+    }
+}
+
 /// What the limits of some suppliers leave.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ceiling<'a> {
@@ -108,68 +160,60 @@ fn again(last: Option<Timestamp>, at_most: Option<Span>, now: Timestamp) -> Opti
     (again > now).then_some(again)
 }
 
-impl Scope<'_> {
-    /// Returns whether anything is left of a permit, or what comes closest to leaving something.
-    pub(crate) fn left_of(&self, permit: &Permit<'_>, query: &Query) -> Result<(), Denied> {
+impl<'a> Scope<'a> {
+    /// Returns the elements of a query that the limits leave, by what else the limits say of them.
+    pub(crate) fn rooms(&self, asked: &ElementPattern) -> Vec<Room<'a>> {
         let [all, one] = &self.ceilings;
-        let is_free = again(permit.last, permit.grant.at_most, self.now).is_none();
-        if is_free && self.obstacles.is_empty() && (all, one) == (&Ceiling::Open, &Ceiling::Open) {
-            return Ok(());
-        }
-        let mut closest = Closest::new(Layer::Policy);
-        let Some(asked) = permit.pattern.intersection(&query.elements) else {
-            return Err(closest.denial());
-        };
+        let mut rooms = Vec::new();
         for (limit_of_all, pattern_of_all) in all.parts() {
             let Some(left) = asked.intersection(pattern_of_all) else {
                 continue;
             };
             for (limit_of_one, pattern_of_one) in one.parts() {
-                let Some(left) = left.intersection(pattern_of_one) else {
+                let Some(elements) = left.intersection(pattern_of_one) else {
                     continue;
                 };
-                match self.refusal(permit, [limit_of_all, limit_of_one], &left, query) {
-                    None => return Ok(()),
-                    Some(denied) => closest.offer_denial(denied),
-                }
+                let limits = [limit_of_all, limit_of_one].into_iter().flatten();
+                let paces = limits.filter_map(|limit| Some((limit.at_most?, limit)));
+                let mut obstacles = self.obstacles.iter().copied();
+                rooms.push(Room {
+                    pace: paces.max_by_key(|(at_most, _)| *at_most),
+                    taken_by: obstacles.find(|obstacle| elements.is_within(&obstacle.elements)),
+                    is_whole: elements == *asked,
+                    elements,
+                });
             }
         }
-        Err(closest.denial())
+        rooms
     }
 
-    /// Returns why nothing is left of these elements by one grant and one limit of each kind.
-    fn refusal(
+    /// Returns why nothing is left in one room of a permit that has something there.
+    pub(crate) fn refusal(
         &self,
-        permit: &Permit<'_>,
-        limits: [Option<&Limit>; 2],
-        left: &ElementPattern,
-        query: &Query,
-    ) -> Option<Denied> {
-        let obstacle = self
-            .obstacles
-            .iter()
-            .find(|obstacle| left.is_within(&obstacle.elements));
-        if let Some(obstacle) = obstacle {
-            return DenialReason::of_restriction(obstacle, query.resolution).map(|reason| Denied {
-                reason,
-                layer: Layer::Consumer,
-                rule: Some(obstacle.name()),
-            });
+        permit: &Permit<'a>,
+        room: &Room<'a>,
+        resolution: Span,
+    ) -> Option<(Refusing<'a>, DenialReason)> {
+        let mut obstacles = self.obstacles.iter().copied();
+        let taken_by = room.taken_by.or_else(|| {
+            obstacles.find(|obstacle| {
+                permit
+                    .pattern
+                    .common_is_within(&room.elements, &obstacle.elements)
+            })
+        });
+        if let Some(restriction) = taken_by {
+            let reason = DenialReason::of_restriction(restriction, resolution)?;
+            return Some((Refusing::Restriction(restriction), reason));
         }
-        let paced = limits.into_iter().flatten();
-        let paced = paced.filter_map(|limit| Some((limit.at_most?, Layer::Policy, &limit.id)));
-        let own = permit.grant.at_most;
-        let own = own.map(|at_most| (at_most, Layer::Grant, &permit.grant.id));
-        let (at_most, layer, rule) = own
-            .into_iter()
-            .chain(paced)
-            .max_by_key(|(at_most, ..)| *at_most)?;
+        let (at_most, rule) = match (permit.grant.at_most, room.pace) {
+            (Some(own), Some((at_most, limit))) if at_most > own => (at_most, Refusing::Limit(limit)),
+            (Some(own), _) => (own, Refusing::Grant(permit.grant)),
+            (None, Some((at_most, limit))) => (at_most, Refusing::Limit(limit)),
+            (None, None) => return None,
+        };
         let again = again(permit.last, Some(at_most), self.now)?;
-        Some(Denied {
-            reason: DenialReason::TooOften { at_most, again },
-            layer,
-            rule: Some(rule.clone()),
-        })
+        Some((rule, DenialReason::TooOften { at_most, again }))
     }
 
     /// Returns whether all layers leave an element of a permit.

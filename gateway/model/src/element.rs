@@ -179,7 +179,15 @@ impl ElementPattern {
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         // The codes first: they differ more often than the meters, and cost less.
-        self.obis.intersection(&other.obis).is_some() && self.has_meter_of(other)
+        self.obis.overlaps(&other.obis) && self.has_meter_of(other)
+    }
+
+    /// Returns whether every element that belongs to this set and to `other` belongs to `outer`, if there is any.
+    #[must_use]
+    pub fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
+        let meter = self.meter.as_ref().or(other.meter.as_ref());
+        self.obis.common_is_within(&other.obis, &outer.obis)
+            && (outer.meter.is_none() || meter == outer.meter.as_ref())
     }
 
     /// Returns the elements that belong to both sets; `None` if there can be none.
@@ -321,6 +329,10 @@ mod tests {
         assert!(pattern("M1/1-0:1.8.0*255").is_within(&pattern("*/1-0:x.8.0*255")));
         assert!(!pattern("*/1-0:1.8.0*255").is_within(&pattern("M1/*")));
         assert!(!pattern("M1/*").is_within(&pattern("M2/*")));
+        let common_is_within =
+            |outer: &str| pattern("M1/*").common_is_within(&pattern("*/1-0:1.x.0*255"), &pattern(outer));
+        assert!(common_is_within("M1/1-0:1.x.0*255") && common_is_within("*"));
+        assert!(!common_is_within("M2/*") && !common_is_within("M1/1-0:1.8.0*255"));
     }
 
     #[test]

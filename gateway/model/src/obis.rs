@@ -94,6 +94,25 @@ impl ObisPattern {
         Some(common)
     }
 
+    /// Returns whether some code belongs to both sets.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(group, other)| *group == other || group.is_none() || other.is_none())
+    }
+
+    /// Returns whether every code that belongs to this set and to `other` belongs to `outer`, if there is any.
+    #[must_use]
+    pub fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .zip(outer.0)
+            .all(|((group, other), outer)| outer.is_none() || group.or(other) == outer)
+    }
+
     /// Returns whether every code of this set belongs to the other one, too.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
@@ -253,6 +272,7 @@ mod tests {
         fn sets_have_in_common_what_matches_both(
             one in prop::array::uniform6(prop::option::of(0u8..3)),
             other in prop::array::uniform6(prop::option::of(0u8..3)),
+            outer in prop::array::uniform6(prop::option::of(0u8..3)),
             code in prop::array::uniform6(0u8..3),
         ) {
             let (one, other, code) = (ObisPattern(one), ObisPattern(other), Obis::new(code));
@@ -260,6 +280,11 @@ mod tests {
             let common = one.intersection(&other);
             prop_assert_eq!(common.is_some_and(|common| common.matches(code)), is_in_both);
             prop_assert_eq!(one.is_within(&other), common == Some(one));
+            prop_assert_eq!(one.overlaps(&other), common.is_some());
+            let outer = ObisPattern(outer);
+            if let Some(common) = common {
+                prop_assert_eq!(one.common_is_within(&other, &outer), common.is_within(&outer));
+            }
         }
 
         #[test]
