@@ -16,7 +16,7 @@ use crate::error::XtaskError;
 use crate::packages;
 
 /// Every target, in the order of their names.
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 14] = [
     "answers",
     "apdu",
     "applet",
@@ -24,6 +24,7 @@ const TARGETS: [&str; 13] = [
     "content",
     "decoder",
     "decrypt",
+    "grant",
     "link",
     "profile",
     "script",
