@@ -26,7 +26,7 @@ pub(crate) struct GrantsView {
     grants: Vec<Grant>,
     policy: Vec<Limit>,
     restrictions: Vec<Restriction>,
-    /// Why nothing is handed out, if the restrictions are lost.
+    /// Why nothing is handed out: the gateway does not serve, or the restrictions are lost.
     fault: Option<String>,
 }
 
@@ -34,12 +34,9 @@ impl GrantsView {
     pub(crate) fn new(
         suppliers: Vec<SupplierView>,
         (grants, policy): (&[Grant], &[Limit]),
-        restrictions: Result<Vec<Restriction>, String>,
+        restrictions: Vec<Restriction>,
+        fault: Option<String>,
     ) -> Self {
-        let (restrictions, fault) = match restrictions {
-            Ok(restrictions) => (restrictions, None),
-            Err(fault) => (Vec::new(), Some(fault)),
-        };
         Self {
             schema: GRANTS_SCHEMA.to_owned(),
             suppliers,
@@ -58,7 +55,7 @@ impl GrantsView {
 
 impl fmt::Display for GrantsView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.grants.is_empty() {
+        if self.grants.is_empty() && self.fault.is_none() {
             writeln!(formatter, "Nobody is granted anything.")?;
         }
         for grant in &self.grants {

@@ -112,12 +112,17 @@ impl GrantsSource {
     }
 
     fn list(&self) -> GrantsView {
-        let identity = self.identity().ok();
-        let bundle = identity.as_ref().and_then(|identity| identity.bundle.as_ref());
+        let identity = self.identity();
+        let bundle = identity
+            .as_ref()
+            .ok()
+            .and_then(|identity| identity.bundle.as_ref());
         let restrictions = self.restrictions.all();
-        let restrictions = restrictions.map_err(|fault| Chain(&fault).to_string());
+        let lost = restrictions.as_ref().err().map(|fault| Chain(fault).to_string());
+        let fault = lost.or_else(|| identity.as_ref().err().map(ToString::to_string));
         let rules = bundle.map_or((&[][..], &[][..]), |bundle| (bundle.grants(), bundle.policy()));
-        GrantsView::new(bundle.map(suppliers).unwrap_or_default(), rules, restrictions)
+        let suppliers = bundle.map(suppliers).unwrap_or_default();
+        GrantsView::new(suppliers, rules, restrictions.unwrap_or_default(), fault)
     }
 
     fn explain(&self, question: Question) -> Result<ExplanationView, Refusal> {
@@ -262,5 +267,60 @@ async fn blocking<R: Send + 'static>(
             tracing::error!("a thread that worked on grants has failed: {error}");
             Err(StatusCode::INTERNAL_SERVER_ERROR)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{DeviceKey, LogLimits, Logs, Protection};
+
+    use super::*;
+    use crate::journal::{CardKeyVerifier, Journal, moment};
+
+    #[test]
+    fn consumer_restricts_while_the_gateway_serves_nobody_and_is_told_that_it_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = DeviceKey::new([0x5a; DeviceKey::LENGTH]);
+        let store = Store::open(&folder.path().join("data"), Ok(Protection { key, otp: None })).unwrap();
+        let store = Arc::new(store);
+        let logs = Logs::open(&folder.path().join("logs"), LogLimits::default(), false, moment()).unwrap();
+        let journal = Journal::new(logs, CardKeyVerifier::new(None)).unwrap();
+        let standing = watch::channel(Standing::unknown()).1;
+        let restrictions = Restrictions::new(Arc::clone(&store), journal);
+        let source = GrantsSource::new(standing, Arc::clone(&store), restrictions);
+        let order = |supplier: Option<&str>| Order {
+            supplier: supplier.map(str::to_owned),
+            elements: ElementPattern::ANY,
+            effect: Effect::Object,
+            from: None,
+        };
+        let set = source.restrict(order(None)).unwrap().to_string();
+        assert!(
+            set.starts_with("restriction  1: all suppliers get of */*: nothing, from "),
+            "{set}"
+        );
+        let error = source.restrict(order(Some("City Works"))).err().unwrap();
+        assert!(matches!(error, Refusal::NotServing { .. }), "{error}");
+        let question = Question {
+            supplier: "City Works".to_owned(),
+            elements: ElementPattern::ANY,
+            resolution: Span::DAY,
+            aggregation: Aggregation::Value,
+            period: None,
+        };
+        assert!(source.explain(question).is_err());
+        let shown = source.list().to_string();
+        assert!(
+            shown.contains("restriction  1") && shown.contains("Nothing is handed out: "),
+            "{shown}"
+        );
+        let lifted = source.lift(1).unwrap().to_string();
+        assert!(lifted.starts_with("Lifted: restriction  1"), "{lifted}");
+        store.database().set_restrictions(b"{}").unwrap();
+        let shown = source.list().to_string();
+        assert!(shown.contains("set them anew"), "{shown}");
+        assert!(
+            matches!(outcome(source.lift(1)), Outcome::Refused(reason) if reason.contains("set them anew"))
+        );
     }
 }
