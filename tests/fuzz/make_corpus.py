@@ -228,3 +228,33 @@ head += b"".join(count.to_bytes(4, "little") for count in (120, 0, 1, 0, 1, 0, 0
 write("blob", "input", b"\1" + head + channel + bytes(16))
 write("blob", "answer", b"\2SMA1\0" + bytes(17) + bytes(4) + bytes(4))
 write("blob", "failure", b"\2SMA1\1" + bytes.fromhex("03000000") + b"job" + bytes.fromhex("02000000") + b"no")
+
+# Rules of all layers, and what is asked; the text is one line of JSON.
+supplier = "ab" * 32
+grant = {
+    "id": "billing", "supplier": supplier, "elements": ["M1/1-0:1.8.0*255", "*/7-0:x.0.0*255"], "finest": "PT15M",
+    "history": "P30D", "validity": {"from": "2026-01-01T00:00:00Z", "to": "2027-01-01T00:00:00Z"}, "purpose": "billing",
+}
+limit = {"id": "policy 1", "elements": ["*"], "finest": "PT10M", "history": "P20D"}
+restriction = {"id": 1, "elements": "M1/*", "effect": {"coarser": "PT1H"}, "from": "2026-01-01T00:00:00Z"}
+named = {"supplier": {"fingerprint": supplier, "name": "City Works"}}
+scene = {
+    "supplier": supplier, "now": "2026-11-23T12:00:00Z", "grants": [grant],
+    "query": {
+        "elements": "M1/1-0:1.8.0*255", "resolution": "PT15M",
+        "period": {"from": "2026-11-22T00:00:00Z", "to": "2026-11-23T00:00:00Z"},
+    },
+}
+everything = {"elements": "*", "resolution": "PT1H", "aggregation": "mean", "period": scene["query"]["period"]}
+for name, more in {
+    "granted": {},
+    "limited": {"policy": [limit, {**limit, "supplier": supplier, "at_most": "PT1H"}], "last": "2026-11-23T11:30:00Z"},
+    "coarser": {"restrictions": [restriction]},
+    "objected": {"restrictions": [{**restriction, "effect": "object", **named}]},
+    "too-often": {"grants": [{**grant, "at_most": "P1D", "push": "P1D"}], "last": "2026-11-23T11:30:00Z"},
+    "continued": {
+        "grants": [{**grant, "at_most": "P1D"}], "last": "2026-11-23T11:30:00Z", "continues": "2026-11-23T11:30:00Z",
+    },
+    "means": {"grants": [{**grant, "aggregations": ["mean", "latest"]}], "query": everything},
+}.items():
+    write("grant", name, json.dumps({**scene, **more}).encode())

@@ -1,30 +1,78 @@
-//! The decision: one query against the grants.
+//! The decision: one query against the rules of all layers.
+//!
+//! A value leaves only if every layer lets it: a grant permits it, a limit for all suppliers leaves it (if there is any),
+//! a limit for this supplier leaves it (if there is any), and no restriction of the consumer stands in its way. So the
+//! narrower wins in every dimension.
+//!
+//! The resolution has to be a multiple of the finest one of each rule that counts, and so is a multiple of their least
+//! common multiple: of 15 minutes and a restriction to 1 hour, multiples of 1 hour are left; of 10 and 15 minutes, those of
+//! 30. Every value then lies on one grid of whole multiples, and no set of shifted or overlapping queries yields a finer
+//! one: what is made of a step begins and ends on that grid, too. Two grants of one supplier for the same element, and two
+//! limits for the same suppliers, each stand for themselves: who is granted 10 and 15 minutes may have both grids. A
+//! restriction holds for all grants together.
 
-use model::{ElementPattern, Fingerprint, Grant, ObisPattern, Period, Query, Series, Span, Timestamp};
+use std::collections::BTreeSet;
 
+use model::{
+    Aggregation, Element, ElementPattern, Grant, Limit, Period, Query, Restriction, Series, Span, Timestamp,
+};
+
+use crate::denial::Closest;
+use crate::granted::{Ceiling, Permit, Room, Scope};
+use crate::rules::{Asker, Layer, Occasion, Rules};
+use crate::trace::{Explanation, Looked, Trace};
 use crate::{DenialReason, Denied, Granted};
 
-/// Decides whether a supplier may have what it asks for, and holds the answer to the grants that permit it.
+/// Decides whether a supplier may have what it asks for, and holds the answer to the rules that permit it.
 ///
 /// A grant permits a query if it names the supplier, holds at `now`, covers at least one element of
 /// the query, reaches back to the start of its period, and if the resolution asked for is a
-/// multiple of the grant's finest: then every value lies on the grant's own grid, and no set of
-/// shifted or overlapping queries yields a finer one. What is made of the values between two points of that grid, as a
-/// mean is, has to be granted by name. Of a query for many elements, those that a
-/// permitting grant covers are released and the others left out. A grant's validity is about when
-/// is asked; how old the values may be is its history. The period is cut off behind `now`.
+/// multiple of the grant's finest. What is made of the values between two points of that grid, as a
+/// mean is, has to be granted by name. Limits are held against it in the same way, and restrictions by supplier, element
+/// and resolution. Of a query for many elements, those that all layers let pass are released and the others left out. A
+/// validity is about when is asked; how old the values may be is the history. The period is cut off behind `now`.
+///
+/// A grant or limit that says how often it may be asked is held against the time at which something of the same pattern
+/// of the grant was granted before. If that lies in the future, since the clock was set back, it still counts.
 ///
 /// # Errors
 ///
-/// [`Denied`] if no grant permits the query, with the reason of the grant that came closest.
-pub fn decide(
+/// [`Denied`] if nothing is left of the query, with the reason of the rule that came closest, in the last layer that was
+/// reached.
+pub fn decide<'a>(
     query: &Query,
-    supplier: Fingerprint,
-    grants: &[Grant],
+    asker: Asker<'_>,
+    rules: &Rules<'a>,
+    occasion: &Occasion<'_>,
     now: Timestamp,
-) -> Result<Granted<Query>, Denied> {
-    let own = || grants.iter().filter(|grant| grant.supplier == supplier);
-    if own().next().is_none() {
+) -> Result<Granted<'a, Query>, Denied> {
+    weigh(query, asker, rules, (occasion, now), &mut ())
+}
+
+/// Decides as [`decide`] does, and says which rules it looked at.
+#[must_use]
+pub fn explain(
+    query: &Query,
+    asker: Asker<'_>,
+    rules: &Rules<'_>,
+    occasion: &Occasion<'_>,
+    now: Timestamp,
+) -> Explanation {
+    let mut looked: Vec<Looked> = Vec::new();
+    let outcome = weigh(query, asker, rules, (occasion, now), &mut looked);
+    let outcome = outcome.map(|granted| granted.rules().map(|rule| rule.id.to_owned()).collect());
+    Explanation { looked, outcome }
+}
+
+fn weigh<'a>(
+    query: &Query,
+    asker: Asker<'_>,
+    rules: &Rules<'a>,
+    (occasion, now): (&Occasion<'_>, Timestamp),
+    trace: &mut impl Trace,
+) -> Result<Granted<'a, Query>, Denied> {
+    let supplier = asker.supplier;
+    if rules.grants.iter().all(|grant| grant.supplier != supplier) {
         return Err(DenialReason::NoGrant.into());
     }
     let asked = Query {
@@ -32,24 +80,22 @@ pub fn decide(
         ..query.clone()
     };
     check_size(&asked)?;
-    let mut permitting = Vec::new();
-    let mut closest: Option<Denied> = None;
-    for grant in own() {
-        match judge(&asked, grant, now) {
-            Ok(()) => permitting.push(grant.clone()),
-            Err(reason) => {
-                let known = closest.as_ref().map(|denied| denied.reason.closeness());
-                if known.is_none_or(|known| reason.closeness() > known) {
-                    let rule = (reason != DenialReason::ElementNotGranted).then(|| grant.id.clone());
-                    closest = Some(Denied { reason, rule });
-                }
-            }
-        }
-    }
-    if permitting.is_empty() {
-        return Err(closest.unwrap_or_else(|| DenialReason::NoGrant.into()));
-    }
-    Ok(Granted::new(asked, supplier, permitting))
+    let of_all = |limit: &&Limit| limit.supplier.is_none();
+    let of_one = |limit: &&Limit| limit.supplier == Some(supplier);
+    let is_paced = rules.policy.iter().any(|limit| limit.at_most.is_some());
+    let own = rules.grants.iter().filter(|grant| grant.supplier == supplier);
+    let held = Asked::new(&asked, now);
+    let permits = permits(&held, own, (occasion, is_paced), trace)?;
+    let scope = Scope {
+        ceilings: [
+            ceiling(&held, rules.policy.iter().filter(of_all), trace)?,
+            ceiling(&held, rules.policy.iter().filter(of_one), trace)?,
+        ],
+        obstacles: obstacles(&asked, asker, rules.restrictions, now, trace),
+        now,
+    };
+    let permits = left_of(permits, &asked, &scope, trace)?;
+    Ok(Granted::new(asked, supplier, permits, scope))
 }
 
 /// Cuts the period off behind `now`, whose own value still belongs to it.
@@ -70,341 +116,224 @@ fn check_size(query: &Query) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Judges the query by one grant of the supplier; the first condition that fails is the reason.
-fn judge(query: &Query, grant: &Grant, now: Timestamp) -> Result<(), DenialReason> {
-    let (asked, finest) = (query.resolution, grant.finest);
-    let earliest = now.saturating_sub(grant.history);
-    if !speaks_of(grant, &query.elements) {
-        Err(DenialReason::ElementNotGranted)
-    } else if now < grant.validity.from() {
-        let from = grant.validity.from();
-        Err(DenialReason::NotYetValid { from })
-    } else if now >= grant.validity.to() {
-        let since = grant.validity.to();
-        Err(DenialReason::Expired { since })
-    } else if !grant.aggregations.contains(&query.aggregation) {
-        let asked = query.aggregation;
-        Err(DenialReason::AggregationNotGranted { asked })
-    } else if asked < finest {
-        Err(DenialReason::TooFine { asked, finest })
-    } else if !asked.is_multiple_of(finest) {
-        Err(DenialReason::OffGrid { asked, finest })
-    } else if query.period.from() < earliest {
-        Err(DenialReason::TooFarBack { earliest })
+/// Returns the patterns of the supplier's grants that permit something of the query.
+fn permits<'a>(
+    asked: &Asked<'_>,
+    grants: impl Iterator<Item = &'a Grant>,
+    (occasion, is_paced): (&Occasion<'_>, bool),
+    trace: &mut impl Trace,
+) -> Result<Vec<Permit<'a>>, Denied> {
+    let mut permits = Vec::new();
+    let mut closest = Closest::new(Layer::Grant);
+    for grant in grants {
+        let mut patterns = grant.elements.iter().filter(|pattern| asked.meets(pattern));
+        let first = patterns.next();
+        let judged = asked.judge(first.is_some(), &Terms::of_grant(grant));
+        trace.note(Layer::Grant, || grant.id.clone(), judged.as_ref().err());
+        if let Err(reason) = judged {
+            closest.offer(reason, || grant.id.clone());
+            continue;
+        }
+        let is_paced = is_paced || grant.at_most.is_some();
+        let permit = |pattern| Permit {
+            grant,
+            pattern,
+            last: if is_paced {
+                occasion.last(grant, pattern)
+            } else {
+                None
+            },
+        };
+        permits.extend(first.map(permit));
+        permits.extend(patterns.map(permit));
+    }
+    if permits.is_empty() {
+        return Err(closest.denial());
+    }
+    Ok(permits)
+}
+
+/// Returns what the limits of some suppliers leave.
+fn ceiling<'a>(
+    asked: &Asked<'_>,
+    limits: impl Iterator<Item = &'a Limit>,
+    trace: &mut impl Trace,
+) -> Result<Ceiling<'a>, Denied> {
+    let mut leaving = Vec::new();
+    let mut closest = Closest::new(Layer::Policy);
+    let mut is_open = true;
+    for limit in limits {
+        is_open = false;
+        let meets = limit.elements.iter().any(|pattern| asked.meets(pattern));
+        let judged = asked.judge(meets, &Terms::of_limit(limit));
+        trace.note(Layer::Policy, || limit.id.clone(), judged.as_ref().err());
+        match judged {
+            Ok(()) => leaving.push(limit),
+            Err(reason) => closest.offer(reason, || limit.id.clone()),
+        }
+    }
+    if is_open {
+        Ok(Ceiling::Open)
+    } else if leaving.is_empty() {
+        Err(closest.denial())
     } else {
+        Ok(Ceiling::Limits(leaving))
+    }
+}
+
+/// Returns the consumer's restrictions that stand in the way of the query.
+fn obstacles<'a>(
+    query: &Query,
+    asker: Asker<'_>,
+    restrictions: &'a [Restriction],
+    now: Timestamp,
+    trace: &mut impl Trace,
+) -> Vec<&'a Restriction> {
+    let concerned = restrictions.iter().filter(|restriction| {
+        restriction.from <= now
+            && restriction.is_for(asker.supplier, asker.name)
+            && restriction.elements.overlaps(&query.elements)
+    });
+    let concerned = concerned.filter(|restriction| {
+        let reason = DenialReason::of_restriction(restriction, query.resolution);
+        trace.note(Layer::Consumer, || restriction.name(), reason.as_ref());
+        reason.is_some()
+    });
+    concerned.collect()
+}
+
+/// Returns the permits that all layers together leave something of.
+fn left_of<'a>(
+    mut permits: Vec<Permit<'a>>,
+    query: &Query,
+    scope: &Scope<'a>,
+    trace: &mut impl Trace,
+) -> Result<Vec<Permit<'a>>, Denied> {
+    let rooms = scope.rooms(&query.elements);
+    let mut closest = Closest::new(Layer::Policy);
+    // Most queries meet no limit and no restriction, or a restriction that takes away all of them.
+    let taken = rooms.iter().filter_map(Room::taken_by);
+    if taken.clone().count() == rooms.len() {
+        for restriction in taken {
+            if let Some(reason) = DenialReason::of_restriction(restriction, query.resolution) {
+                closest.offer_of(Layer::Consumer, reason, || restriction.name());
+            }
+        }
+        return Err(closest.denial());
+    }
+    let is_free = scope.obstacles.is_empty() && rooms.iter().any(Room::is_whole);
+    permits.retain(|permit| {
+        if is_free && permit.last.is_none() {
+            return true;
+        }
+        let of_permit = rooms.iter().filter(|room| room.has_of(permit));
+        for room in of_permit {
+            let Some((rule, reason)) = scope.refusal(permit, room, query.resolution) else {
+                return true;
+            };
+            // That a restriction stands in the way was noted with the restriction.
+            if rule.layer() != Layer::Consumer {
+                trace.note(rule.layer(), || rule.name(), Some(&reason));
+            }
+            closest.offer_of(rule.layer(), reason, || rule.name());
+        }
+        false
+    });
+    if permits.is_empty() {
+        return Err(closest.denial());
+    }
+    Ok(permits)
+}
+
+/// What is asked, and what every rule is held against.
+struct Asked<'a> {
+    query: &'a Query,
+    /// The only element that is asked for, if it is one.
+    exact: Option<Element>,
+    now: Timestamp,
+    /// How old the oldest value is that is asked for.
+    age_seconds: i64,
+}
+
+/// What grants and limits have in common.
+struct Terms<'a> {
+    finest: Span,
+    aggregations: &'a BTreeSet<Aggregation>,
+    history: Span,
+    validity: Option<Period>,
+}
+
+impl<'a> Terms<'a> {
+    const fn of_grant(grant: &'a Grant) -> Self {
+        Self {
+            finest: grant.finest,
+            aggregations: &grant.aggregations,
+            history: grant.history,
+            validity: Some(grant.validity),
+        }
+    }
+
+    const fn of_limit(limit: &'a Limit) -> Self {
+        Self {
+            finest: limit.finest,
+            aggregations: &limit.aggregations,
+            history: limit.history,
+            validity: limit.validity,
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn new(query: &'a Query, now: Timestamp) -> Self {
+        Self {
+            query,
+            exact: query.elements.exact(),
+            now,
+            age_seconds: now.seconds_since(query.period.from()),
+        }
+    }
+
+    /// Returns whether a pattern covers an element that the query's can stand for.
+    fn meets(&self, pattern: &ElementPattern) -> bool {
+        match &self.exact {
+            Some(element) => pattern.matches(element),
+            None => pattern.overlaps(&self.query.elements),
+        }
+    }
+
+    /// Judges the query by one rule; the first condition that fails is the reason.
+    fn judge(&self, meets: bool, rule: &Terms<'_>) -> Result<(), DenialReason> {
+        let (asked, finest, now) = (self.query.resolution, rule.finest, self.now);
+        if !meets {
+            return Err(DenialReason::ElementNotGranted);
+        }
+        if let Some(validity) = rule.validity {
+            if now < validity.from() {
+                let from = validity.from();
+                return Err(DenialReason::NotYetValid { from });
+            }
+            if now >= validity.to() {
+                let since = validity.to();
+                return Err(DenialReason::Expired { since });
+            }
+        }
+        if !rule.aggregations.contains(&self.query.aggregation) {
+            let asked = self.query.aggregation;
+            return Err(DenialReason::AggregationNotGranted { asked });
+        }
+        if asked < finest {
+            return Err(DenialReason::TooFine { asked, finest });
+        }
+        if !asked.is_multiple_of(finest) {
+            return Err(DenialReason::OffGrid { asked, finest });
+        }
+        if self.age_seconds > i64::from(rule.history.seconds()) {
+            let earliest = now.saturating_sub(rule.history);
+            return Err(DenialReason::TooFarBack { earliest });
+        }
         Ok(())
     }
 }
 
-/// Returns whether the grant covers an element that the pattern can stand for.
-fn speaks_of(grant: &Grant, asked: &ElementPattern) -> bool {
-    match asked.exact() {
-        Some(element) => grant.covers(&element),
-        None => grant.elements.iter().any(|granted| overlap(granted, asked)),
-    }
-}
-
-/// Returns whether some element matches both patterns.
-fn overlap(one: &ElementPattern, two: &ElementPattern) -> bool {
-    let meters = match (&one.meter, &two.meter) {
-        (Some(one), Some(two)) => one == two,
-        (None, _) | (_, None) => true,
-    };
-    meters && obis_overlap(one.obis, two.obis)
-}
-
-/// Compares the six groups of the text form, `x` being any value and `*` any code.
-fn obis_overlap(one: ObisPattern, two: ObisPattern) -> bool {
-    if one == ObisPattern::ANY || two == ObisPattern::ANY {
-        return true;
-    }
-    let (one, two) = (one.to_string(), two.to_string());
-    let between = ['-', ':', '.', '*'];
-    one.split(between)
-        .zip(two.split(between))
-        .all(|(one, two)| one == two || one == "x" || two == "x")
-}
-
 #[cfg(test)]
-mod tests {
-    use model::Aggregation;
-
-    use super::*;
-
-    const SUPPLIER: Fingerprint = Fingerprint::new([1; 32]);
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn now() -> Timestamp {
-        at("2026-11-23T12:00:00Z")
-    }
-
-    fn period(from: &str, to: &str) -> Period {
-        Period::new(at(from), at(to)).unwrap()
-    }
-
-    fn grant() -> Grant {
-        Grant {
-            id: "billing".to_owned(),
-            supplier: SUPPLIER,
-            elements: vec!["*/1-0:1.8.0*255".parse().unwrap()],
-            finest: Span::QUARTER_HOUR,
-            aggregations: Aggregation::USUAL.into(),
-            history: "P30D".parse().unwrap(),
-            validity: period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            push: None,
-            purpose: "billing".parse().unwrap(),
-        }
-    }
-
-    fn query() -> Query {
-        Query {
-            elements: "M1/1-0:1.8.0*255".parse().unwrap(),
-            period: period("2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"),
-            resolution: Span::QUARTER_HOUR,
-            aggregation: Aggregation::Value,
-        }
-    }
-
-    fn refusal(query: &Query, grants: &[Grant]) -> Denied {
-        decide(query, SUPPLIER, grants, now()).unwrap_err()
-    }
-
-    fn by_rule(reason: DenialReason) -> Denied {
-        Denied {
-            reason,
-            rule: Some("billing".to_owned()),
-        }
-    }
-
-    #[test]
-    fn covered_query_is_granted_with_its_rule() {
-        let granted = decide(&query(), SUPPLIER, &[grant()], now()).unwrap();
-        assert_eq!(granted.query(), &query());
-        assert_eq!(granted.supplier(), SUPPLIER);
-        let rules: Vec<_> = granted
-            .rules()
-            .map(|rule| (rule.id, rule.purpose.to_string()))
-            .collect();
-        assert_eq!(rules, [("billing", "billing".to_owned())]);
-    }
-
-    #[test]
-    fn stranger_is_refused() {
-        let stranger = Fingerprint::new([2; 32]);
-        let denied = decide(&query(), stranger, &[grant()], now()).unwrap_err();
-        assert_eq!(denied, DenialReason::NoGrant.into());
-        assert_eq!(refusal(&query(), &[]), DenialReason::NoGrant.into());
-    }
-
-    #[test]
-    fn other_elements_are_refused() {
-        for elements in ["M1/7-0:3.0.0*255", "*/7-0:x.0.0*255", "M1/1-0:x.7.0*255"] {
-            let elements = elements.parse().unwrap();
-            let denied = refusal(&Query { elements, ..query() }, &[grant()]);
-            assert_eq!(denied, DenialReason::ElementNotGranted.into());
-        }
-    }
-
-    #[test]
-    fn query_for_many_elements_needs_one_in_common() {
-        for elements in ["*", "M1/*", "*/1-0:x.8.0*255", "M1/1-0:1.8.x*255"] {
-            let elements = elements.parse().unwrap();
-            assert!(decide(&Query { elements, ..query() }, SUPPLIER, &[grant()], now()).is_ok());
-        }
-        let one_meter = Grant {
-            elements: vec!["M2/*".parse().unwrap()],
-            ..grant()
-        };
-        let elements = "M1/*".parse().unwrap();
-        assert_eq!(
-            refusal(&Query { elements, ..query() }, &[one_meter]),
-            DenialReason::ElementNotGranted.into()
-        );
-    }
-
-    #[test]
-    fn finer_than_granted_is_refused() {
-        let resolution = "PT1M".parse().unwrap();
-        let finest = Span::QUARTER_HOUR;
-        assert_eq!(
-            refusal(
-                &Query {
-                    resolution,
-                    ..query()
-                },
-                &[grant()]
-            ),
-            by_rule(DenialReason::TooFine {
-                asked: resolution,
-                finest
-            })
-        );
-    }
-
-    #[test]
-    fn coarser_but_shifted_is_refused() {
-        let resolution = "PT16M".parse().unwrap();
-        let finest = Span::QUARTER_HOUR;
-        assert_eq!(
-            refusal(
-                &Query {
-                    resolution,
-                    ..query()
-                },
-                &[grant()]
-            ),
-            by_rule(DenialReason::OffGrid {
-                asked: resolution,
-                finest
-            })
-        );
-        let resolution = Span::DAY;
-        assert!(
-            decide(
-                &Query {
-                    resolution,
-                    ..query()
-                },
-                SUPPLIER,
-                &[grant()],
-                now()
-            )
-            .is_ok()
-        );
-    }
-
-    #[test]
-    fn what_is_made_of_values_in_between_is_granted_by_name() {
-        let of = |aggregation| Query {
-            aggregation,
-            resolution: Span::DAY,
-            ..query()
-        };
-        let asked = Aggregation::Mean;
-        assert_eq!(
-            refusal(&of(asked), &[grant()]),
-            by_rule(DenialReason::AggregationNotGranted { asked })
-        );
-        assert!(decide(&of(Aggregation::Difference), SUPPLIER, &[grant()], now()).is_ok());
-        let means = Grant {
-            aggregations: [Aggregation::Mean].into(),
-            ..grant()
-        };
-        assert!(decide(&of(asked), SUPPLIER, std::slice::from_ref(&means), now()).is_ok());
-        let asked = Aggregation::Value;
-        assert_eq!(
-            refusal(&of(asked), &[means]),
-            by_rule(DenialReason::AggregationNotGranted { asked })
-        );
-    }
-
-    #[test]
-    fn history_is_bounded_to_the_second() {
-        let earliest = at("2026-10-24T12:00:00Z");
-        let end = query().period.to();
-        let just = Period::new(earliest, end).unwrap();
-        assert!(
-            decide(
-                &Query {
-                    period: just,
-                    ..query()
-                },
-                SUPPLIER,
-                &[grant()],
-                now()
-            )
-            .is_ok()
-        );
-        let early = period("2026-10-24T11:59:59Z", "2026-11-23T00:00:00Z");
-        assert_eq!(
-            refusal(
-                &Query {
-                    period: early,
-                    ..query()
-                },
-                &[grant()]
-            ),
-            by_rule(DenialReason::TooFarBack { earliest })
-        );
-    }
-
-    #[test]
-    fn grant_holds_only_within_its_validity() {
-        let later = Grant {
-            validity: period("2026-11-23T12:00:01Z", "2027-01-01T00:00:00Z"),
-            ..grant()
-        };
-        let from = later.validity.from();
-        assert_eq!(
-            refusal(&query(), &[later]),
-            by_rule(DenialReason::NotYetValid { from })
-        );
-        let over = Grant {
-            validity: period("2026-01-01T00:00:00Z", "2026-11-23T12:00:00Z"),
-            ..grant()
-        };
-        let since = over.validity.to();
-        assert_eq!(
-            refusal(&query(), &[over]),
-            by_rule(DenialReason::Expired { since })
-        );
-    }
-
-    #[test]
-    fn future_is_cut_off_behind_now() {
-        let open = Query {
-            period: period("2026-11-23T00:00:00Z", "2026-12-01T00:00:00Z"),
-            ..query()
-        };
-        let granted = decide(&open, SUPPLIER, &[grant()], now()).unwrap();
-        assert_eq!(granted.query().period.to(), at("2026-11-23T12:00:01Z"));
-        let period = period("2026-11-23T12:00:01Z", "2026-12-01T00:00:00Z");
-        assert_eq!(
-            refusal(&Query { period, ..query() }, &[grant()]),
-            DenialReason::InFuture { from: period.from() }.into()
-        );
-    }
-
-    #[test]
-    fn period_of_too_many_points_is_refused() {
-        let long = Grant {
-            history: "P2000D".parse().unwrap(),
-            ..grant()
-        };
-        let asked = Query {
-            period: period("2022-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
-            ..query()
-        };
-        let (points, limit) = (Series::MAX_POINTS + 1, Series::MAX_POINTS);
-        assert_eq!(
-            refusal(&asked, &[long]),
-            DenialReason::TooManyPoints { points, limit }.into()
-        );
-    }
-
-    #[test]
-    fn refusal_names_the_rule_that_came_closest() {
-        let coarse = Grant {
-            id: "monthly".to_owned(),
-            finest: Span::DAY,
-            ..grant()
-        };
-        let gas = Grant {
-            id: "gas".to_owned(),
-            elements: vec!["*/7-0:3.0.0*255".parse().unwrap()],
-            ..grant()
-        };
-        let short = Grant {
-            history: Span::QUARTER_HOUR,
-            ..grant()
-        };
-        let earliest = at("2026-11-23T11:45:00Z");
-        assert_eq!(
-            refusal(&query(), &[gas, coarse, short]),
-            by_rule(DenialReason::TooFarBack { earliest })
-        );
-    }
-}
+mod tests;

@@ -2,33 +2,45 @@
 
 use std::fmt;
 
-use model::{Aggregation, Span, Timestamp};
+use model::{Aggregation, Effect, Restriction, Span, Timestamp};
 use serde::Serialize;
+
+use crate::rules::Layer;
 
 /// The refusal of a query.
 ///
-/// Serialized form: `{"code":"too-fine","asked":"PT1M","finest":"PT15M","rule":"billing"}`.
+/// Serialized form: `{"code":"too-fine","asked":"PT1M","finest":"PT15M","layer":"grant","rule":"billing"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Denied {
     /// Why the query is refused.
     #[serde(flatten)]
     pub reason: DenialReason,
-    /// The grant that came closest to permitting it; none if no grant speaks of the query at all.
+    /// The layer whose rules refuse it.
+    pub layer: Layer,
+    /// The rule that refuses it, or of several the one that came closest to permitting it; none if no rule of the layer
+    /// speaks of the query at all.
     pub rule: Option<String>,
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.rule {
-            Some(rule) => write!(formatter, "{} (rule {rule:?})", self.reason),
-            None => self.reason.fmt(formatter),
+        self.reason.fmt(formatter)?;
+        match (&self.rule, self.layer) {
+            (Some(rule), Layer::Grant) => write!(formatter, " (rule {rule:?})"),
+            (Some(rule), layer) => write!(formatter, " ({layer}, rule {rule:?})"),
+            (None, Layer::Grant) => Ok(()),
+            (None, layer) => write!(formatter, " ({layer})"),
         }
     }
 }
 
 impl From<DenialReason> for Denied {
     fn from(reason: DenialReason) -> Self {
-        Self { reason, rule: None }
+        Self {
+            reason,
+            layer: Layer::Grant,
+            rule: None,
+        }
     }
 }
 
@@ -53,17 +65,17 @@ pub enum DenialReason {
         /// The greatest number, [`Series::MAX_POINTS`](model::Series::MAX_POINTS).
         limit: usize,
     },
-    /// No grant of the supplier covers any of the elements.
+    /// No rule of the layer covers any of the elements.
     #[error("no grant of the supplier covers the elements that it asked for")]
     ElementNotGranted,
-    /// The grant does not hold yet.
-    #[error("the grant holds only from {from} on")]
+    /// The rule does not hold yet.
+    #[error("the rule holds only from {from} on")]
     NotYetValid {
         /// The first point at which it holds.
         from: Timestamp,
     },
-    /// The grant holds no more.
-    #[error("the grant ended at {since}")]
+    /// The rule holds no more.
+    #[error("the rule ended at {since}")]
     Expired {
         /// The first point at which it held no more.
         since: Timestamp,
@@ -97,6 +109,27 @@ pub enum DenialReason {
         /// The earliest start that was permitted when the query was decided; it moves on with the clock.
         earliest: Timestamp,
     },
+    /// The consumer objects.
+    #[error("the consumer objects to handing these values out to the supplier")]
+    ConsumerObjects,
+    /// The consumer leaves coarser values only.
+    #[error(
+        "the consumer leaves values at multiples of {finest} only, and the supplier asked for every {asked}"
+    )]
+    ConsumerCoarser {
+        /// The resolution of the query.
+        asked: Span,
+        /// The resolution whose multiples are left.
+        finest: Span,
+    },
+    /// The supplier has asked before, and too short a time ago.
+    #[error("the supplier may ask for these values every {at_most} at most, and again from {again} on")]
+    TooOften {
+        /// The least time between two requests.
+        at_most: Span,
+        /// When the next one may be made.
+        again: Timestamp,
+    },
 }
 
 impl DenialReason {
@@ -114,6 +147,9 @@ impl DenialReason {
             Self::TooFine { .. } => "too-fine",
             Self::OffGrid { .. } => "off-grid",
             Self::TooFarBack { .. } => "too-far-back",
+            Self::ConsumerObjects => "consumer-objects",
+            Self::ConsumerCoarser { .. } => "consumer-coarser",
+            Self::TooOften { .. } => "too-often",
         }
     }
 
@@ -130,7 +166,79 @@ impl DenialReason {
             Self::TooFine { finest, .. } => (5, coarse(finest)),
             Self::OffGrid { finest, .. } => (6, coarse(finest)),
             Self::TooFarBack { earliest } => (7, earliest.unix_seconds().saturating_neg()),
+            Self::ConsumerObjects => (8, 0),
+            Self::ConsumerCoarser { finest, .. } => (9, coarse(finest)),
+            Self::TooOften { again, .. } => (10, again.unix_seconds().saturating_neg()),
         }
+    }
+
+    /// Returns why a restriction of the consumer stands in the way of values at a resolution, if it does.
+    pub(crate) fn of_restriction(restriction: &Restriction, asked: Span) -> Option<Self> {
+        match restriction.effect {
+            Effect::Object => Some(Self::ConsumerObjects),
+            Effect::Coarser(finest) if !asked.is_multiple_of(finest) => {
+                Some(Self::ConsumerCoarser { asked, finest })
+            }
+            Effect::Coarser(_) => None,
+        }
+    }
+
+    /// Returns the resolution whose multiples the rule that refused would have let pass, if that is what it is about.
+    #[must_use]
+    pub const fn finest(&self) -> Option<Span> {
+        match self {
+            Self::TooFine { finest, .. }
+            | Self::OffGrid { finest, .. }
+            | Self::ConsumerCoarser { finest, .. } => Some(*finest),
+            Self::NoGrant
+            | Self::InFuture { .. }
+            | Self::TooManyPoints { .. }
+            | Self::ElementNotGranted
+            | Self::NotYetValid { .. }
+            | Self::Expired { .. }
+            | Self::AggregationNotGranted { .. }
+            | Self::TooFarBack { .. }
+            | Self::ConsumerObjects
+            | Self::TooOften { .. } => None,
+        }
+    }
+}
+
+/// Keeps the refusal that came closest to a permission.
+pub(crate) struct Closest {
+    layer: Layer,
+    known: Option<((u8, i64), Denied)>,
+}
+
+impl Closest {
+    /// Begins with no rule of a layer that speaks of the query.
+    pub(crate) const fn new(layer: Layer) -> Self {
+        Self { layer, known: None }
+    }
+
+    /// Takes the refusal of one rule of the layer.
+    pub(crate) fn offer(&mut self, reason: DenialReason, rule: impl FnOnce() -> String) {
+        self.offer_of(self.layer, reason, rule);
+    }
+
+    /// Takes the refusal of one rule of any layer.
+    pub(crate) fn offer_of(&mut self, layer: Layer, reason: DenialReason, rule: impl FnOnce() -> String) {
+        let closeness = reason.closeness();
+        if self.known.as_ref().is_none_or(|(known, _)| closeness > *known) {
+            let rule = (reason != DenialReason::ElementNotGranted).then(rule);
+            self.known = Some((closeness, Denied { reason, layer, rule }));
+        }
+    }
+
+    /// Returns the refusal that came closest.
+    pub(crate) fn denial(self) -> Denied {
+        let layer = self.layer;
+        let known = self.known.map(|(_, denied)| denied);
+        known.unwrap_or(Denied {
+            reason: DenialReason::ElementNotGranted,
+            layer,
+            rule: None,
+        })
     }
 }
 
@@ -151,6 +259,15 @@ mod tests {
             DenialReason::TooFine { asked, finest },
             DenialReason::OffGrid { asked, finest },
             DenialReason::TooFarBack { earliest: from },
+            DenialReason::AggregationNotGranted {
+                asked: Aggregation::Mean,
+            },
+            DenialReason::ConsumerObjects,
+            DenialReason::ConsumerCoarser { asked, finest },
+            DenialReason::TooOften {
+                at_most: asked,
+                again: from,
+            },
         ]
     }
 
@@ -169,11 +286,12 @@ mod tests {
                 asked: "PT1M".parse().unwrap(),
                 finest: Span::QUARTER_HOUR,
             },
+            layer: Layer::Grant,
             rule: Some("billing".to_owned()),
         };
         assert_eq!(
             serde_json::to_string(&denied).unwrap(),
-            r#"{"code":"too-fine","asked":"PT1M","finest":"PT15M","rule":"billing"}"#
+            r#"{"code":"too-fine","asked":"PT1M","finest":"PT15M","layer":"grant","rule":"billing"}"#
         );
         assert_eq!(
             denied.to_string(),

@@ -4,6 +4,8 @@
     reason = "the figures of these tests are small"
 )]
 
+mod layers;
+
 use std::collections::BTreeSet;
 
 use model::{
@@ -12,7 +14,7 @@ use model::{
 };
 use proptest::prelude::*;
 
-use crate::decide;
+use crate::by_grants;
 
 const NOW: i64 = 20_000;
 const METERS: [&str; 3] = ["M1", "M2", "M3"];
@@ -57,6 +59,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             history: Span::from_seconds(history).unwrap(),
             validity,
             push: None,
+            at_most: None,
             purpose: "test".parse().unwrap(),
         },
     )
@@ -121,7 +124,7 @@ proptest! {
             .filter(|r| grants.iter().any(|grant| permitted(grant, &query, &r.element, r.time)))
             .map(|r| (r.element.clone(), r.time, r.quantity.value.mantissa()))
             .collect();
-        let Ok(granted) = decide(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
+        let Ok(granted) = by_grants(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
             prop_assert!(expected.is_empty());
             return Ok(());
         };
@@ -140,7 +143,7 @@ proptest! {
         grants in prop::collection::vec(grant(), 0..5),
         query in query(),
     ) {
-        let Ok(granted) = decide(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
+        let Ok(granted) = by_grants(&query, Fingerprint::new([0; 32]), &grants, at(NOW)) else {
             return Ok(());
         };
         // Readings at every second minute, gaps at every half minute.
@@ -169,7 +172,7 @@ proptest! {
     ) {
         let grant = Grant { aggregations: [aggregation].into(), ..grant };
         let query = Query { aggregation, ..query };
-        let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+        let Ok(granted) = by_grants(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
             return Ok(());
         };
         let period = granted.query().period;
@@ -205,13 +208,13 @@ proptest! {
     ) {
         let grant = Grant { aggregations: [Aggregation::Latest].into(), ..grant };
         let query = Query { aggregation: Aggregation::Latest, ..query };
-        let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+        let Ok(granted) = by_grants(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
             return Ok(());
         };
-        let grant = Grant { supplier: Fingerprint::new([0; 32]), ..grant };
+        let own = Grant { supplier: Fingerprint::new([0; 32]), ..grant.clone() };
         let mut all = everything();
         let mut expected = std::collections::BTreeMap::new();
-        for reading in all.iter().filter(|r| permitted(&grant, &query, &r.element, r.time)) {
+        for reading in all.iter().filter(|r| permitted(&own, &query, &r.element, r.time)) {
             expected.insert(reading.element.clone(), reading.time);
         }
         if backwards {
@@ -234,7 +237,7 @@ proptest! {
         queries in prop::collection::vec(query(), 1..6),
     ) {
         for query in queries {
-            let Ok(granted) = decide(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+            let Ok(granted) = by_grants(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
                 continue;
             };
             for series in granted.release(everything(), []).into_inner() {

@@ -16,8 +16,8 @@ use steps::Steps;
 /// of the query's resolution nothing but the aggregation that was granted gets out.
 #[derive(Debug)]
 #[must_use]
-pub struct Release {
-    granted: Granted<Query>,
+pub struct Release<'a> {
+    granted: Granted<'a, Query>,
     columns: BTreeMap<Element, Columns>,
 }
 
@@ -35,17 +35,17 @@ struct Columns {
 /// What was released, and what is left of the query.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Released {
+pub struct Released<'a> {
     /// The values.
-    pub series: Granted<Vec<Series>>,
+    pub series: Granted<'a, Vec<Series>>,
     /// The query that they answer: the one that was granted, or its first part.
     pub query: Query,
     /// The later part, which nothing was released of; absent if there is none.
     pub rest: Option<Query>,
 }
 
-impl Release {
-    pub(crate) const fn new(granted: Granted<Query>) -> Self {
+impl<'a> Release<'a> {
+    pub(crate) const fn new(granted: Granted<'a, Query>) -> Self {
         Self {
             granted,
             columns: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl Release {
     /// A series begins with the first point that has a value or a gap. An element whose unit changed within the
     /// period has a series for each unit, its gaps in the first; an element of which only gaps are known has none.
     /// Where a step is not wholly known, its value is absent.
-    pub fn finish(self, reached: Option<Timestamp>) -> Released {
+    pub fn finish(self, reached: Option<Timestamp>) -> Released<'a> {
         let Self { granted, columns } = self;
         let whole = granted.query().clone();
         let (query, rest) = split(&whole, reached);
@@ -271,13 +271,13 @@ fn lay_out(query: &Query, readings: &[Reading], gaps: &[Gap]) -> Option<Series> 
 }
 
 #[cfg(test)]
-impl Granted<Query> {
+impl<'a> Granted<'a, Query> {
     /// Releases all that is granted of these, at once.
     pub(crate) fn release(
         self,
         readings: impl IntoIterator<Item = Reading>,
         gaps: impl IntoIterator<Item = Gap>,
-    ) -> Granted<Vec<Series>> {
+    ) -> Granted<'a, Vec<Series>> {
         let mut release = self.begin();
         release.take(readings, gaps);
         release.finish(None).series
@@ -289,7 +289,7 @@ mod tests {
     use model::{Fingerprint, GapReason, Grant, Period, Quantity, Span, Status, Timestamp};
 
     use super::*;
-    use crate::decide;
+    use crate::by_grants;
 
     const SUPPLIER: Fingerprint = Fingerprint::new([1; 32]);
 
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    fn granted(elements: &str, granted: &str) -> Granted<Query> {
+    fn granted(elements: &str, granted: &str) -> Granted<'static, Query> {
         granted_as(Aggregation::Value, Span::QUARTER_HOUR, (elements, granted))
     }
 
@@ -332,7 +332,7 @@ mod tests {
         aggregation: Aggregation,
         resolution: Span,
         (elements, granted): (&str, &str),
-    ) -> Granted<Query> {
+    ) -> Granted<'static, Query> {
         let grant = Grant {
             id: "all".to_owned(),
             supplier: SUPPLIER,
@@ -342,6 +342,7 @@ mod tests {
             history: Span::DAY,
             validity: Period::new(at(0), at(1000)).unwrap(),
             push: None,
+            at_most: None,
             purpose: "test".parse().unwrap(),
         };
         let query = Query {
@@ -350,7 +351,8 @@ mod tests {
             resolution,
             aggregation,
         };
-        decide(&query, SUPPLIER, &[grant], at(30)).unwrap()
+        let grants = Box::leak(Box::new([grant]));
+        by_grants(&query, SUPPLIER, grants, at(30)).unwrap()
     }
 
     #[test]
@@ -380,7 +382,7 @@ mod tests {
 
     const HOUR: u32 = 3_600;
 
-    fn hours(aggregation: Aggregation) -> Granted<Query> {
+    fn hours(aggregation: Aggregation) -> Granted<'static, Query> {
         granted_as(aggregation, Span::from_seconds(HOUR).unwrap(), ("*", "*"))
     }
 

@@ -116,6 +116,7 @@ struct Rule {
     aggregations: BTreeSet<Aggregation>,
     history: Span,
     push: Option<Span>,
+    at_most: Option<Span>,
     valid_from: Option<Timestamp>,
     valid_until: Option<Timestamp>,
     purpose: Purpose,
@@ -189,6 +190,7 @@ impl GrantsFile {
                 history: rule.history,
                 validity,
                 push: rule.push,
+                at_most: rule.at_most,
                 purpose: rule.purpose.clone(),
             })
         };
@@ -253,6 +255,13 @@ purpose = "billing by consumption"
         assert_eq!(grants[0].validity.from(), now());
         assert_eq!(grants[0].validity.to().to_string(), "2027-06-01T12:00:00Z");
         assert_eq!(grants[0].finest, Span::QUARTER_HOUR);
+    }
+
+    #[test]
+    fn how_often_a_grant_may_be_asked_is_kept() {
+        let grants = parse(&format!("{GOOD}at_most = \"PT1H\"\n")).unwrap();
+        let grants = grants.grants(supplier(), now()).unwrap();
+        assert_eq!(grants[0].at_most.map(Span::seconds), Some(3_600));
     }
 
     #[test]

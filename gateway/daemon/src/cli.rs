@@ -1,5 +1,6 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+mod grants;
 mod log;
 mod selftest;
 
@@ -19,6 +20,7 @@ use crate::local::control::{self, ControlError};
 use crate::mbus;
 use crate::modbus;
 use crate::report::Chain;
+use grants::GrantsCommand;
 use log::LogCommand;
 use selftest::SelftestOptions;
 
@@ -63,6 +65,11 @@ enum Command {
     Log {
         #[command(subcommand)]
         command: LogCommand,
+    },
+    /// Shows and explains who may have what, and restricts it.
+    Grants {
+        #[command(subcommand)]
+        command: GrantsCommand,
     },
     /// Speaks to M-Bus meters, and reads what they have said.
     Mbus {
@@ -176,6 +183,7 @@ impl Cli {
                 command: BindingCommand::Confirm(options),
             } => confirm(options),
             Command::Log { command } => command.run(),
+            Command::Grants { command } => command.run(),
             Command::Mbus { command } => command.run(),
             Command::Card {
                 command: CardCommand::Status(CardOptions { file, json }),

@@ -21,7 +21,9 @@ use zeroize::Zeroizing;
 use crate::binding::BindingSource;
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
+use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
+use crate::local::grants::GrantsSource;
 use crate::local::{control, web};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
@@ -298,11 +300,13 @@ fn start_serving(
         waits_for_confirmation: config.card.waits_for_confirmation,
         standing: standing.clone(),
     };
+    let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
+    let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
     let control = control::serve(
         doors.control,
         source.clone(),
         bindings,
-        journal.clone(),
+        (journal.clone(), granting),
         card.clone(),
         stop.clone(),
     );

@@ -5,6 +5,7 @@ mod card;
 mod cli;
 mod clock;
 mod config;
+mod grants;
 mod journal;
 mod life;
 mod local;

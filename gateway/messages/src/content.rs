@@ -15,7 +15,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use model::{Fingerprint, Grant, Series, Timestamp};
+use model::{Fingerprint, Grant, Limit, Series, Timestamp};
 
 pub use bodies::{
     Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Push,
@@ -59,7 +59,10 @@ pub const MAX_SUPPLIERS: usize = 32;
 /// The greatest number of grants in a bundle.
 pub const MAX_GRANTS: usize = 1_024;
 
-/// The greatest number of element patterns in one grant.
+/// The greatest number of limits of the TSM's policy in a bundle: two for each supplier.
+pub const MAX_LIMITS: usize = 64;
+
+/// The greatest number of element patterns in one grant or limit.
 pub const MAX_PATTERNS: usize = 64;
 
 /// The greatest number of energy applications in a bundle: two for each supplier that a card keeps.
@@ -273,6 +276,7 @@ impl Content {
                 check_count(List::Issuing, body.issuing.len(), TrustAnchor::MAX_ISSUING)?;
                 check_count(List::Suppliers, body.suppliers.len(), MAX_SUPPLIERS)?;
                 check_count(List::Applications, body.applications.len(), MAX_APPLICATIONS)?;
+                check_limits(&body.policy)?;
                 check_grants(&body.grants)
             }
             Self::Application(body) => check_count(List::Pieces, body.content.len(), MAX_PIECES),
@@ -298,14 +302,21 @@ fn check_series(series: &[Series]) -> Result<(), ContentError> {
 
 fn check_grants(grants: &[Grant]) -> Result<(), ContentError> {
     check_count(List::Grants, grants.len(), MAX_GRANTS)?;
-    grants.iter().try_for_each(|grant| {
-        check_count(List::Patterns, grant.elements.len(), MAX_PATTERNS)?;
-        grant
-            .id
-            .parse::<RuleName>()
-            .map(drop)
-            .map_err(ContentError::GrantName)
-    })
+    grants
+        .iter()
+        .try_for_each(|grant| check_rule(&grant.id, grant.elements.len()))
+}
+
+fn check_limits(limits: &[Limit]) -> Result<(), ContentError> {
+    check_count(List::Limits, limits.len(), MAX_LIMITS)?;
+    limits
+        .iter()
+        .try_for_each(|limit| check_rule(&limit.id, limit.elements.len()))
+}
+
+fn check_rule(id: &str, patterns: usize) -> Result<(), ContentError> {
+    check_count(List::Patterns, patterns, MAX_PATTERNS)?;
+    id.parse::<RuleName>().map(drop).map_err(ContentError::GrantName)
 }
 
 /// Returns the digest by which a bundle is known: SHA-256 of its JSON as it was received.

@@ -175,6 +175,44 @@ impl ElementPattern {
         self.meter.as_ref().is_none_or(|meter| *meter == element.meter) && self.obis.matches(element.obis)
     }
 
+    /// Returns whether some element belongs to both sets.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        // The codes first: they differ more often than the meters, and cost less.
+        self.obis.overlaps(&other.obis) && self.has_meter_of(other)
+    }
+
+    /// Returns whether every element that belongs to this set and to `other` belongs to `outer`, if there is any.
+    #[must_use]
+    pub fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
+        let meter = self.meter.as_ref().or(other.meter.as_ref());
+        self.obis.common_is_within(&other.obis, &outer.obis)
+            && (outer.meter.is_none() || meter == outer.meter.as_ref())
+    }
+
+    /// Returns the elements that belong to both sets; `None` if there can be none.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let obis = self.obis.intersection(&other.obis)?;
+        self.has_meter_of(other).then(|| Self {
+            meter: self.meter.as_ref().or(other.meter.as_ref()).cloned(),
+            obis,
+        })
+    }
+
+    /// Returns whether every element of this set belongs to the other one, too.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.obis.is_within(&other.obis) && (other.meter.is_none() || self.meter == other.meter)
+    }
+
+    fn has_meter_of(&self, other: &Self) -> bool {
+        match (&self.meter, &other.meter) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => true,
+        }
+    }
+
     /// Returns the only element that matches, if the pattern leaves nothing open.
     #[must_use]
     pub fn exact(&self) -> Option<Element> {
@@ -271,6 +309,30 @@ mod tests {
         assert!(!pattern.matches(&element("M2", "7-0:3.0.0*255")));
         assert!(!pattern.matches(&element("M1", "8-0:1.0.0*255")));
         assert!(ElementPattern::ANY.matches(&element("M2", "8-0:1.0.0*255")));
+    }
+
+    #[test]
+    fn patterns_have_in_common_what_matches_both() {
+        let pattern = |text: &str| text.parse::<ElementPattern>().unwrap();
+        for (one, other, common) in [
+            ("*", "M1/*", Some("M1/*")),
+            ("M1/*", "M2/*", None),
+            ("M1/1-0:x.8.0*255", "*/1-0:1.x.0*255", Some("M1/1-0:1.8.0*255")),
+            ("*/1-0:1.8.0*255", "*/7-0:3.0.0*255", None),
+        ] {
+            let (one, other) = (pattern(one), pattern(other));
+            for (one, other) in [(&one, &other), (&other, &one)] {
+                assert_eq!(one.intersection(other), common.map(pattern));
+                assert_eq!(one.overlaps(other), common.is_some());
+            }
+        }
+        assert!(pattern("M1/1-0:1.8.0*255").is_within(&pattern("*/1-0:x.8.0*255")));
+        assert!(!pattern("*/1-0:1.8.0*255").is_within(&pattern("M1/*")));
+        assert!(!pattern("M1/*").is_within(&pattern("M2/*")));
+        let common_is_within =
+            |outer: &str| pattern("M1/*").common_is_within(&pattern("*/1-0:1.x.0*255"), &pattern(outer));
+        assert!(common_is_within("M1/1-0:1.x.0*255") && common_is_within("*"));
+        assert!(!common_is_within("M2/*") && !common_is_within("M1/1-0:1.8.0*255"));
     }
 
     #[test]

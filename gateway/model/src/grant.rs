@@ -34,11 +34,15 @@ pub struct Grant {
     /// not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<Span>,
+    /// How often it may be asked at most: the least time between two requests that are granted something of one of its
+    /// patterns of elements; as often as wished, if it does not say. What the gateway sends by itself is not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<Span>,
     /// What the data are for.
     pub purpose: Purpose,
 }
 
-fn is_usual(aggregations: &BTreeSet<Aggregation>) -> bool {
+pub(crate) fn is_usual(aggregations: &BTreeSet<Aggregation>) -> bool {
     aggregations.iter().eq(&Aggregation::USUAL)
 }
 
@@ -121,6 +125,14 @@ mod tests {
             grant.aggregations,
             [Aggregation::Maximum, Aggregation::Mean].into()
         );
+    }
+
+    #[test]
+    fn grant_that_says_how_often_it_may_be_asked_reads_back_its_json() {
+        let json = r#"{"id":"load","supplier":"abababababababababababababababababababababababababababababababab","elements":["*/*"],"finest":"PT15M","history":"P730D","validity":{"from":"2026-01-01T00:00:00Z","to":"2027-01-01T00:00:00Z"},"push":"P1D","at_most":"PT1H","purpose":"load"}"#;
+        let grant: Grant = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::to_string(&grant).unwrap(), json);
+        assert_eq!(grant.at_most.map(Span::seconds), Some(3_600));
     }
 
     #[test]

@@ -15,10 +15,12 @@ mod binding;
 mod element;
 mod grant;
 mod identity;
+mod limit;
 mod log;
 mod obis;
 mod quantity;
 mod reading;
+mod restriction;
 mod series;
 mod state;
 mod text;
@@ -29,12 +31,14 @@ pub use binding::Binding;
 pub use element::{Element, ElementPattern, Medium, MeterId, MeterIdError, ParseElementPatternError};
 pub use grant::{Grant, Purpose, PurposeError, Query};
 pub use identity::{CardId, Fingerprint, GatewayId, KeySlot, ParseIdentityError};
+pub use limit::Limit;
 pub use log::{
     CalibrationEvent, ConsumerEvent, LogEvent, LogHash, LogHead, LogKind, LogText, LogWordError, SystemEvent,
 };
 pub use obis::{Obis, ObisPattern, ParseObisError};
 pub use quantity::{Decimal, ParseDecimalError, ParseUnitError, Quantity, Unit};
 pub use reading::{Gap, GapReason, Reading, Sample, Status};
+pub use restriction::{Effect, RestrictedSupplier, Restriction};
 pub use series::{Series, SeriesError};
 pub use state::GatewayState;
 pub use time::{ParseTimeError, Period, Span, Timestamp};

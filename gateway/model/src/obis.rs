@@ -81,6 +81,47 @@ impl ObisPattern {
             .all(|(group, value)| group.is_none_or(|wanted| wanted == value))
     }
 
+    /// Returns the codes that belong to both sets; `None` if there are none.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let mut common = *self;
+        for (group, other) in common.0.iter_mut().zip(other.0) {
+            *group = match (*group, other) {
+                (Some(one), Some(other)) if one != other => return None,
+                (one, other) => one.or(other),
+            };
+        }
+        Some(common)
+    }
+
+    /// Returns whether some code belongs to both sets.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(group, other)| *group == other || group.is_none() || other.is_none())
+    }
+
+    /// Returns whether every code that belongs to this set and to `other` belongs to `outer`, if there is any.
+    #[must_use]
+    pub fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .zip(outer.0)
+            .all(|((group, other), outer)| outer.is_none() || group.or(other) == outer)
+    }
+
+    /// Returns whether every code of this set belongs to the other one, too.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(group, other)| other.is_none() || *group == other)
+    }
+
     /// Returns the only code that matches, if the pattern has no open group.
     #[must_use]
     pub fn exact(&self) -> Option<Obis> {
@@ -225,6 +266,25 @@ mod tests {
             let pattern = ObisPattern::from(obis);
             prop_assert_eq!(pattern.exact(), Some(obis));
             prop_assert_eq!(pattern.to_string().parse::<ObisPattern>(), Ok(pattern));
+        }
+
+        #[test]
+        fn sets_have_in_common_what_matches_both(
+            one in prop::array::uniform6(prop::option::of(0u8..3)),
+            other in prop::array::uniform6(prop::option::of(0u8..3)),
+            outer in prop::array::uniform6(prop::option::of(0u8..3)),
+            code in prop::array::uniform6(0u8..3),
+        ) {
+            let (one, other, code) = (ObisPattern(one), ObisPattern(other), Obis::new(code));
+            let is_in_both = one.matches(code) && other.matches(code);
+            let common = one.intersection(&other);
+            prop_assert_eq!(common.is_some_and(|common| common.matches(code)), is_in_both);
+            prop_assert_eq!(one.is_within(&other), common == Some(one));
+            prop_assert_eq!(one.overlaps(&other), common.is_some());
+            let outer = ObisPattern(outer);
+            if let Some(common) = common {
+                prop_assert_eq!(one.common_is_within(&other, &outer), common.is_within(&outer));
+            }
         }
 
         #[test]

@@ -115,6 +115,17 @@ impl Span {
         time.unix_seconds().checked_rem_euclid(self.seconds_i64()) == Some(0)
     }
 
+    /// Returns the least span that is a multiple of both, whose grid has no point that is not on both of theirs; `None` if it
+    /// is too long for a span.
+    #[must_use]
+    pub fn common_multiple(self, other: Self) -> Option<Self> {
+        let (mut a, mut b) = (self.0, other.0);
+        while b != 0 {
+            (a, b) = (b, a.checked_rem(b)?);
+        }
+        Self::from_seconds(self.0.checked_div(a)?.checked_mul(other.0)?)
+    }
+
     /// Returns the latest point of the grid that is not after `time`.
     #[must_use]
     pub fn grid_at_or_before(self, time: Timestamp) -> Timestamp {
@@ -298,6 +309,16 @@ mod tests {
     #[test]
     fn instants_reach_past_2038() {
         assert_eq!(at("2106-02-07T06:28:16Z").unix_seconds(), 4_294_967_296);
+    }
+
+    #[test]
+    fn grids_that_do_not_fit_meet_in_a_coarser_one() {
+        let span = |seconds| Span::from_seconds(seconds).unwrap();
+        for (one, other, common) in [(900, 3_600, 3_600), (600, 900, 1_800), (7, 5, 35), (60, 60, 60)] {
+            assert_eq!(span(one).common_multiple(span(other)), Some(span(common)));
+            assert_eq!(span(other).common_multiple(span(one)), Some(span(common)));
+        }
+        assert_eq!(span(u32::MAX).common_multiple(span(u32::MAX - 1)), None);
     }
 
     #[test]

@@ -229,9 +229,29 @@ fn rows(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     }
     for refusal in &answer.refusals {
         let (elements, reason, code) = (&refusal.query.elements, &refusal.reason, &refusal.code);
-        writeln!(out, "refused: {elements}: {reason} ({code})")?;
+        let rule = refusal.rule.as_ref();
+        let rule = rule.map_or_else(String::new, |rule| {
+            format!(", rule {rule:?}", rule = rule.as_str())
+        });
+        write!(out, "refused: {elements}: {reason} ({code}{rule})")?;
+        if let Some(advice) = advice(code) {
+            write!(out, "; {advice}")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
+}
+
+/// Says what may be done about a refusal that is no matter of the grant alone.
+fn advice(code: &RefusalCode) -> Option<&'static str> {
+    match code.as_str() {
+        "consumer-objects" => Some("this is the consumer's will, and only the consumer can lift it"),
+        "consumer-coarser" => Some("ask for coarser values; only the consumer can lift this"),
+        "too-often" => {
+            Some("pull again then; what was not pulled stays in the gateway for as long as it keeps it")
+        }
+        _ => None,
+    }
 }
 
 fn row(out: &mut dyn Write, [medium, meter, obis, value, unit, time]: [String; 6]) -> io::Result<()> {
@@ -287,6 +307,21 @@ mod tests {
             "{json}\n00112233445566778899aabbccddeeff for fd5a::1: rejected since 2026-11-23T13:00:00Z: no contract\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn refusal_by_the_consumer_is_told_in_words_with_its_rule() {
+        let mut answer = answer();
+        answer.series.clear();
+        answer.refusals[0].code = "consumer-objects".parse().unwrap();
+        answer.refusals[0].reason = "the consumer objects".parse().unwrap();
+        answer.refusals[0].rule = Some("restriction 1".parse().unwrap());
+        let mut out = Vec::new();
+        Printer::new(false).print(&answer, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let line = "refused: */1-0:16.7.0*255: the consumer objects (consumer-objects, rule \"restriction 1\"); \
+                    this is the consumer's will, and only the consumer can lift it";
+        assert_eq!(out.lines().last(), Some(line), "{out}");
     }
 
     #[test]

@@ -25,6 +25,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The code with which a gateway refuses what lies farther back than the grant reaches.
 const TOO_FAR_BACK: &str = "too-far-back";
+/// The code with which a gateway refuses what it may be asked for again only later; nothing was tried then.
+const TOO_OFTEN: &str = "too-often";
 
 /// The reason why a pull did not come to its end. What was kept before stays, and the next pull goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -257,13 +259,16 @@ impl Puller {
             let queries = asked.iter().map(|(query, _)| query.clone()).collect();
             visit.ask_all(queries, others, pulled, witness).await?;
             let refusals = pulled.refusals.get(refused_before..).unwrap_or_default();
-            let out_of_reach = |query: &Query| {
+            let is_refused = |query: &Query, code: &str| {
                 refusals
                     .iter()
-                    .any(|refusal| refusal.code.as_str() == TOO_FAR_BACK && refusal.query == *query)
+                    .any(|refusal| refusal.code.as_str() == code && refusal.query == *query)
             };
-            let (never, later): (Vec<_>, Vec<_>) =
-                asked.into_iter().partition(|(query, _)| out_of_reach(query));
+            let asked = asked
+                .into_iter()
+                .filter(|(query, _)| !is_refused(query, TOO_OFTEN));
+            let out_of_reach = |query: &Query| is_refused(query, TOO_FAR_BACK);
+            let (never, later): (Vec<_>, Vec<_>) = asked.partition(|(query, _)| out_of_reach(query));
             let runs = |asked: Vec<(Query, &MissingRun)>| -> Vec<MissingRun> {
                 asked.into_iter().map(|(_, run)| run.clone()).collect()
             };

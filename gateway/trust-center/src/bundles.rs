@@ -99,6 +99,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) anchor: &'a TrustAnchor,
     /// The certificate to which the gateway encrypts its report.
     pub(crate) reply_to: &'a Certificate,
+    /// The policy, which holds at the gateway for what it has already, too.
+    pub(crate) policy: &'a Policy,
 }
 
 /// What one supplier is to have in place of what it had.
@@ -325,6 +327,7 @@ impl Bundles {
             suppliers: Vec::new(),
             grants: Vec::new(),
             applications: Vec::new(),
+            policy: Vec::new(),
         };
         for entry in in_force.iter().flat_map(|stored| &stored.bundle.suppliers) {
             let fingerprint = entry.certificates.sig.fingerprint();
@@ -358,6 +361,9 @@ impl Bundles {
             let applications = change.applications.unwrap_or_default();
             bundle.applications.extend(applications.iter().cloned());
         }
+        let entries = bundle.suppliers.iter();
+        let suppliers = entries.map(|entry| (&entry.name, entry.certificates.sig.fingerprint()));
+        bundle.policy = wanted.policy.limits(suppliers);
         Ok(bundle)
     }
 

@@ -176,6 +176,7 @@ impl Asked {
             change: Some(change),
             anchor: tsm.anchor,
             reply_to: tsm.party.enc.certificate(),
+            policy: &self.policy,
         }
     }
 }

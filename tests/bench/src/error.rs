@@ -49,6 +49,15 @@ pub(crate) enum BenchError {
     /// The frame of the bench is not read as it should be.
     #[error("the frame of the bench is not decoded")]
     Frame,
+    /// A word of the bench is not one of the model's.
+    #[error("the bench has a word that is none of the model's")]
+    Words(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A decision is another than it should be.
+    #[error("another decision than expected: {what}")]
+    Decision {
+        /// What was decided.
+        what: &'static str,
+    },
     /// The store could not be opened or read.
     #[error("the store failed")]
     Store(#[from] store::DatabaseError),

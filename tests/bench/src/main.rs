@@ -1,9 +1,11 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `evaluation`, `fleet`, `message`, `personalize` and `tsm` build and run this. It is a
-//! program of its own, outside the default members, because it may name the database's engine for comparison and nothing else may.
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `decision`, `evaluation`, `fleet`, `message`, `personalize`
+//! and `tsm` build and run this. It is a program of its own, outside the default members, because it may name the database's
+//! engine for comparison and nothing else may.
 
 mod card;
+mod decision;
 mod error;
 mod evaluation;
 mod figures;
@@ -43,6 +45,8 @@ enum Bench {
     Card(card::Options),
     /// A tariff over 100,000 readings in the sandbox, beside the same natively.
     Evaluation(evaluation::Options),
+    /// A decision over a thousand grants.
+    Decision(decision::Options),
     /// Thousands of simulated gateways behind one broker, pulled by a supplier.
     Fleet(fleet::Options),
     /// A month of values from the gateway's store to the supplier, and the bulk path beside AES-GCM alone.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Bench::Modbus(options) => modbus::run(&options),
         Bench::Card(options) => card::run(&options),
         Bench::Evaluation(options) => evaluation::run(&options),
+        Bench::Decision(options) => decision::run(&options),
         Bench::Fleet(options) => fleet::run(&options),
         Bench::Message(options) => message::run(&options),
         Bench::Personalize(options) => personalize::run(&options),

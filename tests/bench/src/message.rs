@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes128Gcm, KeyInit};
-use authorization::decide;
+use authorization::{Asker, Occasion, Rules, decide};
 use clap::Args;
 use getrandom::SysRng;
 use messages::certificate::profile::{
@@ -346,9 +346,16 @@ impl World {
             purpose: "billing".parse()?,
             aggregations: model::Aggregation::USUAL.into(),
             push: None,
+            at_most: None,
         }];
-        let granted =
-            decide(&query, supplier, &grants, self.now).map_err(|denied| denied.reason.to_string())?;
+        let asker = Asker { supplier, name: "" };
+        let rules = Rules {
+            grants: &grants,
+            policy: &[],
+            restrictions: &[],
+        };
+        let granted = decide(&query, asker, &rules, &Occasion::FIRST, self.now)
+            .map_err(|denied| denied.reason.to_string())?;
         let (mut readings, mut gaps, mut rest) = (Vec::new(), Vec::new(), Some(period));
         while let Some(period) = rest {
             let page = database.readings(&query.elements, period)?;

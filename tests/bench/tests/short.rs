@@ -32,6 +32,19 @@ fn short_bench_of_the_store_prints_its_table() {
 }
 
 #[test]
+fn short_bench_of_decisions_prints_its_table() {
+    let table = table_of(&["decision", "--short"]);
+    for line in [
+        "for a meter each",
+        "each permits",
+        "among 32 suppliers",
+        "the consumer objects",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}
+
+#[test]
 fn short_bench_of_the_decoder_prints_its_table() {
     let table = table_of(&["mbus", "--short", "--no-limits"]);
     for line in ["to values", "to JSON", "within"] {

@@ -16,7 +16,7 @@ use crate::error::XtaskError;
 use crate::packages;
 
 /// Every target, in the order of their names.
-const TARGETS: [&str; 15] = [
+const TARGETS: [&str; 16] = [
     "answers",
     "apdu",
     "applet",
@@ -25,6 +25,7 @@ const TARGETS: [&str; 15] = [
     "content",
     "decoder",
     "decrypt",
+    "grant",
     "link",
     "package",
     "profile",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
 use messages::content::SupplierEntry;
-use model::{CardId, Fingerprint, GatewayState, Grant};
+use model::{CardId, Fingerprint, GatewayState, Grant, Limit};
 use tokio::sync::watch;
 
 /// The code of an obstacle, and what to do about it.
@@ -162,6 +162,7 @@ pub(crate) struct Bundle {
     issuing: Vec<Certificate>,
     suppliers: Vec<SupplierEntry>,
     grants: Vec<Grant>,
+    policy: Vec<Limit>,
 }
 
 impl Bundle {
@@ -173,6 +174,7 @@ impl Bundle {
             issuing: content.issuing,
             suppliers: content.suppliers,
             grants: content.grants,
+            policy: content.policy,
         }
     }
 
@@ -184,6 +186,16 @@ impl Bundle {
     /// Returns the grants.
     pub(crate) fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+
+    /// Returns what the TSM's policy leaves of the grants.
+    pub(crate) fn policy(&self) -> &[Limit] {
+        &self.policy
+    }
+
+    /// Returns the unlocked suppliers.
+    pub(crate) fn suppliers(&self) -> &[SupplierEntry] {
+        &self.suppliers
     }
 
     /// Finds an unlocked supplier by the fingerprint of its SIG certificate.

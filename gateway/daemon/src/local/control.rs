@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::grants::{self, GrantsSource};
 use super::{logs, server};
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
 use crate::card::{Apdus, CardFault, CardHandle, CardView, Confirmation};
@@ -74,7 +75,7 @@ pub(crate) async fn serve(
     listener: UnixListener,
     source: StatusSource,
     bindings: BindingSource,
-    journal: Journal,
+    (journal, granting): (Journal, GrantsSource),
     card: CardHandle,
     stop: CancellationToken,
 ) {
@@ -85,7 +86,10 @@ pub(crate) async fn serve(
         .route(CONFIRM, post(confirm))
         .route(RELAY, post(relay))
         .with_state(card);
-    let router = status.merge(binding).merge(card).merge(logs::router(journal));
+    let router = status.merge(binding).merge(card);
+    let router = router
+        .merge(logs::router(journal))
+        .merge(grants::router(granting));
     server::serve(listener, router, is_permitted, stop).await;
 }
 

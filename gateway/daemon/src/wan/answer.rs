@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use authorization::{Denied, Granted, Released, decide};
+use authorization::{Asker, Denied, Granted, Released, Rules, decide};
 use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
 use messages::envelope::MAX_FRAME;
 use model::{
-    Aggregation, CardId, ConsumerEvent, Fingerprint, Grant, LogText, Period, Purpose, Query, Reading, Series,
+    Aggregation, CardId, ConsumerEvent, Fingerprint, LogText, Period, Purpose, Query, Reading, Series,
     Timestamp,
 };
-use store::Store;
+use store::{Asked, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use crate::card::Bundle;
+use crate::grants::{Pace, Pacing, Restrictions};
 use crate::metering::MeterView;
 use crate::random;
 
@@ -63,6 +64,8 @@ pub(super) struct Written {
     pub(super) json: Zeroizing<Vec<u8>>,
     /// The entries.
     pub(super) notes: Vec<Note>,
+    /// What may not be asked for again at once.
+    pub(super) asked: Vec<Asked>,
 }
 
 /// What the consumer's log is to say about one query.
@@ -91,7 +94,7 @@ enum Outcome {
 
 impl Outcome {
     /// Says by which rules a query was granted, and for which purposes; no value is counted yet.
-    fn of(granted: &Granted<Query>) -> Self {
+    fn of(granted: &Granted<'_, Query>) -> Self {
         let purpose: BTreeSet<Purpose> = granted.rules().map(|rule| rule.purpose.clone()).collect();
         Self::Answered {
             rules: granted.rules().map(|rule| rule.id.to_owned()).collect(),
@@ -204,9 +207,15 @@ pub(super) fn answer(
     room: Room,
 ) -> Result<Written, Rejection> {
     let supplier = bundle.supplier(request.sender);
+    let restrictions = Restrictions::of(sources.store)?;
     let desk = Desk {
         request,
-        grants: bundle.grants(),
+        rules: Rules {
+            grants: bundle.grants(),
+            policy: bundle.policy(),
+            restrictions: &restrictions,
+        },
+        pacing: Pacing::Asked,
         name: supplier.map_or("", |supplier| supplier.name.as_str()),
         sources,
         now,
@@ -219,8 +228,10 @@ pub(super) fn answer(
 pub(super) struct Desk<'a> {
     /// What is asked for, by whom.
     pub(super) request: &'a Request,
-    /// What is granted.
-    pub(super) grants: &'a [Grant],
+    /// The rules of all layers.
+    pub(super) rules: Rules<'a>,
+    /// Whether it was asked for.
+    pub(super) pacing: Pacing,
     /// The supplier's name.
     pub(super) name: &'a str,
     /// Where the values are.
@@ -239,12 +250,20 @@ impl Desk<'_> {
         wrap: impl Fn(Answer) -> Content,
     ) -> Result<(Written, Vec<Query>), Rejection> {
         for _ in 0..=MAX_HALVINGS {
-            let (answer, notes) = self.answer(gateway, room.rows)?;
+            let (answer, notes, asked) = self.answer(gateway, room.rows)?;
             let rest = answer.rest.clone();
             let content = wrap(answer);
             let id = content.id();
             match content.to_json().map(Zeroizing::new) {
-                Ok(json) if json.len() <= room.bytes => return Ok((Written { id, json, notes }, rest)),
+                Ok(json) if json.len() <= room.bytes => {
+                    let written = Written {
+                        id,
+                        json,
+                        notes,
+                        asked,
+                    };
+                    return Ok((written, rest));
+                }
                 Ok(_) | Err(ContentError::TooLarge { .. }) => room = room.halved(),
                 Err(error) => return Err(error.into()),
             }
@@ -252,20 +271,38 @@ impl Desk<'_> {
         Err(Rejection::TooMuch { limit: room.bytes })
     }
 
-    fn answer(&self, gateway: CardId, mut rows: usize) -> Result<(Answer, Vec<Note>), Rejection> {
+    fn answer(&self, gateway: CardId, mut rows: usize) -> Result<(Answer, Vec<Note>, Vec<Asked>), Rejection> {
         let request = self.request;
         let mut parts = Vec::new();
         let mut notes = Vec::new();
         let mut refusals = Vec::new();
         let mut rest = Vec::new();
+        let asker = Asker {
+            supplier: request.sender,
+            name: self.name,
+        };
+        let database = self.sources.store.database();
+        let mut pace = Pace::new(database, request.sender, self.pacing, self.now);
         for query in &request.queries {
-            match decide(query, request.sender, self.grants, self.now) {
-                Ok(granted) if rows == 0 => rest.push(granted.query().clone()),
+            let decided = pace.decide(query, |occasion| {
+                decide(query, asker, &self.rules, occasion, self.now)
+            })?;
+            match decided {
+                Ok(granted) if rows == 0 => {
+                    let waiting = pace.grant(query, &granted)?;
+                    pace.belongs(granted.query(), &waiting);
+                    rest.push(granted.query().clone());
+                }
                 Ok(granted) => {
                     trace(&granted, request);
+                    let waiting = pace.grant(query, &granted)?;
+                    pace.belongs(granted.query(), &waiting);
                     let outcome = Outcome::of(&granted);
                     let released = release(granted, self.sources, &mut rows)?;
-                    rest.extend(released.rest);
+                    if let Some(left) = released.rest {
+                        pace.belongs(&left, &waiting);
+                        rest.push(left);
+                    }
                     let note = Note::new(request, self.name, &released.query, outcome);
                     parts.push((released.series, note));
                 }
@@ -301,12 +338,12 @@ impl Desk<'_> {
             refusals,
             rest,
         };
-        Ok((answer, notes))
+        Ok((answer, notes, pace.into_entries()))
     }
 }
 
 /// Takes the values of one supplier out of their `Granted`. This is the only place that does.
-fn unwrap(parts: Vec<(Granted<Vec<Series>>, Note)>, supplier: Fingerprint) -> (Vec<Series>, Vec<Note>) {
+fn unwrap(parts: Vec<(Granted<'_, Vec<Series>>, Note)>, supplier: Fingerprint) -> (Vec<Series>, Vec<Note>) {
     let own = parts
         .into_iter()
         .filter(|(granted, _)| granted.supplier() == supplier);
@@ -320,7 +357,7 @@ fn unwrap(parts: Vec<(Granted<Vec<Series>>, Note)>, supplier: Fingerprint) -> (V
     (series.into_iter().flatten().collect(), notes)
 }
 
-fn trace(granted: &Granted<Query>, request: &Request) {
+fn trace(granted: &Granted<'_, Query>, request: &Request) {
     let query = granted.query();
     let rules: Vec<_> = granted.rules().map(|rule| rule.id).collect();
     tracing::info!(
@@ -336,7 +373,11 @@ fn trace(granted: &Granted<Query>, request: &Request) {
 
 /// Reads what is granted, page by page, and lets the grant decide once more what goes out. At least one page is read, and
 /// the first step of what is aggregated; none behind the one that brings the rows to an end.
-fn release(granted: Granted<Query>, sources: Sources<'_>, rows: &mut usize) -> Result<Released, Rejection> {
+fn release<'a>(
+    granted: Granted<'a, Query>,
+    sources: Sources<'_>,
+    rows: &mut usize,
+) -> Result<Released<'a>, Rejection> {
     let mut release = granted.begin();
     if release.query().aggregation == Aggregation::Latest {
         let readings = sources.in_memory(release.query());

@@ -50,6 +50,7 @@ fn written(content: &Content) -> Result<Written, Rejection> {
         id: content.id(),
         json: Zeroizing::new(content.to_json()?),
         notes: Vec::new(),
+        asked: Vec::new(),
     })
 }
 
@@ -198,6 +199,8 @@ impl Exchange {
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let notes = response.notes.into_iter().map(|note| note.into_event(bytes));
         self.journal.write(notes.map(LogEvent::from))?;
+        // Nor has what was granted, and has to wait from then on, without its time.
+        self.store.database().remember_asked(&response.asked, now)?;
         Ok(Outcome::Answered(Sealed {
             id: response.id,
             bytes: sealed,

@@ -9,10 +9,11 @@
 
 use std::time::Duration;
 
+use authorization::{Asker, Occasion, Rules, decide};
 use card::Partner;
 use messages::certificate::Role;
 use messages::content::{Answer, Content, MessageId, Push, Request, RuleName};
-use model::{Aggregation, CardId, Fingerprint, Grant, LogEvent, Period, Query, Span, Timestamp};
+use model::{Aggregation, CardId, Fingerprint, Grant, Limit, LogEvent, Period, Query, Span, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{OutboxError, OutboxMessage, ScheduleKey};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::card::{Bundle, Identity};
 use crate::clock;
+use crate::grants::{Pacing, Restrictions};
 
 /// How often the schedules are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -43,6 +45,9 @@ const MAX_PARTS: u32 = 32;
 
 /// How many periods are sent between two looks: each takes the card as long as a signature.
 const MAX_AT_ONCE: usize = 8;
+
+/// How many rules a resolution is made coarser by, one after the other; what is left then is for the supplier to pull.
+const MAX_COARSER: usize = 8;
 
 /// How many messages may wait for the receipts of one supplier before nothing more is sent to it.
 const MAX_WAITING: u64 = 64;
@@ -86,7 +91,7 @@ fn send_due(exchange: &Exchange, now: Timestamp) -> Result<(), Rejection> {
     let schedules = exchange.store.schedules();
     let grants = bundle.grants().iter();
     let pushing: Vec<_> = grants
-        .filter_map(|grant| Some((grant, grant.push?, key_of(grant))))
+        .filter_map(|grant| Some((grant, interval(grant, bundle.policy())?, key_of(grant))))
         .collect();
     let known = pushing.iter().map(|(.., key)| *key).collect();
     schedules.keep_only(&known).map_err(Rejection::Schedules)?;
@@ -121,6 +126,25 @@ fn keep_one(
     send(exchange, parties, (grant, period), now)?;
     let kept = exchange.store.schedules().keep(key_of(grant), period.to());
     kept.map_err(Rejection::Schedules)
+}
+
+/// Returns how often a grant has the gateway send: not more often than it, and the limits that are for its supplier, may be
+/// asked. Then whole periods of the schedule are sent together.
+fn interval(grant: &Grant, policy: &[Limit]) -> Option<Span> {
+    let limits = policy
+        .iter()
+        .filter(|limit| limit.supplier.is_none_or(|supplier| supplier == grant.supplier));
+    let mut paces = grant
+        .at_most
+        .into_iter()
+        .chain(limits.filter_map(|limit| limit.at_most));
+    paces.try_fold(grant.push?, |every, pace| {
+        if every < pace {
+            every.common_multiple(pace)
+        } else {
+            Some(every)
+        }
+    })
 }
 
 /// Returns how long after a point of the grid this gateway sends.
@@ -180,7 +204,20 @@ fn send(
         .verify_party(&supplier.certificates, now, Role::Supplier);
     let recipient = verified.map_err(Rejection::ReplyTo)?.enc;
     let name: RuleName = grant.id.parse().map_err(|_| Rejection::WrongKind)?;
-    let mut queries = queries(grant, period);
+    let restrictions = Restrictions::of(&exchange.store)?;
+    let rules = Rules {
+        grants: bundle.grants(),
+        policy: bundle.policy(),
+        restrictions: &restrictions,
+    };
+    let asker = Asker {
+        supplier: grant.supplier,
+        name: supplier.name.as_str(),
+    };
+    let queries_of_grant = queries(grant, period).into_iter();
+    let mut queries: Vec<Query> = queries_of_grant
+        .map(|query| as_fine_as_is_left(query, asker, &rules, now))
+        .collect();
     for part in 0..MAX_PARTS {
         let id = id_of(identity.guid, grant, period, part);
         let request = Request {
@@ -192,7 +229,8 @@ fn send(
         };
         let desk = Desk {
             request: &request,
-            grants: bundle.grants(),
+            rules,
+            pacing: Pacing::Scheduled,
             name: supplier.name.as_str(),
             sources: exchange.sources(),
             now,
@@ -270,6 +308,19 @@ fn queries(grant: &Grant, period: Period) -> Vec<Query> {
         .collect()
 }
 
+/// Makes a query coarser until limits and restrictions leave it, if they do at any resolution.
+fn as_fine_as_is_left(mut query: Query, asker: Asker<'_>, rules: &Rules<'_>, now: Timestamp) -> Query {
+    for _ in 0..MAX_COARSER {
+        let decided = decide(&query, asker, rules, &Occasion::Scheduled, now);
+        let finest = decided.err().and_then(|denied| denied.reason.finest());
+        match finest.and_then(|finest| query.resolution.common_multiple(finest)) {
+            Some(coarser) => query.resolution = coarser,
+            None => break,
+        }
+    }
+    query
+}
+
 /// Names the schedule of a grant.
 fn key_of(grant: &Grant) -> ScheduleKey {
     short(&[grant.supplier.as_bytes(), grant.id.as_bytes()])
@@ -329,6 +380,7 @@ mod tests {
             history: "P100D".parse().unwrap(),
             validity: Period::new(at(DAY / 2), at(1_000 * DAY)).unwrap(),
             push: Some(Span::DAY),
+            at_most: None,
             purpose: "billing".parse().unwrap(),
         }
     }
@@ -365,6 +417,67 @@ mod tests {
         assert_eq!(due(&short, Span::DAY, None, (at(9 * DAY), at(9 * DAY))).len(), 2);
         // A clock that was set back sends nothing twice.
         assert_eq!(days(Some(9 * DAY), 5 * DAY), []);
+    }
+
+    #[test]
+    fn schedule_goes_no_faster_than_grants_and_limits_may_be_asked() {
+        let span = |text: &str| text.parse::<Span>().unwrap();
+        let limit = |supplier, at_most| Limit {
+            id: "policy 1".to_owned(),
+            supplier,
+            elements: vec![model::ElementPattern::ANY],
+            finest: Span::QUARTER_HOUR,
+            aggregations: Aggregation::USUAL.into(),
+            history: Span::DAY,
+            validity: None,
+            at_most: Some(at_most),
+        };
+        let mut grant = grant();
+        grant.push = Some(span("PT2H"));
+        grant.at_most = Some(span("PT1H"));
+        assert_eq!(interval(&grant, &[]), grant.push);
+        let other = limit(Some(Fingerprint::new([9; 32])), Span::DAY);
+        assert_eq!(interval(&grant, &[other]), grant.push);
+        assert_eq!(interval(&grant, &[limit(None, span("PT3H"))]), Some(span("PT6H")));
+        grant.push = None;
+        assert_eq!(interval(&grant, &[]), None);
+    }
+
+    #[test]
+    fn what_is_sent_is_as_fine_as_limits_and_restrictions_leave() {
+        use model::{Effect, Restriction};
+        let period = Period::new(at(8 * DAY), at(9 * DAY)).unwrap();
+        let grants = [grant()];
+        let restricted = |effect| Restriction {
+            id: 1,
+            supplier: None,
+            elements: "*/1-0:1.8.0*255".parse().unwrap(),
+            effect,
+            from: at(0),
+        };
+        let sent = |restriction| {
+            let rules = Rules {
+                grants: &grants,
+                policy: &[],
+                restrictions: &[restriction],
+            };
+            let asker = Asker {
+                supplier: grants[0].supplier,
+                name: "",
+            };
+            let [power, gas] = queries(&grants[0], period).try_into().unwrap();
+            let resolution = |query| {
+                as_fine_as_is_left(query, asker, &rules, at(9 * DAY))
+                    .resolution
+                    .seconds()
+            };
+            (resolution(power), resolution(gas))
+        };
+        assert_eq!(
+            sent(restricted(Effect::Coarser("PT10M".parse().unwrap()))),
+            (1_800, 900)
+        );
+        assert_eq!(sent(restricted(Effect::Object)), (900, 900));
     }
 
     #[test]

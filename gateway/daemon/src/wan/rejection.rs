@@ -6,9 +6,10 @@ use axum::response::{IntoResponse, Response};
 use messages::content::{ContentError, FreshnessError, PartyError};
 use messages::envelope::OpenError;
 use serde::Serialize;
-use store::{BundleError, DatabaseError, OutboxError, RequestError};
+use store::{AskedError, BundleError, DatabaseError, OutboxError, RequestError};
 
 use crate::card::CardFault;
+use crate::grants::RestrictionsFault;
 use crate::random::RandomError;
 use crate::report::Chain;
 
@@ -136,6 +137,12 @@ pub(super) enum Rejection {
     /// The memory of requests failed.
     #[error("the request cannot be remembered")]
     Requests(#[from] RequestError),
+    /// What the consumer has restricted cannot be told.
+    #[error("what the consumer has restricted cannot be told, so that nothing is handed out")]
+    Restrictions(#[from] RestrictionsFault),
+    /// When something was granted cannot be remembered.
+    #[error("when this was granted cannot be remembered")]
+    Asked(#[from] AskedError),
     /// The bundle could not be stored.
     #[error("the bundle cannot be stored")]
     Bundle(#[from] BundleError),
@@ -225,8 +232,10 @@ impl Rejection {
             Self::TooMuch { .. } | Self::LongStep { .. } => "too-much",
             Self::OwnCertificate(_) | Self::Card(_) | Self::Seal(_) => "card",
             Self::CardTerminated => "card-terminated",
+            Self::Restrictions(_) => "restrictions-lost",
             Self::Store(_)
             | Self::Requests(_)
+            | Self::Asked(_)
             | Self::Bundle(_)
             | Self::Schedules(_)
             | Self::Applications(_)
@@ -278,9 +287,11 @@ impl Rejection {
             | Self::Card(_)
             | Self::Seal(_)
             | Self::StorageFull
-            | Self::LogDamaged => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::LogDamaged
+            | Self::Restrictions(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_)
             | Self::Requests(_)
+            | Self::Asked(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Schedules(_)
@@ -298,8 +309,13 @@ impl Rejection {
             Self::Card(_) | Self::Seal(_) | Self::OwnCertificate(_) => {
                 "the gateway's card did not take part; try again later".to_owned()
             }
+            Self::Restrictions(_) => {
+                "what the consumer has restricted is lost; nothing is handed out until it is set anew"
+                    .to_owned()
+            }
             Self::Store(_)
             | Self::Requests(_)
+            | Self::Asked(_)
             | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Schedules(_)

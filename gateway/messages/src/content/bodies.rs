@@ -1,6 +1,6 @@
 //! The bodies of contents, as they stand in JSON.
 
-use model::{CardId, Fingerprint, GatewayState, Grant, Period, Query, Series, Timestamp};
+use model::{CardId, Fingerprint, GatewayState, Grant, Limit, Period, Query, Series, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, PartyName, Triple};
@@ -77,7 +77,7 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// The reason, as a sentence.
     pub reason: RefusalReason,
-    /// The grant that refused it, if one nearly fitted.
+    /// The rule that refused it, if one nearly fitted: a grant, a limit of the TSM's policy or a restriction of the consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleName>,
 }
@@ -106,6 +106,10 @@ pub struct Bundle {
     /// The energy applications that run on their behalf; the gateway has each of them before the bundle comes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<ApplicationEntry>,
+    /// What the TSM's policy leaves of all grants at the gateway, also of those that were installed before it; without limits,
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<Limit>,
 }
 
 /// An energy application that a bundle names or a supplier asks for.

@@ -82,7 +82,9 @@ pub enum List {
     Pieces,
     /// The findings of a report.
     Findings,
-    /// The element patterns of a grant.
+    /// The limits of a bundle.
+    Limits,
+    /// The element patterns of a grant or a limit.
     Patterns,
     /// The commands to a card.
     Commands,
@@ -102,6 +104,7 @@ impl fmt::Display for List {
             Self::Applications => "applications",
             Self::Pieces => "pieces of an application",
             Self::Findings => "findings",
+            Self::Limits => "limits",
             Self::Patterns => "element patterns",
             Self::Commands => "commands",
             Self::Answers => "answers",

@@ -1,4 +1,4 @@
-use model::{GatewayState, Grant, Period, Query, Reading, Series, SeriesError, Span, Status};
+use model::{GatewayState, Grant, Limit, Period, Query, Reading, Series, SeriesError, Span, Status};
 use proptest::prelude::*;
 
 use super::*;
@@ -77,6 +77,7 @@ fn grant() -> Grant {
         history: Span::DAY,
         validity: query().period,
         push: None,
+        at_most: None,
         purpose: "billing".parse().unwrap(),
     }
 }
@@ -95,6 +96,20 @@ fn bundle(world: &World) -> Bundle {
         }],
         grants: vec![grant()],
         applications: vec![application()],
+        policy: vec![limit()],
+    }
+}
+
+fn limit() -> Limit {
+    Limit {
+        id: "policy 1".to_owned(),
+        supplier: None,
+        elements: vec!["*".parse().unwrap()],
+        finest: Span::QUARTER_HOUR,
+        aggregations: model::Aggregation::USUAL.into(),
+        history: Span::DAY,
+        validity: None,
+        at_most: None,
     }
 }
 
@@ -442,6 +457,12 @@ fn every_list_of_a_bundle_is_bounded() {
     let mut wide = bundle(&world);
     wide.grants[0].elements = vec!["*".parse().unwrap(); MAX_PATTERNS + 1];
     bounded(Content::Bundle(wide), List::Patterns);
+    let mut limited = bundle(&world);
+    limited.policy = vec![limit(); MAX_LIMITS + 1];
+    bounded(Content::Bundle(limited), List::Limits);
+    let mut wide = bundle(&world);
+    wide.policy[0].elements = vec!["*".parse().unwrap(); MAX_PATTERNS + 1];
+    bounded(Content::Bundle(wide), List::Patterns);
     let mut many = bundle(&world);
     many.applications = vec![application(); MAX_APPLICATIONS + 1];
     bounded(Content::Bundle(many), List::Applications);
@@ -484,14 +505,18 @@ fn modules_are_told_from_other_files() {
 }
 
 #[test]
-fn content_of_an_earlier_version_without_applications_is_read_as_it_was() {
+fn content_of_an_earlier_version_without_applications_and_policy_is_read_as_it_was() {
     let world = world();
     let old = Bundle {
         applications: Vec::new(),
+        policy: Vec::new(),
         ..bundle(&world)
     };
     let json = String::from_utf8(Content::Bundle(old.clone()).to_json().unwrap()).unwrap();
-    assert!(!json.contains("applications"), "{json}");
+    assert!(
+        !json.contains("applications") && !json.contains("policy"),
+        "{json}"
+    );
     assert_eq!(parse(&json).unwrap(), Content::Bundle(old));
     let old = Report {
         unit: None,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::LogText;
-use crate::{Aggregation, ElementPattern, Fingerprint, Period, Purpose, Span};
+use crate::{Aggregation, ElementPattern, Fingerprint, Period, Purpose, Restriction, Span};
 
 /// An event for the consumer log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,16 @@ pub enum ConsumerEvent {
         /// How many grants it has.
         grants: u64,
     },
+    /// The consumer has restricted what suppliers get.
+    Restricted {
+        /// The restriction.
+        restriction: Restriction,
+    },
+    /// The consumer has lifted a restriction.
+    RestrictionLifted {
+        /// The restriction.
+        restriction: Restriction,
+    },
 }
 
 impl ConsumerEvent {
@@ -79,6 +89,8 @@ impl ConsumerEvent {
             Self::Answered { .. } => "SMGW-L-2001",
             Self::Denied { .. } => "SMGW-L-2002",
             Self::GrantsChanged { .. } => "SMGW-L-2003",
+            Self::Restricted { .. } => "SMGW-L-2004",
+            Self::RestrictionLifted { .. } => "SMGW-L-2005",
         }
     }
 }
@@ -128,8 +140,31 @@ impl fmt::Display for ConsumerEvent {
                 formatter,
                 "who may have what was changed by bundle {version}: {suppliers} suppliers, {grants} grants"
             ),
+            Self::Restricted { restriction } => {
+                write!(formatter, "you have restricted what ")?;
+                describe(restriction, formatter)
+            }
+            Self::RestrictionLifted { restriction } => {
+                write!(formatter, "you have lifted the restriction of what ")?;
+                describe(restriction, formatter)
+            }
         }
     }
+}
+
+fn describe(restriction: &Restriction, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match &restriction.supplier {
+        Some(supplier) => write!(formatter, "{} gets", supplier.name)?,
+        None => write!(formatter, "all suppliers get")?,
+    }
+    write!(
+        formatter,
+        " of {}: {} from {} on ({})",
+        restriction.elements,
+        restriction.effect,
+        restriction.from,
+        restriction.name()
+    )
 }
 
 /// Names what several values of an aggregation are.

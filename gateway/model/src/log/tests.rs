@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::{
-    Aggregation, ElementPattern, GapReason, GatewayId, GatewayState, Medium, MeterId, Period, Span, Status,
-    Timestamp,
+    Aggregation, Effect, ElementPattern, GapReason, GatewayId, GatewayState, Medium, MeterId, Period,
+    Restriction, Span, Status, Timestamp,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -129,7 +129,23 @@ fn consumer_events() -> Vec<ConsumerEvent> {
             suppliers: 1,
             grants: 3,
         },
+        ConsumerEvent::Restricted {
+            restriction: restriction(),
+        },
+        ConsumerEvent::RestrictionLifted {
+            restriction: restriction(),
+        },
     ]
+}
+
+fn restriction() -> Restriction {
+    Restriction {
+        id: 1,
+        supplier: None,
+        elements: ElementPattern::ANY,
+        effect: Effect::Object,
+        from: at("2026-11-22T00:00:00Z"),
+    }
 }
 
 fn calibration_events() -> Vec<CalibrationEvent> {
@@ -224,9 +240,13 @@ fn json_form_is_stable() {
             18,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000}"#,
         ),
-        (21, r#"{"event":"clock-unset"}"#),
         (
-            27,
+            21,
+            r#"{"event":"restricted","restriction":{"id":1,"elements":"*/*","effect":"object","from":"2026-11-22T00:00:00Z"}}"#,
+        ),
+        (23, r#"{"event":"clock-unset"}"#),
+        (
+            29,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {

@@ -93,6 +93,8 @@ impl Inner {
                 offered: version,
             });
         }
+        let mut head = self.head.next();
+        head.bundle.remove_all(tally(&transaction)?);
         transaction.execute(
             "INSERT OR REPLACE INTO bundle (slot, version, digest, content, seal) VALUES (1, ?1, ?2, ?3, ?4)",
             params![
@@ -102,8 +104,7 @@ impl Inner {
                 seal(version, &digest, content)
             ],
         )?;
-        let mut head = self.head.next();
-        head.bundle = tally(&transaction)?;
+        head.bundle.add_all(tally(&transaction)?);
         head.store(&transaction)?;
         transaction.commit()?;
         Ok(self.confirm(head)?)

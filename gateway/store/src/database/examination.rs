@@ -12,13 +12,13 @@ use super::head::{Before, Head, RowKind, Tally, digest_of_row, tally_of};
 use super::keys::{Day, time_of_round};
 use super::loss::{Loss, Losses, Lost};
 use super::witness::{Statement, Witness};
-use super::{DatabaseError, day, loss, part, points};
+use super::{DatabaseError, asked, day, loss, migration, part, points, restrictions};
 
 /// What SQLite says of a tree that is in order.
 const SOUND: &str = "ok";
 
 /// The tables whose trees are checked at each start: all but that of the chunks.
-const SMALL_TABLES: [&str; 11] = [
+const SMALL_TABLES: [&str; 13] = [
     "sqlite_schema",
     "head",
     "round",
@@ -30,6 +30,8 @@ const SMALL_TABLES: [&str; 11] = [
     "outbox",
     "bundle",
     "loss",
+    "asked",
+    "restriction",
 ];
 
 /// What is there.
@@ -93,7 +95,10 @@ pub(super) fn examine(
         head.complete(before, row);
     }
     let lost = match stored {
-        Some(_) => lost(&head, &present, witness.statement(), is_provisioned),
+        Some(_) => {
+            let statement = statement_of(witness, &head, connection)?;
+            lost(&head, &present, statement, is_provisioned)
+        }
         None => vec![Lost::Head],
     };
     if head.schema != present.rows.schema && stored.is_some() {
@@ -124,11 +129,32 @@ pub(super) fn examine_salvaged(
     }
     let mut all = vec![Lost::Salvaged];
     match found {
-        Some(_) => all.extend(lost(&head, &present, witness.statement(), false)),
+        Some(_) => {
+            let statement = statement_of(witness, &head, connection)?;
+            all.extend(lost(&head, &present, statement, false));
+        }
         None => all.push(Lost::Head),
     }
     let (_, losses) = adopt(connection, head, present, witness, all)?;
     Ok(losses)
+}
+
+/// Returns what the witness says; of the head as it was before a migration that changed nothing else, it says the same of the
+/// head that is there.
+fn statement_of(
+    witness: &Witness,
+    head: &Head,
+    connection: &Connection,
+) -> rusqlite::Result<Option<Statement>> {
+    let before = migration::v3::before(head, connection)?;
+    let statement = witness.statement();
+    Ok(statement.map(|statement| {
+        if statement.is_of(&before) {
+            Statement::of(head)
+        } else {
+            statement
+        }
+    }))
 }
 
 /// Takes what is there for the new head, and stores it with what is lost.
@@ -221,6 +247,14 @@ fn verdict(head: &Head, statement: Option<Statement>) -> Verdict {
 
 /// Counts the rows that are there.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Present> {
+    let mut present = count_version_3(connection)?;
+    present.rows.requests.add_all(asked::tally(connection)?);
+    present.rows.bundle.add_all(restrictions::tally(connection)?);
+    Ok(present)
+}
+
+/// Counts the rows of the tables that version 3 had.
+pub(super) fn count_version_3(connection: &Connection) -> rusqlite::Result<Present> {
     let tally = |letter, sql| tally_of(connection, letter, sql, []);
     let mut present = Present::default();
     let rows = &mut present.rows;
@@ -240,6 +274,16 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Present> {
     count_days(connection, &mut present)?;
     count_rounds(connection, &mut present)?;
     Ok(present)
+}
+
+/// Completes a head by what the newest round says.
+pub(super) fn count_rounds_of(connection: &Connection, head: &mut Head) -> rusqlite::Result<()> {
+    let mut present = Present::default();
+    count_rounds(connection, &mut present)?;
+    if let Some((before, row)) = present.newest {
+        head.complete(before, row);
+    }
+    Ok(())
 }
 
 /// Counts the descriptions of the tables.

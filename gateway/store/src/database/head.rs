@@ -20,9 +20,9 @@
 //! | schema | `s`: type, name, sql of sqlite_schema |
 //! | round, day | `r`, `d`: key, content |
 //! | element | `e`: id, meter, obis, crc; the row of element_count is `g`: greatest, crc |
-//! | request | `q`: id, expires; the row of request_floor is `x`: expires |
+//! | request | `q`: id, expires; the row of request_floor is `x`: expires; a row of asked is `a`: key, time, expires |
 //! | outbox | `o`: number, id, recipient, crc, length of the content |
-//! | bundle | `u`: version, digest, seal |
+//! | bundle | `u`: version, digest, seal; the row of restriction is `c`: version, seal, unless its version is 0 |
 //! | loss | `l`: number, content |
 //!
 //! A transaction that stores rounds and nothing else does not write the table, which would cost a page: each part
@@ -50,11 +50,11 @@ pub enum RowKind {
     Day,
     /// Measurement elements.
     Element,
-    /// Requests that are remembered, and the time up to which they are forgotten.
+    /// Requests that are remembered, the time up to which they are forgotten, and when was granted what has to wait.
     Request,
     /// Messages that wait for receipts.
     Outbox,
-    /// The bundle that is installed.
+    /// The bundle that is installed, and the consumer's restrictions.
     Bundle,
     /// Losses that were found earlier.
     Loss,

@@ -1,4 +1,5 @@
-//! The database: readings and gaps, the outbox, seen requests and the bundle, in one SQLite file.
+//! The database: readings and gaps, the outbox, seen requests, the bundle and the consumer's restrictions, in one SQLite
+//! file.
 //!
 //! A write-ahead log with `synchronous = FULL`: what a call has confirmed is on the disk. The database
 //! belongs to one process at a time. SQLite has no checksums, so every row carries one that is
@@ -11,6 +12,7 @@
 //! one row. Pages that are freed are used again, by the next day's rounds, so the file is never
 //! vacuumed: it has a day of them to spare, and moving pages about would wear the flash.
 
+mod asked;
 mod bundle;
 mod bytes;
 mod checks;
@@ -32,6 +34,7 @@ mod point;
 mod points;
 mod readings;
 mod requests;
+mod restrictions;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,7 @@ use loss::Losses;
 use outbox::Occupancy;
 use witness::Witness;
 
+pub use asked::{Asked, AskedError};
 pub use bundle::{BundleError, InstalledBundle};
 pub use checks::Checked;
 pub use error::DatabaseError;
@@ -62,6 +66,7 @@ pub use loss::{Loss, Lost};
 pub use outbox::{OutboxError, OutboxMessage, Pending, Receipt};
 pub use readings::{Damaged, Latest, Page, RegisterError, Registered, Round};
 pub use requests::{Remembered, RequestError};
+pub use restrictions::RestrictionsError;
 
 /// The number of pages in the write-ahead log behind which they are brought into the database, some 1 MB: a hundred
 /// rounds. A longer log would save little wear, and take room and time at the next start.

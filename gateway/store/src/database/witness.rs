@@ -219,7 +219,7 @@ impl Writer {
 }
 
 impl Statement {
-    fn of(head: &Head) -> Self {
+    pub(super) fn of(head: &Head) -> Self {
         Self {
             generation: head.generation,
             digest: head.digest(),

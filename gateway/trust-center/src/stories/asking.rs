@@ -90,6 +90,7 @@ impl Supplier {
             history: "P30D".parse().unwrap(),
             validity: Period::new(now, later(now, 86_400)).unwrap(),
             push: None,
+            at_most: None,
             purpose: "billing".parse().unwrap(),
         }
     }

@@ -15,6 +15,7 @@ use messages::content::{Content, ContentError, InstallationRequest, Report};
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
 
 use super::narrow::{self, Contradiction};
+use super::policy::{Policy, PolicyError};
 use super::transport::{TransportError, way_to};
 use super::trust::Trust;
 use super::visit::{VisitError, ask_report, send_application, visit};
@@ -53,6 +54,9 @@ pub(crate) enum DeliveryError {
     /// The bundle cannot be made or kept.
     #[error("there is no bundle to install")]
     Bundles(#[from] BundlesError),
+    /// The policy cannot be followed.
+    #[error("the policy cannot be followed")]
+    Policy(#[source] PolicyError),
     /// The applications cannot be kept.
     #[error("an application is out of reach")]
     Applications(#[from] ApplicationsError),
@@ -233,10 +237,12 @@ impl Delivery<'_> {
             applications: Some(asked.content.application.as_slice()),
         });
         let identity = scene.conversation.identity();
+        let policy = Policy::of_home(self.home()).map_err(DeliveryError::Policy)?;
         let wanted = Wanted {
             change,
             anchor: &anchor,
             reply_to: identity.party.enc.certificate(),
+            policy: &policy,
         };
         let prepared = scene.bundles.prepare_change(&wanted, now);
         let prepared = prepared.map_err(|error| match error {

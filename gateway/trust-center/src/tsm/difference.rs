@@ -3,7 +3,7 @@
 use std::fmt;
 
 use messages::content::Bundle;
-use model::{Fingerprint, Grant};
+use model::{Fingerprint, Grant, Limit};
 use serde::Serialize;
 
 use super::narrow::is_within;
@@ -21,6 +21,9 @@ pub(crate) struct Difference {
     pub(crate) grants: Vec<GrantChange>,
     /// Applications that come or go.
     pub(crate) applications: Vec<ApplicationChange>,
+    /// The limits of the policy that hold at the gateway from then on, if they change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Vec<Limit>>,
 }
 
 /// A supplier that comes or goes.
@@ -101,6 +104,9 @@ impl Difference {
             suppliers: suppliers(before, after),
             grants: grants(before, after),
             applications: applications(before, after),
+            policy: Some(&after.policy)
+                .filter(|policy| before.map_or(&Vec::new(), |bundle| &bundle.policy) != *policy)
+                .cloned(),
         }
     }
 }
@@ -223,7 +229,15 @@ impl fmt::Display for Difference {
         {
             write!(formatter, "\n{} application {name} ({digest})", change.sign())?;
         }
-        if self.suppliers.is_empty() && self.grants.is_empty() && self.applications.is_empty() {
+        if let Some(policy) = &self.policy {
+            write!(
+                formatter,
+                "\n~ policy: {} limits hold at the gateway",
+                policy.len()
+            )?;
+        }
+        let changes_rules = !self.grants.is_empty() || self.policy.is_some();
+        if self.suppliers.is_empty() && !changes_rules && self.applications.is_empty() {
             write!(formatter, "\nNothing would change.")?;
         }
         Ok(())
@@ -252,7 +266,11 @@ impl fmt::Display for Told<'_> {
             grant.validity.from(),
             grant.validity.to(),
             grant.purpose
-        )
+        )?;
+        match grant.at_most {
+            Some(at_most) => write!(formatter, ", asked every {at_most} at most"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -273,6 +291,7 @@ mod tests {
             history: Span::DAY,
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
+            at_most: None,
             purpose: "billing".parse().unwrap(),
         }
     }

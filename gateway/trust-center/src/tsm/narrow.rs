@@ -5,20 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use messages::content::{MAX_PATTERNS, RuleName};
-use model::{Aggregation, ElementPattern, Grant, Period, Span, Timestamp};
-
-/// The most that anybody gets of some elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limit {
-    /// The elements.
-    pub(crate) elements: Vec<ElementPattern>,
-    /// The finest resolution.
-    pub(crate) finest: Span,
-    /// How values may be made.
-    pub(crate) aggregations: BTreeSet<Aggregation>,
-    /// How far back.
-    pub(crate) history: Span,
-}
+use model::{ElementPattern, Grant, Limit, Period, Span, Timestamp};
 
 /// The reason why grants contradict themselves, each other or the policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,16 +158,24 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
     let mut elements: Vec<ElementPattern> = Vec::new();
     for asked in &grant.elements {
         for permitted in &limit.elements {
-            elements.extend(intersection(asked, permitted).filter(|found| !elements.contains(found)));
+            elements.extend(
+                asked
+                    .intersection(permitted)
+                    .filter(|found| !elements.contains(found)),
+            );
         }
     }
-    let finest = common_grid(grant.finest, limit.finest)?;
+    let finest = grant.finest.common_multiple(limit.finest)?;
     let history = grant.history.min(limit.history);
     let aggregations: BTreeSet<_> = grant
         .aggregations
         .intersection(&limit.aggregations)
         .copied()
         .collect();
+    let validity = match limit.validity {
+        Some(validity) => common_period(grant.validity, validity)?,
+        None => grant.validity,
+    };
     if elements.is_empty() || aggregations.is_empty() || history < finest {
         return None;
     }
@@ -188,8 +183,10 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
         elements,
         finest,
         aggregations,
-        push: grant.push.and_then(|push| common_grid(push, finest)),
+        push: grant.push.and_then(|push| push.common_multiple(finest)),
+        at_most: grant.at_most.max(limit.at_most),
         history,
+        validity,
         ..grant.clone()
     })
 }
@@ -197,8 +194,10 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
 /// Returns whether one grant gives nothing that the other one does not.
 pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
     let covered = |pattern: &ElementPattern| {
-        let permits = |permitted: &ElementPattern| intersection(pattern, permitted).as_ref() == Some(pattern);
-        other.elements.iter().any(permits)
+        other
+            .elements
+            .iter()
+            .any(|permitted| pattern.is_within(permitted))
     };
     let in_time =
         |period: Period| other.validity.from() <= period.from() && period.to() <= other.validity.to();
@@ -207,54 +206,20 @@ pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
         && one.aggregations.is_subset(&other.aggregations)
         && one.history <= other.history
         && (one.push.is_none() || one.push == other.push)
+        // None comes before every span: it is asked as often as wished.
+        && one.at_most >= other.at_most
         && in_time(one.validity)
 }
 
-/// Returns the finest resolution whose values lie on both grids.
-fn common_grid(one: Span, other: Span) -> Option<Span> {
-    let (mut a, mut b) = (one.seconds(), other.seconds());
-    while b != 0 {
-        (a, b) = (b, a.checked_rem(b)?);
-    }
-    let least = one.seconds().checked_div(a)?.checked_mul(other.seconds())?;
-    Span::from_seconds(least)
-}
-
-/// Returns the pattern of the elements that match both, if there can be any.
-fn intersection(one: &ElementPattern, other: &ElementPattern) -> Option<ElementPattern> {
-    let meter = match (&one.meter, &other.meter) {
-        (Some(one), Some(other)) if one != other => return None,
-        (Some(meter), _) | (None, Some(meter)) => meter.as_str(),
-        (None, None) => "*",
-    };
-    let (a, b) = (one.obis.to_string(), other.obis.to_string());
-    let obis = match (a.as_str(), b.as_str()) {
-        ("*", _) => b,
-        (_, "*") => a,
-        _ => groups(&a, &b)?,
-    };
-    format!("{meter}/{obis}").parse().ok()
-}
-
-/// Combines two codes group by group, `x` being any value.
-fn groups(one: &str, other: &str) -> Option<String> {
-    const BETWEEN: [char; 4] = ['-', ':', '.', '*'];
-    let mut signs = one.matches(BETWEEN);
-    let mut combined = String::new();
-    for (one, other) in one.split(BETWEEN).zip(other.split(BETWEEN)) {
-        let value = match (one, other) {
-            ("x", value) | (value, "x") => value,
-            (one, other) if one == other => one,
-            _ => return None,
-        };
-        combined.push_str(value);
-        combined.push_str(signs.next().unwrap_or_default());
-    }
-    Some(combined)
+/// Returns the time that belongs to both periods, if there is any.
+fn common_period(one: Period, other: Period) -> Option<Period> {
+    Period::new(one.from().max(other.from()), one.to().min(other.to())).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use model::Aggregation;
+
     use super::*;
 
     fn span(text: &str) -> Span {
@@ -276,16 +241,21 @@ mod tests {
             history: span(history),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
+            at_most: None,
             purpose: "billing".parse().unwrap(),
         }
     }
 
     fn limit(elements: &[&str], finest: &str, history: &str) -> Limit {
         Limit {
+            id: "policy 1".to_owned(),
+            supplier: None,
             elements: patterns(elements),
             finest: span(finest),
             aggregations: Aggregation::USUAL.into(),
             history: span(history),
+            validity: None,
+            at_most: None,
         }
     }
 
@@ -330,6 +300,40 @@ mod tests {
             std::slice::from_ref(&asked)
         );
         assert_eq!(narrow(std::slice::from_ref(&asked), None).unwrap(), [asked]);
+    }
+
+    #[test]
+    fn validity_and_frequency_are_narrowed_too() {
+        let asked = grant(&["*"], "PT15M", "P30D");
+        let at = |text: &str| text.parse().unwrap();
+        let half = Period::new(at("2025-01-01T00:00:00Z"), at("2026-07-01T00:00:00Z")).unwrap();
+        let limit = Limit {
+            validity: Some(half),
+            at_most: Some(span("PT1H")),
+            ..limit(&["*"], "PT15M", "P30D")
+        };
+        let [left] = narrow(std::slice::from_ref(&asked), Some(std::slice::from_ref(&limit)))
+            .unwrap()
+            .try_into()
+            .unwrap();
+        assert_eq!(
+            left.validity,
+            Period::new(at("2026-01-01T00:00:00Z"), at("2026-07-01T00:00:00Z")).unwrap()
+        );
+        assert_eq!(left.at_most, Some(span("PT1H")));
+        assert!(is_within(&left, &asked) && !is_within(&asked, &left));
+        let slower = Grant {
+            at_most: Some(span("P1D")),
+            ..asked.clone()
+        };
+        let left = narrow(std::slice::from_ref(&slower), Some(std::slice::from_ref(&limit))).unwrap();
+        assert_eq!(left[0].at_most, Some(span("P1D")));
+        let over = Period::new(at("2025-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).unwrap();
+        let limit = Limit {
+            validity: Some(over),
+            ..limit
+        };
+        assert!(narrow(&[asked], Some(&[limit])).is_err());
     }
 
     #[test]

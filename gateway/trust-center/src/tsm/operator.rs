@@ -122,6 +122,7 @@ pub(crate) fn shown_with_difference(
         }),
         anchor,
         reply_to: party.enc.certificate(),
+        policy: &Policy::of_home(authority.home())?,
     };
     let (before, after) = Bundles::open(authority.home(), entry.guid)?.preview(&wanted, now)?;
     shown.difference = Some(Difference::between(before.as_ref(), &after));

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, FileError};
 use messages::certificate::PartyName;
-use model::{Aggregation, ElementPattern, Grant, Span};
+use messages::content::{MAX_LIMITS, RuleName};
+use model::{Aggregation, ElementPattern, Fingerprint, Grant, Limit, Period, Span};
 use serde::Deserialize;
 
-use super::narrow::{Contradiction, Limit, narrow};
+use super::narrow::{Contradiction, narrow};
 
 /// The greatest size of a policy in bytes.
 const MAX_FILE: usize = 1_024 * 1_024;
@@ -37,6 +38,14 @@ pub(crate) enum PolicyError {
         path: PathBuf,
         /// The supplier.
         name: PartyName,
+    },
+    /// There are more limits than gateways take.
+    #[error("{} has {found} limits; gateways take up to {MAX_LIMITS}", path.display())]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        found: usize,
     },
     /// A limit covers nothing.
     #[error("{} has a limit without elements; name some, or leave the limit out", path.display())]
@@ -84,6 +93,8 @@ struct LimitDocument {
     #[serde(default = "Aggregation::usual")]
     aggregations: BTreeSet<Aggregation>,
     history: Span,
+    validity: Option<Period>,
+    at_most: Option<Span>,
 }
 
 impl Policy {
@@ -113,6 +124,10 @@ impl Policy {
             }
             limits.extend(supplier.limit.iter().flatten());
         }
+        let found = limits.len();
+        if found > MAX_LIMITS {
+            return Err(PolicyError::TooMany { path: path(), found });
+        }
         if limits.iter().any(|limit| limit.elements.is_empty()) {
             return Err(PolicyError::NoElements { path: path() });
         }
@@ -122,8 +137,26 @@ impl Policy {
     /// Returns what is left of what a supplier asks for.
     pub(crate) fn narrow(&self, name: &PartyName, grants: &[Grant]) -> Result<Vec<Grant>, Contradiction> {
         let own = self.of(name).and_then(|supplier| supplier.limit.as_deref());
-        let narrowed = narrow(grants, self.limit.as_deref().map(limits).as_deref())?;
-        narrow(&narrowed, own.map(limits).as_deref())
+        let of_all = self.limit.as_deref().map(|documents| limits(documents, None));
+        let of_one = own.map(|documents| limits(documents, None));
+        let narrowed = narrow(grants, of_all.as_deref())?;
+        narrow(&narrowed, of_one.as_deref())
+    }
+
+    /// Returns the limits that hold at a gateway with these suppliers, also for grants that it had before.
+    pub(crate) fn limits<'a>(
+        &self,
+        suppliers: impl Iterator<Item = (&'a PartyName, Fingerprint)>,
+    ) -> Vec<Limit> {
+        let of_all = self.limit.as_deref();
+        let mut all = of_all.map_or_else(Vec::new, |documents| limits(documents, None));
+        for (name, fingerprint) in suppliers {
+            let own = self.of(name).and_then(|supplier| supplier.limit.as_deref());
+            if let Some(documents) = own {
+                all.extend(limits(documents, Some((name, fingerprint))));
+            }
+        }
+        all
     }
 
     /// Returns who decides on a supplier's requests.
@@ -137,20 +170,43 @@ impl Policy {
     }
 }
 
-fn limits(documents: &[LimitDocument]) -> Vec<Limit> {
-    let limit = |document: &LimitDocument| Limit {
+/// Returns the limits of all suppliers, or of one. Where a list has none, nothing is left: that is a limit without elements.
+fn limits(documents: &[LimitDocument], supplier: Option<(&PartyName, Fingerprint)>) -> Vec<Limit> {
+    let named = |number: usize| {
+        let id = match supplier {
+            Some((name, _)) => format!("policy {number} for {name}"),
+            None => format!("policy {number}"),
+        };
+        id.chars().take(RuleName::MAX_LENGTH).collect()
+    };
+    let supplier_of = supplier.map(|(_, fingerprint)| fingerprint);
+    if documents.is_empty() {
+        return vec![Limit {
+            id: named(0),
+            supplier: supplier_of,
+            elements: Vec::new(),
+            finest: Span::DAY,
+            aggregations: Aggregation::usual(),
+            history: Span::DAY,
+            validity: None,
+            at_most: None,
+        }];
+    }
+    let limit = |(document, number): (&LimitDocument, usize)| Limit {
+        id: named(number),
+        supplier: supplier_of,
         elements: document.elements.clone(),
         finest: document.finest,
         aggregations: document.aggregations.clone(),
         history: document.history,
+        validity: document.validity,
+        at_most: document.at_most,
     };
-    documents.iter().map(limit).collect()
+    documents.iter().zip(1..).map(limit).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{Fingerprint, Period};
-
     use super::*;
 
     const GOOD: &str = r#"
@@ -184,6 +240,7 @@ history = "P30D"
             history: "P1000D".parse().unwrap(),
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
+            at_most: None,
             purpose: "billing".parse().unwrap(),
         }
     }
@@ -206,6 +263,34 @@ history = "P30D"
         );
         assert_eq!(policy.approval(&city), Approval::Automatic);
         assert_eq!(policy.approval(&other), Approval::Operator);
+    }
+
+    #[test]
+    fn gateways_get_the_limits_of_all_and_of_their_suppliers_by_number() {
+        let [city, other] = ["City Works", "Country Works"].map(|name| name.parse::<PartyName>().unwrap());
+        let print = |byte| Fingerprint::new([byte; 32]);
+        let text = format!("{GOOD}at_most = \"PT1H\"\n");
+        let policy = parse(&text).unwrap();
+        let limits = policy.limits([(&city, print(1)), (&other, print(2))].into_iter());
+        let named: Vec<_> = limits
+            .iter()
+            .map(|limit| (limit.id.as_str(), limit.supplier))
+            .collect();
+        assert_eq!(
+            named,
+            [("policy 1", None), ("policy 1 for City Works", Some(print(1)))]
+        );
+        assert_eq!(limits[1].at_most.map(Span::seconds), Some(3_600));
+        assert_eq!(Policy::default().limits([(&city, print(1))].into_iter()), []);
+        let [nothing] = parse("limit = []")
+            .unwrap()
+            .limits([].into_iter())
+            .try_into()
+            .unwrap();
+        assert!(nothing.elements.is_empty());
+        let many =
+            "[[limit]]\nelements = [\"*\"]\nfinest = \"PT15M\"\nhistory = \"P1D\"\n".repeat(MAX_LIMITS + 1);
+        assert!(matches!(parse(&many), Err(PolicyError::TooMany { .. })));
     }
 
     #[test]

@@ -26,6 +26,8 @@ mod first_contact;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod ldap;

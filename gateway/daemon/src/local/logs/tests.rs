@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::binding::BindingSource;
 use crate::card::{CardHandle, Standing};
+use crate::grants::Restrictions;
 use crate::journal::{CardKeyVerifier, moment};
 use crate::local::control::{self, ControlError};
+use crate::local::grants::GrantsSource;
 use crate::status::StatusSource;
 
 fn journal(folder: &Path) -> Journal {
@@ -53,7 +55,10 @@ where
         standing: watch::channel(Standing::unknown()).1,
     };
     let card = CardHandle::ended();
-    let serving = control::serve(listener, source, bindings, journal.clone(), card, stop.clone());
+    let restrictions = Restrictions::new(Arc::clone(&source.store), journal.clone());
+    let granting = GrantsSource::new(source.standing.clone(), Arc::clone(&source.store), restrictions);
+    let logs = (journal.clone(), granting);
+    let serving = control::serve(listener, source, bindings, logs, card, stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {
         let ask = |address: &String| control::ask_for(&socket, address);

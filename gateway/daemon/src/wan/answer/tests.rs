@@ -1,4 +1,4 @@
-use model::{Element, LogEvent, Quantity, Status, Unit};
+use model::{Element, Grant, LogEvent, Quantity, Status, Unit};
 use store::{DeviceKey, Protection, Round};
 
 use super::*;
@@ -69,7 +69,12 @@ fn request(queries: Vec<Query>) -> Request {
 }
 
 fn written(store: &Store, request: &Request, room: Room) -> Result<(Answer, Vec<Note>), Rejection> {
-    let grant = Grant {
+    let (answer, notes, _) = written_by(&grant(), store, (request, at(2 * DAY)), room)?;
+    Ok((answer, notes))
+}
+
+fn grant() -> Grant {
+    Grant {
         id: "all".to_owned(),
         supplier: SUPPLIER,
         elements: vec![model::ElementPattern::ANY],
@@ -78,18 +83,33 @@ fn written(store: &Store, request: &Request, room: Room) -> Result<(Answer, Vec<
         history: "P10D".parse().unwrap(),
         validity: Period::new(at(0), at(9 * DAY)).unwrap(),
         push: None,
+        at_most: None,
         purpose: "billing".parse().unwrap(),
-    };
+    }
+}
+
+fn written_by(
+    grant: &Grant,
+    store: &Store,
+    (request, now): (&Request, Timestamp),
+    room: Room,
+) -> Result<(Answer, Vec<Note>, Vec<Asked>), Rejection> {
+    let restrictions = Restrictions::of(store)?;
     let meters = watch::channel(in_memory()).1;
     let desk = Desk {
         request,
-        grants: &[grant],
+        rules: Rules {
+            grants: std::slice::from_ref(grant),
+            policy: &[],
+            restrictions: &restrictions,
+        },
+        pacing: Pacing::Asked,
         name: "Stadtwerke",
         sources: Sources {
             store,
             meters: &meters,
         },
-        now: at(2 * DAY),
+        now,
     };
     let (written, _) = desk.write("fd5a::1".parse().unwrap(), room, Content::Answer)?;
     let Content::Answer(answer) = Content::parse(&written.json).unwrap() else {
@@ -97,7 +117,7 @@ fn written(store: &Store, request: &Request, room: Room) -> Result<(Answer, Vec<
     };
     assert_eq!(answer.id, written.id);
     assert!(written.json.len() <= room.bytes);
-    Ok((answer, written.notes))
+    Ok((answer, written.notes, written.asked))
 }
 
 /// A meter whose value was read some seconds after the one that was registered.
@@ -186,6 +206,76 @@ fn what_has_no_room_is_left_to_the_next_request_and_logged_with_it() {
     }
     // Each day has more rows than a page: one answer for each, and one for what was not begun.
     assert_eq!((values, answers), ((METERS + 1) * 2 * 96, 3));
+}
+
+#[test]
+fn grant_is_asked_as_often_as_it_says_and_a_rest_is_no_new_occasion() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = two_days(folder.path());
+    let grant = Grant {
+        at_most: "PT1H".parse().ok(),
+        ..grant()
+    };
+    let room = Room {
+        rows: 100,
+        bytes: 1 << 20,
+    };
+    let asks = |queries: Vec<Query>, seconds| {
+        let now = at(2 * DAY + seconds);
+        let (answer, _, asked) = written_by(&grant, &store, (&request(queries), now), room).unwrap();
+        store.database().remember_asked(&asked, now).unwrap();
+        answer
+    };
+    let all = || vec![two_days_of("*"), two_days_of("M1/*")];
+    let first = asks(all(), 0);
+    assert_eq!((first.refusals.len(), first.rest.len()), (0, 2));
+    // The rest is answered, more than once if need be; what is asked anew has to wait.
+    for seconds in [10, 20] {
+        let rest = asks(first.rest.clone(), seconds);
+        assert_eq!((rest.refusals.len(), rest.series.is_empty()), (0, false));
+    }
+    // So is the very query that was granted, if its answer was lost: it brings nothing newer.
+    assert_eq!(asks(all(), 30).refusals.len(), 0);
+    let from = |second| {
+        let mut queries = all();
+        for query in &mut queries {
+            query.period = Period::new(at(second), at(2 * DAY)).unwrap();
+        }
+        queries
+    };
+    let refused = asks(from(1), 3_599);
+    assert_eq!((refused.refusals.len(), refused.series.len()), (2, 0));
+    assert_eq!(refused.refusals[0].code.as_str(), "too-often");
+    let reason = refused.refusals[0].reason.to_string();
+    assert!(reason.contains("again from 1970-01-03T01:00:00Z on"), "{reason}");
+    assert!(!asks(from(1), 3_600).series.is_empty());
+    assert_eq!(asks(vec![two_days_of("M2/*")], 7_199).refusals.len(), 1);
+}
+
+#[test]
+fn values_that_the_consumer_restricts_are_refused_and_none_are_handed_out_when_that_cannot_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = two_days(folder.path());
+    let document = r#"{"version":1,"next":2,"restrictions":[{"id":1,"elements":"M1/*","effect":"object","from":"1970-01-01T00:00:00Z"}]}"#;
+    store.database().set_restrictions(document.as_bytes()).unwrap();
+    let room = Room {
+        rows: 100,
+        bytes: 1 << 20,
+    };
+    let asked = request(vec![two_days_of("M1/*"), two_days_of("M2/*")]);
+    let (answer, notes) = written(&store, &asked, room).unwrap();
+    assert_eq!(answer.refusals[0].code.as_str(), "consumer-objects");
+    assert_eq!(
+        answer.refusals[0].rule.as_ref().unwrap().as_str(),
+        "restriction 1"
+    );
+    assert_eq!(
+        (answer.refusals.len(), answer.series.len(), notes.len()),
+        (1, 1, 2)
+    );
+    store.database().set_restrictions(br#"{"version":2}"#).unwrap();
+    let error = written(&store, &asked, room).err().unwrap();
+    assert_eq!(error.code(), "restrictions-lost");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod v1;
 mod v2;
+pub(super) mod v3;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -19,7 +20,7 @@ struct Step {
 }
 
 /// The steps; the first one makes version 1.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step {
         script: include_str!("../../../schema/v1.sql"),
         carry_over: |_| Ok(()),
@@ -31,6 +32,10 @@ const STEPS: [Step; 3] = [
     Step {
         script: include_str!("../../../schema/v3.sql"),
         carry_over: v2::carry_over,
+    },
+    Step {
+        script: include_str!("../../../schema/v4.sql"),
+        carry_over: v3::carry_over,
     },
 ];
 

@@ -24,7 +24,7 @@ pub(super) fn carry_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> 
     }
     let head = Head {
         generation: FIRST_GENERATION,
-        ..examination::count(transaction)?.rows
+        ..examination::count_version_3(transaction)?.rows
     };
     head.store(transaction)
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::elements::{self, Elements};
 use super::super::head::Head;
 use super::super::keys::part_and_element;
-use super::super::{DatabaseError, bundle, chunk, day, loss, outbox, part};
+use super::super::{DatabaseError, bundle, chunk, day, loss, outbox, part, restrictions};
 use super::cells::{self, Layout};
 use super::source::{PAGE, Source};
 use crate::FileError;
@@ -131,6 +131,7 @@ impl Rows<'_> {
                         && let Some(columns) = cells::columns(&record)
                     {
                         self.take_request(&columns)?;
+                        self.take_asked(&columns)?;
                     }
                 }
             }
@@ -204,6 +205,16 @@ impl Rows<'_> {
                                digest = excluded.digest, content = excluded.content, seal = excluded.seal \
                                WHERE excluded.version > version";
                     self.insert(sql, params![version, digest, content, seal])?;
+                }
+                Ok(Found::other(is_sound))
+            }
+            [Null, Integer(version), Blob(content), Blob(seal)] => {
+                let is_sound = restrictions::is_sound(version, content, seal);
+                if is_sound {
+                    let sql = "INSERT INTO restriction (slot, version, content, seal) VALUES (1, ?1, ?2, ?3) \
+                               ON CONFLICT (slot) DO UPDATE SET version = excluded.version, \
+                               content = excluded.content, seal = excluded.seal WHERE excluded.version > version";
+                    self.insert(sql, params![version, content, seal])?;
                 }
                 Ok(Found::other(is_sound))
             }
@@ -295,12 +306,31 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Takes when something was granted, from the table; its index has other columns.
+    fn take_asked(&mut self, columns: &[ValueRef<'_>]) -> rusqlite::Result<()> {
+        use ValueRef::{Blob, Integer};
+        if let (Walk::Others, [Blob(key), Integer(time), Integer(expires)]) = (self.walk, columns)
+            && key.len() == 32
+        {
+            let sql = "INSERT INTO asked VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
+                       SET time = excluded.time, expires = excluded.expires WHERE excluded.time > time";
+            self.insert(sql, params![key, time, expires])?;
+        }
+        Ok(())
+    }
+
     /// Drops the bundle unless it is the one that the head accounts for: an earlier one, in a page that was given up,
-    /// must not bring back what it allowed.
+    /// must not bring back what it allowed. The head accounts for the restrictions together with it. If both are not what
+    /// they were and no restrictions were found, some may be lost; that they are is what a missing row says.
     fn keep_bundle_of_head(&self) -> rusqlite::Result<()> {
-        let found = bundle::tally(self.connection)?;
+        let restrictions = restrictions::tally(self.connection)?;
+        let mut found = bundle::tally(self.connection)?;
+        found.add_all(restrictions);
         if self.head.is_none_or(|head| head.bundle != found) {
             self.connection.execute("DELETE FROM bundle", [])?;
+            if restrictions.count == 0 {
+                self.connection.execute("DELETE FROM restriction", [])?;
+            }
         }
         Ok(())
     }

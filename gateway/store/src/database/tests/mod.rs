@@ -1,6 +1,7 @@
 //! The database as a whole.
 #![expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
 
+mod asked;
 mod clock;
 mod damage;
 mod exchange;

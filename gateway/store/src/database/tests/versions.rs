@@ -44,10 +44,10 @@ fn files_that_are_no_database_of_ours_are_named() {
         assert!(matches!(error, DatabaseError::NotOurs), "{foreign}: {error:?}");
     }
     let error = open(&sql(
-        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 4",
+        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 5",
     ));
     assert!(
-        matches!(error, DatabaseError::TooNew { found: 4, known: 3 }),
+        matches!(error, DatabaseError::TooNew { found: 5, known: 4 }),
         "{error:?}"
     );
     let error = open(&|path| fs::create_dir(path).unwrap());
@@ -273,6 +273,53 @@ fn rows_and_witness_of_version_3_that_a_foreign_tool_wrote_are_read() {
     assert_eq!(known.unwrap(), Remembered::Replayed);
     assert_eq!(database.bundle().unwrap().unwrap().version, 3);
     assert_eq!(database.pending(None).unwrap().messages.len(), 1);
+}
+
+#[test]
+fn version_3_is_accounted_for_through_its_migration() {
+    // The witness knows two commits that the table does not; the migration takes nothing for confirmed that was not.
+    let place = golden("v3-rows.db");
+    drop(place.open());
+    let database = place.open();
+    assert_eq!((database.new_losses(), database.losses().len()), (Vec::new(), 1));
+    assert_eq!(database.restrictions().unwrap(), b"");
+    let place = golden("v3-rows.db");
+    place.tamper("DELETE FROM round WHERE key = (SELECT max(key) FROM round); DELETE FROM bundle");
+    let lost: Vec<_> = place.open().new_losses().iter().map(|loss| loss.lost).collect();
+    assert!(
+        matches!(
+            lost[..],
+            [
+                Lost::Commits { missing: 1 },
+                Lost::Rows {
+                    kind: RowKind::Bundle,
+                    missing: 1,
+                    ..
+                }
+            ]
+        ),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn rows_and_witness_of_version_4_that_a_foreign_tool_wrote_are_read() {
+    let noon = 1_795_435_200;
+    let place = golden("v4-rows.db");
+    let database = place.open();
+    assert_eq!(
+        (database.losses(), database.lock().head.generation),
+        (Vec::new(), 41)
+    );
+    assert_eq!(database.last_asked(&[0xcd; 32]).unwrap(), Some(at(noon - 60)));
+    assert_eq!(database.restrictions().unwrap(), b"restrictions");
+    assert_eq!(database.bundle().unwrap().unwrap().version, 3);
+    database.set_restrictions(b"others").unwrap();
+    drop(database);
+    place.tamper("DELETE FROM asked");
+    let database = place.open();
+    assert_eq!(database.new_losses().len(), 1);
+    assert_eq!(database.restrictions().unwrap(), b"others");
 }
 
 #[test]
