@@ -302,9 +302,14 @@ impl Bundles {
             state,
         };
         let json = serde_json::to_vec(&in_force).map_err(BundlesError::Installed)?;
-        files::replace(&self.folder.join("installed.json"), &json, Access::Private)?;
+        // The books come first: what is in force by the file is not written down again.
         let suppliers = fingerprints(&stored.bundle);
-        Ok(books.record_installed(now, (self.guid, version, state), &suppliers)?)
+        books.record_installed(now, (self.guid, version, state), &suppliers)?;
+        Ok(files::replace(
+            &self.folder.join("installed.json"),
+            &json,
+            Access::Private,
+        )?)
     }
 
     /// Puts the bundle together: the other suppliers of the bundle in force with their grants and applications, and the

@@ -328,7 +328,8 @@ impl Books {
         })
     }
 
-    /// Writes down that the gateway has reported a bundle to be in force, and whom it serves since.
+    /// Writes down that the gateway has reported a bundle to be in force, and whom it serves since. It is recorded once, also
+    /// if whoever wrote it down was killed before he knew of it and does it again.
     pub(crate) fn record_installed(
         &self,
         time: Timestamp,
@@ -336,7 +337,9 @@ impl Books {
         suppliers: &[Fingerprint],
     ) -> Result<(), BooksError> {
         self.database.transact(async |connection: &mut AnyConnection| {
-            chain::append(connection, time, &Act::Installed { guid, version, state }).await?;
+            if !is_recorded(connection, guid, version).await? {
+                chain::append(connection, time, &Act::Installed { guid, version, state }).await?;
+            }
             ensure(connection, guid).await?;
             query("UPDATE tsm_gateways SET report_due = 0 WHERE guid = $1")
                 .bind(guid.to_string())
@@ -399,6 +402,31 @@ impl Books {
         self.database
             .run(async |connection: &mut AnyConnection| gateway(connection, &guid.to_string()).await)
     }
+}
+
+/// How many records of installations are looked through, the latest first: one that is written down again was the last of
+/// its gateway, and other gateways may have been installed since.
+const LOOKED_THROUGH: i64 = 1_000;
+
+/// Returns whether it is recorded that the gateway has reported this bundle to be in force.
+async fn is_recorded(connection: &mut AnyConnection, guid: CardId, version: u64) -> Result<bool, BooksError> {
+    let rows = query(
+        "SELECT act FROM (SELECT number, act FROM records ORDER BY number DESC LIMIT $1) AS latest \
+         WHERE act LIKE $2",
+    );
+    let rows = rows
+        .bind(LOOKED_THROUGH)
+        .bind(format!("%{guid}%"))
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let act = serde_json::from_str(&text(row, "act")?).map_err(BooksError::Act)?;
+        if matches!(act, Act::Installed { guid: of, version: recorded, .. } if (of, recorded) == (guid, version))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Has a gateway's queue take a job.

@@ -388,3 +388,26 @@ fn damaged_line_of_an_earlier_version_is_named() {
     assert!(matches!(error, BooksError::Damaged { line: 6, .. }), "{error}");
     assert!(home.path().join("records.jsonl").exists());
 }
+
+#[test]
+fn installation_that_is_written_down_again_is_recorded_once() {
+    let home = tempfile::tempdir().unwrap();
+    let books = Books::create(home.path(), None).unwrap();
+    let supplier = [Fingerprint::new([7; 32])];
+    let [one, two] = ["fd5a::1", "fd5a::2"].map(|guid| guid.parse::<CardId>().unwrap());
+    let operational = model::GatewayState::Operational;
+    for (guid, version) in [(one, 1), (one, 1), (two, 1), (one, 1), (one, 2), (two, 1)] {
+        let installed = (guid, version, operational);
+        books.record_installed(now(), installed, &supplier).unwrap();
+    }
+    let records = books.page(0).unwrap();
+    let installed: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record.act {
+            Act::Installed { guid, version, .. } => Some((guid, version)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(installed, [(one, 1), (two, 1), (one, 2)]);
+    books.verify().unwrap();
+}
