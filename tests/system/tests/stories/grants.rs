@@ -1,6 +1,8 @@
 //! Who gets what is decided in three layers: the consumer restricts what a supplier is granted, the TSM's policy holds over
 //! grants that were there before, and a grant is asked as often as it says. Each refusal is told, logged and explained.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use system::{Command, Finished, GRANTED, Grade, House, Program, Pull, Query, StageError, wait_until};
 
@@ -141,6 +143,10 @@ fn policy_holds_over_earlier_grants_and_grants_are_asked_as_often_as_they_say() 
 
     let gas = house.query(&[GAS], Grade::AsGranted, ALL_OF_IT);
     assert!(pull(&house, &gas).refusals.is_empty());
+    // Within the same second it would be the same question, which is answered again.
+    let next_second = house.stage.deadline(Duration::from_millis(1_100));
+    let never = wait_until(&next_second, || Ok::<Option<()>, StageError>(None));
+    assert_eq!(never.unwrap(), None);
     let often = pull(&house, &gas);
     assert_refused(&often, "too-often", "policy 1");
     assert!(often.refusals[0].reason.contains("again from 20"), "{often:?}");

@@ -96,7 +96,7 @@ impl Ledger {
             .filter(|place| !registered.contains_key(place))
             .count();
         assert!(
-            compared > 20 && others == 0,
+            compared > 10 && others == 0,
             "{compared} compared, {others} of nowhere"
         );
     }
