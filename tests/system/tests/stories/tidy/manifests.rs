@@ -6,7 +6,7 @@ use toml::{Table, Value};
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
 
 /// The members that may ask for a later compiler than the gateway does, since nothing of them runs on one.
-const OWN_COMPILER: [&str; 2] = ["supplier", "trust-center"];
+const OWN_COMPILER: [&str; 3] = ["bench", "supplier", "trust-center"];
 
 /// The manifest takes lints, the keys of [`INHERITED`] and every dependency from the workspace.
 pub(super) fn not_inherited(name: &str, manifest: &Table) -> Vec<String> {
