@@ -35,4 +35,4 @@ pub use check::{AcceptError, Derived, Outcome, accept};
 pub use engine::{Go, LogLevel, LogLine, Module, ModuleError, Run, RunError};
 pub use manifest::{Manifest, ManifestError};
 pub use package::{Package, PackageError};
-pub use vectors::{VectorError, VectorRunError, prove};
+pub use vectors::{VectorError, VectorRunError, prove, prove_by};

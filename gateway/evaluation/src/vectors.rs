@@ -1,10 +1,11 @@
 //! The proof of an application on the device: its manifest's own vectors, fuel included.
 
 use crate::check::{AcceptError, Derived, accept};
-use crate::engine::{Go, Module, ModuleError, RunError};
+use crate::engine::{Go, Module, ModuleError, Run, RunError};
 use crate::interface::{InputError, InputView, ViewError};
 use crate::manifest::{ExpectedOutput, Manifest, Vector, VectorInputError};
 use crate::package::Package;
+use crate::protocol::Failure;
 
 /// Runs every vector of a package's manifest and compares what comes out, to the unit of fuel.
 ///
@@ -12,14 +13,36 @@ use crate::package::Package;
 ///
 /// [`VectorError`] names the first vector that does not give what it states.
 pub fn prove(package: &Package<'_>, go: &mut dyn FnMut(u64) -> Go) -> Result<(), VectorError> {
-    let manifest = package.manifest();
-    let module = Module::load(package.bytes(), manifest.limits().memory_bytes)?;
+    let limits = package.manifest().limits();
+    let module = Module::load(package.bytes(), limits.memory_bytes)?;
+    compare(package.manifest(), &mut |blob, view| {
+        Ok(module.run(blob, limits.fuel_for(view.readings), go)?)
+    })
+}
+
+/// Has every vector of a package's manifest run by somebody else, who gets the input blob, and compares what comes out, to
+/// the unit of fuel: a process of its own, see [`protocol`](crate::protocol).
+///
+/// # Errors
+///
+/// As [`prove`]; that the module is refused is then what the other says of the first vector.
+pub fn prove_by(
+    package: &Package<'_>,
+    run: &mut dyn FnMut(&[u8]) -> Result<Run, Failure>,
+) -> Result<(), VectorError> {
+    compare(package.manifest(), &mut |blob, _| Ok(run(blob)?))
+}
+
+/// Runs an input blob, which is given as it was read back as well.
+type Runner<'a> = dyn FnMut(&[u8], &InputView) -> Result<Run, VectorRunError> + 'a;
+
+fn compare(manifest: &Manifest, runner: &mut Runner<'_>) -> Result<(), VectorError> {
     if manifest.vectors().is_empty() {
         return Err(VectorError::None);
     }
     for vector in manifest.vectors() {
         let name = || vector.name.clone();
-        let made = run(&module, manifest, vector, go);
+        let made = run(manifest, vector, runner);
         let made = made.map_err(|source| VectorError::Failed {
             name: name(),
             source: Box::new(source),
@@ -54,15 +77,10 @@ struct Made {
     fuel: u64,
 }
 
-fn run(
-    module: &Module,
-    manifest: &Manifest,
-    vector: &Vector,
-    go: &mut dyn FnMut(u64) -> Go,
-) -> Result<Made, VectorRunError> {
+fn run(manifest: &Manifest, vector: &Vector, runner: &mut Runner<'_>) -> Result<Made, VectorRunError> {
     let blob = vector.input(manifest)?.encode()?;
     let view = InputView::parse(&blob)?;
-    let run = module.run(&blob, manifest.limits().fuel_for(view.readings), go)?;
+    let run = runner(&blob, &view)?;
     let outcome = accept(manifest, &view, &run.output)?;
     Ok(Made {
         outputs: outcome
@@ -154,6 +172,9 @@ pub enum VectorRunError {
     /// The run has no output.
     #[error("the run failed")]
     Run(#[from] RunError),
+    /// The process for applications gives no output.
+    #[error("the process for applications gives no output")]
+    Host(#[from] Failure),
     /// The output is not permitted.
     #[error("the output is refused")]
     Accept(#[from] AcceptError),
