@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::app::{self, AppCommand};
 use crate::binding::{BindingView, ConfirmationView};
 use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
 use crate::config::Config;
@@ -71,6 +72,14 @@ enum Command {
         #[command(subcommand)]
         command: GrantsCommand,
     },
+    /// Looks after energy applications.
+    App {
+        #[command(subcommand)]
+        command: AppCommand,
+    },
+    /// Runs one job of an energy application; the daemon starts it.
+    #[command(name = "app-host", hide = true)]
+    AppHost,
     /// Speaks to M-Bus meters, and reads what they have said.
     Mbus {
         #[command(subcommand)]
@@ -184,6 +193,8 @@ impl Cli {
             } => confirm(options),
             Command::Log { command } => command.run(),
             Command::Grants { command } => command.run(),
+            Command::App { command } => command.run(),
+            Command::AppHost => app::serve(),
             Command::Mbus { command } => command.run(),
             Command::Card {
                 command: CardCommand::Status(CardOptions { file, json }),

@@ -50,6 +50,12 @@ pub enum StageError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// An energy application has not been built.
+    #[error("{} does not exist; build the applications with `cargo xtask apps`", path.display())]
+    NoApplication {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The folder of the running executable is not known.
     #[error("the folder of the running executable is not known")]
     NoExecutable(#[source] std::io::Error),

@@ -87,6 +87,20 @@ impl Programs {
     pub fn path(&self, program: Program) -> PathBuf {
         self.folder.join(program.name())
     }
+
+    /// Returns the path of an energy application, such as `taf-2`, that `cargo xtask apps` has built beside the profiles.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::NoApplication`] if it is missing.
+    pub fn application(&self, name: &str) -> Result<PathBuf, StageError> {
+        let path = self.folder.join("../apps").join(name).with_extension("wasm");
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(StageError::NoApplication { path })
+        }
+    }
 }
 
 /// Returns the folder of the build profile that the executable belongs to.

@@ -152,6 +152,15 @@ impl Stage {
         self.programs.path(program)
     }
 
+    /// Returns the path of an energy application, such as `taf-2`.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::NoApplication`] if it has not been built.
+    pub fn application(&self, name: &str) -> Result<PathBuf, StageError> {
+        self.programs.application(name)
+    }
+
     /// Returns the deadline that lies so far ahead, or passes when the stage is interrupted.
     #[must_use]
     pub fn deadline(&self, allowed: Duration) -> Deadline {

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use evaluation::Package;
 use messages::certificate::Role;
 use messages::content::{Application, Bundle, application_digest, bundle_digest, is_module};
 use messages::envelope::Opened;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
 use super::rejection::Rejection;
+use crate::app;
 use crate::card::Identity;
 use crate::clock;
 use crate::journal::Journal;
@@ -141,8 +143,8 @@ fn forget_answers(store: &Store, heard: &BTreeSet<Fingerprint>) -> Result<(), Re
     Ok(())
 }
 
-/// Keeps an application for the bundle that is to name it. What it does is for others to judge; here it has to be the one
-/// of its digest, and a module at all.
+/// Keeps an application for the bundle that is to name it. It has to be the one of its digest, a package, and to do on this
+/// device what the vectors of its manifest say; they are run in processes of their own.
 pub(super) fn keep_application(store: &Store, application: &Application) -> Result<(), Rejection> {
     let pieces = application.content.iter();
     let bytes: Vec<u8> = pieces
@@ -155,6 +157,11 @@ pub(super) fn keep_application(store: &Store, application: &Application) -> Resu
     if !is_module(&bytes) {
         return Err(Rejection::NoModule { digest });
     }
+    let package = Package::parse(&bytes).map_err(|source| Rejection::NoPackage { digest, source })?;
+    app::prove(&package).map_err(|source| Rejection::NotProven {
+        digest,
+        source: Box::new(source),
+    })?;
     store.applications().keep(&bytes)?;
     tracing::info!(%digest, bytes = bytes.len(), "application kept");
     Ok(())

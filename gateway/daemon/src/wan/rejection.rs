@@ -96,6 +96,22 @@ pub(super) enum Rejection {
         /// Its digest.
         digest: model::Fingerprint,
     },
+    /// An application is no package.
+    #[error("the application {digest} is no package of an energy application; see `smgw app check`")]
+    NoPackage {
+        /// Its digest.
+        digest: model::Fingerprint,
+        /// What is wrong with it.
+        source: evaluation::PackageError,
+    },
+    /// An application does not do what its manifest says.
+    #[error("the application {digest} does not do here what its manifest says; see `smgw app check`")]
+    NotProven {
+        /// Its digest.
+        digest: model::Fingerprint,
+        /// What it does.
+        source: Box<evaluation::VectorError>,
+    },
     /// An application cannot be kept.
     #[error("the application cannot be kept")]
     Application(#[from] store::ApplicationError),
@@ -225,7 +241,10 @@ impl Rejection {
             Self::AlteredBundle { .. } => "altered-bundle",
             Self::BundleSupplier { .. } | Self::BundleIssuing(_) | Self::BundleGrant { .. } => "bundle",
             Self::NoApplication { .. } => "no-application",
-            Self::OtherApplication { .. } | Self::NoModule { .. } => "application",
+            Self::OtherApplication { .. }
+            | Self::NoModule { .. }
+            | Self::NoPackage { .. }
+            | Self::NotProven { .. } => "application",
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
                 "application-room"
             }
@@ -267,6 +286,8 @@ impl Rejection {
             | Self::BundleGrant { .. }
             | Self::OtherApplication { .. }
             | Self::NoModule { .. }
+            | Self::NoPackage { .. }
+            | Self::NotProven { .. }
             | Self::OtherParty
             | Self::Topic => StatusCode::BAD_REQUEST,
             Self::Freshness(_)

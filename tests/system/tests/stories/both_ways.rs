@@ -151,8 +151,7 @@ fn refusal(scene: &Scene, elements: &[&str], resolution: &str) -> String {
 fn application(scene: &mut Scene) -> String {
     let grants = GrantText::file(&grants_of_the_house(PERIOD));
     let grants = scene.stage.write("grants.toml", &grants).unwrap();
-    let application = scene.stage.path("tariff.wasm");
-    std::fs::write(&application, b"\0asm\x01\0\0\0").unwrap();
+    let application = scene.stage.application("taf-2").unwrap();
     scene
         .stage
         .write("trust-center/policy.toml", "approve = \"automatic\"\n")

@@ -114,8 +114,7 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
     let grants = stage
         .write("grants.toml", &GrantText::file(&grants_of_the_house(PERIOD)))
         .unwrap();
-    let application = stage.path("tariff.wasm");
-    std::fs::write(&application, b"\0asm\x01\0\0\0").unwrap();
+    let application = stage.application("taf-2").unwrap();
     let mut tsm = stage.start_tsm().unwrap();
     stage.register_gateway(&guid, &wan).unwrap();
     let asked = tsm.request(&stage, &supplier, &guid, &grants, Some(&application));
