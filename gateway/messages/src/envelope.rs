@@ -17,8 +17,6 @@ mod frame;
 mod signed;
 mod suite;
 
-use der::asn1::AnyRef;
-use der::{Reader, SliceReader};
 use model::{KeySlot, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -194,16 +192,17 @@ pub fn open_from<A: KeyAgreement>(
     })
 }
 
-/// Returns how many bytes of the whole stand around the third element of a sequence, which is
-/// where both SignedData and AuthEnvelopedData have their content; all of them, if there is none.
-fn frame_size(elements: &[u8], whole: usize) -> usize {
-    let third = || -> der::Result<usize> {
-        let mut elements = SliceReader::new(elements)?;
-        elements.decode::<AnyRef<'_>>()?;
-        elements.decode::<AnyRef<'_>>()?;
-        Ok(elements.decode::<AnyRef<'_>>()?.value().len())
-    };
-    whole.saturating_sub(third().unwrap_or(0))
+/// Checks the length of a structure that has been emptied of what it carries, or that could not be, before it is read.
+///
+/// # Errors
+///
+/// [`OpenError::FrameTooLarge`]; a few bytes of CMS can unfold into many.
+const fn check_frame<E: std::error::Error>(structure: &[u8]) -> Result<(), OpenError<E>> {
+    let size = structure.len();
+    if size > MAX_FRAME {
+        return Err(OpenError::FrameTooLarge { size });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::certificate::Certificate;
 use crate::envelope::frame::{ENCRYPTED_CONTENT, Frame, fill};
 use crate::envelope::suite::{GcmParameters, Suite, TAG_LENGTH, decrypt_in_place, encrypt_in_place};
-use crate::envelope::{EnvelopeRandom, MAX_FRAME, MAX_RECIPIENTS, OpenError, Part, SealError, frame_size};
+use crate::envelope::{EnvelopeRandom, MAX_FRAME, MAX_RECIPIENTS, OpenError, Part, SealError, check_frame};
 use crate::keys::{Curve, KeyAgreement, PublicPoint, SharedSecret};
 
 /// Encrypts the content; returns the AuthEnvelopedData inside its ContentInfo, in DER.
@@ -106,15 +106,12 @@ pub(super) fn decrypt<A: KeyAgreement>(
     // What has none is refused below; which of its faults that is for is seen by reading it as it is.
     let emptied = frame.as_ref().and_then(Frame::emptied);
     let bytes = emptied.as_deref().unwrap_or(bytes);
+    check_frame(bytes)?;
     let outer = ContentInfo::from_der(bytes).map_err(OpenError::malformed(part))?;
     if outer.content_type != ID_CT_AUTH_ENVELOPED_DATA {
         return Err(OpenError::UnsupportedAlgorithm {
             oid: outer.content_type,
         });
-    }
-    let size = frame_size(outer.content.value(), bytes.len());
-    if size > MAX_FRAME {
-        return Err(OpenError::FrameTooLarge { size });
     }
     let enveloped: AuthEnvelopedData = outer.content.decode_as().map_err(OpenError::malformed(part))?;
     let canonical = ContentInfo {

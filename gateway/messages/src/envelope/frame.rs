@@ -11,7 +11,7 @@ use core::ops::Range;
 /// Which element of the one above it is next on the way to the octets, counted from 0, and the identifier octet that it has.
 pub(super) type Step = (usize, u8);
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const OCTET_STRING: u8 = 0x04;
 /// [0], constructed.
 const TAG_0: u8 = 0xA0;

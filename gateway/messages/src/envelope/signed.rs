@@ -10,7 +10,7 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911::{
     ID_CONTENT_TYPE, ID_CT_CONTENT_INFO, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
 };
-use der::asn1::{Any, OctetString, OctetStringRef, SetOfVec};
+use der::asn1::{Any, AnyRef, OctetString, OctetStringRef, SetOfVec};
 use der::{Decode, Encode, ErrorKind};
 use model::{KeySlot, Timestamp};
 use sha2::{Digest, Sha256};
@@ -20,9 +20,9 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::time::Time;
 
 use crate::certificate::{Certificate, TrustAnchor, VerifiedCertificate};
-use crate::envelope::frame::{E_CONTENT, Frame, fill};
+use crate::envelope::frame::{E_CONTENT, Frame, SEQUENCE, fill};
 use crate::envelope::{
-    MAX_ATTRIBUTES, MAX_CERTIFICATES, MAX_FRAME, MAX_SIGNERS, OpenError, Part, SealError, Suite, frame_size,
+    MAX_ATTRIBUTES, MAX_CERTIFICATES, MAX_SIGNERS, OpenError, Part, SealError, Suite, check_frame,
 };
 use crate::keys::{Signer, signature_from_der, signature_to_der};
 use crate::time::{from_asn1, to_date_time};
@@ -160,23 +160,21 @@ pub(super) fn verify<'a, E: std::error::Error>(
 
 /// Reads the SignedData of a message, by the distinguished rules only.
 fn parse<E: std::error::Error>(message: &[u8]) -> Result<SignedData, OpenError<E>> {
-    let outer = ContentInfo::from_der(message).map_err(|source| match source.kind() {
-        ErrorKind::Incomplete { .. } => OpenError::Truncated,
-        _ => OpenError::Malformed {
-            part: Part::ContentInfo,
-            source,
-        },
-    })?;
+    // A message that was cut off has no frame and may be long; this looks at its first header alone.
+    if message.first() == Some(&SEQUENCE)
+        && let Err(source) = AnyRef::from_der(message)
+        && let ErrorKind::Incomplete { .. } = source.kind()
+    {
+        return Err(OpenError::Truncated);
+    }
+    check_frame(message)?;
+    let outer = ContentInfo::from_der(message).map_err(OpenError::malformed(Part::ContentInfo))?;
     if outer.content_type != ID_SIGNED_DATA {
         return Err(OpenError::UnsupportedAlgorithm {
             oid: outer.content_type,
         });
     }
     let part = Part::SignedData;
-    let size = frame_size(outer.content.value(), message.len());
-    if size > MAX_FRAME {
-        return Err(OpenError::FrameTooLarge { size });
-    }
     let signed: SignedData = outer.content.decode_as().map_err(OpenError::malformed(part))?;
     let canonical = ContentInfo {
         content_type: ID_SIGNED_DATA,

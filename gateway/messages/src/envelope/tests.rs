@@ -4,7 +4,8 @@ use cms::authenveloped_data::AuthEnvelopedData;
 use cms::cert::CertificateChoices;
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::enveloped_data::{
-    KeyAgreeRecipientInfo, OriginatorIdentifierOrKey, RecipientInfo, RecipientInfos, UserKeyingMaterial,
+    KeyAgreeRecipientInfo, OriginatorIdentifierOrKey, OriginatorInfo, OtherRecipientInfo, RecipientInfo,
+    RecipientInfos, UserKeyingMaterial,
 };
 use cms::signed_data::{CertificateSet, SignedData, SignerIdentifier, SignerInfo, SignerInfos};
 use const_oid::ObjectIdentifier;
@@ -161,6 +162,20 @@ fn large_frames_are_refused_before_they_are_unfolded() {
     frame(with_attributes(|attributes| attributes.push(surplus())));
     frame(with_enveloped(|enveloped| {
         enveloped.unauth_attrs = Some(SetOfVec::try_from(vec![surplus()]).unwrap());
+    }));
+    // What stands before the content moves it to another place; a crowd of recipients must not pass for it.
+    frame(with_enveloped(|enveloped| {
+        enveloped.originator_info = Some(OriginatorInfo {
+            certs: None,
+            crls: None,
+        });
+        let crowd = (0..4_000_u32).map(|number| {
+            RecipientInfo::Ori(OtherRecipientInfo {
+                ori_type: ID_DATA,
+                ori_value: Any::encode_from(&number).unwrap(),
+            })
+        });
+        enveloped.recip_infos = RecipientInfos::try_from(crowd.collect::<Vec<_>>()).unwrap();
     }));
 }
 
