@@ -35,6 +35,8 @@ impl Wire {
             .set_clean_start(true)
             .set_ack_mode(AckMode::Manual)
             .set_receive_maximum(Some(MAX_UNACKNOWLEDGED))
+            // The broker is told, and drops what is longer instead of the connection.
+            .set_max_packet_size(Some(limit))
             .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(limit));
         if let Some(presence) = &options.presence {
             let will = LastWill::new(presence.to_string(), AWAY, QoS::AtLeastOnce, true, None);
