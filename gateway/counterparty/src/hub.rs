@@ -160,8 +160,13 @@ impl Hub {
     /// [`ExchangeError`] if the hub has ended.
     pub async fn overhear(&self) -> Result<Overhearing<'_>, ExchangeError> {
         let (into, heard) = mpsc::channel(OVERHEARD);
-        self.listeners().others = Some(into);
-        let overhearing = Overhearing { hub: self, heard };
+        self.listeners().others = Some(into.clone());
+        let overhearing = Overhearing {
+            hub: self,
+            into: into.downgrade(),
+            heard,
+        };
+        drop(into);
         self.order(Order::Listen).await?;
         Ok(overhearing)
     }
@@ -294,6 +299,8 @@ impl fmt::Debug for HubCall<'_> {
 /// Listens to what gateways send by themselves, as long as the connection lasts.
 pub struct Overhearing<'a> {
     hub: &'a Hub,
+    /// What the hub has for it; by that the hub's is told from another's that has taken its place.
+    into: mpsc::WeakSender<Overheard>,
     heard: mpsc::Receiver<Overheard>,
 }
 
@@ -314,7 +321,12 @@ impl Overhearing<'_> {
 
 impl Drop for Overhearing<'_> {
     fn drop(&mut self) {
-        self.hub.listeners().others = None;
+        let mut listening = self.hub.listeners();
+        let own = self.into.upgrade();
+        let is_own = |others: &mpsc::Sender<_>| own.as_ref().is_some_and(|own| own.same_channel(others));
+        if listening.others.as_ref().is_some_and(is_own) {
+            listening.others = None;
+        }
     }
 }
 
@@ -420,12 +432,14 @@ impl Desk {
 
     fn tell_all(&self, error: &Arc<ConnectionError>) {
         let mut listening = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        for call in listening.calls.values() {
-            // Who has messages left to read finds the end behind them: nothing else will come.
-            call.try_send(Err(Trouble::Broker(Arc::clone(error))))
+        // Nothing else will come. Who has no room for the error finds the end behind the messages that are left; his place is
+        // kept until he goes.
+        for call in listening.calls.values_mut() {
+            let (nobody, _) = mpsc::channel(1);
+            std::mem::replace(call, nobody)
+                .try_send(Err(Trouble::Broker(Arc::clone(error))))
                 .unwrap_or_default();
         }
-        // Without this one, too, the end is behind the messages that are left.
         if let Some(others) = listening.others.take() {
             others
                 .try_send(Err(Trouble::Broker(Arc::clone(error))))

@@ -3,7 +3,8 @@
 //! the TSM ([`request_install`], [`requests`]).
 //!
 //! A [`Store`] keeps what was handed out, once, with its proof; a [`Puller`] pulls into it, and [`pull_fleet`] from many gateways
-//! at once. A [`Reception`] takes what they send by themselves. [`bill`] and [`export`] make something of it. `examples/collect.rs` shows all of them.
+//! at once. A [`Reception`] takes what they send by themselves. [`bill`] and [`export`] make something of it.
+//! `examples/collect.rs` shows a pull from all, a bill and an export.
 //!
 //! An answer that comes out of here is by the card that was asked, certified by the trust centre,
 //! to the very request that was sent, and fresh. What it was asked with and what it said can be
