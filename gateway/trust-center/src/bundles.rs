@@ -258,7 +258,8 @@ impl Bundles {
     }
 
     /// Returns the bundle that the gateway should have and by its report has not: a new data folder has none, and one whose
-    /// delivery was cut off after the card knew of it serves nobody.
+    /// delivery was cut off after the card knew of it serves nobody. A first one that was never in force is nobody's loss:
+    /// whoever asked for it waits in the queue, or was told why not.
     pub(crate) fn lost_by(&self, report: &Report) -> Result<Option<StoredBundle>, BundlesError> {
         let in_force = self.in_force()?;
         let has = |stored: &StoredBundle| {
@@ -267,7 +268,7 @@ impl Bundles {
         };
         match in_force {
             Some(stored) if has(&stored) => Ok(None),
-            None if report.bundle_version == 0 && report.bundle_digest.is_none() => self.pending(),
+            None if report.bundle_version == 0 && report.bundle_digest.is_none() => Ok(None),
             // The card takes no older one than it knows of.
             in_force => Ok(self.pending()?.or(in_force)),
         }
@@ -382,7 +383,7 @@ impl Bundles {
     }
 
     /// Returns the bundle that was made last, if it is not known to be in force.
-    fn pending(&self) -> Result<Option<StoredBundle>, BundlesError> {
+    pub(crate) fn pending(&self) -> Result<Option<StoredBundle>, BundlesError> {
         let in_force = self.version_in_force()?;
         let pending = self.latest_version()?.filter(|latest| *latest > in_force);
         pending.map(|version| self.read(version)).transpose()

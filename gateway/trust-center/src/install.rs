@@ -16,7 +16,7 @@ use crate::bundles::{Bundles, BundlesError, Change, Grants, Wanted};
 use crate::personalize::{CardCertificatesError, attestation_of, card_of};
 use crate::tsm::difference::Difference;
 use crate::tsm::policy::{Policy, PolicyError};
-use crate::tsm::{VisitError, visit};
+use crate::tsm::{VisitError, ask_report, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,19 @@ pub(crate) async fn install(
     let exchange = Exchange::new(tsm, guid, order.gateway.clone())?;
     let wanted = asked.wanted(tsm);
     let bundles = Bundles::open(authority.home(), guid)?;
-    let stored = bundles.prepare(&wanted, now)?;
+    let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
+    let published = CardFolder::of_gateway(&order.supplier, guid);
+    let stored = match made_good(&bundles, &mut conversation, books).await? {
+        Some(state) => match bundles.prepare_change(&wanted, now)? {
+            Some(stored) => stored,
+            None => {
+                published.write(&card).map_err(InstallError::Publish)?;
+                let version = bundles.version_in_force()?;
+                return finished(books, order, (version, state), clock());
+            }
+        },
+        None => bundles.prepare(&wanted, now)?,
+    };
     let (version, digest) = (stored.bundle.bundle_version, stored.digest);
     books.record(
         now,
@@ -121,13 +133,38 @@ pub(crate) async fn install(
             digest,
         },
     )?;
-    let published = CardFolder::of_gateway(&order.supplier, guid);
     published.write(&card).map_err(InstallError::Publish)?;
-
-    let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
     let state = visit(&mut conversation, &attestation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
-    books.register(clock(), guid, Some(&order.gateway.to_string()))?;
+    finished(books, order, (version, state), clock())
+}
+
+/// Finds out whether the bundle that was sent last is in force though its report was lost, and returns the state of the gateway
+/// then. One that cannot say so is visited as if it were not.
+async fn made_good(
+    bundles: &Bundles,
+    conversation: &mut Conversation<'_>,
+    books: &Books,
+) -> Result<Option<GatewayState>, InstallError> {
+    if bundles.pending()?.is_none() {
+        return Ok(None);
+    }
+    let Ok(report) = ask_report(conversation).await else {
+        return Ok(None);
+    };
+    bundles.reconcile(&report, books, conversation.now())?;
+    let is_made_good = bundles.pending()?.is_none();
+    Ok(is_made_good.then_some(report.state))
+}
+
+/// Notes where the gateway is, and tells a bundle in force from one that serves.
+fn finished(
+    books: &Books,
+    order: &Order,
+    (version, state): (u64, GatewayState),
+    now: Timestamp,
+) -> Result<Installed, InstallError> {
+    books.register(now, order.guid, Some(&order.gateway.to_string()))?;
     if state.serves_suppliers() {
         Ok(Installed { version, state })
     } else {

@@ -3,6 +3,8 @@
 //! A job is in the books before anybody acts on it, and leaves them together with the record of its outcome. Whoever works
 //! on a gateway has leased it, so that no two programs do, wherever they run; the lease of one that was killed runs out.
 
+use std::collections::BTreeSet;
+
 use messages::certificate::Role;
 use messages::content::{MessageId, Report};
 use model::{CardId, Fingerprint, GatewayState, Span, Timestamp};
@@ -329,7 +331,8 @@ impl Books {
     }
 
     /// Writes down that the gateway has reported a bundle to be in force, and whom it serves since. It is recorded once, also
-    /// if whoever wrote it down was killed before he knew of it and does it again.
+    /// if whoever wrote it down was killed before he knew of it and does it again. Somebody who was revoked while the bundle
+    /// was on its way is left out next, before all else: when he was, the books did not know that the gateway would serve him.
     pub(crate) fn record_installed(
         &self,
         time: Timestamp,
@@ -345,7 +348,11 @@ impl Books {
                 .bind(guid.to_string())
                 .execute(&mut *connection)
                 .await?;
-            serve(connection, guid, suppliers).await
+            serve(connection, guid, suppliers).await?;
+            if is_any_revoked(connection, suppliers).await? {
+                enqueue(connection, guid, None, Urgency::Revoked).await?;
+            }
+            Ok(())
         })
     }
 
@@ -404,29 +411,40 @@ impl Books {
     }
 }
 
-/// How many records of installations are looked through, the latest first: one that is written down again was the last of
-/// its gateway, and other gateways may have been installed since.
-const LOOKED_THROUGH: i64 = 1_000;
+/// How many records are looked through at a time.
+const RECORDS: i64 = 64;
 
-/// Returns whether it is recorded that the gateway has reported this bundle to be in force.
+/// Returns whether it is recorded that the gateway has reported this bundle to be in force since its installation was begun
+/// for the last time. That was a few records ago; the books are looked through backwards to there.
 async fn is_recorded(connection: &mut AnyConnection, guid: CardId, version: u64) -> Result<bool, BooksError> {
-    let rows = query(
-        "SELECT act FROM (SELECT number, act FROM records ORDER BY number DESC LIMIT $1) AS latest \
-         WHERE act LIKE $2",
-    );
-    let rows = rows
-        .bind(LOOKED_THROUGH)
-        .bind(format!("%{guid}%"))
-        .fetch_all(connection)
-        .await?;
-    for row in &rows {
-        let act = serde_json::from_str(&text(row, "act")?).map_err(BooksError::Act)?;
-        if matches!(act, Act::Installed { guid: of, version: recorded, .. } if (of, recorded) == (guid, version))
-        {
-            return Ok(true);
+    let mut behind = i64::MAX;
+    loop {
+        let rows = query("SELECT number, act FROM records WHERE number < $1 ORDER BY number DESC LIMIT $2");
+        let rows = rows
+            .bind(behind)
+            .bind(RECORDS)
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in &rows {
+            behind = i64::try_from(number(row, "number")?).map_err(|_| BooksError::Broken)?;
+            match serde_json::from_str(&text(row, "act")?).map_err(BooksError::Act)? {
+                Act::Installed {
+                    guid: of,
+                    version: recorded,
+                    ..
+                } if (of, recorded) == (guid, version) => return Ok(true),
+                Act::InstallBegun {
+                    guid: of,
+                    version: begun,
+                    ..
+                } if (of, begun) == (guid, version) => return Ok(false),
+                _ => {}
+            }
+        }
+        if rows.is_empty() {
+            return Ok(false);
         }
     }
-    Ok(false)
 }
 
 /// Has a gateway's queue take a job.
@@ -454,31 +472,54 @@ pub(super) async fn enqueue(
     Ok(())
 }
 
-/// Has every gateway that serves one of these suppliers leave it out, before all else.
+/// Has every gateway that serves one of these suppliers leave it out, before all else; every gateway that serves anybody, if
+/// an issuing authority is revoked. A job that is waiting already may be under way, by what was known before; so that there is
+/// another one, which finds nothing to do if that was early enough.
 pub(super) async fn enqueue_revoked(
     connection: &mut AnyConnection,
     entries: &[Entry],
 ) -> Result<(), BooksError> {
+    let mut served = BTreeSet::new();
     for entry in entries {
-        if entry.certificate.subject()?.role() != Role::Supplier {
-            continue;
-        }
         // Any of the three may be revoked alone; the supplier is known by SIG.
-        let rows = query(
-            "SELECT DISTINCT guid FROM tsm_served WHERE supplier IN (SELECT fingerprint FROM certificates \
-             WHERE slot = 'sig' AND record IN (SELECT record FROM certificates WHERE fingerprint = $1)) \
-             AND guid NOT IN (SELECT guid FROM tsm_jobs WHERE urgency = $2)",
-        );
-        let rows = rows
-            .bind(entry.certificate.fingerprint().to_string())
-            .bind(Urgency::Revoked.number())
-            .fetch_all(&mut *connection)
-            .await?;
-        for row in &rows {
-            enqueue(connection, text(row, "guid")?.parse()?, None, Urgency::Revoked).await?;
+        let rows = match entry.certificate.subject()?.role() {
+            Role::Supplier => query(
+                "SELECT DISTINCT guid FROM tsm_served WHERE supplier IN (SELECT fingerprint FROM certificates \
+                 WHERE slot = 'sig' AND record IN (SELECT record FROM certificates WHERE fingerprint = $1))",
+            )
+            .bind(entry.certificate.fingerprint().to_string()),
+            Role::IssuingAuthority => query("SELECT DISTINCT guid FROM tsm_served"),
+            Role::TrustCenter | Role::Tsm | Role::Card | Role::Broker | Role::Facility => continue,
+        };
+        for row in &rows.fetch_all(&mut *connection).await? {
+            served.insert(text(row, "guid")?.parse::<CardId>()?);
         }
     }
+    for guid in served {
+        enqueue(connection, guid, None, Urgency::Revoked).await?;
+    }
     Ok(())
+}
+
+/// Returns whether one of these suppliers, who are known by SIG, has a certificate that is revoked.
+async fn is_any_revoked(
+    connection: &mut AnyConnection,
+    suppliers: &[Fingerprint],
+) -> Result<bool, BooksError> {
+    for supplier in suppliers {
+        let row = query(
+            "SELECT 1 FROM certificates WHERE serial IN (SELECT serial FROM revocations) AND record IN \
+             (SELECT record FROM certificates WHERE fingerprint = $1 AND slot = 'sig')",
+        );
+        let row = row
+            .bind(supplier.to_string())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if row.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn serve(

@@ -1,5 +1,7 @@
 //! Suppliers ask, an operator or a policy decides, and what waits for a gateway gets there once.
 
+mod interrupted;
+
 use counterparty::clock;
 use counterparty::random;
 use getrandom::SysRng;

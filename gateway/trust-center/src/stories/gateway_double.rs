@@ -67,6 +67,8 @@ pub(super) enum Behaviour {
     IsOlder,
     /// Forgets every bundle and application, as with a new data folder.
     Forgets,
+    /// Keeps no application.
+    RefusesApplications,
 }
 
 type Session = Arc<Mutex<CardSession<SoftCard>>>;
@@ -88,6 +90,7 @@ struct State {
     applications: Mutex<BTreeSet<Fingerprint>>,
     received: Mutex<Received>,
     meanwhile: Mutex<Option<Meanwhile>>,
+    installing: Mutex<Option<Meanwhile>>,
 }
 
 /// What somebody else does while the gateway is visited.
@@ -131,6 +134,7 @@ impl GatewayDouble {
             applications: Mutex::new(BTreeSet::new()),
             received: Mutex::new(Received::default()),
             meanwhile: Mutex::new(None),
+            installing: Mutex::new(None),
         });
         let behind = Arc::clone(&state);
         let door = Door::open(authority.anchor(), tls, move |message| behind.answer(message));
@@ -148,6 +152,11 @@ impl GatewayDouble {
     /// Has something done by somebody else when the gateway is asked next how it is.
     pub(super) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
         *self.state.meanwhile.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// Has something done by somebody else when a bundle is put in force next, before its report.
+    pub(super) fn while_installing(&self, act: impl FnOnce() + Send + 'static) {
+        *self.state.installing.lock().unwrap() = Some(Box::new(act));
     }
 
     /// Returns how many messages of each kind came.
@@ -230,6 +239,7 @@ impl State {
                 *self.bundle.lock().unwrap() = Some(bundle);
                 *self.digest.lock().unwrap() = Some(digest);
                 self.received.lock().unwrap().bundles += 1;
+                Self::let_happen(&self.installing);
                 match behaviour {
                     Behaviour::CutsBundle => return None,
                     Behaviour::ReportsOtherBundle => {
@@ -250,6 +260,13 @@ impl State {
         Some(self.seal(&json, &reply_to))
     }
 
+    /// Does what somebody else is to do now.
+    fn let_happen(act: &Mutex<Option<Meanwhile>>) {
+        if let Some(act) = act.lock().unwrap().take() {
+            act();
+        }
+    }
+
     /// Answers what is asked about the gateway itself, or sent for later.
     fn about_itself(&self, behaviour: Behaviour, in_reply_to: MessageId, content: Content) -> Content {
         match (behaviour, content) {
@@ -262,9 +279,7 @@ impl State {
                 reason: "the content of the message cannot be read".parse().unwrap(),
             }),
             (_, Content::ReportRequest(_)) => {
-                if let Some(act) = self.meanwhile.lock().unwrap().take() {
-                    act();
-                }
+                Self::let_happen(&self.meanwhile);
                 if behaviour == Behaviour::Forgets {
                     *self.bundle.lock().unwrap() = None;
                     *self.digest.lock().unwrap() = None;
@@ -272,6 +287,17 @@ impl State {
                     *self.behaviour.lock().unwrap() = Behaviour::Good;
                 }
                 self.report_on_unit(in_reply_to)
+            }
+            (Behaviour::RefusesApplications, Content::Application(_)) => {
+                self.received.lock().unwrap().applications += 1;
+                Content::Refused(Refused {
+                    id: message_id(),
+                    in_reply_to,
+                    gateway: self.guid,
+                    time: clock::now(),
+                    code: "application".parse().unwrap(),
+                    reason: "the application does not do what it says".parse().unwrap(),
+                })
             }
             (_, Content::Application(application)) => {
                 let bytes: Vec<u8> = application

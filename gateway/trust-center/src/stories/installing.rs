@@ -203,6 +203,8 @@ async fn gateways_that_misbehave_are_named() {
     let other = refusal(Behaviour::ReportsOtherBundle).await;
     assert!(matches!(other, VisitError::OtherBundle { .. }), "{other}");
 
+    // What it has got by now is in force; another bundle is not.
+    std::fs::write(&order.grants, GRANTS.replace("PT5S", "PT15M")).unwrap();
     gateway.behave(Behaviour::ReportsBound);
     let bound = house.install(&order).await.unwrap_err();
     assert!(

@@ -166,7 +166,7 @@ impl Delivery<'_> {
         if let Some(lost) = scene.bundles.lost_by(&report)? {
             let version = lost.bundle.bundle_version;
             tracing::warn!(%guid, version, "the gateway has lost its bundle; it gets it again");
-            self.install(&mut scene, &lost).await?;
+            self.give_again(&mut scene, lost).await?;
             self.hear(&mut scene).await?;
         }
         Ok(())
@@ -225,8 +225,9 @@ impl Delivery<'_> {
     /// Puts in force what the job asks for, unless it is; returns the version that is in force.
     async fn do_job(&self, scene: &mut Scene<'_, '_>, job: &Job) -> Result<u64, JobError> {
         let now = (self.clock)();
-        // The job may be there since somebody was revoked after the visit had begun.
+        // The job may be there since somebody was revoked after the visit had begun, or the card itself was.
         let anchor = self.trust.anchor(self.books)?;
+        card_judged_by(&anchor, self.books, scene.guid, now)?;
         let asked = match &job.request {
             Some(request) => Some(asked_by(request, &anchor, now).map_err(fault)?),
             None => None,
@@ -260,6 +261,32 @@ impl Delivery<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Puts a bundle in force once more; another one if it has suppliers who must not be served any more.
+    async fn give_again(&self, scene: &mut Scene<'_, '_>, lost: StoredBundle) -> Result<(), DeliveryError> {
+        let now = (self.clock)();
+        let anchor = self.trust.anchor(self.books)?;
+        let mut suppliers = lost.bundle.suppliers.iter();
+        let all_hold = suppliers.all(|supplier| {
+            anchor
+                .verify_party(&supplier.certificates, now, Role::Supplier)
+                .is_ok()
+        });
+        let stored = if all_hold {
+            lost
+        } else {
+            let policy = Policy::of_home(self.home()).map_err(DeliveryError::Policy)?;
+            let wanted = Wanted {
+                change: None,
+                anchor: &anchor,
+                reply_to: scene.conversation.identity().party.enc.certificate(),
+                policy: &policy,
+            };
+            scene.bundles.prepare(&wanted, now)?
+        };
+        self.install(scene, &stored).await?;
+        Ok(())
     }
 
     /// Sends what the gateway lacks of the applications, then puts the bundle in force.
