@@ -161,7 +161,7 @@ pub(super) fn verify<'a, E: std::error::Error>(
 /// Reads the SignedData of a message, by the distinguished rules only.
 fn parse<E: std::error::Error>(message: &[u8]) -> Result<SignedData, OpenError<E>> {
     // A message that was cut off has no frame and may be long; this looks at its first header alone.
-    if message.first() == Some(&SEQUENCE)
+    if message.first().is_none_or(|first| *first == SEQUENCE)
         && let Err(source) = AnyRef::from_der(message)
         && let ErrorKind::Incomplete { .. } = source.kind()
     {
