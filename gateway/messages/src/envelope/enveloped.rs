@@ -15,7 +15,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
-use crate::envelope::frame::{ENCRYPTED_CONTENT, Frame, fill};
+use crate::envelope::frame::{ENCRYPTED_CONTENT, fill, take_out};
 use crate::envelope::suite::{GcmParameters, Suite, TAG_LENGTH, decrypt_in_place, encrypt_in_place};
 use crate::envelope::{EnvelopeRandom, MAX_FRAME, MAX_RECIPIENTS, OpenError, Part, SealError, check_frame};
 use crate::keys::{Curve, KeyAgreement, PublicPoint, SharedSecret};
@@ -102,10 +102,8 @@ pub(super) fn decrypt<A: KeyAgreement>(
     mut agreement: A,
 ) -> Result<Zeroizing<Vec<u8>>, OpenError<A::Error>> {
     let part = Part::AuthEnvelopedData;
-    let frame = Frame::of(bytes, &ENCRYPTED_CONTENT);
-    // What has none is refused below; which of its faults that is for is seen by reading it as it is.
-    let emptied = frame.as_ref().and_then(Frame::emptied);
-    let bytes = emptied.as_deref().unwrap_or(bytes);
+    let (bytes, encrypted) = take_out(bytes, &ENCRYPTED_CONTENT);
+    let bytes = bytes.as_ref();
     check_frame(bytes)?;
     let outer = ContentInfo::from_der(bytes).map_err(OpenError::malformed(part))?;
     if outer.content_type != ID_CT_AUTH_ENVELOPED_DATA {
@@ -143,8 +141,8 @@ pub(super) fn decrypt<A: KeyAgreement>(
         .map_err(OpenError::malformed(Part::RecipientInfo))?
         .unwrap(wrapped)
         .ok_or(OpenError::ContentKey)?;
-    let frame = frame.ok_or(OpenError::Fields { part })?;
-    let mut content = Zeroizing::new(frame.octets().to_vec());
+    let encrypted = encrypted.ok_or(OpenError::Fields { part })?;
+    let mut content = Zeroizing::new(encrypted.to_vec());
     decrypt_in_place(&content_key, &nonce, &mut content, &tag).ok_or(OpenError::Authentication)?;
     Ok(content)
 }

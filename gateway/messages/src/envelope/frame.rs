@@ -6,7 +6,8 @@
 //!
 //! Spec: ITU-T X.690 (2021), sections 8.1 and 10.1 (definite lengths in the least number of octets).
 
-use core::ops::Range;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// Which element of the one above it is next on the way to the octets, counted from 0, and the identifier octet that it has.
 pub(super) type Step = (usize, u8);
@@ -44,6 +45,17 @@ pub(super) const ENCRYPTED_CONTENT: [Step; 5] = [
 /// The octets that hold a length of at most four gigabytes.
 const MAX_LENGTH_OCTETS: usize = 4;
 
+/// Takes the octets out of a structure, if there is a way to them: returns it around none, and them.
+///
+/// What has no such octets is returned as it is; reading it tells what is wrong with it.
+pub(super) fn take_out<'a>(structure: &'a [u8], way: &[Step]) -> (Cow<'a, [u8]>, Option<&'a [u8]>) {
+    let taken_out = Frame::of(structure, way).and_then(|frame| Some((frame.emptied()?, frame.octets())));
+    match taken_out {
+        Some((emptied, octets)) => (Cow::Owned(emptied), Some(octets)),
+        None => (Cow::Borrowed(structure), None),
+    }
+}
+
 /// Puts octets into a structure that was written around none, without a copy of them if they have room.
 ///
 /// # Errors
@@ -56,7 +68,7 @@ pub(super) fn fill(empty: &[u8], way: &[Step], octets: Vec<u8>) -> der::Result<V
 }
 
 /// The elements on the way to the octets of a structure, the outermost first.
-pub(super) struct Frame<'a> {
+struct Frame<'a> {
     structure: &'a [u8],
     levels: Vec<Level>,
 }
@@ -72,7 +84,7 @@ struct Level {
 impl<'a> Frame<'a> {
     /// Finds the way to the octets. Returns `None` if the structure has no such element, or is not in DER as far as the way
     /// goes; what else stands in it is not looked at.
-    pub(super) fn of(structure: &'a [u8], way: &[Step]) -> Option<Self> {
+    fn of(structure: &'a [u8], way: &[Step]) -> Option<Self> {
         let mut levels: Vec<Level> = Vec::with_capacity(way.len());
         let mut within = 0..structure.len();
         for (number, identifier) in way {
@@ -91,7 +103,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the octets.
-    pub(super) fn octets(&self) -> &'a [u8] {
+    fn octets(&self) -> &'a [u8] {
         let octets = self.levels.last().map(|level| level.contents.clone());
         octets
             .and_then(|octets| self.structure.get(octets))
@@ -99,7 +111,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the structure around no octets.
-    pub(super) fn emptied(&self) -> Option<Vec<u8>> {
+    fn emptied(&self) -> Option<Vec<u8>> {
         let mut emptied = self.begin(0)?;
         emptied.extend_from_slice(self.rest());
         Some(emptied)

@@ -20,7 +20,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::time::Time;
 
 use crate::certificate::{Certificate, TrustAnchor, VerifiedCertificate};
-use crate::envelope::frame::{E_CONTENT, Frame, SEQUENCE, fill};
+use crate::envelope::frame::{E_CONTENT, SEQUENCE, fill, take_out};
 use crate::envelope::{
     MAX_ATTRIBUTES, MAX_CERTIFICATES, MAX_SIGNERS, OpenError, Part, SealError, Suite, check_frame,
 };
@@ -113,10 +113,8 @@ pub(super) fn verify<'a, E: std::error::Error>(
     anchor: &TrustAnchor,
     now: Timestamp,
 ) -> Result<Signed<'a>, OpenError<E>> {
-    let frame = Frame::of(message, &E_CONTENT);
-    // What has none is refused below; which of its faults that is for is seen by reading it as it is.
-    let emptied = frame.as_ref().and_then(Frame::emptied);
-    let signed = parse(emptied.as_deref().unwrap_or(message))?;
+    let (frame, octets) = take_out(message, &E_CONTENT);
+    let signed = parse(&frame)?;
     let content_info = signed.encap_content_info;
     if content_info.econtent_type != ID_CT_CONTENT_INFO {
         return Err(OpenError::UnsupportedAlgorithm {
@@ -130,7 +128,7 @@ pub(super) fn verify<'a, E: std::error::Error>(
     content
         .decode_as::<OctetString>()
         .map_err(OpenError::malformed(Part::SignedData))?;
-    let content = frame.ok_or_else(fields)?.octets();
+    let content = octets.ok_or_else(fields)?;
     let signer = only_signer(signed.signer_infos)?;
     let suite = supported_algorithms(&signer, &signed.digest_algorithms)?;
     let certificate = sender_certificate(&signer, signed.certificates.ok_or_else(fields)?)?;
