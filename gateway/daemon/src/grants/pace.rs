@@ -54,10 +54,18 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Decides a query on the occasion that it belongs to.
+    /// Returns the time of the earlier occasion that a query belongs to, if it does.
+    pub(crate) fn continues(&self, query: &Query) -> Result<Option<Timestamp>, DatabaseError> {
+        match self.pacing {
+            Pacing::Asked => self.database.last_asked(&self.key_of_query(query)),
+            Pacing::Scheduled => Ok(None),
+        }
+    }
+
+    /// Decides a query, which belongs to an earlier occasion or to none.
     pub(crate) fn decide<T>(
         &self,
-        query: &Query,
+        continues: Option<Timestamp>,
         decide: impl FnOnce(&Occasion<'_>) -> T,
     ) -> Result<T, DatabaseError> {
         if self.pacing == Pacing::Scheduled {
@@ -73,7 +81,7 @@ impl<'a> Pace<'a> {
         };
         let occasion = Occasion::Asked {
             last: &last,
-            continues: self.continues(query)?,
+            continues,
         };
         let decided = decide(&occasion);
         match failure.into_inner() {
@@ -85,7 +93,7 @@ impl<'a> Pace<'a> {
     /// Takes note of what has to wait from now on, unless the query is the rest of what has to wait already.
     pub(crate) fn grant(
         &mut self,
-        query: &Query,
+        continues: Option<Timestamp>,
         granted: &Granted<'_, Query>,
     ) -> Result<Waiting, DatabaseError> {
         let mut waiting = Waiting {
@@ -95,7 +103,6 @@ impl<'a> Pace<'a> {
         if self.pacing == Pacing::Scheduled {
             return Ok(waiting);
         }
-        let continues = self.continues(query)?;
         for paced in granted.paced() {
             waiting.longest = waiting.longest.max(Some(paced.at_most));
             if let Some(earlier) = continues
@@ -127,10 +134,6 @@ impl<'a> Pace<'a> {
     /// Returns what is to be remembered before the answer goes out.
     pub(crate) fn into_entries(self) -> Vec<Asked> {
         self.entries
-    }
-
-    fn continues(&self, query: &Query) -> Result<Option<Timestamp>, DatabaseError> {
-        self.database.last_asked(&self.key_of_query(query))
     }
 
     fn last(&self, grant: &Grant, pattern: &ElementPattern) -> Result<Option<Timestamp>, DatabaseError> {

@@ -148,8 +148,9 @@ impl GrantsSource {
             name: &supplier.name,
         };
         let pace = Pace::new(self.store.database(), supplier.supplier, Pacing::Asked, now);
+        let continues = pace.continues(&query)?;
         let explanation: Explanation =
-            pace.decide(&query, |occasion| explain(&query, asker, &rules, occasion, now))?;
+            pace.decide(continues, |occasion| explain(&query, asker, &rules, occasion, now))?;
         Ok(ExplanationView::new(supplier.clone(), query, &explanation, now))
     }
 

@@ -284,19 +284,19 @@ impl Desk<'_> {
         let database = self.sources.store.database();
         let mut pace = Pace::new(database, request.sender, self.pacing, self.now);
         for query in &request.queries {
-            let decided = pace.decide(query, |occasion| {
+            let continues = pace.continues(query)?;
+            let decided = pace.decide(continues, |occasion| {
                 decide(query, asker, &self.rules, occasion, self.now)
             })?;
             match decided {
-                Ok(granted) if rows == 0 => {
-                    let waiting = pace.grant(query, &granted)?;
-                    pace.belongs(granted.query(), &waiting);
-                    rest.push(granted.query().clone());
-                }
                 Ok(granted) => {
-                    trace(&granted, request);
-                    let waiting = pace.grant(query, &granted)?;
+                    let waiting = pace.grant(continues, &granted)?;
                     pace.belongs(granted.query(), &waiting);
+                    if rows == 0 {
+                        rest.push(granted.query().clone());
+                        continue;
+                    }
+                    trace(&granted, request);
                     let outcome = Outcome::of(&granted);
                     let released = release(granted, self.sources, &mut rows)?;
                     if let Some(left) = released.rest {
