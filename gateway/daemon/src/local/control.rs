@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::blocking;
 use super::grants::{self, GrantsSource};
 use super::{logs, server};
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
@@ -98,23 +99,18 @@ async fn status(State(source): State<StatusSource>) -> Json<Status> {
 }
 
 async fn binding(State(source): State<BindingSource>) -> Result<Json<BindingView>, StatusCode> {
-    let view = tokio::task::spawn_blocking(move || source.view());
-    view.await
-        .map(Json)
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    blocking(move || source.view()).await.map(Json)
 }
 
 async fn inspect(State(card): State<CardHandle>) -> Result<Json<CardView>, StatusCode> {
-    let inspection = tokio::task::spawn_blocking(move || card.inspect());
-    answered(inspection.await).map(Json)
+    answered(blocking(move || card.inspect()).await?).map(Json)
 }
 
 async fn confirm(
     State(card): State<CardHandle>,
     Json(confirmation): Json<Confirmation>,
 ) -> Result<Json<ConfirmationView>, StatusCode> {
-    let confirming = tokio::task::spawn_blocking(move || card.confirm(confirmation.characters));
-    let outcome = answered(confirming.await)?;
+    let outcome = answered(blocking(move || card.confirm(confirmation.characters)).await?)?;
     Ok(Json(ConfirmationView::of(&outcome)))
 }
 
@@ -123,20 +119,16 @@ async fn relay(
     Json(commands): Json<Apdus>,
 ) -> Result<Json<Apdus>, StatusCode> {
     let commands = commands.to_bytes().ok_or(StatusCode::BAD_REQUEST)?;
-    let relaying = tokio::task::spawn_blocking(move || card.relay(commands));
-    answered(relaying.await).map(|answers| Json(Apdus::of(&answers)))
+    let answers = answered(blocking(move || card.relay(commands)).await?)?;
+    Ok(Json(Apdus::of(&answers)))
 }
 
 /// Says in the log why the card's thread did not answer.
-fn answered<R>(outcome: Result<Result<R, CardFault>, tokio::task::JoinError>) -> Result<R, StatusCode> {
-    match outcome {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(fault)) => {
-            tracing::warn!("the card took no part: {}", Chain(&fault));
-            Err(StatusCode::SERVICE_UNAVAILABLE)
-        }
-        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
-    }
+fn answered<R>(outcome: Result<R, CardFault>) -> Result<R, StatusCode> {
+    outcome.map_err(|fault| {
+        tracing::warn!("the card took no part: {}", Chain(&fault));
+        StatusCode::SERVICE_UNAVAILABLE
+    })
 }
 
 /// Permits root and the daemon's own user.

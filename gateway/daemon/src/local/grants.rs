@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::watch;
 
+use super::blocking;
 use crate::card::{Bundle, Identity, Standing};
 use crate::clock;
 use crate::grants::{
@@ -149,8 +150,9 @@ impl GrantsSource {
         };
         let pace = Pace::new(self.store.database(), supplier.supplier, Pacing::Asked, now);
         let continues = pace.continues(&query)?;
-        let explanation: Explanation =
-            pace.decide(continues, |occasion| explain(&query, asker, &rules, occasion, now))?;
+        let explanation: Explanation = pace.decide(continues, |occasion| {
+            explain(&query, asker, &rules, occasion, now)
+        })?;
         Ok(ExplanationView::new(supplier.clone(), query, &explanation, now))
     }
 
@@ -224,28 +226,30 @@ pub(super) fn router(source: GrantsSource) -> Router {
 }
 
 async fn list(State(source): State<GrantsSource>) -> Result<Json<GrantsView>, StatusCode> {
-    blocking(move || source.list()).await
+    blocking(move || source.list()).await.map(Json)
 }
 
 async fn explained(
     State(source): State<GrantsSource>,
     Json(question): Json<Question>,
 ) -> Result<Json<Outcome<ExplanationView>>, StatusCode> {
-    blocking(move || outcome(source.explain(question))).await
+    blocking(move || outcome(source.explain(question)))
+        .await
+        .map(Json)
 }
 
 async fn restrict(
     State(source): State<GrantsSource>,
     Json(order): Json<Order>,
 ) -> Result<Json<Outcome<RestrictionView>>, StatusCode> {
-    blocking(move || outcome(source.restrict(order))).await
+    blocking(move || outcome(source.restrict(order))).await.map(Json)
 }
 
 async fn lift(
     State(source): State<GrantsSource>,
     Json(lift): Json<Lift>,
 ) -> Result<Json<Outcome<LiftedView>>, StatusCode> {
-    blocking(move || outcome(source.lift(lift.id))).await
+    blocking(move || outcome(source.lift(lift.id))).await.map(Json)
 }
 
 fn outcome<T>(done: Result<T, Refusal>) -> Outcome<T> {
@@ -255,18 +259,6 @@ fn outcome<T>(done: Result<T, Refusal>) -> Outcome<T> {
             let reason = Chain(&refusal).to_string();
             tracing::info!("an order about grants is not carried out: {reason}");
             Outcome::Refused(reason)
-        }
-    }
-}
-
-async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> R + Send + 'static,
-) -> Result<Json<R>, StatusCode> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(Json(done)),
-        Err(error) => {
-            tracing::error!("a thread that worked on grants has failed: {error}");
-            Err(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
 }

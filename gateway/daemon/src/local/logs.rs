@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{LogEntry, LogError, LogPage, Verification};
 
+use super::blocking;
 use crate::journal::Journal;
 use crate::report::Chain;
 
@@ -244,30 +245,22 @@ async fn page(
     Segment(kind): Segment<LogKind>,
     Query(part): Query<Part>,
 ) -> Result<Json<Page>, StatusCode> {
-    let page = blocking(move || journal.logs().page(kind, part.after, part.since)).await?;
+    let page = read(move || journal.logs().page(kind, part.after, part.since)).await?;
     Ok(Json(page.into()))
 }
 
 async fn verification(State(journal): State<Journal>) -> Result<Json<Report>, StatusCode> {
-    let (verification, key_compared) =
-        blocking(move || Ok((journal.verify()?, journal.compares_keys()))).await?;
+    let (verification, key_compared) = read(move || Ok((journal.verify()?, journal.compares_keys()))).await?;
     Ok(Json(Report::new(&verification, key_compared)))
 }
 
-async fn blocking<R: Send + 'static>(
+async fn read<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, LogError> + Send + 'static,
 ) -> Result<R, StatusCode> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(result)) => Ok(result),
-        Ok(Err(error)) => {
-            tracing::error!("{}", Chain(&error));
-            Err(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-        Err(error) => {
-            tracing::error!("a thread that read the logs has failed: {error}");
-            Err(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
+    blocking(work).await?.map_err(|error| {
+        tracing::error!("{}", Chain(&error));
+        StatusCode::INTERNAL_SERVER_ERROR
+    })
 }
 
 #[cfg(test)]

@@ -5,3 +5,13 @@ pub(crate) mod grants;
 pub(crate) mod logs;
 mod server;
 pub(crate) mod web;
+
+use axum::http::StatusCode;
+
+/// Has something done that may block, and waits for it. A thread that fails is told of in the log.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, StatusCode> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!("a thread that worked on an answer has failed: {error}");
+        StatusCode::INTERNAL_SERVER_ERROR
+    })
+}
