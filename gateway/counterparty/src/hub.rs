@@ -46,8 +46,16 @@ pub struct Hub {
     task: JoinHandle<()>,
 }
 
-/// Who listens.
-type Listeners = Arc<Mutex<Listening>>;
+/// Who listens; clones are the same.
+#[derive(Clone, Default)]
+struct Listeners(Arc<Mutex<Listening>>);
+
+impl Listeners {
+    /// A panic elsewhere leaves the listeners whole.
+    fn hold(&self) -> MutexGuard<'_, Listening> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Who waits for which gateway, and who takes what nobody waits for.
 #[derive(Default)]
@@ -114,7 +122,7 @@ impl Hub {
             options,
             party,
             orders: taken,
-            listeners: Arc::clone(&listeners),
+            listeners: listeners.clone(),
         };
         Ok(Self {
             address: gateway,
@@ -160,13 +168,12 @@ impl Hub {
     /// [`ExchangeError`] if the hub has ended.
     pub async fn overhear(&self) -> Result<Overhearing<'_>, ExchangeError> {
         let (into, heard) = mpsc::channel(OVERHEARD);
-        self.listeners().others = Some(into.clone());
         let overhearing = Overhearing {
             hub: self,
             into: into.downgrade(),
             heard,
         };
-        drop(into);
+        self.listeners.hold().others = Some(into);
         self.order(Order::Listen).await?;
         Ok(overhearing)
     }
@@ -182,7 +189,7 @@ impl Hub {
 
     fn listen(&self, guid: CardId) -> Result<HubCall<'_>, ExchangeError> {
         let (into, heard) = mpsc::channel(HEARD);
-        let mut listening = self.listeners();
+        let mut listening = self.listeners.hold();
         if listening.calls.contains_key(&guid) {
             return Err(ExchangeError::Engaged { guid });
         }
@@ -229,11 +236,6 @@ impl Hub {
         ExchangeError::Timeout {
             gateway: self.address.clone(),
         }
-    }
-
-    /// A panic elsewhere leaves the listeners whole.
-    fn listeners(&self) -> MutexGuard<'_, Listening> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,7 +285,7 @@ impl HubCall<'_> {
 
 impl Drop for HubCall<'_> {
     fn drop(&mut self) {
-        self.hub.listeners().calls.remove(&self.guid);
+        self.hub.listeners.hold().calls.remove(&self.guid);
     }
 }
 
@@ -321,7 +323,7 @@ impl Overhearing<'_> {
 
 impl Drop for Overhearing<'_> {
     fn drop(&mut self) {
-        let mut listening = self.hub.listeners();
+        let mut listening = self.hub.listeners.hold();
         let own = self.into.upgrade();
         let is_own = |others: &mpsc::Sender<_>| own.as_ref().is_some_and(|own| own.same_channel(others));
         if listening.others.as_ref().is_some_and(is_own) {
@@ -419,7 +421,7 @@ impl Desk {
     }
 
     fn tell(&self, gateway: CardId, heard: Heard) {
-        let listening = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let listening = self.listeners.hold();
         let was_taken = match (listening.calls.get(&gateway), &listening.others, heard) {
             (Some(call), _, heard) => call.try_send(heard).is_ok(),
             (None, Some(others), Ok(message)) => others.try_send(Ok((gateway, message))).is_ok(),
@@ -431,7 +433,7 @@ impl Desk {
     }
 
     fn tell_all(&self, error: &Arc<ConnectionError>) {
-        let mut listening = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self.listeners.hold();
         // Nothing else will come. Who has no room for the error finds the end behind the messages that are left; his place is
         // kept until he goes.
         for call in listening.calls.values_mut() {

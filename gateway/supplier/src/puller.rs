@@ -1,5 +1,6 @@
 //! Pulling from a gateway into the store: page by page, from where the store ends, and what is missing again.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -389,15 +390,10 @@ struct IntoStore<'a> {
 
 impl Keeper for IntoStore<'_> {
     async fn keep(&mut self, content: &Content, message: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let pushed;
-        let answer = match content {
-            Content::Answer(answer) => answer,
-            Content::Push(push) => {
-                pushed = answer_of(push);
-                &pushed
-            }
-            _ => return Ok(()),
+        let Some(answer) = answer_in(content) else {
+            return Ok(());
         };
+        let answer = answer.as_ref();
         if answer.supplier != self.request.sender {
             return Ok(());
         }
@@ -421,9 +417,26 @@ impl Keeper for IntoStore<'_> {
     }
 }
 
-/// Returns what a gateway has sent by itself as the answer to a question that nobody asked: it has no other request than
-/// itself.
-pub(crate) fn answer_of(push: &Push) -> Answer {
+/// Returns the answer that a content is, if it has values for the store. What a gateway has sent by itself is the answer to a
+/// question that nobody asked: it has no other request than itself.
+pub(crate) fn answer_in(content: &Content) -> Option<Cow<'_, Answer>> {
+    match content {
+        Content::Answer(answer) => Some(Cow::Borrowed(answer)),
+        Content::Push(push) => Some(Cow::Owned(answer_of(push))),
+        Content::Request(_)
+        | Content::Refused(_)
+        | Content::Bundle(_)
+        | Content::Report(_)
+        | Content::ReportRequest(_)
+        | Content::Application(_)
+        | Content::InstallationRequest(_)
+        | Content::CardCommands(_)
+        | Content::CardAnswers(_)
+        | Content::Receipt(_) => None,
+    }
+}
+
+fn answer_of(push: &Push) -> Answer {
     Answer {
         id: push.id,
         in_reply_to: push.id,

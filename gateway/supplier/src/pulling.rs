@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use counterparty::clock;
+use counterparty::stop::stopped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use messages::content::Answer;
 use model::{CardId, Timestamp};
 use supplier::{
-    Archive, Backlog, Exchange, Home, KnownGateway, ListError, Outcome, Pull, Puller, Schedule, Store,
+    Archive, Backlog, Exchange, Home, Kept, KnownGateway, ListError, Outcome, Pull, Puller, Schedule, Store,
     Target, Witness, pull_fleet,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{self, until_now};
 use crate::output::{FleetPrinter, Printer};
@@ -43,6 +43,14 @@ pub(crate) fn check_lists(home: &Home, are_required: bool) -> Result<(), Program
         Err(error) => tracing::warn!("{error}"),
     }
     Ok(())
+}
+
+/// Tells of values that are in the store with another one.
+pub(crate) fn warn_of_conflicts(kept: &Kept) {
+    for reading in &kept.conflicts {
+        let (element, time) = (&reading.element, reading.time);
+        tracing::warn!(%element, %time, "another value than before was kept as a conflict");
+    }
 }
 
 /// Who asks one gateway.
@@ -134,10 +142,7 @@ impl Talk<'_> {
                 let pulled = puller
                     .pull(self.guid, &self.exchange, &order, &mut witness)
                     .await?;
-                for reading in &pulled.kept.conflicts {
-                    let (element, time) = (&reading.element, reading.time);
-                    tracing::warn!(%element, %time, "another value than before was kept as a conflict");
-                }
+                warn_of_conflicts(&pulled.kept);
                 Ok(answers)
             }
         }
@@ -146,8 +151,7 @@ impl Talk<'_> {
     /// Pulls once per step until a signal comes. A pull that fails is logged and tried again at a later step; only a
     /// standard output that is gone ends this otherwise.
     async fn follow(&mut self) -> Result<Done, ProgramError> {
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ProgramError::Runtime)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Runtime)?;
+        let stopped = stopped().map_err(ProgramError::Runtime)?;
         let act = self.act;
         let mut backlog = Backlog::new(act.resolution, act.period(clock::now())?.from());
         let mut schedule = Schedule::new(act.resolution);
@@ -168,8 +172,7 @@ impl Talk<'_> {
         };
         tokio::select! {
             ended = follow => ended,
-            _ = interrupt.recv() => Ok(Done::Whole),
-            _ = terminate.recv() => Ok(Done::Whole),
+            () = stopped => Ok(Done::Whole),
         }
     }
 

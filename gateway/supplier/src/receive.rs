@@ -11,7 +11,7 @@ use messages::content::{Answer, Content, RuleName};
 use model::{CardId, Period, Timestamp};
 
 use crate::home::Home;
-use crate::puller::{answer_of, wait_before};
+use crate::puller::{answer_in, wait_before};
 use crate::store::{Kept, Store};
 
 /// The reason why a message is not in the store, or none comes.
@@ -146,16 +146,16 @@ impl Reception {
         })?;
         // Also for what is of no use here: it would come again and again.
         self.hub.receipt(guid, receipt).await?;
-        let (answer, schedule) = match content {
-            Content::Push(push) => (answer_of(&push), Some((push.grant, push.period))),
-            Content::Answer(answer) => (answer, None),
-            _ => return Err(ReceiveError::Unexpected { guid }),
+        let unexpected = || ReceiveError::Unexpected { guid };
+        let answer = answer_in(&content).ok_or_else(unexpected)?.into_owned();
+        let schedule = match content {
+            Content::Push(push) => Some((push.grant, push.period)),
+            _ => None,
         };
-        let kept = keeper.kept.ok_or(ReceiveError::Unexpected { guid })?;
         Ok(Received {
             answer,
             schedule,
-            kept,
+            kept: keeper.kept.ok_or_else(unexpected)?,
         })
     }
 }
@@ -170,10 +170,8 @@ struct IntoStore<'a> {
 
 impl Keeper for IntoStore<'_> {
     async fn keep(&mut self, content: &Content, message: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let answer = match content {
-            Content::Answer(answer) => answer.clone(),
-            Content::Push(push) => answer_of(push),
-            _ => return Ok(()),
+        let Some(answer) = answer_in(content) else {
+            return Ok(());
         };
         if answer.supplier == self.home.party().sig.certificate().fingerprint() {
             let kept = self.store.keep(&answer, message, None).await?;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use counterparty::clock;
+use counterparty::stop::stopped;
 use supplier::{Home, ReceiveError, Received, Reception, Store};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::Printer;
-use crate::pulling::check_lists;
+use crate::pulling::{check_lists, warn_of_conflicts};
 use crate::{END_PATIENCE, ProgramError, arguments, chain, runtime};
 
 /// Receives.
@@ -23,8 +23,7 @@ pub(crate) fn receive(act: &arguments::Receive) -> Result<(), ProgramError> {
 }
 
 async fn until_the_end(act: &arguments::Receive, home: Arc<Home>) -> Result<(), ProgramError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProgramError::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Runtime)?;
+    let stopped = stopped().map_err(ProgramError::Runtime)?;
     let store = Store::open(&act.store.place()).await?;
     let reception = Reception::new(home, store.clone(), act.broker.clone(), clock::now)?;
     let mut printer = Printer::new(act.json);
@@ -48,8 +47,7 @@ async fn until_the_end(act: &arguments::Receive, home: Arc<Home>) -> Result<(), 
     tokio::select! {
         () = serve => {}
         () = time_is_over => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = stopped => {}
     }
     reception.end().await;
     store.close().await;
@@ -66,10 +64,7 @@ fn report(outcome: Result<Received, ReceiveError>, printer: &mut Printer) -> Res
             return Ok(());
         }
     };
-    for conflict in &received.kept.conflicts {
-        let (element, time) = (&conflict.element, conflict.time);
-        tracing::warn!(%element, %time, "another value than before was kept as a conflict");
-    }
+    warn_of_conflicts(&received.kept);
     if let Some((grant, period)) = &received.schedule {
         let guid = received.answer.gateway;
         let (from, to) = (period.from(), period.to());

@@ -20,11 +20,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use counterparty::stop::stopped;
 use messages::certificate::{Certificate, CertificateError, RevocationList};
 use model::{CardId, Fingerprint, KeySlot};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::authority::Authority;
 use crate::books::{Books, BooksError, Entry, hex};
@@ -75,18 +75,12 @@ pub(crate) async fn serve(
         books,
         waiting: tokio::sync::Semaphore::new(MAX_WAITING),
     };
-    let mut terminate = signal(SignalKind::terminate()).map_err(DirectoryError::Serve)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DirectoryError::Serve)?;
+    let stopped = stopped().map_err(DirectoryError::Serve)?;
     Output::Directory { listen }
         .print(json)
         .map_err(DirectoryError::Serve)?;
     axum::serve(listener, router(published))
-        .with_graceful_shutdown(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
+        .with_graceful_shutdown(stopped)
         .await
         .map_err(DirectoryError::Serve)
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use counterparty::clock;
 use counterparty::files::{self, Access, FileError};
 use counterparty::random::{self, RandomError};
+use counterparty::stop::stopped;
 use messages::envelope::MAX_MESSAGE;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{Cancel, FacilityCommand, Guids, Import, Order, Personalize, Report, Serve};
 use super::bench::{Bench, BenchError, Made};
@@ -195,19 +195,12 @@ fn serve(act: &Serve) -> Result<(), FacilityError> {
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| FacilityError::Listen { listen, source })?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(FacilityError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(FacilityError::Runtime)?;
+        let stopped = stopped().map_err(FacilityError::Runtime)?;
         let listen = listener.local_addr().map_err(FacilityError::Runtime)?;
         FacilityOutput::Serve { listen }
             .print(act.common.json)
             .map_err(FacilityError::Output)?;
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        wire::serve(listener, center, stop).await;
+        wire::serve(listener, center, stopped).await;
         Ok(())
     });
     runtime.shutdown_timeout(END_PATIENCE);

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use counterparty::stop::stopped;
 use counterparty::tsm::{RefusalView, RequestView, RequestsView, TsmView};
 use messages::certificate::{Role, Triple};
 use messages::content::{Content, MAX_APPLICATION, MAX_SMALL, MessageId, RefusalReason};
@@ -17,7 +18,6 @@ use messages::envelope::MAX_FRAME;
 use model::{Fingerprint, KeySlot, Timestamp};
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -92,8 +92,7 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(listen).await;
     let listener = listener.map_err(|source| ServeError::Listen { listen, source })?;
     let listen = listener.local_addr().map_err(ServeError::Serve)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Serve)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Serve)?;
+    let stopped = stopped().map_err(ServeError::Serve)?;
     let stop = CancellationToken::new();
     let door = Door::open(listener, authority.tsm()?, stop.clone())?;
     let trust = Arc::new(Trust::new(authority));
@@ -118,10 +117,7 @@ pub(crate) async fn serve(
         .with_graceful_shutdown({
             let stop = stop.clone();
             async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
+                stopped.await;
                 stop.cancel();
             }
         })
