@@ -4,17 +4,19 @@ use std::path::Path;
 
 use evaluation::{Go, Package, prove};
 
-const APPS: [&str; 9] = [
-    "gas-energy",
-    "taf-1",
-    "taf-2",
-    "taf-3",
-    "taf-4",
-    "taf-5",
-    "taf-6",
-    "taf-7",
-    "taf-8",
-];
+/// Their names are those that digests are written down of.
+const DIGESTS: &str = include_str!("../../../apps/digests.txt");
+
+/// Returns every application's name.
+fn apps() -> impl Iterator<Item = &'static str> {
+    let lines = DIGESTS.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.rsplit(' ').next().unwrap().strip_suffix(".wasm").unwrap())
+}
+
+#[test]
+fn digests_are_those_of_the_applications() {
+    assert_eq!(apps().count(), 9);
+}
 
 /// Reads a package; it must have been built.
 pub(super) fn package(app: &str) -> Vec<u8> {
@@ -35,7 +37,7 @@ pub(super) fn package(app: &str) -> Vec<u8> {
 
 #[test]
 fn every_application_is_proven_by_its_vectors() {
-    for app in APPS {
+    for app in apps() {
         let bytes = package(app);
         let package = Package::parse(&bytes).unwrap_or_else(|error| panic!("{app}: {error:?}"));
         assert_eq!(package.manifest().id().as_str(), app);
@@ -45,7 +47,7 @@ fn every_application_is_proven_by_its_vectors() {
 
 #[test]
 fn modules_are_small() {
-    for app in APPS {
+    for app in apps() {
         let bytes = package(app);
         let module = Package::parse(&bytes).unwrap().module().len();
         assert!(module < 8 * 1024, "{app} has {module} bytes");

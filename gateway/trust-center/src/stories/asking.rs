@@ -228,6 +228,24 @@ fn approve(house: &House, id: MessageId) {
     operator::approve(&house.authority, &house.books, id, clock::now()).unwrap();
 }
 
+/// Has a supplier ask for what it always asks for, and an operator approve it.
+fn ask(house: &House, supplier: &Supplier, guid: CardId) -> MessageId {
+    let request = supplier.request(guid);
+    admit(house, supplier, &request).unwrap();
+    approve(house, request.id);
+    request.id
+}
+
+/// Has a supplier ask for an application besides, and an operator approve it.
+fn ask_with_application(house: &House, supplier: &Supplier, guid: CardId) -> MessageId {
+    let applications = Applications::of_home(&house.home());
+    applications.keep(application_digest(MODULE), MODULE).unwrap();
+    let request = supplier.with_application(supplier.request(guid));
+    admit(house, supplier, &request).unwrap();
+    approve(house, request.id);
+    request.id
+}
+
 fn state(house: &House, id: MessageId) -> RequestState {
     house.books.request(id).unwrap().state
 }
@@ -372,12 +390,7 @@ async fn bundle_whose_report_was_lost_is_not_sent_again() {
 async fn gateway_that_has_lost_its_bundle_gets_it_again() {
     let (house, guid, gateway) = house_with_gateway();
     let supplier = Supplier::certified(&house, "City Works");
-    Applications::of_home(&house.home())
-        .keep(application_digest(MODULE), MODULE)
-        .unwrap();
-    let request = supplier.with_application(supplier.request(guid));
-    admit(&house, &supplier, &request).unwrap();
-    approve(&house, request.id);
+    ask_with_application(&house, &supplier, guid);
     visit(&house).await.unwrap();
     let before = gateway.bundle().unwrap();
     gateway.behave(Behaviour::Forgets);
@@ -495,15 +508,10 @@ async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
         Supplier::certified(&house, "City Works"),
         Supplier::certified(&house, "Country Works"),
     );
-    let ask = |supplier: &Supplier| {
-        let request = supplier.request(guid);
-        admit(&house, supplier, &request).unwrap();
-        approve(&house, request.id);
-    };
-    ask(&first);
+    ask(&house, &first, guid);
     visit(&house).await.unwrap();
     // The visit for the second supplier is under way when an operator revokes the first one.
-    ask(&second);
+    ask(&house, &second, guid);
     let home = house.home();
     gateway.meanwhile(move || {
         let reason = RevocationReason::KeyCompromise;

@@ -16,6 +16,12 @@ pub(crate) const ARRIVAL: Duration = Duration::from_secs(40);
 /// after two.
 pub(crate) const RESENDING: Duration = Duration::from_secs(150);
 
+/// Lets time pass, for what is to happen without anybody waiting for it.
+pub(crate) fn let_pass(stage: &Stage, time: Duration) {
+    let never = wait_until(&stage.deadline(time), || Ok::<Option<()>, StageError>(None));
+    assert_eq!(never.unwrap(), None);
+}
+
 /// Opens a house that serves its supplier.
 pub(crate) fn house() -> House {
     House::for_a_story(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)))

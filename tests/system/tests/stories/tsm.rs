@@ -9,7 +9,7 @@ use system::{
     Stage, StageError, Supplier, Tsm, grants_of_the_house, wait_until,
 };
 
-use crate::steps::{ARRIVAL, PERIOD, read, told};
+use crate::steps::{ARRIVAL, PERIOD, let_pass, read, told};
 
 /// How often the TSM is killed.
 const KILLS: usize = 12;
@@ -111,9 +111,7 @@ fn killed_tsm_delivers_everything_once() {
         let request = tsm.request(stage, supplier, &scene.guid, &scene.grants, None);
         asked.push(request.unwrap_or_else(|error| panic!("{}", told(&error))));
         // A little later each time: before, within and behind the delivery.
-        let moment = stage.deadline(Duration::from_millis(u64::try_from(number).unwrap() * 120));
-        let waited: Result<Option<()>, StageError> = wait_until(&moment, || Ok(None));
-        waited.unwrap();
+        let_pass(stage, Duration::from_millis(u64::try_from(number).unwrap() * 120));
         tsm.process().kill().unwrap();
     }
     let mut tsm = start(stage);

@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn ask(house: &House, supplier: &Supplier, guid: CardId) -> MessageId {
-    let request = supplier.request(guid);
-    admit(house, supplier, &request).unwrap();
-    approve(house, request.id);
-    request.id
-}
-
 /// Revokes a supplier, as an operator does beside the service.
 fn revoke(house: &House, name: &'static str) -> impl FnOnce() + Send + 'static {
     let home = house.home();
@@ -87,16 +80,11 @@ async fn lost_bundle_comes_again_without_who_was_revoked() {
 async fn first_application_that_a_gateway_refuses_is_sent_once() {
     let (house, guid, gateway) = house_with_gateway();
     let supplier = Supplier::certified(&house, "City Works");
-    Applications::of_home(&house.home())
-        .keep(application_digest(MODULE), MODULE)
-        .unwrap();
-    let request = supplier.with_application(supplier.request(guid));
-    admit(&house, &supplier, &request).unwrap();
-    approve(&house, request.id);
+    let request = ask_with_application(&house, &supplier, guid);
     gateway.behave(Behaviour::RefusesApplications);
     visit(&house).await.unwrap();
-    assert_eq!(state(&house, request.id), RequestState::Failed);
-    let reason = house.books.request(request.id).unwrap().reason.unwrap();
+    assert_eq!(state(&house, request), RequestState::Failed);
+    let reason = house.books.request(request).unwrap().reason.unwrap();
     assert!(reason.contains("does not do what it says"), "{reason}");
     house.books.reached(guid, clock::now()).unwrap();
     visit(&house).await.unwrap();
