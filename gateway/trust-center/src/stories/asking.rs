@@ -1,6 +1,7 @@
 //! Suppliers ask, an operator or a policy decides, and what waits for a gateway gets there once.
 
 mod interrupted;
+mod queue;
 
 use counterparty::clock;
 use counterparty::random;
@@ -370,41 +371,6 @@ async fn policy_narrows_and_approves_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bundle_whose_report_was_lost_is_not_sent_again() {
-    let (house, guid, gateway) = house_with_gateway();
-    let supplier = Supplier::certified(&house, "City Works");
-    let request = supplier.request(guid);
-    admit(&house, &supplier, &request).unwrap();
-    approve(&house, request.id);
-    gateway.behave(Behaviour::CutsBundle);
-    assert!(matches!(visit(&house).await, Err(DeliveryError::Visit(_))));
-    assert_eq!(state(&house, request.id), RequestState::Approved);
-    gateway.behave(Behaviour::Good);
-    visit(&house).await.unwrap();
-    assert_eq!(state(&house, request.id), RequestState::Installed);
-    assert_eq!(gateway.received().bundles, 1);
-    assert_eq!(house.records().matches("\"act\":\"installed\"").count(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn gateway_that_has_lost_its_bundle_gets_it_again() {
-    let (house, guid, gateway) = house_with_gateway();
-    let supplier = Supplier::certified(&house, "City Works");
-    ask_with_application(&house, &supplier, guid);
-    visit(&house).await.unwrap();
-    let before = gateway.bundle().unwrap();
-    gateway.behave(Behaviour::Forgets);
-    house.books.reached(guid, clock::now()).unwrap();
-    visit(&house).await.unwrap();
-    assert_eq!(gateway.bundle().unwrap(), before);
-    let received = Received {
-        applications: 2,
-        bundles: 2,
-    };
-    assert_eq!(gateway.received(), received);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn application_that_a_gateway_has_is_not_sent_again() {
     let (house, guid, gateway) = house_with_gateway();
     let (first, second) = (
@@ -457,97 +423,6 @@ async fn application_that_a_gateway_has_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn revoked_supplier_is_left_out_before_all_else() {
-    let (house, guid, gateway) = house_with_gateway();
-    let (first, second) = (
-        Supplier::certified(&house, "City Works"),
-        Supplier::certified(&house, "Country Works"),
-    );
-    for supplier in [&first, &second] {
-        let request = supplier.request(guid);
-        admit(&house, supplier, &request).unwrap();
-        approve(&house, request.id);
-    }
-    visit(&house).await.unwrap();
-    assert_eq!(gateway.bundle().unwrap().suppliers.len(), 2);
-    // One request waits already when the supplier is revoked.
-    let waiting = InstallationRequest {
-        grants: vec![first.grant("more", 900)],
-        ..first.request(guid)
-    };
-    admit(&house, &first, &waiting).unwrap();
-    approve(&house, waiting.id);
-    let reason = RevocationReason::KeyCompromise;
-    house
-        .books
-        .revoke(clock::now(), "City Works", None, reason)
-        .unwrap();
-    assert!(house.books.next_job(guid).unwrap().unwrap().request.is_none());
-    visit(&house).await.unwrap();
-    let bundle = gateway.bundle().unwrap();
-    assert_eq!(bundle.suppliers.len(), 1);
-    assert!(
-        bundle
-            .grants
-            .iter()
-            .all(|grant| grant.supplier == second.fingerprint())
-    );
-    let entry = house.books.request(waiting.id).unwrap();
-    assert_eq!(entry.state, RequestState::Failed);
-    assert!(entry.reason.unwrap().contains("revoked"));
-    assert!(matches!(
-        admit(&house, &first, &first.request(guid)),
-        Err(AdmissionError::Envelope(_) | AdmissionError::Supplier(_))
-    ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
-    let (house, guid, gateway) = house_with_gateway();
-    let (first, second) = (
-        Supplier::certified(&house, "City Works"),
-        Supplier::certified(&house, "Country Works"),
-    );
-    ask(&house, &first, guid);
-    visit(&house).await.unwrap();
-    // The visit for the second supplier is under way when an operator revokes the first one.
-    ask(&house, &second, guid);
-    let home = house.home();
-    gateway.meanwhile(move || {
-        let reason = RevocationReason::KeyCompromise;
-        let books = Books::open(&home).unwrap();
-        books.revoke(clock::now(), "City Works", None, reason).unwrap();
-    });
-    visit(&house).await.unwrap();
-    let served = gateway.bundle().unwrap().suppliers;
-    let served: Vec<_> = served.iter().map(|entry| entry.name.as_str()).collect();
-    assert_eq!(served, ["Country Works"]);
-    assert!(house.books.next_job(guid).unwrap().is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn later_request_takes_the_place_of_an_earlier_one() {
-    let (house, guid, gateway) = house_with_gateway();
-    let supplier = Supplier::certified(&house, "City Works");
-    let (early, late) = (supplier.request(guid), supplier.request(guid));
-    let late = InstallationRequest {
-        grants: vec![supplier.grant("billing", 1_800)],
-        ..late
-    };
-    for request in [&early, &late] {
-        admit(&house, &supplier, request).unwrap();
-        approve(&house, request.id);
-    }
-    visit(&house).await.unwrap();
-    assert_eq!(state(&house, early.id), RequestState::Superseded);
-    assert_eq!(state(&house, late.id), RequestState::Installed);
-    assert_eq!(
-        (gateway.received().bundles, gateway.bundle().unwrap().grants),
-        (1, late.grants)
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn gateway_with_older_software_is_served_without_its_report() {
     let (house, guid, gateway) = house_with_gateway();
     let supplier = Supplier::certified(&house, "City Works");
@@ -558,85 +433,6 @@ async fn gateway_with_older_software_is_served_without_its_report() {
     visit(&house).await.unwrap();
     assert_eq!(state(&house, request.id), RequestState::Installed);
     assert!(house.books.gateway(guid).unwrap().unwrap().report.is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_waits_for_a_card_that_was_terminated() {
-    let (house, guid, _gateway) = house_with_gateway();
-    let supplier = Supplier::certified(&house, "City Works");
-    let request = supplier.request(guid);
-    admit(&house, &supplier, &request).unwrap();
-    approve(&house, request.id);
-    let witness = Witness::Card;
-    house
-        .books
-        .record(clock::now(), &Act::Terminated { guid, witness })
-        .unwrap();
-    assert!(matches!(visit(&house).await, Err(DeliveryError::Terminated)));
-    assert_eq!(state(&house, request.id), RequestState::Failed);
-    assert!(matches!(
-        admit(&house, &supplier, &supplier.request(guid)),
-        Err(AdmissionError::Terminated { .. })
-    ));
-}
-
-#[test]
-fn gateway_is_leased_to_one_and_the_lease_runs_out() {
-    let house = super::house();
-    let guid = house.personalize("card");
-    let supplier = Supplier::certified(&house, "City Works");
-    let request = supplier.request(guid);
-    admit(&house, &supplier, &request).unwrap();
-    approve(&house, request.id);
-    let now = clock::now();
-    let second = Books::open(&house.home()).unwrap();
-    second.release("another").unwrap();
-    assert_eq!(
-        house
-            .books
-            .lease("worker", now, later(now, 300), 8)
-            .unwrap()
-            .len(),
-        1
-    );
-    assert!(
-        second
-            .lease("worker", now, later(now, 300), 8)
-            .unwrap()
-            .is_empty()
-    );
-    // Whoever was killed has never given it back.
-    let later_on = later(now, 300);
-    let [leased] = second
-        .lease("worker", later_on, later(later_on, 300), 8)
-        .unwrap()
-        .try_into()
-        .unwrap();
-    second
-        .postpone(&leased, later(later_on, 60), "away", true)
-        .unwrap();
-    assert!(
-        second
-            .lease("worker", later(later_on, 59), later_on, 8)
-            .unwrap()
-            .is_empty()
-    );
-    let due = later(later_on, 60);
-    let [leased] = second
-        .lease("killed", due, later(due, 300), 8)
-        .unwrap()
-        .try_into()
-        .unwrap();
-    assert_eq!(leased.attempts, 1);
-    // It is back, and knows that what was leased in its name is nobody's any more.
-    assert!(
-        second
-            .lease("worker", due, later(due, 300), 8)
-            .unwrap()
-            .is_empty()
-    );
-    second.release("killed").unwrap();
-    assert_eq!(second.lease("worker", due, later(due, 300), 8).unwrap().len(), 1);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What happens to a delivery while it is under way: somebody is revoked, or the gateway refuses it.
+//! What happens to a delivery while it is under way, or to what it has brought: a report is lost, a bundle is, somebody is
+//! revoked, or the gateway refuses it.
 
 use super::*;
 
@@ -16,6 +17,110 @@ fn served(gateway: &GatewayDouble) -> Vec<String> {
     let bundle = gateway.bundle().unwrap();
     let names = bundle.suppliers.iter().map(|entry| entry.name.to_string());
     names.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundle_whose_report_was_lost_is_not_sent_again() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    let request = supplier.request(guid);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    gateway.behave(Behaviour::CutsBundle);
+    assert!(matches!(visit(&house).await, Err(DeliveryError::Visit(_))));
+    assert_eq!(state(&house, request.id), RequestState::Approved);
+    gateway.behave(Behaviour::Good);
+    visit(&house).await.unwrap();
+    assert_eq!(state(&house, request.id), RequestState::Installed);
+    assert_eq!(gateway.received().bundles, 1);
+    assert_eq!(house.records().matches("\"act\":\"installed\"").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_has_lost_its_bundle_gets_it_again() {
+    let (house, guid, gateway) = house_with_gateway();
+    let supplier = Supplier::certified(&house, "City Works");
+    ask_with_application(&house, &supplier, guid);
+    visit(&house).await.unwrap();
+    let before = gateway.bundle().unwrap();
+    gateway.behave(Behaviour::Forgets);
+    house.books.reached(guid, clock::now()).unwrap();
+    visit(&house).await.unwrap();
+    assert_eq!(gateway.bundle().unwrap(), before);
+    let received = Received {
+        applications: 2,
+        bundles: 2,
+    };
+    assert_eq!(gateway.received(), received);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_supplier_is_left_out_before_all_else() {
+    let (house, guid, gateway) = house_with_gateway();
+    let (first, second) = (
+        Supplier::certified(&house, "City Works"),
+        Supplier::certified(&house, "Country Works"),
+    );
+    for supplier in [&first, &second] {
+        let request = supplier.request(guid);
+        admit(&house, supplier, &request).unwrap();
+        approve(&house, request.id);
+    }
+    visit(&house).await.unwrap();
+    assert_eq!(gateway.bundle().unwrap().suppliers.len(), 2);
+    // One request waits already when the supplier is revoked.
+    let waiting = InstallationRequest {
+        grants: vec![first.grant("more", 900)],
+        ..first.request(guid)
+    };
+    admit(&house, &first, &waiting).unwrap();
+    approve(&house, waiting.id);
+    let reason = RevocationReason::KeyCompromise;
+    house
+        .books
+        .revoke(clock::now(), "City Works", None, reason)
+        .unwrap();
+    assert!(house.books.next_job(guid).unwrap().unwrap().request.is_none());
+    visit(&house).await.unwrap();
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(bundle.suppliers.len(), 1);
+    assert!(
+        bundle
+            .grants
+            .iter()
+            .all(|grant| grant.supplier == second.fingerprint())
+    );
+    let entry = house.books.request(waiting.id).unwrap();
+    assert_eq!(entry.state, RequestState::Failed);
+    assert!(entry.reason.unwrap().contains("revoked"));
+    assert!(matches!(
+        admit(&house, &first, &first.request(guid)),
+        Err(AdmissionError::Envelope(_) | AdmissionError::Supplier(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
+    let (house, guid, gateway) = house_with_gateway();
+    let (first, second) = (
+        Supplier::certified(&house, "City Works"),
+        Supplier::certified(&house, "Country Works"),
+    );
+    ask(&house, &first, guid);
+    visit(&house).await.unwrap();
+    // The visit for the second supplier is under way when an operator revokes the first one.
+    ask(&house, &second, guid);
+    let home = house.home();
+    gateway.meanwhile(move || {
+        let reason = RevocationReason::KeyCompromise;
+        let books = Books::open(&home).unwrap();
+        books.revoke(clock::now(), "City Works", None, reason).unwrap();
+    });
+    visit(&house).await.unwrap();
+    let served = gateway.bundle().unwrap().suppliers;
+    let served: Vec<_> = served.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(served, ["Country Works"]);
+    assert!(house.books.next_job(guid).unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
