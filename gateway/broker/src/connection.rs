@@ -25,6 +25,10 @@ use crate::topic::{Filter, PresenceTopic, Topic};
 /// MQTT 3.1.1 broker has a limit of its own, 20 in Mosquitto).
 pub const MAX_UNACKNOWLEDGED: u16 = 16;
 
+/// How many messages the broker may be sent before it has taken the first of them; the broker may take fewer at a time. The
+/// client keeps room for so many from the start, some 250 bytes each: without a limit of ours 16 MiB for MQTT 5.
+const MAX_UNTAKEN: u16 = 64;
+
 /// How many packets may wait to be sent.
 const QUEUED_PACKETS: usize = 32;
 

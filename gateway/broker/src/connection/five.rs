@@ -11,7 +11,7 @@ use rumqttc_v5::{
 
 use super::{
     AWAY, CONNECT_PATIENCE_S, ConnectionError, Delivery, Happening, KEEP_ALIVE_S, MAX_UNACKNOWLEDGED,
-    Objection, Options, QUEUED_PACKETS, Unsent,
+    MAX_UNTAKEN, Objection, Options, QUEUED_PACKETS, Unsent,
 };
 
 pub(super) use rumqttc_v5::ConnectionError as Fault;
@@ -35,6 +35,7 @@ impl Wire {
             .set_clean_start(true)
             .set_ack_mode(AckMode::Manual)
             .set_receive_maximum(Some(MAX_UNACKNOWLEDGED))
+            .set_outgoing_inflight_upper_limit(MAX_UNTAKEN)
             // The broker is told, and drops what is longer instead of the connection.
             .set_max_packet_size(Some(limit))
             .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(limit));

@@ -8,8 +8,8 @@ use rumqttc_v4::{
 };
 
 use super::{
-    AWAY, CONNECT_PATIENCE_S, ConnectionError, Delivery, Happening, KEEP_ALIVE_S, Options, QUEUED_PACKETS,
-    Unsent,
+    AWAY, CONNECT_PATIENCE_S, ConnectionError, Delivery, Happening, KEEP_ALIVE_S, MAX_UNTAKEN, Options,
+    QUEUED_PACKETS, Unsent,
 };
 
 pub(super) use rumqttc_v4::ConnectionError as Fault;
@@ -30,6 +30,7 @@ impl Wire {
             .set_keep_alive(KEEP_ALIVE_S)
             .set_clean_session(true)
             .set_ack_mode(AckMode::Manual)
+            .set_inflight(MAX_UNTAKEN)
             .set_max_packet_size(options.max_packet(), options.max_packet());
         if let Some(presence) = &options.presence {
             let will = LastWill::new(presence.to_string(), AWAY, QoS::AtLeastOnce, true);
