@@ -1,6 +1,7 @@
 //! Messages that came over the broker, worked on one after the other.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use broker::{Connection, Delivery, Leg, MAX_UNACKNOWLEDGED, Topic, Unsent};
 use bytes::Bytes;
@@ -24,14 +25,13 @@ pub(super) struct Desk {
     exchange: Exchange,
     guid: CardId,
     waiting: VecDeque<Delivery>,
+    /// The one that is worked on.
+    in_work: Option<Arc<Delivery>>,
     working: JoinSet<Done>,
 }
 
-/// A message that has been worked on.
-pub(super) struct Done {
-    delivery: Delivery,
-    outcome: Result<Option<OutboxMessage>, Rejection>,
-}
+/// What became of a message that has been worked on.
+pub(super) type Done = Result<Option<OutboxMessage>, Rejection>;
 
 impl Desk {
     pub(super) fn new(exchange: Exchange, guid: CardId) -> Self {
@@ -39,6 +39,7 @@ impl Desk {
             exchange,
             guid,
             waiting: VecDeque::new(),
+            in_work: None,
             working: JoinSet::new(),
         }
     }
@@ -68,15 +69,18 @@ impl Desk {
         done: Result<Done, tokio::task::JoinError>,
         connection: &mut Connection,
     ) -> Option<[u8; 16]> {
+        // Also if the thread has failed: what is never acknowledged counts against what the broker hands over.
+        if let Some(delivery) = self.in_work.take() {
+            acknowledge(&delivery, connection);
+        }
         self.begin_next();
-        let Done { delivery, outcome } = match done {
-            Ok(done) => done,
+        let outcome = match done {
+            Ok(outcome) => outcome,
             Err(error) => {
                 tracing::error!("a thread that worked on a message has failed: {error}");
                 return None;
             }
         };
-        acknowledge(&delivery, connection);
         match outcome {
             Ok(Some(answer)) => send(&answer, self.guid, connection).ok().map(|()| answer.id),
             Ok(None) => None,
@@ -98,13 +102,15 @@ impl Desk {
         let Some(delivery) = self.waiting.pop_front() else {
             return;
         };
+        let delivery = Arc::new(delivery);
+        self.in_work = Some(Arc::clone(&delivery));
         let (exchange, guid) = (self.exchange.clone(), self.guid);
         self.working.spawn_blocking(move || {
             let outcome = answer(&exchange, guid, &delivery);
             if let Err(rejection) = &outcome {
                 exchange.note_rejected(rejection, None);
             }
-            Done { delivery, outcome }
+            outcome
         });
     }
 }
