@@ -17,4 +17,4 @@ pub use backoff::{Patience, Return, part_of};
 pub use connection::{
     Connection, ConnectionError, Delivery, Event, MAX_UNACKNOWLEDGED, Options, Protocol, Unsent,
 };
-pub use topic::{Filter, Leg, PresenceTopic, Topic, TopicError};
+pub use topic::{Filter, Group, GroupError, Leg, PresenceTopic, Topic, TopicError};

@@ -100,6 +100,37 @@ impl fmt::Display for PresenceTopic {
     }
 }
 
+/// The most bytes of a group's name.
+const MAX_GROUP_BYTES: usize = 64;
+
+/// The name of workers that share a subscription: 1 to 64 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group(String);
+
+impl fmt::Display for Group {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for Group {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if (1..=MAX_GROUP_BYTES).contains(&text.len()) && text.bytes().all(known) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(GroupError)
+        }
+    }
+}
+
+/// A text is no name of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a group has 1 to {MAX_GROUP_BYTES} letters, digits, `-` or `_`")]
+pub struct GroupError;
+
 /// What a client subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter(String);
@@ -128,7 +159,7 @@ impl Filter {
     ///
     /// Spec: MQTT 5.0, section 4.8.2; many brokers know it under MQTT 3.1.1 too.
     #[must_use]
-    pub fn shared(&self, group: &str) -> Self {
+    pub fn shared(&self, group: &Group) -> Self {
         Self(format!("$share/{group}/{}", self.0))
     }
 
@@ -173,6 +204,14 @@ mod tests {
 
     /// The shard is what `printf 'fd5a0000000000000000000000000001' | xxd -r -p | sha256sum` begins with.
     #[test]
+    fn name_of_a_group_cannot_be_a_part_of_a_filter() {
+        for text in ["", "a/b", "+", "#", "ä", "a b", &"x".repeat(65)] {
+            assert_eq!(text.parse::<Group>(), Err(GroupError), "{text}");
+        }
+        assert_eq!("billing_1".parse::<Group>().unwrap().to_string(), "billing_1");
+    }
+
+    #[test]
     fn topics_read_as_designed() {
         let party = "ab".repeat(32);
         assert_eq!(
@@ -192,7 +231,7 @@ mod tests {
         let from = Filter::from_gateways(Fingerprint::new(PARTY));
         assert_eq!(from.as_str(), format!("smgw/v1/+/+/rsp/{party}"));
         assert_eq!(
-            from.shared("workers").as_str(),
+            from.shared(&"workers".parse().unwrap()).as_str(),
             format!("$share/workers/smgw/v1/+/+/rsp/{party}")
         );
         assert_eq!(

@@ -30,7 +30,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
-use crate::hub::{Hub, HubCall};
+use crate::hub::{Group, Hub, HubCall};
 use crate::line::{Line, Waiting};
 use crate::random::RandomError;
 
@@ -457,12 +457,35 @@ impl Hub {
     ///
     /// [`ExchangeError::NoBroker`] for the address of a gateway, and what keeps the own certificate from being used.
     pub fn new(identity: Identity<'_>, broker: GatewayAddress) -> Result<Self, ExchangeError> {
+        Self::prepare(identity, broker, None)
+    }
+
+    /// Prepares a hub as [`Hub::new`] does, which shares what gateways send with the others of a group: the broker gives
+    /// each message to one of them. It is for who only takes what gateways send by themselves; who waits for an answer
+    /// needs all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::new`].
+    pub fn sharing(
+        identity: Identity<'_>,
+        broker: GatewayAddress,
+        group: &Group,
+    ) -> Result<Self, ExchangeError> {
+        Self::prepare(identity, broker, Some(group))
+    }
+
+    fn prepare(
+        identity: Identity<'_>,
+        broker: GatewayAddress,
+        group: Option<&Group>,
+    ) -> Result<Self, ExchangeError> {
         let Place::Broker(address, protocol) = &broker.0 else {
             return Err(ExchangeError::NoBroker { gateway: broker });
         };
         let place = (address.clone(), *protocol);
         let party = identity.party.sig.certificate().fingerprint();
-        Self::start(broker, party, place, tls_config(identity)?)
+        Self::start(broker, party, group, place, tls_config(identity)?)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use broker::{
     BrokerAddress, Connection, ConnectionError, Event, Filter, Leg, Options, Protocol, Topic, Unsent,
 };
+pub use broker::{Group, GroupError};
 use bytes::Bytes;
 use messages::envelope::MAX_MESSAGE;
 use model::{CardId, Fingerprint};
@@ -109,13 +110,16 @@ impl Hub {
     pub(crate) fn start(
         gateway: GatewayAddress,
         party: Fingerprint,
+        group: Option<&Group>,
         broker: (BrokerAddress, Protocol),
         tls: ClientConfig,
     ) -> Result<Self, ExchangeError> {
         // A broker ends the elder of two connections with the same name.
         let name = u64::from_be_bytes(*random::bytes()?);
         let client = format!("{party}-{name:016x}");
-        let options = options(client, Filter::from_gateways(party), broker, tls);
+        let all = Filter::from_gateways(party);
+        let filter = group.map_or_else(|| all.clone(), |group| all.shared(group));
+        let options = options(client, filter, broker, tls);
         let (orders, taken) = mpsc::channel(QUEUED_ORDERS);
         let listeners = Listeners::default();
         let desk = Desk {

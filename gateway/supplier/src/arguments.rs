@@ -6,6 +6,7 @@ mod pull;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use counterparty::hub::Group;
 use messages::certificate::PartyName;
 use messages::content::ApplicationName;
 use model::{CardId, Span};
@@ -110,6 +111,10 @@ pub(crate) struct Receive {
     /// The broker, as mqtts://HOST:PORT
     #[arg(long, value_name = "mqtts://HOST:PORT")]
     pub(crate) broker: GatewayAddress,
+    /// Share what comes with every other `receive` of this group, for more than one can take; the broker has to know shared
+    /// subscriptions
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) share: Option<Group>,
     /// For how long, such as PT1H
     #[arg(long = "for", value_name = "SPAN")]
     pub(crate) time: Option<Span>,

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use counterparty::conversation::{Conversation, ConversationError, Keeper};
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
 use counterparty::gateways::GatewayError;
-use counterparty::hub::Hub;
+use counterparty::hub::{Group, Hub};
 use messages::content::{Answer, Content, RuleName};
 use model::{CardId, Period, Timestamp};
 
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::puller::{answer_in, wait_before};
 use crate::store::{Kept, Store};
+
+/// For how long what was read of certificates and lists is judged by, in seconds: a gateway whose card was revoked is not
+/// listened to for longer than that after `crl` has taken the list.
+const FRESH_S: i64 = 10;
 
 /// The reason why a message is not in the store, or none comes.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,9 @@ pub enum ReceiveError {
     /// Nothing is heard of the broker; the next look connects again.
     #[error("nothing is received for now")]
     Broker(#[from] ExchangeError),
+    /// Certificates and lists of revoked ones cannot be read again; messages are judged by what was read before.
+    #[error("certificates and lists are judged as they were, since they cannot be read again")]
+    Home(#[from] HomeError),
     /// The message says that it is of a gateway whose certificates are not here.
     #[error("a message of the gateway {guid} is not taken")]
     Gateway {
@@ -74,7 +81,8 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Prepares a connection to a broker; it is made by [`Reception::serve`]. `clock` is read when messages are checked.
+    /// Prepares a connection to a broker; it is made by [`Reception::serve`]. With a group, what gateways send is shared with
+    /// the others of it. `clock` is read when messages are checked.
     ///
     /// # Errors
     ///
@@ -83,9 +91,14 @@ impl Reception {
         home: Arc<Home>,
         store: Store,
         broker: GatewayAddress,
+        group: Option<&Group>,
         clock: fn() -> Timestamp,
     ) -> Result<Self, ExchangeError> {
-        let hub = Arc::new(Hub::new(home.identity(), broker)?);
+        let hub = match group {
+            Some(group) => Hub::sharing(home.identity(), broker, group)?,
+            None => Hub::new(home.identity(), broker)?,
+        };
+        let hub = Arc::new(hub);
         Ok(Self {
             home,
             store,
@@ -96,18 +109,26 @@ impl Reception {
 
     /// Receives until `report` says that it is enough, by returning false. Each message is in the store before its gateway
     /// gets a receipt; one that is not taken is told of, and comes again. A connection that ends is made again, after pauses
-    /// that double up to half a minute.
+    /// that double up to half a minute. Certificates and lists of revoked ones are read again while it goes on.
     ///
     /// It may be dropped at any time.
     pub async fn serve(&self, mut report: impl FnMut(Result<Received, ReceiveError>) -> bool) {
         let mut failures = 0;
+        let mut known = Known {
+            home: Arc::clone(&self.home),
+            read_at: (self.clock)(),
+        };
         loop {
             let error = match self.hub.overhear().await {
                 Ok(mut overhearing) => loop {
                     match overhearing.next().await {
                         Ok((guid, message)) => {
                             failures = 0;
-                            if !report(self.take(guid, &message).await) {
+                            let stale = known.refresh((self.clock)()).err();
+                            if stale.is_some_and(|error| !report(Err(error.into()))) {
+                                return;
+                            }
+                            if !report(self.take(&known.home, guid, &message).await) {
                                 return;
                             }
                         }
@@ -129,13 +150,13 @@ impl Reception {
         self.hub.drain().await;
     }
 
-    async fn take(&self, guid: CardId, message: &[u8]) -> Result<Received, ReceiveError> {
-        let card = self.home.gateway(guid, (self.clock)());
+    async fn take(&self, home: &Home, guid: CardId, message: &[u8]) -> Result<Received, ReceiveError> {
+        let card = home.gateway(guid, (self.clock)());
         let card = card.map_err(|source| ReceiveError::Gateway { guid, source })?;
         let exchange = Exchange::over(Arc::clone(&self.hub), guid);
-        let conversation = Conversation::new(self.home.identity(), &card, guid, &exchange, self.clock);
+        let conversation = Conversation::new(home.identity(), &card, guid, &exchange, self.clock);
         let mut keeper = IntoStore {
-            home: &self.home,
+            home,
             store: &self.store,
             kept: None,
         };
@@ -157,6 +178,25 @@ impl Reception {
             schedule,
             kept: keeper.kept.ok_or_else(unexpected)?,
         })
+    }
+}
+
+/// What was read of certificates and lists, and when.
+struct Known {
+    home: Arc<Home>,
+    read_at: Timestamp,
+}
+
+impl Known {
+    /// Reads them again when it is time.
+    fn refresh(&mut self, now: Timestamp) -> Result<(), HomeError> {
+        // A clock that was set back is no reason to trust for longer.
+        if (0..FRESH_S).contains(&now.seconds_since(self.read_at)) {
+            return Ok(());
+        }
+        self.read_at = now;
+        self.home = Arc::new(Home::load(self.home.folder(), now)?);
+        Ok(())
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn receive(act: &arguments::Receive) -> Result<(), ProgramError> {
 async fn until_the_end(act: &arguments::Receive, home: Arc<Home>) -> Result<(), ProgramError> {
     let stopped = stopped().map_err(ProgramError::Runtime)?;
     let store = Store::open(&act.store.place()).await?;
-    let reception = Reception::new(home, store.clone(), act.broker.clone(), clock::now)?;
+    let (broker, group) = (act.broker.clone(), act.share.as_ref());
+    let reception = Reception::new(home, store.clone(), broker, group, clock::now)?;
     let mut printer = Printer::new(act.json);
     let mut fault = None;
     let serve = reception.serve(|outcome| match report(outcome, &mut printer) {
