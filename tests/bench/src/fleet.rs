@@ -4,6 +4,7 @@
 //! messages and connections are real; what a card and a mobile network would take is not in it.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -21,6 +22,9 @@ const JOBS: usize = 256;
 const LIMIT: Duration = Duration::from_secs(300);
 /// After how long the bench gives up.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+/// What each gateway measures, and the quarter hours of a day; both of its ends may lie on the grid.
+const ELEMENTS: u32 = 4;
+const POINTS: usize = 96;
 /// How much memory a simulated gateway may take, in KiB, so that a fleet fits into a machine.
 const MEMORY_LIMIT_KIB: u64 = 256;
 
@@ -56,13 +60,18 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     let finished = pulling.finish(&stage.deadline(PATIENCE))?;
     let pulled = begun.elapsed();
     finished.success()?;
-    let schema = "\"schema\":\"supplier.pulled/1\"";
-    let answered = finished.lines.iter().filter(|line| line.contains(schema)).count();
-    if answered != count {
+    let stored = stored(&supplier.home().join("store.db"))?;
+    let gateways = u32::try_from(count).unwrap_or_default();
+    let expected = Stored {
+        gateways,
+        whole: gateways * ELEMENTS,
+        conflicts: 0,
+    };
+    if stored != expected {
         return Err(BenchError::Content {
-            engine: "the fleet".to_owned(),
-            expected: count.to_string(),
-            found: answered.to_string(),
+            engine: "the supplier's store".to_owned(),
+            expected: format!("{expected:?}"),
+            found: format!("{stored:?}"),
         });
     }
     let all = u64::try_from(count).unwrap_or(u64::MAX);
@@ -92,4 +101,26 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         return Ok(());
     }
     Err(BenchError::AboveLimit("a fleet".to_owned()))
+}
+
+/// What is in the supplier's store.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored {
+    gateways: u32,
+    /// Elements that have a value for each quarter hour; the key of the table lets none be there twice.
+    whole: u32,
+    conflicts: u32,
+}
+
+fn stored(store: &Path) -> Result<Stored, BenchError> {
+    let database = rusqlite::Connection::open(store)?;
+    let count = |statement: &str| database.query_row(statement, [], |row| row.get::<_, u32>(0));
+    let whole = format!(
+        "SELECT count(*) FROM (SELECT count(*) AS points FROM readings GROUP BY element) WHERE points >= {POINTS}"
+    );
+    Ok(Stored {
+        gateways: count("SELECT count(DISTINCT gateway) FROM elements")?,
+        whole: count(&whole)?,
+        conflicts: count("SELECT count(*) FROM conflicts")?,
+    })
 }

@@ -123,3 +123,11 @@ fn short_bench_of_a_message_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_a_fleet_prints_its_table() {
+    let table = table_of(&["fleet", "--short"]);
+    for line in ["20 gateways pulled", "memory of a simulated gateway"] {
+        assert!(table.contains(line), "{table}");
+    }
+}

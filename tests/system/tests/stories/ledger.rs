@@ -1,13 +1,14 @@
 //! What a supplier that follows a gateway has been given, value by value.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use system::{GRANTED, LogTail, Process, Pull, PullSeries, StageError, read_answer, wait_until};
 
 use crate::scene::Scene;
-use crate::steps::{PERIOD, read, told};
+use crate::steps::{PERIOD, read, sql, told};
 
 /// How long a supplier may take to catch up: half a minute between two attempts in vain, and two minutes for an answer
 /// that was lost on its way.
@@ -69,6 +70,10 @@ impl Ledger {
         self.wait_for(scene, now);
         let Self { following, given } = self;
         drop(following);
+        // Before another pull fills it up.
+        let store = scene.supplier.home().join("store.db");
+        let stored = stored(&store);
+        assert_eq!(sql(&store, "SELECT count(*) FROM conflicts"), "0");
         // A gateway that has just lost its broker takes a moment to come back.
         let query = scene.query(&GRANTED, PERIOD);
         let pull = wait_until(&scene.stage.deadline(CATCHING_UP), || {
@@ -89,10 +94,12 @@ impl Ledger {
                 .get(place)
                 .unwrap_or_else(|| panic!("{place:?} was never given"));
             assert_eq!(found, &vec![value.clone()], "{place:?}");
+            assert_eq!(stored.get(place), Some(value), "{place:?} in the store");
             compared += 1;
         }
         let others = given
             .keys()
+            .chain(stored.keys())
             .filter(|place| !registered.contains_key(place))
             .count();
         assert!(
@@ -131,6 +138,21 @@ fn points(series: &PullSeries) -> Vec<(Place, String)> {
         .into_iter()
         .map(|point| (place(point.time), point.value))
         .collect()
+}
+
+/// Returns what the supplier's store has of what was registered; the key of its table lets no value be there twice.
+fn stored(store: &Path) -> BTreeMap<Place, String> {
+    let rows = sql(
+        store,
+        "SELECT meter, obis, time, value FROM readings JOIN elements ON elements.id = element WHERE aggregation = 'value'",
+    );
+    let rows = rows.lines().map(|row| {
+        let columns: Vec<&str> = row.split('|').collect();
+        let [meter, obis, time, value] = columns.try_into().unwrap();
+        let time = Timestamp::from_second(time.parse().unwrap()).unwrap();
+        ((meter.to_owned(), obis.to_owned(), time), value.to_owned())
+    });
+    rows.collect()
 }
 
 /// Returns the time by the machine's clock, which gateway and supplier share.

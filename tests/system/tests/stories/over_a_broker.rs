@@ -9,7 +9,7 @@ use system::{
 
 use crate::steps::{
     ALL_OF_IT, ARRIVAL, PERIOD, RESENDING, assert_wan_refuses, gateway_log, granted, house, pull_until, read,
-    told, wait_for_empty_outbox, waiting,
+    sql, told, wait_for_empty_outbox, waiting,
 };
 
 /// How long a connection to the broker may take, and a return to it.
@@ -89,16 +89,10 @@ fn what_the_store_does_not_take_has_no_receipt_and_comes_again() {
     pull_until(&house, &query, |pull| !pull.series.is_empty());
     wait_for_empty_outbox(&house.stage, house.gateway.log());
     let store = house.supplier.home().join("store.db");
-    let sql = |statement: &str| {
-        let output = std::process::Command::new("sqlite3")
-            .arg(&store)
-            .arg(statement)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    sql("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    sql(
+        &store,
+        "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
     for finished in [
         house.supplier.try_pull(&house.stage, &query).unwrap(),
         pull_fleet(&house, &query.wan),
@@ -115,7 +109,7 @@ fn what_the_store_does_not_take_has_no_receipt_and_comes_again() {
         waiting(&house.stage),
         gateway_log(&house)
     );
-    sql("DROP TRIGGER full");
+    sql(&store, "DROP TRIGGER full");
     // The gateway sends them again after a minute, to whoever listens then.
     let _listening = house.supplier.follow(&house.stage, &query).unwrap();
     let taken = wait_until(&house.stage.deadline(RESENDING), || {

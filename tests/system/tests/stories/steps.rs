@@ -100,3 +100,14 @@ pub(crate) fn waiting(stage: &Stage) -> Option<String> {
     let count = String::from_utf8(printed.stdout).unwrap();
     printed.status.success().then(|| count.trim().to_owned())
 }
+
+/// Runs a statement on a supplier's store, and returns what SQLite prints.
+pub(crate) fn sql(store: &Path, statement: &str) -> String {
+    let output = std::process::Command::new("sqlite3")
+        .arg(store)
+        .arg(statement)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}

@@ -8,7 +8,7 @@ use system::{
     COUNTER, Command, Finished, Grade, House, LogTail, Program, PullSeries, StageError, wait_until,
 };
 
-use crate::steps::{ALL_OF_IT, ARRIVAL, granted, house, pull_until, read, told};
+use crate::steps::{ALL_OF_IT, ARRIVAL, granted, house, pull_until, read, sql, told};
 
 /// How many points of the counter a story waits for before it goes on.
 const SOME: usize = 4;
@@ -303,15 +303,7 @@ fn said(finished: &Finished) -> String {
 /// Has sqlite3 count something in the store.
 fn count(house: &House, statement: &str) -> usize {
     let store = house.supplier.home().join("store.db");
-    let output = std::process::Command::new("sqlite3")
-        .arg(store)
-        .arg(statement)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    sql(&store, statement).parse().unwrap()
 }
 
 /// The values of the counter of drawn electricity, by their times.
