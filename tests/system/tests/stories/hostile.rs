@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use system::{Command, GRANTED, House, Process, Query, StageError, wait_until};
+use system::{BrokerUser, Command, GRANTED, House, Process, Query, StageError, Supplier, wait_until};
 
 use crate::ledger::Ledger;
 use crate::scene::{Line, Scene, WayOver};
@@ -181,6 +181,47 @@ fn forged_messages_over_a_broker_are_refused_by_name_and_oversized_ones_stop_nob
     }
 }
 
+#[test]
+fn request_that_comes_over_the_topic_of_another_party_is_refused_and_a_gateway_that_dies_is_away() {
+    let mut scene = Scene::serving(WayOver::Broker("5"), Line::Good);
+    let [request, _] = unsent_requests(&mut scene);
+    let other = scene
+        .stage
+        .found_supplier("other", "Other Works", &scene.stage.trust_center())
+        .unwrap();
+    let users = [&scene.supplier, &other].map(BrokerUser::supplier);
+    scene
+        .broker
+        .as_ref()
+        .unwrap()
+        .admit(&scene.stage, &users)
+        .unwrap();
+    let topic = request_topic(&scene).replace(scene.supplier.fingerprint(), other.fingerprint());
+    // What the supplier has signed, put on its way by another one with whatever is its own.
+    let client = Command::new("mosquitto_pub", Path::new("mosquitto_pub"))
+        .option("-t", &topic)
+        .option("-f", &request);
+    scene.succeeds(&as_party(&scene, &other, client));
+    let refused = wait_until(&scene.stage.deadline(ARRIVAL), || {
+        Ok::<_, StageError>((refusals(&scene) > 0).then_some(()))
+    });
+    let log = read(scene.gateway.log());
+    assert_eq!(refused.unwrap(), Some(()), "{log}");
+    assert!(log.contains("code=\"other-party\""), "{log}");
+    assert!(!log.contains("INFO granted"), "{log}");
+
+    // The broker tells whoever may know it.
+    scene.gateway.kill().unwrap();
+    let client = Command::new("mosquitto_sub", Path::new("mosquitto_sub"))
+        .option("-t", format!("smgw/v1/+/{}/presence", scene.card.guid));
+    let listening = scene.stage.start(&as_supplier(&scene, client)).unwrap();
+    let mut said = String::new();
+    while said != "away" {
+        let line = listening.next_line(&scene.stage.deadline(ARRIVAL)).unwrap();
+        said = line.unwrap_or_else(|| panic!("{:?}", scene.broker.as_ref().unwrap().log()));
+    }
+}
+
 /// Counts the messages that the gateway has refused.
 fn refusals(scene: &Scene) -> usize {
     read(scene.gateway.log())
@@ -301,6 +342,10 @@ fn revoke_the_supplier(scene: &Scene) {
 
 /// Gives a client of Mosquitto's the supplier's identity, on the supplier's host.
 fn as_supplier(scene: &Scene, client: Command) -> Command {
+    as_party(scene, &scene.supplier, client)
+}
+
+fn as_party(scene: &Scene, party: &Supplier, client: Command) -> Command {
     let broker = scene.network.host("broker").unwrap();
     client
         .inside(scene.network.host("supplier").unwrap().id())
@@ -308,8 +353,8 @@ fn as_supplier(scene: &Scene, client: Command) -> Command {
         .option("-p", "8883")
         .option("-q", "1")
         .option("--cafile", scene.stage.trust_center().join("root.pem"))
-        .option("--cert", scene.supplier.home().join("tls.pem"))
-        .option("--key", scene.supplier.home().join("tls.key"))
+        .option("--cert", party.home().join("tls.pem"))
+        .option("--key", party.home().join("tls.key"))
 }
 
 /// Listens to what the gateway sends to the supplier; each message is a line.

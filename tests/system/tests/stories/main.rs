@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod apps;
 #[cfg(test)]
+mod bad_brokers;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod both_ways;

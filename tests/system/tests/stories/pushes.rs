@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system::{
-    Broker, COUNTER, GrantText, House, LogTail, Process, Program, PullSeries, StageError, wait_until,
+    Broker, COUNTER, GrantText, House, LogTail, Process, Program, PullSeries, Query, StageError, wait_until,
 };
 
 use crate::over_a_broker::{behind_a_broker, over, text_of};
-use crate::steps::{PERIOD, RESENDING, gateway_log, granted, pull_until, told, waiting};
+use crate::steps::{PERIOD, RESENDING, gateway_log, granted, pull_until, read, sql, told, waiting};
 
+/// The store of what comes so.
+const STORE: &str = "pushed.db";
+/// How many points a story waits for before it goes on.
+const SOME: usize = 8;
 /// How often the gateway sends.
 const EVERY: &str = "PT10S";
 /// How long the first message may take, and each further one: one period to pass, one to settle, and two looks.
@@ -20,19 +24,7 @@ const PUSH: Duration = Duration::from_secs(60);
 fn what_a_grant_schedules_reaches_a_supplier_that_only_waits() {
     let (house, broker) = behind_a_broker("5");
     let query = over(&granted(&house), &broker, "");
-    pull_until(&house, &query, |pull| !pull.series.is_empty());
-    let grants = [GrantText {
-        id: "daily".to_owned(),
-        elements: vec![COUNTER.to_owned()],
-        finest: PERIOD.to_owned(),
-        history: "P1D".to_owned(),
-        purpose: "a schedule".to_owned(),
-        push: Some(EVERY.to_owned()),
-    }];
-    let installed = house
-        .stage
-        .install(&house.card.guid, &query.wan, &house.supplier, &grants, None);
-    installed.unwrap_or_else(|error| panic!("{}\n{}", told(&error), gateway_log(&house)));
+    grant_a_schedule(&house, &query);
 
     // Nobody listens: what is due waits in the gateway.
     let waits = wait_until(&house.stage.deadline(PUSH), || {
@@ -41,7 +33,7 @@ fn what_a_grant_schedules_reaches_a_supplier_that_only_waits() {
     });
     assert!(waits.unwrap().is_some(), "{}", gateway_log(&house));
 
-    let mut receiver = receive(&house, &broker, &[]);
+    let mut receiver = receive(&house, &address(&broker), &[]);
     let mut points = BTreeMap::new();
     let mut periods = Vec::new();
     // The two that waited come again after a while, and others meanwhile.
@@ -59,7 +51,7 @@ fn what_a_grant_schedules_reaches_a_supplier_that_only_waits() {
     receiver.stop().unwrap();
 
     // Who comes back has what was sent meanwhile, and a time that is given ends it by itself.
-    let receiver = receive(&house, &broker, &["--for", "PT75S"]);
+    let receiver = receive(&house, &address(&broker), &["--for", "PT75S"]);
     take(&line_of(&house, &receiver), &mut points);
     let ended = receiver.finish(&house.stage.deadline(RESENDING)).unwrap();
     assert_eq!(ended.code, Some(0), "{}", text_of(&ended));
@@ -68,11 +60,12 @@ fn what_a_grant_schedules_reaches_a_supplier_that_only_waits() {
     }
 
     // What was printed is in the store, each point once and all of them without a hole.
-    let stored = sql(&house, "SELECT count(*) FROM readings");
-    assert_eq!(stored, points.len(), "{points:?}");
-    assert_eq!(sql(&house, "SELECT count(*) FROM conflicts"), 0);
+    let store = house.supplier.home().join(STORE);
+    let stored = sql(&store, "SELECT count(*) FROM readings");
+    assert_eq!(stored, points.len().to_string(), "{points:?}");
+    assert_eq!(sql(&store, "SELECT count(*) FROM conflicts"), "0");
     // And it is all that was registered, from the first point to the last.
-    let query = system::Query {
+    let query = Query {
         elements: vec![COUNTER.to_owned()],
         ..query
     };
@@ -98,14 +91,153 @@ fn what_a_grant_schedules_reaches_a_supplier_that_only_waits() {
     );
 }
 
-fn receive(house: &House, broker: &Broker, words: &[&str]) -> Process {
+#[test]
+fn receiver_outlives_its_broker_and_ends_with_its_store() {
+    let (house, mut broker) = behind_a_broker("3.1.1");
+    let query = over(&granted(&house), &broker, "?mqtt=3.1.1");
+    grant_a_schedule(&house, &query);
+    let address = format!("{}?mqtt=3.1.1", address(&broker));
+    let receiver = receive(&house, &address, &[]);
+    let mut points = BTreeMap::new();
+    take_new(&line_of(&house, &receiver), &mut points);
+    broker.kill().unwrap();
+    wait_until_it_says(&house, &receiver, "nothing is received for now");
+    broker.start_again(&house.stage).unwrap();
+    take_new(&line_of(&house, &receiver), &mut points);
+    let store = house.supplier.home().join(STORE);
+    sql(
+        &store,
+        "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    let ended = receiver.finish(&house.stage.deadline(RESENDING)).unwrap();
+    assert_eq!(ended.code, Some(1));
+    assert!(text_of(&ended).contains("no room"), "{}", text_of(&ended));
+    sql(&store, "DROP TRIGGER full");
+    // What was not kept had no receipt: it comes again.
+    for line in &ended.lines {
+        take_new(&serde_json::from_str(line).unwrap(), &mut points);
+    }
+    let receiver = receive(&house, &address, &[]);
+    let from = points.last_key_value().unwrap().0.clone();
+    while points.range(from.clone()..).count() <= SOME {
+        take_new(&line_of(&house, &receiver), &mut points);
+    }
+    let registered = house.supplier.pull(&house.stage, &query).unwrap();
+    let registered = points_of(
+        registered
+            .series
+            .iter()
+            .filter(|series| COUNTER.ends_with(&series.obis)),
+    );
+    let (first, last) = (
+        points.first_key_value().unwrap().0.clone(),
+        points.last_key_value().unwrap().0.clone(),
+    );
+    let missing: Vec<&String> = registered
+        .range(first..=last)
+        .map(|(time, _)| time)
+        .filter(|time| !points.contains_key(*time))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn workers_share_what_comes_and_take_nothing_of_who_is_unknown_or_revoked() {
+    let (house, broker) = behind_a_broker("5");
+    let query = over(&granted(&house), &broker, "");
+    grant_a_schedule(&house, &query);
+    let known = house.supplier.home().join("gateways");
+    let hidden = house.stage.path("hidden");
+    std::fs::rename(&known, &hidden).unwrap();
+    let workers = [1, 2].map(|_| receive(&house, &address(&broker), &["--share", "workers"]));
+    let refused = || {
+        workers
+            .iter()
+            .map(|worker| read(worker.log()).matches("is not taken").count())
+    };
+    let all = wait_until(&house.stage.deadline(PUSH), || {
+        Ok::<_, StageError>((refused().sum::<usize>() >= 2).then_some(()))
+    });
+    assert_eq!(all.unwrap(), Some(()), "{:?}", refused().collect::<Vec<_>>());
+    // No new start is needed for certificates that have come since.
+    std::fs::rename(&hidden, &known).unwrap();
+    let mut points = BTreeMap::new();
+    let mut taken = 0;
+    let several = wait_until(&house.stage.deadline(RESENDING), || {
+        for worker in &workers {
+            while let Some(line) = worker.line_soon() {
+                // No point is in two messages, whoever of the workers has taken them.
+                take(&serde_json::from_str(&line).unwrap(), &mut points);
+                taken += 1;
+            }
+        }
+        Ok::<_, StageError>((taken >= 4).then_some(()))
+    });
+    assert_eq!(several.unwrap(), Some(()), "{taken}");
+
+    let center = |words: &[&str]| {
+        let command = house.stage.command(Program::TrustCenter, words[0]);
+        let command = words[1..].iter().fold(command, |command, word| command.arg(word));
+        let command = command.option("--home", house.stage.trust_center());
+        house.stage.run(&command).unwrap().success().unwrap();
+    };
+    center(&["revoke", "--guid", &house.card.guid, "--reason", "key-compromise"]);
+    center(&["crl"]);
+    let crl = house.stage.command(Program::Supplier, "crl");
+    let crl = crl.option("--home", house.supplier.home());
+    let crl = crl.option("--file", house.stage.trust_center().join("issuing.crl"));
+    house.stage.run(&crl).unwrap().success().unwrap();
+    let told = wait_until(&house.stage.deadline(PUSH), || {
+        let told = workers
+            .iter()
+            .any(|worker| read(worker.log()).contains("was revoked at"));
+        Ok::<_, StageError>(told.then_some(()))
+    });
+    assert_eq!(
+        told.unwrap(),
+        Some(()),
+        "{}{}",
+        read(workers[0].log()),
+        read(workers[1].log())
+    );
+}
+
+/// Has the TSM grant the counter on a schedule, and nothing else.
+fn grant_a_schedule(house: &House, query: &Query) {
+    pull_until(house, query, |pull| !pull.series.is_empty());
+    let grants = [GrantText {
+        id: "daily".to_owned(),
+        elements: vec![COUNTER.to_owned()],
+        finest: PERIOD.to_owned(),
+        history: "P1D".to_owned(),
+        purpose: "a schedule".to_owned(),
+        push: Some(EVERY.to_owned()),
+    }];
+    let installed = house
+        .stage
+        .install(&house.card.guid, &query.wan, &house.supplier, &grants, None);
+    installed.unwrap_or_else(|error| panic!("{}\n{}", told(&error), gateway_log(house)));
+}
+
+fn address(broker: &Broker) -> String {
+    format!("mqtts://{}", broker.address())
+}
+
+fn wait_until_it_says(house: &House, receiver: &Process, words: &str) {
+    let said = wait_until(&house.stage.deadline(PUSH), || {
+        Ok::<_, StageError>(read(receiver.log()).contains(words).then_some(()))
+    });
+    assert_eq!(said.unwrap(), Some(()), "{}", read(receiver.log()));
+}
+
+fn receive(house: &House, broker: &str, words: &[&str]) -> Process {
     let command = house
         .stage
         .command(Program::Supplier, "receive")
         .arg("--json")
         .option("--home", house.supplier.home())
-        .option("--store", house.supplier.home().join("pushed.db"))
-        .option("--broker", format!("mqtts://{}", broker.address()));
+        .option("--store", house.supplier.home().join(STORE))
+        .option("--broker", broker);
     let command = words.iter().fold(command, |command, word| command.arg(word));
     house.stage.start(&command).unwrap()
 }
@@ -118,6 +250,13 @@ fn line_of(house: &House, receiver: &Process) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
+/// Takes the points of a message, unless it has come before and its receipt was lost.
+fn take_new(line: &Value, points: &mut BTreeMap<String, String>) {
+    if line["new"] != 0 {
+        take(line, points);
+    }
+}
+
 /// Takes the points of a message; none of them was in another one.
 fn take(line: &Value, points: &mut BTreeMap<String, String>) {
     let series: Vec<PullSeries> = serde_json::from_value(line["series"].clone()).unwrap();
@@ -127,19 +266,9 @@ fn take(line: &Value, points: &mut BTreeMap<String, String>) {
 }
 
 /// Returns the values by their times, which are in UTC and order as texts.
-fn points_of(series: &[PullSeries]) -> BTreeMap<String, String> {
-    let points = series.iter().flat_map(|series| series.points().unwrap());
+fn points_of<'a>(series: impl IntoIterator<Item = &'a PullSeries>) -> BTreeMap<String, String> {
+    let points = series.into_iter().flat_map(|series| series.points().unwrap());
     points
         .map(|point| (point.time.to_string(), point.value))
         .collect()
-}
-
-fn sql(house: &House, statement: &str) -> usize {
-    let output = std::process::Command::new("sqlite3")
-        .arg(house.supplier.home().join("pushed.db"))
-        .arg(statement)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
