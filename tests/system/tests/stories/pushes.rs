@@ -1,6 +1,6 @@
 //! What a gateway sends by itself, on the schedule of a grant, to a supplier that only waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,8 +13,8 @@ use crate::steps::{PERIOD, RESENDING, gateway_log, granted, pull_until, read, sq
 
 /// The store of what comes so.
 const STORE: &str = "pushed.db";
-/// How many points a story waits for before it goes on.
-const SOME: usize = 8;
+/// How many further messages a story waits for.
+const SOME: usize = 3;
 /// How often the gateway sends.
 const EVERY: &str = "PT10S";
 /// How long the first message may take, and each further one: one period to pass, one to settle, and two looks.
@@ -98,12 +98,12 @@ fn receiver_outlives_its_broker_and_ends_with_its_store() {
     grant_a_schedule(&house, &query);
     let address = format!("{}?mqtt=3.1.1", address(&broker));
     let receiver = receive(&house, &address, &[]);
-    let mut points = BTreeMap::new();
-    take_new(&line_of(&house, &receiver), &mut points);
+    let mut periods = BTreeSet::new();
+    periods.insert(period_of(&line_of(&house, &receiver)));
     broker.kill().unwrap();
     wait_until_it_says(&house, &receiver, "nothing is received for now");
     broker.start_again(&house.stage).unwrap();
-    take_new(&line_of(&house, &receiver), &mut points);
+    periods.insert(period_of(&line_of(&house, &receiver)));
     let store = house.supplier.home().join(STORE);
     sql(
         &store,
@@ -113,32 +113,32 @@ fn receiver_outlives_its_broker_and_ends_with_its_store() {
     assert_eq!(ended.code, Some(1));
     assert!(text_of(&ended).contains("no room"), "{}", text_of(&ended));
     sql(&store, "DROP TRIGGER full");
-    // What was not kept had no receipt: it comes again.
-    for line in &ended.lines {
-        take_new(&serde_json::from_str(line).unwrap(), &mut points);
-    }
+    let rest = ended.lines.iter().map(|line| serde_json::from_str(line).unwrap());
+    periods.extend(rest.map(|line| period_of(&line)));
+
+    // What was not kept had no receipt: it comes again, so that one period follows the other.
     let receiver = receive(&house, &address, &[]);
-    let from = points.last_key_value().unwrap().0.clone();
-    while points.range(from.clone()..).count() <= SOME {
-        take_new(&line_of(&house, &receiver), &mut points);
-    }
-    let registered = house.supplier.pull(&house.stage, &query).unwrap();
-    let registered = points_of(
-        registered
-            .series
-            .iter()
-            .filter(|series| COUNTER.ends_with(&series.obis)),
-    );
-    let (first, last) = (
-        points.first_key_value().unwrap().0.clone(),
-        points.last_key_value().unwrap().0.clone(),
-    );
-    let missing: Vec<&String> = registered
-        .range(first..=last)
-        .map(|(time, _)| time)
-        .filter(|time| !points.contains_key(*time))
-        .collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    let least = periods.len() + SOME;
+    let whole = wait_until(&house.stage.deadline(RESENDING), || {
+        while let Some(line) = receiver.line_soon() {
+            periods.insert(period_of(&serde_json::from_str(&line).unwrap()));
+        }
+        let mut pairs = periods.iter().zip(periods.iter().skip(1));
+        let whole = periods.len() >= least && pairs.all(|((_, end), (begin, _))| end == begin);
+        Ok::<_, StageError>(whole.then_some(()))
+    });
+    assert_eq!(whole.unwrap(), Some(()), "{periods:?} {}", read(receiver.log()));
+}
+
+/// Returns the beginning and the end of what a message is for; in UTC, so that they sort as texts.
+fn period_of(line: &Value) -> (String, String) {
+    let end = |name: &str| {
+        line["period"][name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{line}"))
+            .to_owned()
+    };
+    (end("from"), end("to"))
 }
 
 #[test]
@@ -248,13 +248,6 @@ fn line_of(house: &House, receiver: &Process) -> Value {
     let log = LogTail::of(receiver.log());
     let line = line.unwrap_or_else(|| panic!("nothing comes\n{log}\n{}", gateway_log(house)));
     serde_json::from_str(&line).unwrap()
-}
-
-/// Takes the points of a message, unless it has come before and its receipt was lost.
-fn take_new(line: &Value, points: &mut BTreeMap<String, String>) {
-    if line["new"] != 0 {
-        take(line, points);
-    }
 }
 
 /// Takes the points of a message; none of them was in another one.
