@@ -1,6 +1,7 @@
 //! The task of a bus, and its handle.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{GapReason, Timestamp};
@@ -61,6 +62,9 @@ impl Bus {
     }
 }
 
+/// The task that reads a bus, before it runs.
+pub type BusTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The reason why a round was not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StartRoundError {
@@ -81,6 +85,13 @@ pub fn spawn(
     stop: CancellationToken,
     reports: mpsc::Sender<Report>,
 ) -> Bus {
+    let (bus, task) = prepare(config, stop, reports);
+    tasks.spawn(task);
+    bus
+}
+
+/// Prepares the task of a bus as [`spawn`] does, for whoever runs tasks in a way of his own.
+pub fn prepare(config: BusConfig, stop: CancellationToken, reports: mpsc::Sender<Report>) -> (Bus, BusTask) {
     // The permit lets one round exist at a time, so the channel never holds more.
     let (sender, rounds) = mpsc::channel(1);
     let (live, wanted) = watch::channel(None);
@@ -91,7 +102,7 @@ pub fn spawn(
         live,
     };
     let name = config.name;
-    match config.port {
+    let task: BusTask = match config.port {
         Port::Mbus {
             endpoint,
             timing,
@@ -99,15 +110,15 @@ pub fn spawn(
         } => {
             let line = MbusMaster::new(endpoint, timing);
             let task = Task::new(name, line, meters, reports);
-            tasks.spawn(task.run(rounds, wanted, stop));
+            Box::pin(task.run(rounds, wanted, stop))
         }
         Port::Modbus { endpoint, meters } => {
             let line = ModbusMaster::new(endpoint);
             let task = Task::new(name, line, meters, reports);
-            tasks.spawn(task.run(rounds, wanted, stop));
+            Box::pin(task.run(rounds, wanted, stop))
         }
-    }
-    bus
+    };
+    (bus, task)
 }
 
 /// A line with meters on it, which are asked one after the other.
