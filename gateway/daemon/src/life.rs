@@ -23,6 +23,7 @@ use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
+use crate::liveness::{Feeder, Notifier, Pulses};
 use crate::local::grants::GrantsSource;
 use crate::local::{control, web};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
@@ -88,6 +89,35 @@ pub(crate) enum LifeError {
 /// How a task ended.
 type TaskEnd = Result<&'static str, LifeError>;
 
+/// The tasks that run until the daemon stops, each under observation.
+#[derive(Debug, Default)]
+struct Tasks {
+    set: JoinSet<TaskEnd>,
+    pulses: Pulses,
+}
+
+impl Tasks {
+    /// Starts a task that can only be stopped.
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.pulses.watch(name, task);
+        self.set.spawn(async move {
+            task.await;
+            Ok(name)
+        });
+    }
+
+    /// Starts a task that may fail, and the daemon with it.
+    fn try_spawn<E: Into<LifeError>>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let task = self.pulses.watch(name, task);
+        self.set
+            .spawn(async move { task.await.map(|()| name).map_err(Into::into) });
+    }
+}
+
 /// Runs the daemon until it is told to stop or has to.
 pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     tracing_subscriber::fmt()
@@ -100,6 +130,8 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         .enable_all()
         .build()
         .map_err(LifeError::System)?;
+    let notifier = Notifier::from_environment().map_err(LifeError::System)?;
+    let tasks = Tasks::default();
     let store = Arc::new(open_store(&config)?);
     let findings = mounts::examine(&config.data);
     let journal = journal::open(&config, &store)?;
@@ -107,7 +139,8 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     // What can fail and be mended comes first; a card that is bound stays bound.
     let doors = runtime.block_on(Doors::open(&config));
     let doors = doors.inspect_err(|error| journal.note([stopped(Some(error))]))?;
-    let custodian = Custodian::start(config.card.clone(), Arc::clone(&store), journal.clone());
+    let (data, pulses) = (Arc::clone(&store), tasks.pulses.clone());
+    let custodian = Custodian::start(config.card.clone(), data, journal.clone(), &pulses);
     let (card, standing, custodian) = custodian.map_err(LifeError::System)?;
     let gateway = Gateway {
         store,
@@ -117,7 +150,8 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         findings: findings.into(),
     };
     let keeper = gateway.keeper(config.registration_period);
-    let outcome = runtime.block_on(live(config, doors, gateway.clone()));
+    let feeder = Feeder::new(pulses, notifier, gateway.standing.clone());
+    let outcome = runtime.block_on(live((config, doors), gateway.clone(), tasks, feeder));
     let card = gateway.card.clone();
     gateway.journal.note([stopped(outcome.as_ref().err())]);
     drop(gateway);
@@ -221,24 +255,29 @@ impl Doors {
     }
 }
 
-async fn live(config: Config, doors: Doors, gateway: Gateway) -> Result<(), LifeError> {
+async fn live(
+    (config, doors): (Config, Doors),
+    gateway: Gateway,
+    mut tasks: Tasks,
+    feeder: Feeder,
+) -> Result<(), LifeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(LifeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LifeError::System)?;
     let stop = CancellationToken::new();
-    let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
     let meters = start_metering(&config, &gateway, &mut tasks, &stop)?;
     let keeper = gateway.keeper(config.registration_period);
-    tasks.spawn(named("keeper", keeper.run(stop.clone())));
+    tasks.spawn("keeper", keeper.run(stop.clone()));
     let journal = gateway.journal.clone();
     start_serving(&config, doors, gateway, meters, (&mut tasks, &stop));
+    tasks.spawn("feeder", feeder.run(stop.clone()));
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         () = journal.broken() => Err(LifeError::JournalBroken),
-        Some(ended) = tasks.join_next() => Err(untimely(ended)),
+        Some(ended) = tasks.set.join_next() => Err(untimely(ended)),
     };
     stop.cancel();
-    let end = tokio::time::timeout(STOP_TIMEOUT, end_all(&mut tasks)).await;
+    let end = tokio::time::timeout(STOP_TIMEOUT, end_all(&mut tasks.set)).await;
     // A socket that is left behind would be replaced at the next start anyway.
     drop(std::fs::remove_file(&config.control_socket));
     match (outcome, end) {
@@ -257,7 +296,7 @@ fn start_serving(
     doors: Doors,
     gateway: Gateway,
     meters: watch::Receiver<Vec<MeterView>>,
-    (tasks, stop): (&mut JoinSet<TaskEnd>, &CancellationToken),
+    (tasks, stop): (&mut Tasks, &CancellationToken),
 ) {
     let Gateway {
         store,
@@ -310,17 +349,17 @@ fn start_serving(
         card.clone(),
         stop.clone(),
     );
-    tasks.spawn(named("control", control));
+    tasks.spawn("control", control);
     if let Some(door) = doors.web {
-        tasks.spawn(named("local page", web::serve(door, source, stop.clone())));
+        tasks.spawn("local page", web::serve(door, source, stop.clone()));
     }
     if let Some(door) = doors.wan {
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
-        tasks.spawn(named("WAN", serving));
+        tasks.spawn("WAN", serving);
     }
     if let Some(broker) = broker {
-        tasks.spawn(named("broker", broker.run(stop.clone())));
-        tasks.spawn(named("schedules", wan::keep_the_schedules(pushing, stop.clone())));
+        tasks.spawn("broker", broker.run(stop.clone()));
+        tasks.spawn("schedules", wan::keep_the_schedules(pushing, stop.clone()));
     }
 }
 
@@ -328,7 +367,7 @@ fn start_serving(
 fn start_metering(
     config: &Config,
     Gateway { store, journal, .. }: &Gateway,
-    tasks: &mut JoinSet<TaskEnd>,
+    tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<watch::Receiver<Vec<MeterView>>, LifeError> {
     let book = (journal.clone(), read_book(store, journal)?);
@@ -340,31 +379,32 @@ fn start_metering(
     let (sender, reports) = mpsc::channel(metering::REPORTS);
     let (missed, misses) = mpsc::channel(metering::MISSED);
     let mut bus_tasks = JoinSet::new();
-    let buses = config.buses.iter().cloned();
-    let buses = buses.map(|bus| bus::spawn(bus, &mut bus_tasks, stop.clone(), sender.clone()));
+    let buses = config.buses.iter().cloned().map(|bus| {
+        let (bus, reading) = bus::prepare(bus, stop.clone(), sender.clone());
+        bus_tasks.spawn(tasks.pulses.watch("bus", reading));
+        bus
+    });
     let buses: Vec<_> = buses.collect();
     if let Some(live) = config.live_period {
         let registration = config.registration_period;
         let grid = metering::keep_the_live_grid(live, registration, buses.clone(), stop.clone());
-        tasks.spawn(named("live grid", grid));
+        tasks.spawn("live grid", grid);
     }
     let grid = metering::keep_the_grid(config.registration_period, buses, missed, stop.clone());
-    tasks.spawn(named("grid", grid));
+    tasks.spawn("grid", grid);
     if !bus_tasks.is_empty() {
         // One bus that ends is one too many, whether it was told to or not.
-        tasks.spawn(async move {
+        tasks.try_spawn("bus", async move {
             let first = bus_tasks.join_next().await;
             while bus_tasks.join_next().await.is_some() {}
-            first.map_or(Ok("bus"), |ended| {
-                ended.map(|()| "bus").map_err(LifeError::TaskPanicked)
-            })
+            first.map_or(Ok(()), |ended| ended.map_err(LifeError::TaskPanicked))
         });
     }
     let registering = registrar.run(reports, misses, stop.clone());
-    tasks.spawn(async move { Ok(registering.await.map(|()| "registrar")?) });
+    tasks.try_spawn("registrar", registering);
     let keeping =
         metering::keep_the_history(Arc::clone(store), journal.clone(), config.history, stop.clone());
-    tasks.spawn(async move { Ok(keeping.await.map(|()| "history")?) });
+    tasks.try_spawn("history", keeping);
     Ok(meters)
 }
 
@@ -385,11 +425,6 @@ async fn end_all(tasks: &mut JoinSet<TaskEnd>) -> Result<(), LifeError> {
         }
     }
     outcome
-}
-
-async fn named(name: &'static str, task: impl Future<Output = ()>) -> TaskEnd {
-    task.await;
-    Ok(name)
 }
 
 /// Says how a task ended that should have gone on.
@@ -429,21 +464,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_by_itself_stops_the_daemon() {
-        let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
-        tasks.spawn(named("grid", async {}));
-        let error = untimely(tasks.join_next().await.unwrap());
+        let mut tasks = Tasks::default();
+        tasks.spawn("grid", async {});
+        let error = untimely(tasks.set.join_next().await.unwrap());
         assert!(matches!(error, LifeError::TaskEnded { task: "grid" }));
-        tasks.spawn(async { panic!("a fault") });
-        let error = untimely(tasks.join_next().await.unwrap());
+        tasks.spawn("grid", async { panic!("a fault") });
+        let error = untimely(tasks.set.join_next().await.unwrap());
         assert!(matches!(error, LifeError::TaskPanicked(_)));
     }
 
     #[tokio::test]
     async fn a_failure_while_stopping_is_not_lost() {
-        let mut tasks: JoinSet<TaskEnd> = JoinSet::new();
-        tasks.spawn(named("grid", async {}));
-        tasks.spawn(async { Err(LifeError::TaskEnded { task: "registrar" }) });
-        assert!(end_all(&mut tasks).await.is_err());
-        assert!(end_all(&mut tasks).await.is_ok());
+        let mut tasks = Tasks::default();
+        tasks.spawn("grid", async {});
+        tasks.try_spawn("registrar", async {
+            Err(LifeError::TaskEnded { task: "registrar" })
+        });
+        assert!(end_all(&mut tasks.set).await.is_err());
+        assert!(end_all(&mut tasks.set).await.is_ok());
     }
 }

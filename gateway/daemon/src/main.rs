@@ -9,6 +9,7 @@ mod config;
 mod grants;
 mod journal;
 mod life;
+mod liveness;
 mod local;
 mod losses;
 mod mbus;

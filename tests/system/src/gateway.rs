@@ -137,6 +137,12 @@ impl Gateway {
         self.process.check_running()
     }
 
+    /// Returns the number of the daemon's process, by which the system tells about it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Returns the file with the daemon's log.
     #[must_use]
     pub fn log(&self) -> &Path {

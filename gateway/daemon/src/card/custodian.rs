@@ -29,6 +29,7 @@ use super::standing::{Gate, Identity, Standing};
 use crate::clock;
 use crate::config::{CardConfig, CardSlot};
 use crate::journal::{Alarm, Journal};
+use crate::liveness::{Pulses, ThreadPulse};
 use crate::report::Chain;
 
 /// How often a card is looked for at the most.
@@ -105,6 +106,7 @@ impl Custodian {
         config: CardConfig,
         store: Arc<Store>,
         journal: Journal,
+        pulses: &Pulses,
     ) -> std::io::Result<(CardHandle, watch::Receiver<Standing>, CustodianThread)> {
         let queue = Arc::new(Queue::new());
         let handle = CardHandle::new(Arc::clone(&queue));
@@ -148,18 +150,21 @@ impl Custodian {
         let mut threads = Vec::new();
         if matches!(slot.place(), CardSlot::Reader(_)) {
             let queue = Arc::clone(&queue);
+            let pulse = pulses.watch_thread("card monitor");
             threads.push(spawn(
                 "card monitor",
-                Box::new(move || monitor::watch(&slot, &queue)),
+                Box::new(move || monitor::watch(&slot, &queue, &pulse)),
             )?);
         }
-        threads.push(spawn("card", Box::new(move || custodian.run(&queue)))?);
+        let pulse = pulses.watch_thread("card");
+        threads.push(spawn("card", Box::new(move || custodian.run(&queue, &pulse)))?);
         Ok((handle, watch, CustodianThread { threads, ended }))
     }
 
-    fn run(mut self, queue: &Queue<Job>) {
+    fn run(mut self, queue: &Queue<Job>, pulse: &ThreadPulse) {
         let mut look = Instant::now();
         loop {
+            pulse.beat();
             match queue.next(look) {
                 Next::Job(job) => {
                     // A card that went is missed at once, not at the next heartbeat; and one that answers late is back.

@@ -13,6 +13,7 @@ use super::handle::Job;
 use super::pcsc::events;
 use super::queue::Queue;
 use super::slot::Slot;
+use crate::liveness::ThreadPulse;
 
 /// How long to wait before pcscd is tried again.
 const SERVICE_PAUSE: Duration = Duration::from_millis(250);
@@ -20,9 +21,10 @@ const SERVICE_PAUSE: Duration = Duration::from_millis(250);
 const EVENT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Watches the readers until the queue is closed. Everything that can be wrong is tried again.
-pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>) {
+pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>, pulse: &ThreadPulse) {
     let mut was_there = true;
     loop {
+        pulse.beat();
         match Context::establish(Scope::System) {
             Ok(context) => {
                 if !was_there {
@@ -30,7 +32,7 @@ pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>) {
                 }
                 was_there = true;
                 queue.moved();
-                if let Err(error) = watch_readers(&context, slot, queue) {
+                if let Err(error) = watch_readers(&context, slot, (queue, pulse)) {
                     tracing::warn!("the card readers cannot be watched: {error}");
                 }
             }
@@ -53,9 +55,14 @@ pub(super) fn watch(slot: &Slot, queue: &Arc<Queue<Job>>) {
 }
 
 /// Watches until pcscd ends, or the queue is closed.
-fn watch_readers(context: &Context, slot: &Slot, queue: &Queue<Job>) -> Result<(), Error> {
+fn watch_readers(
+    context: &Context,
+    slot: &Slot,
+    (queue, pulse): (&Queue<Job>, &ThreadPulse),
+) -> Result<(), Error> {
     let mut states = vec![ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
     while !queue.closed_within(Duration::ZERO) {
+        pulse.beat();
         let names = match context.list_readers_owned() {
             Ok(names) => names,
             Err(Error::NoReadersAvailable) => Vec::new(),

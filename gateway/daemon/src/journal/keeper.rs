@@ -11,6 +11,7 @@ use super::anchor::CardAnchor;
 use super::{Journal, moment};
 use crate::card::{CardHandle, Standing};
 use crate::clock;
+use crate::liveness;
 use crate::report::Chain;
 
 /// How often the clock and the logs are looked at.
@@ -229,7 +230,7 @@ fn last_time(journal: &Journal) -> Option<Timestamp> {
 
 /// Runs something that blocks on the disk or the card; `None` if its thread has failed.
 async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
-    match tokio::task::spawn_blocking(work).await {
+    match liveness::work(work).await {
         Ok(result) => Some(result),
         Err(error) => {
             tracing::error!("a thread of the keeper has failed: {error}");

@@ -193,7 +193,8 @@ mod with_a_card {
         let logs = Logs::open(&logs, LogLimits::default(), binding.is_some(), moment()).unwrap();
         let journal = Journal::new(logs, CardKeyVerifier::new(key)).unwrap();
         let slot = in_file(folder);
-        let (card, mut standing, thread) = Custodian::start(slot, store, journal.clone()).unwrap();
+        let (card, mut standing, thread) =
+            Custodian::start(slot, store, journal.clone(), &crate::liveness::Pulses::default()).unwrap();
         let examined = standing.wait_for(|standing| standing.detail.is_some() || standing.identity.is_some());
         let bound_to = examined
             .await
@@ -269,7 +270,8 @@ mod with_a_card {
         let store = Arc::new(open_store(folder.path()));
         let journal = open(&folder.path().join("logs"), LogLimits::default());
         let slot = in_file(folder.path());
-        let (card, mut standing, thread) = Custodian::start(slot, store, journal.clone()).unwrap();
+        let (card, mut standing, thread) =
+            Custodian::start(slot, store, journal.clone(), &crate::liveness::Pulses::default()).unwrap();
         standing
             .wait_for(|standing| standing.identity.is_some())
             .await

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::journal::{self, Journal};
+use crate::liveness;
 use crate::report::Chain;
 
 /// How long after its end a day is sealed: until then the last rounds have come in, also those of a slow bus.
@@ -88,7 +89,7 @@ pub(crate) async fn keep_the_history(
         let mut work = Work::default();
         for _ in 0..MAX_STEPS {
             let store = Arc::clone(&store);
-            let step = tokio::task::spawn_blocking(move || step(&store, history, clock::now())).await??;
+            let step = liveness::work(move || step(&store, history, clock::now())).await??;
             work.add(step);
             if !step.more || rest(BETWEEN_STEPS, &stop).await {
                 break;
@@ -96,10 +97,10 @@ pub(crate) async fn keep_the_history(
         }
         let checked = Arc::clone(&store);
         let mut events = work.events();
-        events.extend(tokio::task::spawn_blocking(move || check(&checked, clock::now())).await??);
+        events.extend(liveness::work(move || check(&checked, clock::now())).await??);
         if !events.is_empty() {
             let journal = journal.clone();
-            tokio::task::spawn_blocking(move || journal.note(events)).await?;
+            liveness::work(move || journal.note(events)).await?;
         }
         if rest(BETWEEN_RUNS, &stop).await {
             return Ok(());

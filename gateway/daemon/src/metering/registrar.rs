@@ -13,6 +13,7 @@ use super::round::OpenRounds;
 use super::view::{self, MeterView, ValueView};
 use crate::clock;
 use crate::journal::{Journal, MeterBook};
+use crate::liveness;
 use crate::report::Chain;
 
 /// The task that registers.
@@ -122,7 +123,7 @@ impl Registrar {
             }
             store.database().register(&round)
         };
-        let registered = tokio::task::spawn_blocking(registering).await??;
+        let registered = liveness::work(registering).await??;
         if registered.refused > 0 {
             tracing::warn!(
                 refused = registered.refused,

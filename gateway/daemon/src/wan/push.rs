@@ -24,6 +24,7 @@ use super::rejection::Rejection;
 use crate::card::{Bundle, Identity};
 use crate::clock;
 use crate::grants::{Pacing, Restrictions};
+use crate::liveness;
 
 /// How often the schedules are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -46,6 +47,9 @@ const MAX_PARTS: u32 = 32;
 /// How many periods are sent between two looks: each takes the card as long as a signature.
 const MAX_AT_ONCE: usize = 8;
 
+/// How long that may take, at most some hundred messages, each signed by a slow card.
+const LONGEST_SENDING: Duration = Duration::from_secs(600);
+
 /// How many rules a resolution is made coarser by, one after the other; what is left then is for the supplier to pull.
 const MAX_COARSER: usize = 8;
 
@@ -61,7 +65,7 @@ pub(crate) async fn keep_the_schedules(exchange: Exchange, stop: CancellationTok
             () = tokio::time::sleep(pause) => {}
         }
         let working = exchange.clone();
-        let sending = tokio::task::spawn_blocking(move || send_due(&working, clock::now()));
+        let sending = liveness::long_work(LONGEST_SENDING, move || send_due(&working, clock::now()));
         pause = match sending.await {
             // Nobody is served at the moment: the periods are caught up with.
             Ok(Ok(()) | Err(Rejection::NotServing { .. })) => LOOK,

@@ -70,6 +70,8 @@ mod tidy;
 #[cfg(test)]
 mod tsm;
 #[cfg(test)]
+mod watchdog;
+#[cfg(test)]
 mod whole_system;
 #[cfg(test)]
 mod wiped_card;

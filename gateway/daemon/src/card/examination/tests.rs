@@ -310,8 +310,13 @@ fn a_refused_secret_is_tried_once_and_not_at_every_heartbeat() {
         slot: CardSlot::Soft(gateway.card()),
         heartbeat: Duration::from_millis(50),
     };
-    let (handle, standing, thread) =
-        Custodian::start(config, Arc::new(gateway.store()), gateway.journal()).unwrap();
+    let (handle, standing, thread) = Custodian::start(
+        config,
+        Arc::new(gateway.store()),
+        gateway.journal(),
+        &crate::liveness::Pulses::default(),
+    )
+    .unwrap();
     for _ in 0..3 {
         handle.examine().unwrap();
         assert_eq!(standing.borrow().state, GatewayState::CardForeign);

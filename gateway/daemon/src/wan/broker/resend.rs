@@ -13,6 +13,7 @@ use store::{OutboxError, Pending, Store};
 use tokio::time::Instant;
 
 use super::desk::send;
+use crate::liveness;
 use crate::report::Chain;
 
 /// How long a receipt may take before the message is sent again.
@@ -89,7 +90,7 @@ impl Resends {
 /// Reads a part of the outbox, where that may block.
 async fn look(store: &Arc<Store>, behind: Option<u64>) -> Option<Pending> {
     let store = Arc::clone(store);
-    let looking = tokio::task::spawn_blocking(move || store.database().pending(behind));
+    let looking = liveness::work(move || store.database().pending(behind));
     match looking.await {
         Ok(Ok(pending)) => Some(pending),
         Ok(Err(error)) => {

@@ -33,8 +33,13 @@ impl Gateway {
             slot: CardSlot::Soft(self.card()),
             heartbeat: HEARTBEAT,
         };
-        let (handle, standing, thread) =
-            Custodian::start(config, Arc::new(self.store()), self.journal()).unwrap();
+        let (handle, standing, thread) = Custodian::start(
+            config,
+            Arc::new(self.store()),
+            self.journal(),
+            &crate::liveness::Pulses::default(),
+        )
+        .unwrap();
         Running {
             handle,
             standing,
