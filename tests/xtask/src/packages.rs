@@ -31,8 +31,8 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 ];
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
-/// a database server, a directory server, a broker and an HSM in software, network namespaces, and one that counts instructions.
-pub(crate) const FOR_VERIFY: [Package; 32] = [
+/// a database server, a directory server, a broker and an HSM in software, network namespaces, one that counts instructions, and one that judges units.
+pub(crate) const FOR_VERIFY: [Package; 33] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -64,6 +64,7 @@ pub(crate) const FOR_VERIFY: [Package; 32] = [
     package("mkfs.ext4", "e2fsprogs"),
     package("mount", "mount"),
     package("valgrind", "valgrind"),
+    package("systemd-analyze", "systemd"),
     package("virtualenv", "virtualenv"),
     package("/usr/bin/rustc", "rustc"),
     package(

@@ -26,6 +26,8 @@ mod degraded;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod firewall;
+#[cfg(test)]
 mod first_contact;
 #[cfg(test)]
 mod fleet;
@@ -69,6 +71,8 @@ mod supplier_store;
 mod tidy;
 #[cfg(test)]
 mod tsm;
+#[cfg(test)]
+mod units;
 #[cfg(test)]
 mod watchdog;
 #[cfg(test)]
