@@ -24,6 +24,8 @@ mod cluster;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod device;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod firewall;
