@@ -49,6 +49,9 @@ pub(crate) enum XtaskError {
         /// The digest and the file.
         line: String,
     },
+    /// The crates could not be listed.
+    #[error("the crates cannot be listed for the layer")]
+    Crates(#[from] crate::crates::CratesError),
     /// A program could not be started.
     #[error("{program} could not be started")]
     Start {

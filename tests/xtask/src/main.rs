@@ -1,4 +1,4 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `torture` and `fuzz`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `torture` and `fuzz`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
@@ -7,6 +7,7 @@
 mod apps;
 mod bench;
 mod build;
+mod crates;
 mod cross;
 mod demo;
 mod error;
@@ -39,6 +40,8 @@ struct Arguments {
 enum Chore {
     /// Builds the energy applications and compares their digests.
     Apps(apps::Options),
+    /// Lists the crates for the recipes of the Yocto layer, anew after a change of Cargo.lock.
+    Crates,
     /// Holds the results and the fuel of the energy applications against each other on aarch64 and armv7, under qemu.
     CrossEvaluation,
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let arguments = without_separator(std::env::args_os().collect());
     let done = match Arguments::parse_from(arguments).chore {
         Chore::Apps(options) => apps::run(options),
+        Chore::Crates => crates::run(),
         Chore::CrossEvaluation => cross::run(),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),

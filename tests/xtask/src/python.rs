@@ -7,8 +7,10 @@ use crate::error::XtaskError;
 
 /// What is installed, with fixed versions, so that a new one cannot break an old commit: a foreign
 /// M-Bus master, a foreign Modbus server and client, what both open ports with, the definitions of
-/// the SunSpec models, and a reader of Parquet.
-const PACKAGES: [&str; 5] = [
+/// the SunSpec models, a reader of Parquet, what reads the files of a board's build, and a judge of recipes.
+const PACKAGES: [&str; 7] = [
+    "kas==5.5",
+    "oelint-adv==9.11.0",
     "pyarrow==26.0.1",
     "pyMeterBus==0.8.5",
     "pymodbus==3.16.1",

@@ -38,6 +38,8 @@ mod grants;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod layer;
+#[cfg(test)]
 mod ldap;
 #[cfg(test)]
 mod ledger;

@@ -1,0 +1,1 @@
+require recipes-bsp/u-boot/smgw-u-boot.inc
