@@ -151,6 +151,21 @@ mod tests {
         }
     }
 
+    /// What is built for a device has no card in a file, and no other feature for tests.
+    #[test]
+    fn recipes_ask_for_no_feature() {
+        let mut recipes = 0;
+        for file in std::fs::read_dir(root().join("yocto-layer/recipes-smgw/smgw")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            recipes += usize::from(text.contains("inherit cargo"));
+            assert!(
+                !text.contains("features ") && !text.contains("features="),
+                "{text}"
+            );
+        }
+        assert_eq!(recipes, 1);
+    }
+
     #[test]
     fn recipes_have_the_version_of_the_workspace() {
         #[derive(Deserialize)]

@@ -74,6 +74,9 @@ pub(crate) enum XtaskError {
     /// The store did not stand the torture, or could not be tortured.
     #[error("the torture went wrong")]
     Torture(#[from] crate::torture::TortureError),
+    /// A machine with the gateway did not stand what a device has to.
+    #[error("the machine does not do what a device has to")]
+    Machine(#[from] crate::vm::MachineError),
     /// Inputs break the properties of fuzz targets.
     #[error("these fuzz targets found something: {0}; the inputs are in tests/fuzz/artifacts")]
     Findings(String),

@@ -1,4 +1,5 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `torture` and `fuzz`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `torture`,
+//! `fuzz` and `vm`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
@@ -19,6 +20,7 @@ mod received;
 mod table;
 mod torture;
 mod verify;
+mod vm;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -51,6 +53,8 @@ enum Chore {
     Bench(bench::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
+    /// Boots a machine with our units under a real systemd, looks at it from inside, and cuts its power.
+    Vm(vm::Options),
     /// Kills, cuts off and damages a part of the system, and says what it does not stand.
     Torture(torture::Options),
     /// Throws bytes at whatever takes them from outside: `fuzz applet --seconds 600`.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),
+        Chore::Vm(options) => vm::run(&options),
         Chore::Torture(options) => torture::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
     };

@@ -110,6 +110,18 @@ pub(crate) const FOR_CROSS: [Package; 8] = [
     ),
 ];
 
+/// What the machine that boots needs: an emulator, a maker of small Debians, a maker of disks, and what builds the programs.
+pub(crate) const FOR_VM: [Package; 8] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("pkg-config", "pkg-config"),
+    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
+    package("strip", "binutils"),
+    package("qemu-system-x86_64", "qemu-system-x86"),
+    package("mmdebstrap", "mmdebstrap"),
+    package("mke2fs", "e2fsprogs"),
+];
+
 /// What the fuzz targets need: libFuzzer is written in C++, and the card's way to a reader is not among them.
 pub(crate) const FOR_FUZZ: [Package; 3] = [
     package("cc", "gcc"),

@@ -34,6 +34,7 @@ use bases::Bases;
 use bench::Bench;
 pub(crate) use error::TortureError;
 use kinds::{KINDS, Kind, Listed};
+pub(crate) use random::Random;
 use verdict::{Outcome, Tally};
 
 /// The most workers: more would only wait for each other's disks.
