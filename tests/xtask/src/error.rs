@@ -52,6 +52,14 @@ pub(crate) enum XtaskError {
     /// The crates could not be listed.
     #[error("the crates cannot be listed for the layer")]
     Crates(#[from] crate::crates::CratesError),
+    /// The daemon has outgrown its limit.
+    #[error("smgw has {bytes} bytes, {most} at most")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
     /// A program could not be started.
     #[error("{program} could not be started")]
     Start {

@@ -1,4 +1,4 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `torture`,
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `torture`,
 //! `fuzz` and `vm`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
@@ -44,6 +44,8 @@ enum Chore {
     Apps(apps::Options),
     /// Lists the crates for the recipes of the Yocto layer, anew after a change of Cargo.lock.
     Crates,
+    /// Builds the daemon for the processor of a gateway, compares its size with its limit, and runs tests under qemu.
+    Cross(cross::Options),
     /// Holds the results and the fuel of the energy applications against each other on aarch64 and armv7, under qemu.
     CrossEvaluation,
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
@@ -66,7 +68,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse_from(arguments).chore {
         Chore::Apps(options) => apps::run(options),
         Chore::Crates => crates::run(),
-        Chore::CrossEvaluation => cross::run(),
+        Chore::Cross(options) => cross::run(&options),
+        Chore::CrossEvaluation => cross::evaluation(),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),

@@ -1,13 +1,21 @@
-//! `cargo xtask cross-evaluation`: the same results and the same fuel on the processors that gateways have.
+//! `cargo xtask cross` and `cross-evaluation`: the gateway, and the results and the fuel of the energy applications, on the
+//! processors that gateways have.
 //!
-//! The tests of the shipped applications, which compare outputs and fuel with the manifests' vectors, run for aarch64 and
-//! armv7 under qemu. Where rustup can be asked, its targets would do; this chore does without. Debian's newest compiler, the
-//! one that its browsers are built with, comes with the source of the standard library, which cargo builds for the target.
-//! It conflicts with the packages that everything else is built with, and is only unpacked, not installed.
+//! `cross` builds the daemon as the layer does, compares its size with its limit, and runs the tests of the pure crates and
+//! of the store. `cross-evaluation` runs the tests of the shipped applications, which compare outputs and fuel with the
+//! manifests' vectors. Both run under qemu. Where rustup can be asked, its targets would do; these chores do without.
+//! Debian's newest compiler, the one that its browsers are built with, comes with the source of the standard library, which
+//! cargo builds for the target. It conflicts with the packages that everything else is built with, and is only unpacked,
+//! not installed.
 #![expect(clippy::print_stdout, reason = "a command-line tool prints its result")]
+
+mod device;
+mod libraries;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub(crate) use device::{Options, run};
 
 use crate::apps;
 use crate::build::{cargo, run_step};
@@ -23,9 +31,12 @@ const UNPACKED: [&str; 5] = [
     "rust-web-src",
 ];
 
-/// A processor: the target, the linker, the emulator, and where the libraries of C are.
+/// A processor: the target, Debian's name, the prefix of the tools, the linker, the emulator, and where the libraries of C
+/// are.
 struct Processor {
     target: &'static str,
+    debian: &'static str,
+    tools: &'static str,
     linker: &'static str,
     emulator: &'static str,
     libraries: &'static str,
@@ -34,12 +45,16 @@ struct Processor {
 const PROCESSORS: [Processor; 2] = [
     Processor {
         target: "aarch64-unknown-linux-gnu",
+        debian: "arm64",
+        tools: "aarch64-linux-gnu",
         linker: "aarch64-linux-gnu-gcc",
         emulator: "qemu-aarch64",
         libraries: "/usr/aarch64-linux-gnu",
     },
     Processor {
         target: "armv7-unknown-linux-gnueabihf",
+        debian: "armhf",
+        tools: "arm-linux-gnueabihf",
         linker: "arm-linux-gnueabihf-gcc",
         emulator: "qemu-arm",
         libraries: "/usr/arm-linux-gnueabihf",
@@ -51,7 +66,7 @@ const PROCESSORS: [Processor; 2] = [
 /// # Errors
 ///
 /// [`XtaskError::Step`] names the processor on which a result or the fuel differs.
-pub(crate) fn run() -> Result<(), XtaskError> {
+pub(crate) fn evaluation() -> Result<(), XtaskError> {
     packages::ensure(&packages::FOR_CROSS, &mut |text| println!("{text}"))?;
     apps::run(apps::Options::default())?;
     let compiler = unpack(&apps::target().join("cross"))?;
@@ -87,12 +102,22 @@ fn unpack(folder: &Path) -> Result<PathBuf, XtaskError> {
 
 /// Returns the command that runs the tests on a processor.
 fn tests(processor: &Processor, root: &Path) -> Command {
-    let mut command = cargo(&["test", "--package", "evaluation", "--test", "it"]);
+    let mut command = on(
+        processor,
+        root,
+        &["test", "--package", "evaluation", "--test", "it"],
+    );
+    command.args(["--", "apps::", "sandbox"]);
+    command
+}
+
+/// Begins a command of cargo that builds for a processor, and runs what it has built there.
+fn on(processor: &Processor, root: &Path, arguments: &[&str]) -> Command {
+    let mut command = cargo(arguments);
     let variable = processor.target.replace('-', "_").to_uppercase();
     command
         // The standard library is built from source, which a stable compiler does when it is told that it is not one.
         .args(["-Zbuild-std=std,panic_abort", "--target", processor.target])
-        .args(["--", "apps::", "sandbox"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC", root.join("usr/bin/rustc"))
         .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))

@@ -1,0 +1,159 @@
+//! The gateway for another processor: its size, and the tests of what has no way out.
+#![expect(clippy::print_stdout, reason = "a command-line tool prints its result")]
+
+use std::path::Path;
+use std::process::Command;
+
+use clap::{Args, ValueEnum};
+
+use super::{PROCESSORS, Processor, libraries, on, unpack};
+use crate::build::run_step;
+use crate::error::XtaskError;
+use crate::{apps, packages};
+
+/// The most bytes of the program for aarch64, stripped: 12 MB; another processor has the same limit.
+const MOST_BYTES: u64 = 12_000_000;
+
+/// The crates whose tests run under qemu: those without I/O, and the one that formats what is on the disk.
+const TESTED: [&str; 8] = [
+    "model",
+    "card",
+    "messages",
+    "authorization",
+    "evaluation",
+    "mbus",
+    "modbus",
+    "store",
+];
+
+/// For which processor, and how much.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    processor: Target,
+    /// Builds the program and runs no tests.
+    #[arg(long)]
+    build_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Target {
+    /// 64 bit: Raspberry Pi 4, i.MX 8M.
+    Aarch64,
+    /// 32 bit: BeagleBone.
+    Armv7,
+}
+
+impl Target {
+    const fn processor(self) -> &'static Processor {
+        let [aarch64, armv7] = &PROCESSORS;
+        match self {
+            Self::Aarch64 => aarch64,
+            Self::Armv7 => armv7,
+        }
+    }
+}
+
+/// Builds the daemon as the layer does and runs the tests.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] names what failed, [`XtaskError::TooLarge`] the program that has outgrown its limit.
+pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
+    packages::ensure(&packages::FOR_CROSS, &mut |text| println!("{text}"))?;
+    let processor = options.processor.processor();
+    let folder = apps::target().join("cross");
+    let compiler = unpack(&folder)?;
+    let libraries = libraries::unpack(processor, &folder)?;
+    println!("== the daemon for {}", processor.target);
+    run_step("the daemon", &mut program(processor, &compiler, &libraries))?;
+    measure(processor)?;
+    if !options.build_only {
+        println!("== tests for {}", processor.target);
+        run_step("tests under qemu", &mut tests(processor, &compiler))?;
+    }
+    Ok(())
+}
+
+/// Returns the command that builds the daemon.
+fn program(processor: &Processor, compiler: &Path, libraries: &Path) -> Command {
+    let arguments = [
+        "build",
+        "--locked",
+        "--profile",
+        "device",
+        "--package",
+        "daemon",
+        "--bin",
+        "smgw",
+    ];
+    let mut command = on(processor, compiler, &arguments);
+    command.env("PCSC_LIB_DIR", libraries);
+    command
+}
+
+/// Returns the command that runs the tests.
+fn tests(processor: &Processor, compiler: &Path) -> Command {
+    let mut command = on(
+        processor,
+        compiler,
+        &[
+            "test",
+            "--locked",
+            "--release",
+            "--no-fail-fast",
+            "--lib",
+            "--tests",
+        ],
+    );
+    for package in TESTED {
+        command.args(["--package", package]);
+    }
+    command
+}
+
+/// Prints the size of the program without what is for debuggers, beside its limit.
+fn measure(processor: &Processor) -> Result<(), XtaskError> {
+    let built = apps::target().join(processor.target).join("device/smgw");
+    let stripped = built.with_extension("stripped");
+    let mut strip = Command::new(format!("{}-strip", processor.tools));
+    run_step("strip", strip.arg("-o").arg(&stripped).arg(&built))?;
+    let bytes = std::fs::metadata(&stripped)
+        .map_err(XtaskError::file(&stripped))?
+        .len();
+    println!(
+        "smgw for {}: {bytes} bytes stripped, {MOST_BYTES} at most",
+        processor.target
+    );
+    if bytes > MOST_BYTES {
+        return Err(XtaskError::TooLarge {
+            bytes,
+            most: MOST_BYTES,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_is_built_as_the_layer_builds_it() {
+        let recipe = crate::build::root().join("yocto-layer/recipes-smgw/smgw/smgw.inc");
+        let recipe = std::fs::read_to_string(recipe).unwrap();
+        let built = program(Target::Armv7.processor(), Path::new("/c"), Path::new("/l"));
+        let arguments: Vec<_> = built
+            .get_args()
+            .filter_map(|argument| argument.to_str())
+            .collect();
+        assert!(
+            arguments.windows(2).any(|pair| pair == ["--profile", "device"]),
+            "{arguments:?}"
+        );
+        assert!(recipe.contains("--profile device"), "{recipe}");
+        assert!(
+            arguments.contains(&"armv7-unknown-linux-gnueabihf"),
+            "{arguments:?}"
+        );
+    }
+}
