@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::{Date, Weekday};
-use model::{Period, Timestamp};
+use model::{Period, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_SLOTS;
@@ -125,6 +125,15 @@ impl Offsets {
     #[must_use]
     pub fn fixed(from: Timestamp, minutes: i16) -> Option<Self> {
         Self::try_from(vec![(from, minutes)]).ok()
+    }
+
+    /// Returns the offsets that a zone has in a window.
+    ///
+    /// # Errors
+    ///
+    /// [`CalendarError::Offsets`] if its clock changes more often than a zone's does.
+    pub fn of(zone: &Zone, window: Period) -> Result<Self, CalendarError> {
+        Self::try_from(zone.offsets(window))
     }
 
     /// Cuts the window where the offset changes; `None` if it begins before the first entry.

@@ -6,6 +6,7 @@
 //!
 //! Limits on size, depth and counts stand here and are checked before anything large is built.
 
+mod assignment;
 mod bodies;
 mod error;
 mod freshness;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use model::{Fingerprint, Grant, Limit, Series, Timestamp};
 
+pub use assignment::{Assignment, MAX_ASSIGNMENTS, MAX_PARAMETERS, MAX_PLAYERS, MAX_ROLES};
 pub use bodies::{
     Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Push,
     Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, SupplierEntry, UnitReport,
@@ -33,8 +35,9 @@ use crate::envelope::MAX_CONTENT;
 /// The version of the schema that this crate writes and reads.
 pub const VERSION: u32 = 1;
 
-/// The greatest depth of nested arrays and objects; the deepest content, an answer's gaps, has 5.
-pub const MAX_DEPTH: usize = 8;
+/// The greatest depth of nested arrays and objects; the deepest content, a day in the calendar of a bundle's assignment, has
+/// 11.
+pub const MAX_DEPTH: usize = 12;
 
 /// The greatest length of one text, in bytes: the hexadecimal digits of the longest APDU. It also
 /// bounds what an error quotes.
@@ -276,11 +279,17 @@ impl Content {
                 check_count(List::Issuing, body.issuing.len(), TrustAnchor::MAX_ISSUING)?;
                 check_count(List::Suppliers, body.suppliers.len(), MAX_SUPPLIERS)?;
                 check_count(List::Applications, body.applications.len(), MAX_APPLICATIONS)?;
+                let mut entries = body.applications.iter();
+                entries.try_for_each(|entry| assignment::check(&entry.assignments))?;
                 check_limits(&body.policy)?;
                 check_grants(&body.grants)
             }
             Self::Application(body) => check_count(List::Pieces, body.content.len(), MAX_PIECES),
-            Self::InstallationRequest(body) => check_grants(&body.grants),
+            Self::InstallationRequest(body) => {
+                let mut entries = body.application.iter();
+                entries.try_for_each(|entry| assignment::check(&entry.assignments))?;
+                check_grants(&body.grants)
+            }
             Self::CardCommands(body) => check_count(List::Commands, body.commands.len(), MAX_APDUS),
             Self::CardAnswers(body) => check_count(List::Answers, body.answers.len(), MAX_APDUS),
             Self::Report(body) => {

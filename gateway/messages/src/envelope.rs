@@ -25,6 +25,7 @@ pub use suite::Suite;
 
 use crate::certificate::{Certificate, TrustAnchor, VerifiedCertificate};
 use crate::keys::{EphemeralKeyAgreement, KeyAgreement, Signer};
+use signed::Signing;
 
 /// The greatest size of a content, in bytes.
 ///
@@ -128,13 +129,54 @@ where
         .agree_ephemeral(recipient.public_key())
         .map_err(SealError::KeyAgreement)?;
     let enveloped = enveloped::encrypt(content, recipient, &ephemeral, &secret, random)?;
-    signed::sign(
-        enveloped,
-        sender.certificate,
-        sender.issuing,
-        sender.signer,
-        signing_time,
-    )
+    let signing = Signing {
+        certificate: sender.certificate,
+        issuing: sender.issuing,
+        signer: sender.signer,
+        time: signing_time,
+    };
+    signed::sign(enveloped, signing)
+}
+
+/// Signs bytes that stay where they are, such as the package of an energy application.
+///
+/// Returns a detached SignedData in DER, with the signer's certificate and that of its issuing authority: whoever knows the
+/// root can judge it. `openssl cms -verify -content FILE` reads it.
+///
+/// # Errors
+///
+/// [`SealError`] if the key refuses, or is not that of the certificate.
+///
+/// Spec: RFC 5652, section 5.2 (an external signature).
+pub fn sign_apart<S: Signer>(
+    bytes: &[u8],
+    certificate: &Certificate,
+    issuing: Option<&Certificate>,
+    signer: S,
+    signing_time: Timestamp,
+) -> Result<Vec<u8>, SealError<S::Error>> {
+    let signing = Signing {
+        certificate,
+        issuing,
+        signer,
+        time: signing_time,
+    };
+    signed::sign_apart(bytes, signing)
+}
+
+/// Checks a signature that [`sign_apart`] has made, and that the trust centre knows who made it; returns who, and when by
+/// its own clock. Whether its role may sign this is for the caller to check.
+///
+/// # Errors
+///
+/// [`OpenError`] names the first thing that is wrong.
+pub fn verify_apart(
+    signature: &[u8],
+    bytes: &[u8],
+    anchor: &TrustAnchor,
+    now: Timestamp,
+) -> Result<(VerifiedCertificate, Timestamp), OpenError<std::convert::Infallible>> {
+    signed::verify_apart(signature, bytes, anchor, now)
 }
 
 /// What a message contained, and who signed it.

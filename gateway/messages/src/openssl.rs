@@ -103,6 +103,76 @@ fn openssl_verifies_and_opens_our_message() {
 }
 
 #[test]
+fn openssl_verifies_the_signatures_of_a_package_and_makes_them() {
+    use crate::package::{Place, sign, verify};
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let world = world();
+    write_party(folder, &world, &world.supplier);
+    let package = b"\0asm\x01\0\0\0".to_vec();
+    let author = (&world.supplier.triple.sig, None);
+    let by_author = sign(&package, Place::Author, author, &world.supplier.keys.sig, now()).unwrap();
+    // Behind the section's identifier and length stand the name's length and the name.
+    let at = by_author
+        .windows(11)
+        .position(|window| window == b"smgw.author")
+        .unwrap()
+        + 11;
+    fs::write(folder.join("package"), &package).unwrap();
+    fs::write(folder.join("signature.der"), &by_author[at..]).unwrap();
+    let attime = attime();
+    let verifying = [
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "DER",
+        "-in",
+        "signature.der",
+        "-content",
+        "package",
+        "-CAfile",
+        "root.pem",
+        "-purpose",
+        "any",
+        "-x509_strict",
+        "-attime",
+        &attime,
+        "-out",
+        "verified",
+    ];
+    openssl(folder, &verifying);
+    assert_eq!(fs::read(folder.join("verified")).unwrap(), package);
+    for naming in ["-keyid", "-nosmimecap"] {
+        let signing = [
+            "cms",
+            "-sign",
+            "-binary",
+            "-in",
+            "package",
+            "-signer",
+            "sig.pem",
+            "-inkey",
+            "sig.key",
+            "-md",
+            "sha256",
+            "-nosmimecap",
+            "-outform",
+            "DER",
+            "-out",
+            "signature.der",
+            naming,
+        ];
+        openssl(folder, &signing);
+        let signature = fs::read(folder.join("signature.der")).unwrap();
+        let anchor = &world.authority.anchor;
+        let signer = crate::package::verify_over(&signature, &package, Place::Author, anchor, now());
+        assert_eq!(signer.unwrap(), world.supplier.verified.sig);
+    }
+    assert!(verify(&package, Place::Author, &world.authority.anchor, now()).is_err());
+}
+
+#[test]
 fn message_that_openssl_makes_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -25,6 +25,7 @@ mod series;
 mod state;
 mod text;
 mod time;
+mod window;
 
 pub use aggregation::{Aggregation, ParseAggregationError, Summary};
 pub use binding::Binding;
@@ -42,3 +43,4 @@ pub use restriction::{Effect, RestrictedSupplier, Restriction};
 pub use series::{Series, SeriesError};
 pub use state::GatewayState;
 pub use time::{ParseTimeError, Period, Span, Timestamp};
+pub use window::{ParseWindowError, Window, Zone};

@@ -4,6 +4,7 @@ use model::{CardId, Fingerprint, GatewayState, Grant, Limit, Period, Query, Seri
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, PartyName, Triple};
+use crate::content::assignment::Assignment;
 use crate::content::words::{
     Apdu, ApplicationName, MessageId, Piece, RefusalCode, RefusalReason, RuleName, SoftwareVersion,
 };
@@ -124,6 +125,9 @@ pub struct ApplicationEntry {
     pub digest: Fingerprint,
     /// Its size in bytes.
     pub size: u32,
+    /// What it is run on; without any it is kept and not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assignments: Vec<Assignment>,
 }
 
 /// The TSM sends an energy application; the gateway keeps it for the bundle that follows, and answers with a report.

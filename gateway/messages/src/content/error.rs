@@ -56,6 +56,12 @@ pub enum ContentError {
     /// The columns of a series do not fit each other.
     #[error("the content has a series that contradicts itself")]
     Series(#[source] SeriesError),
+    /// Two assignments of one application have one name.
+    #[error("the content has two assignments of one application with the name {name:?}")]
+    RepeatedAssignment {
+        /// The name.
+        name: String,
+    },
     /// A grant's name is empty, too long or not printable.
     #[error("the content has a grant without a proper name")]
     GrantName(#[source] WordError),
@@ -84,8 +90,12 @@ pub enum List {
     Findings,
     /// The limits of a bundle.
     Limits,
-    /// The element patterns of a grant or a limit.
+    /// The element patterns of a grant, a limit, or a role of an application.
     Patterns,
+    /// The assignments of an application.
+    Assignments,
+    /// The roles of an assignment.
+    Roles,
     /// The commands to a card.
     Commands,
     /// The answers of a card.
@@ -106,6 +116,8 @@ impl fmt::Display for List {
             Self::Findings => "findings",
             Self::Limits => "limits",
             Self::Patterns => "element patterns",
+            Self::Assignments => "assignments of an application",
+            Self::Roles => "roles of an assignment",
             Self::Commands => "commands",
             Self::Answers => "answers",
         })

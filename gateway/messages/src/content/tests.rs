@@ -119,7 +119,80 @@ fn application() -> ApplicationEntry {
         name: "Tariff 2.1".parse().unwrap(),
         digest: fingerprint(),
         size: 9_000,
+        assignments: vec![assignment()],
     }
+}
+
+fn assignment() -> Assignment {
+    let day = serde_json::json!([["00:00", 2], ["06:00", 1]]);
+    let season =
+        serde_json::json!({ "from": "01-01", "work": day, "saturday": day, "sunday": day, "holiday": day });
+    Assignment {
+        name: "household".parse().unwrap(),
+        inputs: [("register".to_owned(), vec!["M1/1-0:1.8.0*255".parse().unwrap()])].into(),
+        parameters: [("stages".to_owned(), serde_json::json!({ "seasons": [season] }))].into(),
+        window: model::Window::Day,
+        zone: "CET-1CEST,M3.5.0,M10.5.0/3".parse().unwrap(),
+        from: now(),
+    }
+}
+
+#[test]
+fn assignments_have_limits_and_names_of_their_own() {
+    let world = world();
+    let refused = |change: &dyn Fn(&mut Vec<Assignment>)| {
+        let mut bundle = bundle(&world);
+        change(&mut bundle.applications[0].assignments);
+        Content::Bundle(bundle).to_json().unwrap_err()
+    };
+    let error = refused(&|all| all.push(assignment()));
+    assert!(
+        matches!(error, ContentError::RepeatedAssignment { .. }),
+        "{error}"
+    );
+    let error = refused(&|all| *all = vec![assignment(); MAX_ASSIGNMENTS + 1]);
+    assert!(
+        matches!(
+            error,
+            ContentError::TooMany {
+                list: List::Assignments,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = refused(&|all| {
+        all[0].inputs = (0..=MAX_ROLES)
+            .map(|role| (role.to_string(), Vec::new()))
+            .collect();
+    });
+    assert!(
+        matches!(
+            error,
+            ContentError::TooMany {
+                list: List::Roles,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = refused(&|all| {
+        all[0].inputs = [("a".to_owned(), vec!["*".parse().unwrap(); MAX_PLAYERS + 1])].into();
+    });
+    assert!(
+        matches!(
+            error,
+            ContentError::TooMany {
+                list: List::Patterns,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = refused(&|all| {
+        all[0].parameters = [("a".to_owned(), vec!["x"; MAX_PARAMETERS].into())].into();
+    });
+    assert!(matches!(error, ContentError::TooLarge { .. }), "{error}");
 }
 
 fn unit() -> UnitReport {

@@ -1,4 +1,4 @@
-//! SignedData: the encrypted content, signed by its sender.
+//! SignedData: the encrypted content, signed by its sender; or something else that is signed apart from it.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::{CmsVersion, ContentInfo};
@@ -8,7 +8,7 @@ use cms::signed_data::{
 };
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911::{
-    ID_CONTENT_TYPE, ID_CT_CONTENT_INFO, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
+    ID_CONTENT_TYPE, ID_CT_CONTENT_INFO, ID_DATA, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME,
 };
 use der::asn1::{Any, AnyRef, OctetString, OctetStringRef, SetOfVec};
 use der::{Decode, Encode, ErrorKind};
@@ -27,22 +27,59 @@ use crate::envelope::{
 use crate::keys::{Signer, signature_from_der, signature_to_der};
 use crate::time::{from_asn1, to_date_time};
 
+/// Who signs, and when.
+pub(super) struct Signing<'a, S> {
+    pub(super) certificate: &'a Certificate,
+    pub(super) issuing: Option<&'a Certificate>,
+    pub(super) signer: S,
+    pub(super) time: Timestamp,
+}
+
 /// Signs the AuthEnvelopedData; returns the message in DER.
 pub(super) fn sign<S: Signer>(
     enveloped: Vec<u8>,
-    certificate: &Certificate,
-    issuing: Option<&Certificate>,
-    mut signer: S,
-    signing_time: Timestamp,
+    signing: Signing<'_, S>,
 ) -> Result<Vec<u8>, SealError<S::Error>> {
+    let content = EncapsulatedContentInfo {
+        econtent_type: ID_CT_CONTENT_INFO,
+        econtent: Some(Any::encode_from(&OctetString::new([])?)?),
+    };
+    let message = signed_data(content, &enveloped, signing)?;
+    Ok(fill(&message, &E_CONTENT, enveloped)?)
+}
+
+/// Signs bytes that stay where they are; returns the signature in DER.
+pub(super) fn sign_apart<S: Signer>(
+    bytes: &[u8],
+    signing: Signing<'_, S>,
+) -> Result<Vec<u8>, SealError<S::Error>> {
+    let content = EncapsulatedContentInfo {
+        econtent_type: ID_DATA,
+        econtent: None,
+    };
+    signed_data(content, bytes, signing)
+}
+
+/// Writes the SignedData over octets, with the content as it is given.
+fn signed_data<S: Signer>(
+    content: EncapsulatedContentInfo,
+    octets: &[u8],
+    signing: Signing<'_, S>,
+) -> Result<Vec<u8>, SealError<S::Error>> {
+    let Signing {
+        certificate,
+        issuing,
+        mut signer,
+        time,
+    } = signing;
     let suite = Suite::of(certificate.public_key().curve());
-    let time = to_date_time(signing_time).ok_or(SealError::SigningTime)?;
+    let time = to_date_time(time).ok_or(SealError::SigningTime)?;
     let attributes = SignedAttributes::try_from(vec![
-        attribute(ID_CONTENT_TYPE, Any::from(ID_CT_CONTENT_INFO))?,
+        attribute(ID_CONTENT_TYPE, Any::from(content.econtent_type))?,
         attribute(ID_SIGNING_TIME, Any::from_der(&Time::from(time).to_der()?)?)?,
         attribute(
             ID_MESSAGE_DIGEST,
-            Any::encode_from(&OctetString::new(Sha256::digest(&enveloped).to_vec())?)?,
+            Any::encode_from(&OctetString::new(Sha256::digest(octets).to_vec())?)?,
         )?,
     ])?;
     let digest = Sha256::digest(attributes.to_der()?).into();
@@ -65,10 +102,7 @@ pub(super) fn sign<S: Signer>(
     let signed = SignedData {
         version: CmsVersion::V3,
         digest_algorithms: SetOfVec::try_from(vec![digest_algorithm])?,
-        encap_content_info: EncapsulatedContentInfo {
-            econtent_type: ID_CT_CONTENT_INFO,
-            econtent: Some(Any::encode_from(&OctetString::new([])?)?),
-        },
+        encap_content_info: content,
         certificates: Some(CertificateSet::try_from(
             std::iter::once(certificate)
                 .chain(issuing)
@@ -82,7 +116,7 @@ pub(super) fn sign<S: Signer>(
         content_type: ID_SIGNED_DATA,
         content: Any::encode_from(&signed)?,
     };
-    Ok(fill(&message.to_der()?, &E_CONTENT, enveloped)?)
+    Ok(message.to_der()?)
 }
 
 const fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
@@ -129,14 +163,66 @@ pub(super) fn verify<'a, E: std::error::Error>(
         .decode_as::<OctetString>()
         .map_err(OpenError::malformed(Part::SignedData))?;
     let content = octets.ok_or_else(fields)?;
-    let signer = only_signer(signed.signer_infos)?;
-    let suite = supported_algorithms(&signer, &signed.digest_algorithms)?;
-    let certificate = sender_certificate(&signer, signed.certificates.ok_or_else(fields)?)?;
+    let certificates = signed.certificates.ok_or_else(fields)?;
+    let certificates = all_certificates(certificates)?;
+    let signer = (signed.signer_infos, &signed.digest_algorithms);
+    let (sender, signing_time) = judge(signer, &certificates, (ID_CT_CONTENT_INFO, content), anchor, now)?;
+    Ok(Signed {
+        sender,
+        signing_time,
+        content,
+    })
+}
+
+/// Checks a signature that stands apart from what it is made over, and that the trust centre knows who made it, perhaps by
+/// an issuing authority that goes with it.
+pub(super) fn verify_apart<E: std::error::Error>(
+    signature: &[u8],
+    bytes: &[u8],
+    anchor: &TrustAnchor,
+    now: Timestamp,
+) -> Result<(VerifiedCertificate, Timestamp), OpenError<E>> {
+    let signed = parse(signature)?;
+    let content_info = signed.encap_content_info;
+    if content_info.econtent_type != ID_DATA {
+        return Err(OpenError::UnsupportedAlgorithm {
+            oid: content_info.econtent_type,
+        });
+    }
+    let fields = || OpenError::Fields {
+        part: Part::SignedData,
+    };
+    if content_info.econtent.is_some() {
+        return Err(fields());
+    }
+    let certificates = all_certificates(signed.certificates.ok_or_else(fields)?)?;
+    let mut anchor = anchor.clone();
+    for certificate in &certificates {
+        // One that is no authority of this root is the signer's, or nobody's.
+        if let Ok(known) = anchor.clone().with_issuing(certificate.clone()) {
+            anchor = known;
+        }
+    }
+    let signer = (signed.signer_infos, &signed.digest_algorithms);
+    judge(signer, &certificates, (ID_DATA, bytes), &anchor, now)
+}
+
+/// Checks the only signature over a content, and who made it.
+fn judge<E: std::error::Error>(
+    (signers, digests): (SignerInfos, &SetOfVec<AlgorithmIdentifierOwned>),
+    certificates: &[Certificate],
+    (content_type, content): (ObjectIdentifier, &[u8]),
+    anchor: &TrustAnchor,
+    now: Timestamp,
+) -> Result<(VerifiedCertificate, Timestamp), OpenError<E>> {
+    let signer = only_signer(signers)?;
+    let suite = supported_algorithms(&signer, digests)?;
+    let certificate = sender_certificate(&signer, certificates)?;
     let attributes = signer.signed_attrs.as_ref().ok_or(OpenError::Fields {
         part: Part::SignerInfo,
     })?;
-    let signing_time = check_attributes(attributes, content)?;
-    let sender = anchor.verify_any_role(&certificate, now, KeySlot::Sig)?;
+    let signing_time = check_attributes(attributes, content_type, content)?;
+    let sender = anchor.verify_any_role(certificate, now, KeySlot::Sig)?;
     let signed = attributes
         .to_der()
         .map_err(OpenError::malformed(Part::SignedAttribute))?;
@@ -146,11 +232,7 @@ pub(super) fn verify<'a, E: std::error::Error>(
         Some(signature)
             if key.curve() == suite.curve && key.verifies(&Sha256::digest(signed).into(), &signature) =>
         {
-            Ok(Signed {
-                sender,
-                signing_time,
-                content,
-            })
+            Ok((sender, signing_time))
         }
         _ => Err(OpenError::BadSignature),
     }
@@ -181,13 +263,24 @@ fn parse<E: std::error::Error>(message: &[u8]) -> Result<SignedData, OpenError<E
     if canonical.to_der().map_err(OpenError::malformed(part))? != message {
         return Err(OpenError::NotCanonical { part });
     }
-    if signed.version != CmsVersion::V3 {
+    if signed.version != required_version(&signed) {
         return Err(OpenError::Version { part });
     }
     if signed.crls.is_some() {
         return Err(OpenError::Fields { part });
     }
     Ok(signed)
+}
+
+/// Spec: RFC 5652, section 5.1: 1 if plain data is signed by whom issuer and serial number name, else 3.
+fn required_version(signed: &SignedData) -> CmsVersion {
+    let is_data = signed.encap_content_info.econtent_type == ID_DATA;
+    let mut signers = signed.signer_infos.0.iter();
+    if is_data && signers.all(|signer| signer.version == CmsVersion::V1) {
+        CmsVersion::V1
+    } else {
+        CmsVersion::V3
+    }
 }
 
 fn only_signer<E: std::error::Error>(signers: SignerInfos) -> Result<SignerInfo, OpenError<E>> {
@@ -235,12 +328,10 @@ fn supported_algorithms<E: std::error::Error>(
     Ok(suite)
 }
 
-/// Finds the certificate that the signer names, by its key identifier or by issuer and serial
-/// number.
-fn sender_certificate<E: std::error::Error>(
-    signer: &SignerInfo,
+/// Reads the certificates that go with a signature.
+fn all_certificates<E: std::error::Error>(
     certificates: CertificateSet,
-) -> Result<Certificate, OpenError<E>> {
+) -> Result<Vec<Certificate>, OpenError<E>> {
     if certificates.0.len() > MAX_CERTIFICATES {
         return Err(OpenError::TooMany {
             part: Part::Certificate,
@@ -248,6 +339,25 @@ fn sender_certificate<E: std::error::Error>(
             limit: MAX_CERTIFICATES,
         });
     }
+    let mut found = Vec::new();
+    for choice in certificates.0.into_vec() {
+        let CertificateChoices::Certificate(candidate) = choice else {
+            continue;
+        };
+        let candidate = candidate
+            .to_der()
+            .map_err(OpenError::malformed(Part::Certificate))?;
+        found.push(Certificate::from_der(&candidate)?);
+    }
+    Ok(found)
+}
+
+/// Finds the certificate that the signer names, by its key identifier or by issuer and serial
+/// number.
+fn sender_certificate<'a, E: std::error::Error>(
+    signer: &SignerInfo,
+    certificates: &'a [Certificate],
+) -> Result<&'a Certificate, OpenError<E>> {
     let version = match &signer.sid {
         SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
         SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
@@ -257,33 +367,22 @@ fn sender_certificate<E: std::error::Error>(
             part: Part::SignerInfo,
         });
     }
-    for choice in certificates.0.into_vec() {
-        let CertificateChoices::Certificate(candidate) = choice else {
-            continue;
-        };
-        let candidate = candidate
-            .to_der()
-            .map_err(OpenError::malformed(Part::Certificate))?;
-        let candidate = Certificate::from_der(&candidate)?;
-        let tbs = candidate.tbs();
-        let named = match &signer.sid {
-            SignerIdentifier::IssuerAndSerialNumber(name) => {
-                name.issuer == *tbs.issuer() && name.serial_number == *tbs.serial_number()
-            }
-            SignerIdentifier::SubjectKeyIdentifier(SubjectKeyIdentifier(identifier)) => {
-                candidate.key_identifier() == identifier.as_bytes()
-            }
-        };
-        if named {
-            return Ok(candidate);
+    let is_named = |candidate: &&Certificate| match &signer.sid {
+        SignerIdentifier::IssuerAndSerialNumber(name) => {
+            let tbs = candidate.tbs();
+            name.issuer == *tbs.issuer() && name.serial_number == *tbs.serial_number()
         }
-    }
-    Err(OpenError::SenderMissing)
+        SignerIdentifier::SubjectKeyIdentifier(SubjectKeyIdentifier(identifier)) => {
+            candidate.key_identifier() == identifier.as_bytes()
+        }
+    };
+    certificates.iter().find(is_named).ok_or(OpenError::SenderMissing)
 }
 
 /// Checks content type and digest; returns the signing time.
 fn check_attributes<E: std::error::Error>(
     attributes: &SignedAttributes,
+    expected: ObjectIdentifier,
     content: &[u8],
 ) -> Result<Timestamp, OpenError<E>> {
     let part = Part::SignedAttribute;
@@ -297,7 +396,7 @@ fn check_attributes<E: std::error::Error>(
     let content_type: ObjectIdentifier = only_value(attributes, ID_CONTENT_TYPE)?
         .decode_as()
         .map_err(OpenError::malformed(part))?;
-    if content_type != ID_CT_CONTENT_INFO {
+    if content_type != expected {
         return Err(OpenError::UnsupportedAlgorithm { oid: content_type });
     }
     let time = only_value(attributes, ID_SIGNING_TIME)?

@@ -91,7 +91,13 @@ fn in_content_info(enveloped: &AuthEnvelopedData) -> Vec<u8> {
 /// Something else than the good AuthEnvelopedData, properly signed by the supplier.
 fn signed(enveloped: Vec<u8>) -> Vec<u8> {
     let supplier = &WORLD.supplier;
-    signed::sign(enveloped, &supplier.triple.sig, None, &supplier.keys.sig, now()).unwrap()
+    let signing = Signing {
+        certificate: &supplier.triple.sig,
+        issuing: None,
+        signer: &supplier.keys.sig,
+        time: now(),
+    };
+    signed::sign(enveloped, signing).unwrap()
 }
 
 /// The good message with another AuthEnvelopedData, properly signed by the supplier.
@@ -303,10 +309,12 @@ fn unknown_senders_are_refused() {
     let supplier = &world.supplier;
     let wrong_slot = signed::sign(
         in_content_info(&enveloped()),
-        &supplier.triple.tls,
-        None,
-        &supplier.keys.tls,
-        now(),
+        Signing {
+            certificate: &supplier.triple.tls,
+            issuing: None,
+            signer: &supplier.keys.tls,
+            time: now(),
+        },
     );
     assert_eq!(
         refused(&wrong_slot.unwrap()),
