@@ -56,7 +56,7 @@ const fn name(kind: RowKind) -> &'static str {
     match kind {
         RowKind::Schema => "descriptions of tables",
         RowKind::Round => "rounds of readings",
-        RowKind::Day => "lists of sealed days",
+        RowKind::Day => "lists of sealed days and evaluations",
         RowKind::Element => "measurement elements",
         RowKind::Request => "remembered requests",
         RowKind::Outbox => "messages that wait for receipts",

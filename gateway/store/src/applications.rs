@@ -51,8 +51,9 @@ pub struct Applications {
 impl Applications {
     /// The greatest size of an application in bytes.
     pub const MAX_SIZE: usize = 1024 * 1024;
-    /// How many are kept at most: those of a bundle, and those of the one that is to follow.
-    pub const MAX_COUNT: usize = 64;
+    /// How many are kept at most: those of a bundle, of the one that is to follow, and earlier versions that have made values
+    /// which are kept.
+    pub const MAX_COUNT: usize = 128;
 
     pub(crate) fn open(folder: &Path) -> Self {
         Self {

@@ -2,7 +2,7 @@
 //!
 //! What a call has confirmed survives a power cut. Two engines share the work. The [`Bindings`] are
 //! rows that can be burned once, in sled with fsync, read-back and sealed copies around it. The
-//! [`Database`] is one SQLite file with readings and gaps, the outbox, the ids of requests already seen, the installed
+//! [`Database`] is one SQLite file with readings and gaps, what applications make of them, the outbox, the ids of requests already seen, the installed
 //! bundle and the consumer's restrictions. This crate knows only the model's words; whatever else it keeps is opaque bytes
 //! to it.
 //!
@@ -51,9 +51,10 @@ pub use bindings::{
     Tamper, Tampering, Termination,
 };
 pub use database::{
-    Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Forgotten, InstalledBundle,
-    Latest, Loss, Lost, OutboxError, OutboxMessage, Page, Pending, Receipt, RegisterError, Registered,
-    Remembered, RequestError, RestrictionsError, Round, RowKind, Sealed,
+    Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Derived, Evaluation,
+    Forgotten, InstalledBundle, Latest, Loss, Lost, Made, NewEvaluation, OutboxError, OutboxMessage, Page,
+    Pending, Receipt, RegisterError, Registered, Remembered, RequestError, RestrictionsError, Round, RowKind,
+    Sealed, Stored,
 };
 pub use files::FileError;
 pub use logs::{

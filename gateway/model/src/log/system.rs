@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{LogHash, LogHead, LogKind, LogText};
-use crate::{CardId, Fingerprint, GatewayId, GatewayState, Timestamp};
+use crate::{CardId, Fingerprint, GatewayId, GatewayState, Period, Timestamp};
 
 /// An event for the system log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +139,21 @@ pub enum SystemEvent {
         /// How many rows: of rounds and of chunks.
         rows: u64,
     },
+    /// An energy application failed; what it should have made of the window is missing for now.
+    ApplicationFailed {
+        /// Its id and version.
+        application: LogText,
+        /// The assignment.
+        assignment: LogText,
+        /// The digest of its package.
+        digest: Fingerprint,
+        /// The window.
+        window: Period,
+        /// The stable code of the reason.
+        code: LogText,
+        /// The reason.
+        reason: LogText,
+    },
     /// Events of one kind came so often that some were only counted.
     EventsCounted {
         /// The code of the events.
@@ -171,6 +186,7 @@ impl SystemEvent {
             Self::BindingsRepaired { .. } => "SMGW-L-1016",
             Self::HistorySealed { .. } => "SMGW-L-1017",
             Self::HistoryForgotten { .. } => "SMGW-L-1018",
+            Self::ApplicationFailed { .. } => "SMGW-L-1019",
         }
     }
 }
@@ -241,6 +257,19 @@ impl fmt::Display for SystemEvent {
                 write!(formatter, "{points} past values and gaps were sealed")
             }
             Self::HistoryForgotten { rows } => write!(formatter, "{rows} rows of old history were deleted"),
+            Self::ApplicationFailed {
+                application,
+                assignment,
+                window,
+                code,
+                reason,
+                ..
+            } => write!(
+                formatter,
+                "application {application} failed on {assignment} from {} to {}: {reason} ({code})",
+                window.from(),
+                window.to()
+            ),
             Self::EventsCounted { code, count } => {
                 write!(formatter, "{count} more events {code} were only counted")
             }

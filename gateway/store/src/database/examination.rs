@@ -12,13 +12,13 @@ use super::head::{Before, Head, RowKind, Tally, digest_of_row, tally_of};
 use super::keys::{Day, time_of_round};
 use super::loss::{Loss, Losses, Lost};
 use super::witness::{Statement, Witness};
-use super::{DatabaseError, asked, day, loss, migration, part, points, restrictions};
+use super::{DatabaseError, asked, day, evaluation, loss, migration, part, points, restrictions};
 
 /// What SQLite says of a tree that is in order.
 const SOUND: &str = "ok";
 
 /// The tables whose trees are checked at each start: all but that of the chunks.
-const SMALL_TABLES: [&str; 13] = [
+const SMALL_TABLES: [&str; 14] = [
     "sqlite_schema",
     "head",
     "round",
@@ -32,6 +32,7 @@ const SMALL_TABLES: [&str; 13] = [
     "loss",
     "asked",
     "restriction",
+    "evaluation",
 ];
 
 /// What is there.
@@ -139,17 +140,20 @@ pub(super) fn examine_salvaged(
     Ok(losses)
 }
 
-/// Returns what the witness says; of the head as it was before a migration that changed nothing else, it says the same of the
+/// Returns what the witness says; of the head as it was before migrations that changed nothing else, it says the same of the
 /// head that is there.
 fn statement_of(
     witness: &Witness,
     head: &Head,
     connection: &Connection,
 ) -> rusqlite::Result<Option<Statement>> {
-    let before = migration::v3::before(head, connection)?;
+    let before = [
+        migration::v3::before(head, connection)?,
+        migration::v4::before(head, connection)?,
+    ];
     let statement = witness.statement();
     Ok(statement.map(|statement| {
-        if statement.is_of(&before) {
+        if before.iter().any(|before| statement.is_of(before)) {
             Statement::of(head)
         } else {
             statement
@@ -250,6 +254,7 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Present> {
     let mut present = count_version_3(connection)?;
     present.rows.requests.add_all(asked::tally(connection)?);
     present.rows.bundle.add_all(restrictions::tally(connection)?);
+    present.rows.days.add_all(evaluation::tally(connection)?);
     Ok(present)
 }
 

@@ -18,7 +18,7 @@
 //! | kind | letter and columns |
 //! |---|---|
 //! | schema | `s`: type, name, sql of sqlite_schema |
-//! | round, day | `r`, `d`: key, content |
+//! | round, day | `r`, `d`: key, content; a row of evaluation is `v`: number, label, mark, lengths of made and given; counted with day |
 //! | element | `e`: id, meter, obis, crc; the row of element_count is `g`: greatest, crc |
 //! | request | `q`: id, expires; the row of request_floor is `x`: expires; a row of asked is `a`: key, time, expires |
 //! | outbox | `o`: number, id, recipient, crc, length of the content |
@@ -46,7 +46,7 @@ pub enum RowKind {
     Schema,
     /// Rounds of readings that are not sealed yet.
     Round,
-    /// The lists of the chunks of sealed days.
+    /// The lists of the chunks of sealed days, and what applications have made.
     Day,
     /// Measurement elements.
     Element,

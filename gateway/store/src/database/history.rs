@@ -218,12 +218,12 @@ const FORGET_ROUNDS: &str =
     "DELETE FROM round WHERE key IN (SELECT key FROM round WHERE key < ?1 ORDER BY key LIMIT ?2)";
 
 /// Returns how many days a history has, begun ones included.
-fn days_of(history: Span) -> u32 {
+pub(super) fn days_of(history: Span) -> u32 {
     history.seconds().div_ceil(Span::DAY.seconds())
 }
 
 /// Returns whether something is stored for so many days behind the given one.
-fn has_days_behind(connection: &Connection, day: Day, days: u32) -> rusqlite::Result<bool> {
+pub(super) fn has_days_behind(connection: &Connection, day: Day, days: u32) -> rusqlite::Result<bool> {
     let mut last = day;
     for _ in 0..days {
         match points::next_day(connection, last.next())? {

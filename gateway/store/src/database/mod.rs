@@ -9,7 +9,7 @@
 //!
 //! What is registered at one time is a row, a round (`part`). When a day is past, its rounds become
 //! chunks, one for each element (`chunk`): that takes a third of the room, and a day of one element is
-//! one row. Pages that are freed are used again, by the next day's rounds, so the file is never
+//! one row. What energy applications make of the readings has rows of its own (`evaluation`). Pages that are freed are used again, by the next day's rounds, so the file is never
 //! vacuumed: it has a day of them to spare, and moving pages about would wear the flash.
 
 mod asked;
@@ -21,6 +21,7 @@ mod chunk;
 mod day;
 mod elements;
 mod error;
+mod evaluation;
 mod examination;
 mod head;
 mod history;
@@ -40,7 +41,7 @@ mod salvage;
 mod tests;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +51,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::files;
 use elements::Elements;
+use evaluation::Evaluations;
 use head::Head;
 use keys::Day;
 use loss::Losses;
@@ -60,6 +62,7 @@ pub use asked::{Asked, AskedError};
 pub use bundle::{BundleError, InstalledBundle};
 pub use checks::Checked;
 pub use error::DatabaseError;
+pub use evaluation::{Derived, Evaluation, Made, NewEvaluation, Stored};
 pub use head::RowKind;
 pub use history::{Forgotten, Sealed};
 pub use loss::{Loss, Lost};
@@ -95,6 +98,8 @@ struct Inner {
     head: Head,
     witness: Witness,
     elements: Elements,
+    /// What applications have made.
+    evaluations: Evaluations,
     /// The time of the latest reading of each element.
     latest: BTreeMap<u32, Timestamp>,
     /// The number of requests that are remembered.
@@ -126,10 +131,13 @@ impl Database {
         Opening::begin(path)?.finish(false)
     }
 
-    /// Returns every element that was ever registered, in order.
+    /// Returns every element that was ever registered or made of others, in order.
     #[must_use]
     pub fn elements(&self) -> Vec<Element> {
-        self.lock().elements.known().cloned().collect()
+        let inner = self.lock();
+        let all = inner.elements.known().chain(inner.evaluations.names());
+        let all: BTreeSet<_> = all.collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Returns how many rows of elements are damaged; their readings are reported as damaged too.
@@ -252,6 +260,7 @@ impl Opening {
         let head = examination::examine(&mut connection, &witness, is_provisioned, &mut losses)?;
         witness.settle(&head)?;
         let elements = Elements::load(&connection)?;
+        let evaluations = Evaluations::load(&connection)?;
         let latest = points::load_latest(&connection, &elements)?;
         let requests = requests::count(&connection)?;
         let outbox = outbox::occupancy(&connection)?;
@@ -264,6 +273,7 @@ impl Opening {
                 head,
                 witness,
                 elements,
+                evaluations,
                 latest,
                 requests,
                 outbox,

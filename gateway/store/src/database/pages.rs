@@ -6,7 +6,6 @@ use model::{Element, ElementPattern, Gap, Period, Timestamp};
 use rusqlite::{OptionalExtension, Row};
 
 use super::day::{self, Known};
-use super::elements::Elements;
 use super::keys::{Day, part_and_element, round_key, time_of_round};
 use super::point::{Kind, Point};
 use super::points::{self, CHUNKS, ROUNDS, content};
@@ -57,7 +56,8 @@ impl Inner {
                 break;
             }
         }
-        Ok(collector.finish(&self.elements))
+        self.collect_derived(elements, &mut collector)?;
+        Ok(collector.finish(|id| self.elements.name(id).or_else(|| self.evaluations.name(id))))
     }
 
     fn collect_chunks(
@@ -210,7 +210,7 @@ fn second(time: i64) -> Option<Period> {
 
 /// Points on their way into a page. Whatever comes in, at most the limit, a surplus and one time's points are
 /// held.
-struct Collector {
+pub(super) struct Collector {
     period: Period,
     from: i64,
     /// The page ends before this time; what is earlier is complete.
@@ -232,7 +232,17 @@ impl Collector {
         }
     }
 
-    fn add(&mut self, point: Point) {
+    /// Returns the time before which nothing is wanted.
+    pub(super) const fn start(&self) -> i64 {
+        self.from
+    }
+
+    /// Returns the time from which on nothing more finds room.
+    pub(super) const fn end(&self) -> i64 {
+        self.end
+    }
+
+    pub(super) fn add(&mut self, point: Point) {
         if point.time < self.from || point.time >= self.end {
             return;
         }
@@ -243,7 +253,7 @@ impl Collector {
         }
     }
 
-    fn add_damaged(&mut self, element: Option<&Element>, period: Option<Period>) {
+    pub(super) fn add_damaged(&mut self, element: Option<&Element>, period: Option<Period>) {
         self.damaged.extend(period.map(|period| Damaged {
             element: element.cloned(),
             period,
@@ -277,7 +287,7 @@ impl Collector {
         self.end = self.end.min(day.start());
     }
 
-    fn finish(mut self, elements: &Elements) -> Page {
+    fn finish<'a>(mut self, name: impl Fn(u32) -> Option<&'a Element>) -> Page {
         self.order();
         let end = Timestamp::from_unix_seconds(self.end).unwrap_or_else(|_| self.period.to());
         let gaps = self
@@ -300,7 +310,7 @@ impl Collector {
             }));
         }
         for point in self.points {
-            add_to(&mut page, point, elements.name(point.element));
+            add_to(&mut page, point, name(point.element));
         }
         page
     }

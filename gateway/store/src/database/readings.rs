@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Element, ElementPattern, Gap, Period, Reading};
+use model::{Element, ElementPattern, Gap, Period, Reading, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -138,7 +138,8 @@ impl Database {
         self.watch(self.lock().register(round, messages, Occupancy::LIMIT), is_damage)
     }
 
-    /// Returns the readings and gaps of the elements that match, as many as fit a page.
+    /// Returns the readings and gaps of the elements that match, as many as fit a page. What applications have made of others
+    /// is among them, in its newest revision.
     ///
     /// # Errors
     ///
@@ -199,15 +200,21 @@ impl Inner {
         let mut head = self.head.next();
         new.finish(&transaction, &mut head.elements)?;
         let mut latest = Vec::new();
+        let mut changed = Vec::new();
         for (time, points) in &times {
             let fresh = fresh(&transaction, &self.elements, &new, *time, points, &mut registered)?;
             insert(&transaction, &mut head, *time, &fresh)?;
+            let is_changed = !fresh.is_empty();
+            changed.extend(Timestamp::from_unix_seconds(*time).ok().filter(|_| is_changed));
             let values = fresh.values().filter(|point| point.kind.is_value());
             latest.extend(values.filter_map(|point| Some((point.element, point.timestamp()?))));
         }
+        let times_changed = changed.iter().copied();
+        let touched = Self::mark_touched(&self.evaluations, &transaction, &mut head, times_changed)?;
         let occupancy = outbox::queue(&transaction, &mut head.outbox, messages, self.outbox, limit)?;
         // The rounds say themselves what the head is; a page for it would be a fifth of all that is written.
-        if (head.elements, head.outbox) != (self.head.elements, self.head.outbox) {
+        let others = |head: &Head| (head.elements, head.outbox, head.days);
+        if others(&head) != others(&self.head) {
             head.store(&transaction)?;
         } else if head.rounds == self.head.rounds {
             return Ok(registered);
@@ -215,6 +222,7 @@ impl Inner {
         transaction.commit()?;
         self.outbox = occupancy;
         self.elements.extend(new);
+        self.evaluations.registered(&touched, changed.into_iter());
         if let Some(earliest) = times.keys().next() {
             self.seal_from = self.seal_from.min(Day::of(*earliest).rounds().start);
         }

@@ -3,6 +3,7 @@
 mod v1;
 mod v2;
 pub(super) mod v3;
+pub(super) mod v4;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -20,7 +21,7 @@ struct Step {
 }
 
 /// The steps; the first one makes version 1.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         script: include_str!("../../../schema/v1.sql"),
         carry_over: |_| Ok(()),
@@ -36,6 +37,10 @@ const STEPS: [Step; 4] = [
     Step {
         script: include_str!("../../../schema/v4.sql"),
         carry_over: v3::carry_over,
+    },
+    Step {
+        script: include_str!("../../../schema/v5.sql"),
+        carry_over: v4::carry_over,
     },
 ];
 

@@ -33,6 +33,6 @@ pub(in super::super) fn before(head: &Head, connection: &Connection) -> rusqlite
 
 /// Counts the descriptions of the tables that version 3 had.
 fn tables(connection: &Connection) -> rusqlite::Result<Tally> {
-    let sql = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('asked', 'restriction')";
+    let sql = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('asked', 'restriction', 'evaluation')";
     tally_of(connection, b's', sql, [])
 }

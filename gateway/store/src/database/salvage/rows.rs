@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::elements::{self, Elements};
 use super::super::head::Head;
 use super::super::keys::part_and_element;
-use super::super::{DatabaseError, bundle, chunk, day, loss, outbox, part, restrictions};
+use super::super::{DatabaseError, bundle, chunk, day, evaluation, loss, outbox, part, restrictions};
 use super::cells::{self, Layout};
 use super::source::{PAGE, Source};
 use crate::FileError;
@@ -18,6 +18,11 @@ use crate::FileError;
 /// The number of rows behind which a transaction ends: memory and what a full disk undoes stay small.
 const TRANSACTION_ROWS: u32 = 4_096;
 
+const ELEMENT: &str = "INSERT OR IGNORE INTO element (id, meter, obis, crc) VALUES (?1, ?2, ?3, ?4)";
+const MESSAGE: &str =
+    "INSERT OR IGNORE INTO outbox (number, id, recipient, crc, content) VALUES (?1, ?2, ?3, ?4, ?5)";
+const EVALUATION: &str =
+    "INSERT OR IGNORE INTO evaluation (number, label, mark, made, given) VALUES (?1, ?2, ?3, ?4, ?5)";
 const CHUNK: &str = "INSERT OR IGNORE INTO chunk VALUES (?1, ?2)";
 
 /// What is taken by a walk through all pages.
@@ -162,9 +167,8 @@ impl Rows<'_> {
             [Null, meter @ Text(_), obis @ Text(_), crc @ Integer(_)] => {
                 let is_sound = elements::element_of(key, [meter, obis, crc]).is_some();
                 if is_sound && is_first_walk {
-                    let sql = "INSERT OR IGNORE INTO element (id, meter, obis, crc) VALUES (?1, ?2, ?3, ?4)";
                     let (meter, obis) = (meter.as_str()?, obis.as_str()?);
-                    self.insert(sql, params![key, meter, obis, crc.as_i64()?])?;
+                    self.insert(ELEMENT, params![key, meter, obis, crc.as_i64()?])?;
                 }
                 Ok(Found::other(is_sound))
             }
@@ -189,11 +193,9 @@ impl Rows<'_> {
             ] => {
                 let message = outbox::message_of(key, [id, recipient, crc, content]);
                 if let Some(message) = &message {
-                    let sql = "INSERT OR IGNORE INTO outbox (number, id, recipient, crc, content) \
-                               VALUES (?1, ?2, ?3, ?4, ?5)";
                     let recipient = message.recipient.as_bytes();
                     let row = params![key, message.id, recipient, crc.as_i64()?, message.content];
-                    self.insert(sql, row)?;
+                    self.insert(MESSAGE, row)?;
                 }
                 Ok(Found::other(message.is_some()))
             }
@@ -215,6 +217,13 @@ impl Rows<'_> {
                                ON CONFLICT (slot) DO UPDATE SET version = excluded.version, \
                                content = excluded.content, seal = excluded.seal WHERE excluded.version > version";
                     self.insert(sql, params![version, content, seal])?;
+                }
+                Ok(Found::other(is_sound))
+            }
+            [Null, Blob(label), Integer(mark), Blob(made), Blob(given)] => {
+                let is_sound = evaluation::is_sound(key, label, made, given);
+                if is_sound {
+                    self.insert(EVALUATION, params![key, label, mark, made, given])?;
                 }
                 Ok(Found::other(is_sound))
             }

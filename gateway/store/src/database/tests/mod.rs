@@ -4,6 +4,7 @@
 mod asked;
 mod clock;
 mod damage;
+mod evaluations;
 mod exchange;
 mod flips;
 mod history;
@@ -17,7 +18,7 @@ mod versions;
 use std::fs;
 use std::path::PathBuf;
 
-use model::{Decimal, ElementPattern, Gap, GapReason, Period, Quantity, Reading, Status, Unit};
+use model::{Decimal, ElementPattern, Gap, GapReason, Period, Quantity, Reading, Span, Status, Unit};
 use tempfile::TempDir;
 
 use super::elements::Elements as ElementTable;

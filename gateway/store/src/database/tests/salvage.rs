@@ -303,10 +303,10 @@ fn header_that_names_another_version_or_owner_is_damage() {
 #[test]
 fn database_of_a_newer_gateway_is_never_salvaged() {
     let place = populated();
-    place.tamper("CREATE TABLE newer (a); PRAGMA user_version = 5");
+    place.tamper("CREATE TABLE newer (a); PRAGMA user_version = 6");
     let error = Database::open(&place.path()).unwrap_err();
     assert!(
-        matches!(error, DatabaseError::TooNew { found: 5, .. }),
+        matches!(error, DatabaseError::TooNew { found: 6, .. }),
         "{error:?}"
     );
     assert!(!place.0.path().join("gateway.db.damaged").exists());

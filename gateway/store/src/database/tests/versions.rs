@@ -44,10 +44,10 @@ fn files_that_are_no_database_of_ours_are_named() {
         assert!(matches!(error, DatabaseError::NotOurs), "{foreign}: {error:?}");
     }
     let error = open(&sql(
-        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 5",
+        "PRAGMA application_id = 0x534d4757; PRAGMA user_version = 6",
     ));
     assert!(
-        matches!(error, DatabaseError::TooNew { found: 5, known: 4 }),
+        matches!(error, DatabaseError::TooNew { found: 6, known: 5 }),
         "{error:?}"
     );
     let error = open(&|path| fs::create_dir(path).unwrap());
@@ -320,6 +320,74 @@ fn rows_and_witness_of_version_4_that_a_foreign_tool_wrote_are_read() {
     let database = place.open();
     assert_eq!(database.new_losses().len(), 1);
     assert_eq!(database.restrictions().unwrap(), b"others");
+}
+
+#[test]
+fn rows_and_witness_of_version_5_that_a_foreign_tool_wrote_are_read() {
+    let noon = 1_795_435_200;
+    let place = golden("v5-rows.db");
+    let database = place.open();
+    assert_eq!(
+        (database.losses(), database.lock().head.generation),
+        (Vec::new(), 41)
+    );
+    let made = Element {
+        meter: "M1".parse().unwrap(),
+        obis: "1-0:1.8.1*255".parse().unwrap(),
+    };
+    assert_eq!(database.elements().len(), 2);
+    let [(newest, value), (first, before)] = database
+        .evaluations_at(&made, at(noon))
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        (newest.revision, newest.is_newest, newest.is_stale),
+        (2, true, true)
+    );
+    assert_eq!((first.revision, first.is_newest), (1, false));
+    assert_eq!(newest.window, period(noon - 3_600, noon));
+    assert_eq!((newest.assignment, newest.digest), ([0xa1; 32], [0xd2; 32]));
+    assert_eq!(
+        (newest.time, newest.application),
+        (at(noon + 7), model::Fingerprint::new([0xb1; 32]))
+    );
+    let expected = Derived {
+        reading: Reading {
+            element: made,
+            ..reading("M1", noon, "-12.5")
+        },
+        from: at(noon - 3_600),
+        stage: 1,
+        basis: 0..3,
+        until: at(noon + 86_400),
+    };
+    assert_eq!(
+        (&value, before.reading.quantity.value.to_string()),
+        (&expected, "-12.4".to_owned())
+    );
+    assert_eq!(
+        database.made(newest.number).unwrap().unwrap(),
+        Made {
+            values: vec![expected.clone()],
+            state: b"state".to_vec()
+        }
+    );
+    assert_eq!(database.given(newest.number).unwrap().unwrap(), b"input");
+    assert!(all(&database).readings.contains(&expected.reading));
+    drop(database);
+    place.tamper("DELETE FROM evaluation WHERE number = 4");
+    assert_eq!(place.open().new_losses().len(), 1);
+}
+
+#[test]
+fn version_4_is_accounted_for_through_its_migration() {
+    let place = golden("v4-rows.db");
+    drop(place.open());
+    assert_eq!(place.open().losses(), []);
+    let place = golden("v4-rows.db");
+    place.tamper("DELETE FROM asked");
+    assert_eq!(place.open().new_losses().len(), 1);
 }
 
 #[test]
