@@ -8,6 +8,7 @@
 //! second, random bytes, and the signals that end a program. What a party says, and what it does with an answer, is its own.
 
 pub mod archive;
+pub mod assignments;
 pub mod clock;
 pub mod conversation;
 pub mod exchange;

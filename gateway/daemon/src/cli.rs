@@ -2,6 +2,7 @@
 
 mod grants;
 mod log;
+pub(crate) mod ordering;
 mod selftest;
 
 use std::fmt::Display;
@@ -26,7 +27,7 @@ use log::LogCommand;
 use selftest::SelftestOptions;
 
 /// The configuration file of an installed gateway.
-const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
 
 /// The exit codes, after sysexits.h where that has one.
 pub(crate) const FAILURE: u8 = 1;

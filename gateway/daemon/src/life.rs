@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{LogEvent, LogText, Span, SystemEvent};
+use model::{LogEvent, LogText, Reading, Span, SystemEvent};
 use store::{DeviceKey, Protection, Store};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::app;
+use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer};
 use crate::binding::BindingSource;
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
@@ -75,6 +77,9 @@ pub(crate) enum LifeError {
     /// The history could not be sealed or forgotten.
     #[error(transparent)]
     History(#[from] HistoryFailed),
+    /// What applications make could not be stored.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationFailed),
     /// A task has ended that should not have.
     #[error("the task {task} has ended by itself")]
     TaskEnded {
@@ -268,7 +273,14 @@ async fn live(
     let keeper = gateway.keeper(config.registration_period);
     tasks.spawn("keeper", keeper.run(stop.clone()));
     let journal = gateway.journal.clone();
-    start_serving(&config, doors, gateway, meters, (&mut tasks, &stop));
+    let applications = start_applications(&config, &gateway, &mut tasks, &stop);
+    start_serving(
+        &config,
+        doors,
+        gateway,
+        (meters, applications),
+        (&mut tasks, &stop),
+    );
     tasks.spawn("feeder", feeder.run(stop.clone()));
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -295,7 +307,7 @@ fn start_serving(
     config: &Config,
     doors: Doors,
     gateway: Gateway,
-    meters: watch::Receiver<Vec<MeterView>>,
+    (meters, (explainer, made)): (watch::Receiver<Vec<MeterView>>, Made),
     (tasks, stop): (&mut Tasks, &CancellationToken),
 ) {
     let Gateway {
@@ -323,6 +335,7 @@ fn start_serving(
     let source = StatusSource {
         standing: standing.clone(),
         meters,
+        made,
         registration_period: config.registration_period,
         live_period: config.live_period,
         web: address(&doors.web),
@@ -345,7 +358,7 @@ fn start_serving(
         doors.control,
         source.clone(),
         bindings,
-        (journal.clone(), granting),
+        (journal.clone(), granting, explainer),
         card.clone(),
         stop.clone(),
     );
@@ -361,6 +374,26 @@ fn start_serving(
         tasks.spawn("broker", broker.run(stop.clone()));
         tasks.spawn("schedules", wan::keep_the_schedules(pushing, stop.clone()));
     }
+}
+
+/// What is asked about applications, and the latest values that they have made.
+type Made = (Explainer, watch::Receiver<Vec<Reading>>);
+
+/// Starts the task that runs the applications of the bundle in force.
+fn start_applications(
+    config: &Config,
+    gateway: &Gateway,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) -> Made {
+    let (task, shared, made) = ApplicationsTask::new(
+        (Arc::clone(&gateway.store), gateway.journal.clone()),
+        gateway.standing.clone(),
+        (config.registration_period, config.history),
+        app::host,
+    );
+    tasks.try_spawn("applications", task.run(stop.clone()));
+    (Explainer::new(shared), made)
 }
 
 /// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters.

@@ -1,6 +1,7 @@
 //! `smgw`: the gateway, its local web and its command line in one binary.
 
 mod app;
+mod applications;
 mod binding;
 mod card;
 mod cli;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{CardId, GatewayState, Span};
+use model::{CardId, GatewayState, Reading, Span};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::watch;
@@ -64,6 +64,8 @@ const SCHEMA: &str = "smgw.status/1";
 pub(crate) struct StatusSource {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) meters: watch::Receiver<Vec<MeterView>>,
+    /// The latest values that applications have made.
+    pub(crate) made: watch::Receiver<Vec<Reading>>,
     pub(crate) registration_period: Span,
     pub(crate) live_period: Option<Span>,
     pub(crate) web: Option<SocketAddr>,
@@ -84,7 +86,8 @@ impl StatusSource {
         let bundle = identity.and_then(|identity| identity.bundle.as_ref());
         let findings = findings(&self.findings, &self.store, &self.journal);
         let state = reported(standing.state, !findings.is_empty());
-        let meters = self.meters.borrow().clone();
+        let mut meters = self.meters.borrow().clone();
+        show_made(&mut meters, &self.made.borrow());
         Status {
             schema: SCHEMA.to_owned(),
             state,
@@ -127,6 +130,18 @@ pub(crate) const fn reported(state: GatewayState, has_findings: bool) -> Gateway
     match state {
         GatewayState::Operational if has_findings => GatewayState::Degraded,
         state => state,
+    }
+}
+
+/// Shows what applications have made of a meter's elements beside those.
+fn show_made(meters: &mut [MeterView], made: &[Reading]) {
+    for reading in made {
+        let meter = meters
+            .iter_mut()
+            .find(|meter| meter.id.as_ref() == Some(&reading.element.meter));
+        if let Some(meter) = meter {
+            meter.values.push(reading.into());
+        }
     }
 }
 

@@ -179,6 +179,12 @@ pub fn verify_apart(
     signed::verify_apart(signature, bytes, anchor, now)
 }
 
+/// Returns the certificate that goes with a signature as its signer's; nothing is checked.
+#[must_use]
+pub fn claimed_signer(signature: &[u8]) -> Option<Certificate> {
+    signed::claimed_signer(signature)
+}
+
 /// What a message contained, and who signed it.
 #[expect(missing_debug_implementations, reason = "the content is never printed")]
 pub struct Opened {

@@ -11,6 +11,8 @@ use model::Timestamp;
 use crate::certificate::{Certificate, CertificateError, Role, TrustAnchor, VerifiedCertificate};
 use crate::content::MAX_APPLICATION;
 use crate::envelope::{OpenError, SealError, sign_apart, verify_apart};
+
+pub use crate::envelope::claimed_signer;
 use crate::keys::Signer;
 
 const HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";

@@ -53,6 +53,12 @@ pub(crate) enum Command {
     RequestInstall(RequestInstall),
     /// Shows what became of the requests, and takes over the certificates of gateways that serve
     Requests(Requests),
+    /// Looks after energy applications
+    App {
+        /// What to do
+        #[command(subcommand)]
+        act: App,
+    },
     /// Fetches the lists of revoked certificates, by which gateways are checked from then on
     Crl(Crl),
 }
@@ -157,6 +163,33 @@ pub(crate) struct RequestInstall {
     /// The application's name and version, for the consumer; its file's name if it is not said
     #[arg(long, value_name = "NAME", requires = "application")]
     pub(crate) application_name: Option<ApplicationName>,
+    /// What the application is to be run on, with which parameters, and when
+    #[arg(long, value_name = "FILE.toml", requires = "application")]
+    pub(crate) assignment: Option<PathBuf>,
+}
+
+/// `supplier app`
+#[derive(Debug, Subcommand)]
+pub(crate) enum App {
+    /// Signs the package of an application as its author: no gateway takes one that is not signed
+    Sign(SignApplication),
+}
+
+/// `supplier app sign`
+#[derive(Debug, Args)]
+pub(crate) struct SignApplication {
+    /// The package, as it was built
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+    /// The supplier's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Where the signed package goes; in the place of the other if it is not said
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `supplier requests`

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use counterparty::assignments::{AssignmentsError, AssignmentsFile};
 use counterparty::files::{self, FileError};
 use counterparty::grants::{GrantsError, GrantsFile};
 use counterparty::random::{self, RandomError};
@@ -23,6 +24,9 @@ pub enum AskError {
     /// The grants file is refused.
     #[error("the grants are refused")]
     Grants(#[from] GrantsError),
+    /// The assignments file is refused.
+    #[error("the assignments are refused")]
+    Assignments(#[from] AssignmentsError),
     /// The application cannot be read.
     #[error("the application cannot be read; one has {MAX_APPLICATION} bytes at most")]
     File(#[from] FileError),
@@ -63,6 +67,8 @@ pub struct InstallationOrder {
     pub application: Option<PathBuf>,
     /// The application's name and version; its file's name if there is none.
     pub application_name: Option<ApplicationName>,
+    /// What the application is to be run on.
+    pub assignments: Option<PathBuf>,
 }
 
 /// Asks the TSM for an installation; the application is uploaded unless the TSM has it.
@@ -87,11 +93,18 @@ pub async fn request_install(
                 None => name_of(path)?,
             };
             let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            let assignments = order
+                .assignments
+                .as_deref()
+                .map(AssignmentsFile::read)
+                .transpose()?;
+            let assignments = assignments.map(|file| file.assignments(&[], now));
             Some(ApplicationEntry {
                 supplier: sender,
                 name,
                 digest: tsm.upload(&bytes).await?,
                 size,
+                assignments: assignments.unwrap_or_default(),
             })
         }
         None => None,

@@ -12,6 +12,7 @@
 //!
 //! The library reads no clock of its own: callers hand the time in.
 
+mod application;
 mod ask;
 mod bill;
 mod export;
@@ -27,6 +28,7 @@ mod store;
 #[cfg(test)]
 mod stories;
 
+pub use application::{ApplicationError, sign};
 pub use ask::{AskError, InstallationOrder, request_install, requests};
 pub use bill::{
     Bill, BillError, BillLine, BillOrder, Contradiction, Part, Stage, Tariff, TariffError, bill, parse_time,

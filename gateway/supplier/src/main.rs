@@ -19,9 +19,9 @@ use clap::Parser;
 use counterparty::clock;
 use model::ParseTimeError;
 use supplier::{
-    ArchiveError, AskError, BillError, ExchangeError, ExportError, FileError, Home, HomeError,
-    InstallationOrder, KnownError, ListError, PullError, PullerError, ReceiveError, StoreError, TariffError,
-    TsmClient, TsmClientError, request_install,
+    ApplicationError, ArchiveError, AskError, BillError, ExchangeError, ExportError, FileError, Home,
+    HomeError, InstallationOrder, KnownError, ListError, PullError, PullerError, ReceiveError, StoreError,
+    TariffError, TsmClient, TsmClientError, request_install, sign,
 };
 
 use arguments::{Arguments, Command};
@@ -81,6 +81,9 @@ enum ProgramError {
     /// The TSM was not asked, or refuses.
     #[error("the TSM has not done what it was asked for")]
     Ask(#[from] AskError),
+    /// The application is not signed.
+    #[error("the application is not signed")]
+    Application(#[from] ApplicationError),
     /// No runtime for the network, or no signals.
     #[error("the network cannot be used")]
     Runtime(#[source] io::Error),
@@ -114,6 +117,9 @@ fn main() -> ExitCode {
         Command::Receive(act) => receiving::receive(&act).map(whole),
         Command::RequestInstall(act) => ask_for_installation(act).map(whole),
         Command::Requests(act) => requests(&act).map(whole),
+        Command::App {
+            act: arguments::App::Sign(act),
+        } => sign_application(&act).map(whole),
         Command::Crl(act) => take_lists(&act).map(whole),
         Command::Gateways { act } => reports::gateways(&act).map(whole),
         Command::Gaps(act) => reports::gaps(&act).map(whole),
@@ -179,11 +185,19 @@ fn ask_for_installation(act: arguments::RequestInstall) -> Result<(), ProgramErr
         grants: act.grants,
         application: act.application,
         application_name: act.application_name,
+        assignments: act.assignment,
     };
     let runtime = runtime()?;
     let asked = runtime.block_on(request_install(&home, &tsm, &order, clock::now()));
     runtime.shutdown_timeout(END_PATIENCE);
     print_request(&asked?, act.way.json, &mut io::stdout().lock()).map_err(ProgramError::Output)
+}
+
+fn sign_application(act: &arguments::SignApplication) -> Result<(), ProgramError> {
+    let home = Home::load(&act.home, clock::now())?;
+    let out = act.out.as_deref().unwrap_or(&act.file);
+    let digest = sign(&home, &act.file, out, clock::now())?;
+    output::print_signed(out, digest, act.json).map_err(ProgramError::Output)
 }
 
 fn requests(act: &arguments::Requests) -> Result<(), ProgramError> {

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use messages::certificate::PartyName;
 use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
-use model::{CardId, ElementPattern, Period, Series, Timestamp};
+use model::{CardId, ElementPattern, Fingerprint, Period, Series, Timestamp};
 use serde::Serialize;
 use supplier::{Received, RequestView, Taken};
 
@@ -49,6 +49,30 @@ struct TakenList {
     number: u64,
     revoked: usize,
     next: Timestamp,
+}
+
+/// Prints where a signed application is, and its digest.
+pub(crate) fn print_signed(file: &std::path::Path, digest: Fingerprint, json: bool) -> io::Result<()> {
+    let text = if json {
+        serde_json::to_string(&SignedApplication {
+            schema: "supplier.app.signed/1",
+            file: file.display().to_string(),
+            digest,
+        })?
+    } else {
+        format!("{} is signed; its digest is {digest}", file.display())
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// A package that was signed.
+#[derive(Serialize)]
+struct SignedApplication {
+    schema: &'static str,
+    file: String,
+    digest: Fingerprint,
 }
 
 /// Prints which lists of revoked certificates were taken.

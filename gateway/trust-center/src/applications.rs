@@ -1,16 +1,23 @@
 //! The energy applications that suppliers have uploaded: `applications/SHA256.wasm` in the trust centre's folder.
 //!
 //! The name is the digest of the bytes, so an application that many gateways get is here once, and one that was altered is
-//! noticed whenever it is read. What an application does is not judged here.
+//! noticed whenever it is read. Its author has signed it; the TSM adds its own signature when it goes into a bundle, and
+//! `SHA256.signed` has the digest of what came of that. What an application does is not judged here.
 
 use std::path::{Path, PathBuf};
 
+use counterparty::exchange::Identity;
 use counterparty::files::{self, Access, FileError};
-use messages::content::{MAX_APPLICATION, application_digest, is_module};
-use model::Fingerprint;
+use messages::certificate::TrustAnchor;
+use messages::content::{ApplicationEntry, MAX_APPLICATION, application_digest, is_module};
+use messages::package::{self, Place, SignError, SignatureError};
+use messages::software::SoftwareKeyError;
+use model::{Fingerprint, Timestamp};
 
-/// How many applications are kept: some for each of a hundred suppliers.
-const MAX_KEPT: usize = 1_000;
+/// How many applications are kept: some for each of a hundred suppliers, as they came and with the TSM's signature.
+const MAX_KEPT: usize = 2_000;
+/// The greatest length of a file with a digest in it, in bytes.
+const MAX_NAME: usize = 80;
 
 /// The reason why an application is refused or not found.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,12 @@ pub(crate) enum ApplicationsError {
         /// The file.
         path: PathBuf,
     },
+    /// It is not signed as it has to be.
+    #[error("the application is not signed as it has to be; its author signs it with `supplier app sign`")]
+    Signature(#[from] SignatureError),
+    /// The TSM cannot sign it.
+    #[error("the TSM cannot sign the application")]
+    Sign(#[from] Box<SignError<SoftwareKeyError>>),
     /// A file cannot be read or written.
     #[error("the applications cannot be kept; free the disk")]
     File(#[from] FileError),
@@ -89,7 +102,9 @@ impl Applications {
         }
         files::make_folder(&self.folder)?;
         let kept = std::fs::read_dir(&self.folder).map_err(FileError::at(&self.folder))?;
-        if kept.count() >= MAX_KEPT {
+        let kept = kept.filter_map(Result::ok).map(|entry| entry.path());
+        let packages = kept.filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
+        if packages.count() >= MAX_KEPT {
             let folder = self.folder.clone();
             return Err(ApplicationsError::Full { folder });
         }
@@ -112,8 +127,69 @@ impl Applications {
         }
     }
 
+    /// Returns what a bundle says of an application that a supplier has uploaded: the package with the TSM's signature behind
+    /// its author's, which is checked first. It is signed once, so that it has one digest.
+    pub(crate) fn countersigned(
+        &self,
+        entry: &ApplicationEntry,
+        tsm: Identity<'_>,
+        anchor: &TrustAnchor,
+        now: Timestamp,
+    ) -> Result<ApplicationEntry, ApplicationsError> {
+        let bytes = self.read(entry.digest)?;
+        package::verify(&bytes, Place::Author, anchor, now)?;
+        if let Some(known) = self.known_signed(entry.digest, &bytes)? {
+            return Ok(named(entry, known.0, &known.1));
+        }
+        let certificate = tsm.party.sig.certificate();
+        let by = (certificate, tsm.anchor.issuing_of(certificate));
+        let signed = package::sign(&bytes, Place::Tsm, by, &tsm.keys.sig, now).map_err(Box::new)?;
+        let digest = application_digest(&signed);
+        self.keep(digest, &signed)?;
+        let name = self.signed_name(entry.digest);
+        files::replace(&name, digest.to_string().as_bytes(), Access::Private)?;
+        Ok(named(entry, digest, &signed))
+    }
+
+    /// Returns the package that was signed before, if it is still here and what it was.
+    fn known_signed(
+        &self,
+        uploaded: Fingerprint,
+        bytes: &[u8],
+    ) -> Result<Option<(Fingerprint, Vec<u8>)>, ApplicationsError> {
+        let name = match files::read(&self.signed_name(uploaded), MAX_NAME) {
+            Ok(name) => name,
+            Err(FileError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let digest = std::str::from_utf8(&name)
+            .ok()
+            .and_then(|name| name.trim().parse().ok());
+        let Some(digest) = digest else {
+            return Ok(None);
+        };
+        match self.read(digest) {
+            Ok(signed) if package::without_tsm(&signed)? == bytes => Ok(Some((digest, signed))),
+            Ok(_) | Err(ApplicationsError::Missing { .. } | ApplicationsError::Altered { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The file that has the digest of an application with the TSM's signature.
+    fn signed_name(&self, uploaded: Fingerprint) -> PathBuf {
+        self.folder.join(format!("{uploaded}.signed"))
+    }
+
     fn path(&self, digest: Fingerprint) -> PathBuf {
         self.folder.join(format!("{digest}.wasm"))
+    }
+}
+
+fn named(entry: &ApplicationEntry, digest: Fingerprint, bytes: &[u8]) -> ApplicationEntry {
+    ApplicationEntry {
+        digest,
+        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        ..entry.clone()
     }
 }
 

@@ -361,6 +361,12 @@ pub(crate) struct Install {
     /// What the supplier is to have
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) grants: PathBuf,
+    /// An energy application that is to run on the gateway, signed by its author; in place of the supplier's earlier ones
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) application: Option<PathBuf>,
+    /// What the application is run on, with which parameters, and when
+    #[arg(long, value_name = "FILE.toml", requires = "application")]
+    pub(crate) assignment: Option<PathBuf>,
     /// Keep every message as it went over the WAN in this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,

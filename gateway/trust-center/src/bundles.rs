@@ -15,8 +15,8 @@ use counterparty::random::{self, RandomError};
 use messages::certificate::Triple;
 use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedParty};
 use messages::content::{
-    ApplicationEntry, Bundle, Content, ContentError, MessageId, Report, SupplierEntry, bundle_digest,
-    check_freshness,
+    ApplicationEntry, Assignment, Bundle, Content, ContentError, MessageId, Report, SupplierEntry,
+    bundle_digest, check_freshness,
 };
 use messages::envelope::MAX_CONTENT;
 use model::{CardId, Fingerprint, GatewayState, Grant, Span, Timestamp};
@@ -278,6 +278,17 @@ impl Bundles {
     pub(crate) fn version_in_force(&self) -> Result<u64, BundlesError> {
         let in_force = self.in_force()?;
         Ok(in_force.map_or(0, |stored| stored.bundle.bundle_version))
+    }
+
+    /// Returns what a supplier's applications are assigned to in the bundle in force.
+    pub(crate) fn assignments_in_force(
+        &self,
+        supplier: Fingerprint,
+    ) -> Result<Vec<Assignment>, BundlesError> {
+        let bundle = self.in_force()?.map(|stored| stored.bundle);
+        let entries = bundle.into_iter().flat_map(|bundle| bundle.applications);
+        let own = entries.filter(|entry| entry.supplier == supplier);
+        Ok(own.flat_map(|entry| entry.assignments).collect())
     }
 
     /// Returns the suppliers of the bundle in force, by their SIG certificates.

@@ -3,20 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use counterparty::archive::Archive;
+use counterparty::assignments::{AssignmentsError, AssignmentsFile};
 use counterparty::conversation::Conversation;
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
+use counterparty::files::{self, FileError};
 use counterparty::gateways::{CardFolder, PublishError};
 use counterparty::grants::{GrantsError, GrantsFile};
 use messages::certificate::{CertificateError, Role, Triple, VerifiedParty};
+use messages::content::{ApplicationEntry, MAX_APPLICATION, WordError, application_digest};
 use model::{CardId, GatewayState, KeySlot, Timestamp};
 
+use crate::applications::{Applications, ApplicationsError};
 use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Act, Books, BooksError};
-use crate::bundles::{Bundles, BundlesError, Change, Grants, Wanted};
+use crate::bundles::{Bundles, BundlesError, Change, Grants, StoredBundle, Wanted};
 use crate::personalize::{CardCertificatesError, attestation_of, card_of};
 use crate::tsm::difference::Difference;
 use crate::tsm::policy::{Policy, PolicyError};
-use crate::tsm::{VisitError, ask_report, visit};
+use crate::tsm::{VisitError, ask_report, send_application, visit};
 
 /// The reason why nothing was installed, or the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,24 @@ pub(crate) enum InstallError {
     /// The grants file is refused.
     #[error("the grants are refused")]
     Grants(#[from] GrantsError),
+    /// The assignments file is refused.
+    #[error("the assignments are refused")]
+    Assignments(#[from] AssignmentsError),
+    /// The application's file cannot be read.
+    #[error("the application cannot be read; one has {MAX_APPLICATION} bytes at most")]
+    ApplicationFile(#[from] FileError),
+    /// The application has no proper name.
+    #[error("the application {} needs a file name that can be shown; give it another one", path.display())]
+    ApplicationName {
+        /// The application's file.
+        path: PathBuf,
+        /// Why its own name is none.
+        #[source]
+        source: WordError,
+    },
+    /// The application cannot be kept or signed.
+    #[error("the application cannot be installed")]
+    Application(#[from] ApplicationsError),
     /// The policy cannot be followed.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -78,6 +100,10 @@ pub(crate) struct Order {
     pub(crate) supplier: PathBuf,
     /// The grants file.
     pub(crate) grants: PathBuf,
+    /// An application, signed by its author.
+    pub(crate) application: Option<PathBuf>,
+    /// What it is run on.
+    pub(crate) assignments: Option<PathBuf>,
 }
 
 /// What is in force.
@@ -106,11 +132,11 @@ pub(crate) async fn install(
     if books.is_terminated(guid)? {
         return Err(InstallError::Terminated);
     }
-    let asked = Asked::read(authority, order, now)?;
     let tsm = authority.tsm().map_err(InstallError::Tsm)?;
+    let bundles = Bundles::open(authority.home(), guid)?;
+    let asked = Asked::read(authority, order, &bundles, now)?;
     let exchange = Exchange::new(tsm, guid, order.gateway.clone())?;
     let wanted = asked.wanted(tsm);
-    let bundles = Bundles::open(authority.home(), guid)?;
     let mut conversation = Conversation::new(tsm, &card, guid, &exchange, clock).kept_in(archive);
     let published = CardFolder::of_gateway(&order.supplier, guid);
     let stored = match made_good(&bundles, &mut conversation, books).await? {
@@ -134,9 +160,30 @@ pub(crate) async fn install(
         },
     )?;
     published.write(&card).map_err(InstallError::Publish)?;
+    send_applications(authority, &mut conversation, &stored).await?;
     let state = visit(&mut conversation, &attestation, &stored).await?;
     bundles.installed(&stored, state, books, clock())?;
     finished(books, order, (version, state), clock())
+}
+
+/// Sends the applications of a bundle that the gateway does not have.
+async fn send_applications(
+    authority: &Authority,
+    conversation: &mut Conversation<'_>,
+    stored: &StoredBundle,
+) -> Result<(), InstallError> {
+    if stored.bundle.applications.is_empty() {
+        return Ok(());
+    }
+    let report = ask_report(conversation).await?;
+    let known = report.unit.map(|unit| unit.applications).unwrap_or_default();
+    let store = Applications::of_home(authority.home());
+    for entry in &stored.bundle.applications {
+        if !known.contains(&entry.digest) {
+            send_application(conversation, entry.digest, &store.read(entry.digest)?).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds out whether the bundle that was sent last is in force though its report was lost, and returns the state of the gateway
@@ -180,9 +227,9 @@ pub(crate) fn preview(
     now: Timestamp,
 ) -> Result<Difference, InstallError> {
     card_of(authority, books, order.guid, now)?;
-    let asked = Asked::read(authority, order, now)?;
-    let wanted = asked.wanted(authority.tsm().map_err(InstallError::Tsm)?);
     let bundles = Bundles::open(authority.home(), order.guid)?;
+    let asked = Asked::read(authority, order, &bundles, now)?;
+    let wanted = asked.wanted(authority.tsm().map_err(InstallError::Tsm)?);
     let (before, after) = bundles.preview(&wanted, now)?;
     Ok(Difference::between(before.as_ref(), &after))
 }
@@ -192,12 +239,23 @@ struct Asked {
     supplier: VerifiedParty,
     grants: GrantsFile,
     policy: Policy,
+    application: Option<ApplicationEntry>,
 }
 
 impl Asked {
-    fn read(authority: &Authority, order: &Order, now: Timestamp) -> Result<Self, InstallError> {
+    fn read(
+        authority: &Authority,
+        order: &Order,
+        bundles: &Bundles,
+        now: Timestamp,
+    ) -> Result<Self, InstallError> {
+        let supplier = read_supplier(authority, &order.supplier, now)?;
+        let application = order.application.as_deref();
+        let application =
+            application.map(|file| read_application(authority, (order, file), (&supplier, bundles), now));
         Ok(Self {
-            supplier: read_supplier(authority, &order.supplier, now)?,
+            application: application.transpose()?,
+            supplier,
             grants: GrantsFile::read(&order.grants)?,
             policy: Policy::of_home(authority.home())?,
         })
@@ -207,7 +265,7 @@ impl Asked {
         let change = Change {
             supplier: &self.supplier,
             grants: Grants::File(&self.grants, &self.policy),
-            applications: None,
+            applications: self.application.as_ref().map(std::slice::from_ref),
         };
         Wanted {
             change: Some(change),
@@ -216,6 +274,41 @@ impl Asked {
             policy: &self.policy,
         }
     }
+}
+
+/// Reads an application, keeps it, and has the TSM sign it.
+fn read_application(
+    authority: &Authority,
+    (order, file): (&Order, &Path),
+    (supplier, bundles): (&VerifiedParty, &Bundles),
+    now: Timestamp,
+) -> Result<ApplicationEntry, InstallError> {
+    let bytes = files::read(file, MAX_APPLICATION)?;
+    let digest = application_digest(&bytes);
+    let own = supplier.sig.certificate().fingerprint();
+    let assignments = match &order.assignments {
+        Some(path) => {
+            let before = bundles.assignments_in_force(own)?;
+            AssignmentsFile::read(path)?.assignments(&before, now)
+        }
+        None => Vec::new(),
+    };
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = stem.unwrap_or_default().parse();
+    let entry = ApplicationEntry {
+        supplier: own,
+        name: name.map_err(|source| InstallError::ApplicationName {
+            path: file.to_owned(),
+            source,
+        })?,
+        digest,
+        size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        assignments,
+    };
+    let store = Applications::of_home(authority.home());
+    store.keep(digest, &bytes)?;
+    let tsm = authority.tsm().map_err(InstallError::Tsm)?;
+    Ok(store.countersigned(&entry, tsm, tsm.anchor, now)?)
 }
 
 fn read_supplier(

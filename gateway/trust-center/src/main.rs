@@ -548,6 +548,8 @@ fn install(act: Install) -> Result<(), ProgramError> {
         gateway: act.gateway,
         supplier: act.supplier,
         grants: act.grants,
+        application: act.application,
+        assignments: act.assignment,
     };
     if act.dry_run {
         let difference = install::preview(&authority, &books, &order, clock::now())?;

@@ -134,6 +134,8 @@ impl House {
             gateway: gateway.parse().unwrap(),
             supplier: supplier.to_owned(),
             grants,
+            application: None,
+            assignments: None,
         }
     }
 

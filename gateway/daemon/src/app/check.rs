@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use evaluation::limits::MAX_PACKAGE_BYTES;
+use evaluation::package::Signature;
 use evaluation::{Package, PackageError, VectorError};
 use messages::content::application_digest;
+use messages::package::claimed_signer;
 use serde::Serialize;
 
 use crate::cli::CONFIGURATION;
@@ -52,9 +54,30 @@ struct Shown {
     inputs: Vec<String>,
     outputs: Vec<String>,
     vectors: usize,
-    /// Whether there are signatures; whether they hold is for who knows the signers.
-    has_author: bool,
-    has_tsm: bool,
+    /// Who says to have signed it; whether that holds is for the gateway to judge, which knows the root.
+    author: Option<Signer>,
+    tsm: Option<Signer>,
+}
+
+/// A certificate that goes with a signature.
+#[derive(Debug, Serialize)]
+struct Signer {
+    name: String,
+    role: String,
+    /// The SHA-256 of the certificate.
+    fingerprint: String,
+}
+
+impl Signer {
+    fn of(signature: &Signature<'_>) -> Option<Self> {
+        let certificate = claimed_signer(signature.cms)?;
+        let subject = certificate.subject().ok()?;
+        Some(Self {
+            name: subject.name().to_string(),
+            role: subject.role().to_string(),
+            fingerprint: certificate.fingerprint().to_string(),
+        })
+    }
 }
 
 /// The reason why a package is not in order.
@@ -112,20 +135,23 @@ impl Checked {
             return String::new();
         };
         let taf = shown.taf.map(|taf| format!(", TAF {taf}")).unwrap_or_default();
-        let signed = match (shown.has_author, shown.has_tsm) {
-            (true, true) => "its author and the TSM",
-            (true, false) => "its author",
-            (false, true) => "the TSM",
-            (false, false) => "nobody",
+        let signer = |signer: &Option<Signer>| {
+            let signer = signer.as_ref();
+            signer.map_or_else(
+                || "nobody".to_owned(),
+                |signer| format!("{} ({})", signer.name, signer.role),
+            )
         };
         let mut text = format!(
-            "{} {}{taf}: {}\ndigest   {}\nreads    {}\nmakes    {}\nsigned by {signed}\n",
+            "{} {}{taf}: {}\ndigest   {}\nreads    {}\nmakes    {}\nauthor   {}\nTSM      {}\n",
             shown.id,
             shown.version,
             shown.name_en,
             self.digest.as_deref().unwrap_or_default(),
             shown.inputs.join(", "),
             shown.outputs.join(", "),
+            signer(&shown.author),
+            signer(&shown.tsm),
         );
         if self.valid {
             text += &format!("in order: {} vectors give what they state\n", shown.vectors);
@@ -152,8 +178,8 @@ impl Shown {
                 .map(|role| format!("{} ({})", role.output, role.obis))
                 .collect(),
             vectors: manifest.vectors().len(),
-            has_author: package.author().is_some(),
-            has_tsm: package.tsm().is_some(),
+            author: package.author().and_then(Signer::of),
+            tsm: package.tsm().and_then(Signer::of),
         }
     }
 }

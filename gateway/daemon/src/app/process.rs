@@ -51,9 +51,12 @@ impl HostError {
 
 /// Proves an application by the vectors of its manifest, each run in a process of its own.
 pub(crate) fn prove(package: &Package<'_>) -> Result<(), VectorError> {
-    prove_by(package, &mut |blob| {
-        run(package.bytes(), blob).unwrap_or_else(|error| Err(error.into_failure()))
-    })
+    prove_by(package, &mut |blob| host(package.bytes(), blob))
+}
+
+/// Runs an application over an input blob, in a process of its own; what becomes of that process is a failure like any other.
+pub(crate) fn host(package: &[u8], input: &[u8]) -> Result<Run, Failure> {
+    run(package, input).unwrap_or_else(|error| Err(error.into_failure()))
 }
 
 /// Runs an application over an input blob. It may take some seconds.

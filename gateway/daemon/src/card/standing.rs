@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
-use messages::content::SupplierEntry;
+use messages::content::{ApplicationEntry, SupplierEntry};
 use model::{CardId, Fingerprint, GatewayState, Grant, Limit};
 use tokio::sync::watch;
 
@@ -163,6 +163,7 @@ pub(crate) struct Bundle {
     suppliers: Vec<SupplierEntry>,
     grants: Vec<Grant>,
     policy: Vec<Limit>,
+    applications: Vec<ApplicationEntry>,
 }
 
 impl Bundle {
@@ -175,7 +176,13 @@ impl Bundle {
             suppliers: content.suppliers,
             grants: content.grants,
             policy: content.policy,
+            applications: content.applications,
         }
+    }
+
+    /// Returns the energy applications that it names, with what they are run on.
+    pub(crate) fn applications(&self) -> &[ApplicationEntry] {
+        &self.applications
     }
 
     /// Returns the issuing authorities that it brings along.

@@ -1,18 +1,15 @@
 //! `smgw grants`: who may have what and why, and the consumer's restrictions.
 
-use std::fmt::Display;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use model::{Aggregation, Effect, ElementPattern, ParseTimeError, Period, Span, Timestamp};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use model::{Aggregation, Effect, ElementPattern, Span, Timestamp};
 
-use super::{ConfigFile, FAILURE, answer, fail, with_config};
+use super::ordering::{PeriodArgument, order};
+use super::{ConfigFile, answer, with_config};
 use crate::grants::{ExplanationView, GrantsView, LiftedView, RestrictionView};
-use crate::local::control::{self, ControlError};
-use crate::local::grants::{self, Lift, Order, Outcome, Question};
+use crate::local::control;
+use crate::local::grants::{self, Lift, Order, Question};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GrantsCommand {
@@ -44,6 +41,12 @@ pub(super) struct Output {
     json: bool,
     #[command(flatten)]
     file: ConfigFile,
+}
+
+impl Output {
+    fn parts(self) -> (bool, std::path::PathBuf) {
+        (self.json, self.file.config)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -107,33 +110,6 @@ struct What {
     finest: Option<Span>,
 }
 
-/// A period as it is typed: two times with a slash between.
-#[derive(Debug, Clone, Copy)]
-struct PeriodArgument(Period);
-
-/// The reason why a text is no period.
-#[derive(Debug, thiserror::Error)]
-enum PeriodArgumentError {
-    #[error("a period has two times with a slash between")]
-    Form,
-    #[error(transparent)]
-    Time(#[from] ParseTimeError),
-}
-
-impl FromStr for PeriodArgument {
-    type Err = PeriodArgumentError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (from, to) = text.split_once('/').ok_or(PeriodArgumentError::Form)?;
-        Ok(Self(Period::new(from.parse()?, to.parse()?)?))
-    }
-}
-
-/// The daemon did not carry out an order.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotDone(String);
-
 impl GrantsCommand {
     pub(super) fn run(self) -> ExitCode {
         match self {
@@ -147,9 +123,9 @@ impl GrantsCommand {
                     elements: options.element,
                     resolution: options.resolution,
                     aggregation: options.aggregation,
-                    period: options.period.map(|PeriodArgument(period)| period),
+                    period: options.period.map(|period| period.0),
                 };
-                order::<ExplanationView>(options.output, grants::EXPLAIN, &question)
+                order::<ExplanationView>(options.output.parts(), grants::EXPLAIN, &question)
             }
             Self::Restrict(options) => {
                 let (elements, effect) = match (options.what.object, options.what.finest) {
@@ -165,42 +141,9 @@ impl GrantsCommand {
                     effect,
                     from: options.from,
                 };
-                order::<RestrictionView>(options.output, grants::RESTRICT, &restriction)
+                order::<RestrictionView>(options.output.parts(), grants::RESTRICT, &restriction)
             }
-            Self::Lift { id, output } => order::<LiftedView>(output, grants::LIFT, &Lift { id }),
-        }
-    }
-}
-
-/// Has the daemon carry out an order, and shows what came of it.
-fn order<T: Display + Serialize + DeserializeOwned>(
-    Output { json, file }: Output,
-    address: &str,
-    what: &impl Serialize,
-) -> ExitCode {
-    with_config(file.config, |config| {
-        match control::order::<Outcome<T>>(&config.control_socket, address, what) {
-            Ok(Outcome::Done(done)) => answer(Ok(done), json),
-            Ok(Outcome::Refused(reason)) => fail(FAILURE, &NotDone(reason)),
-            Err(error) => answer(Err::<T, ControlError>(error), json),
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn period_is_two_times_with_a_slash_between() {
-        let period: PeriodArgument = "2026-11-22T00:00:00Z/2026-11-23T00:00:00Z".parse().unwrap();
-        assert_eq!(period.0.from().to_string(), "2026-11-22T00:00:00Z");
-        for text in [
-            "2026-11-22T00:00:00Z",
-            "2026-11-23T00:00:00Z/2026-11-22T00:00:00Z",
-            "a/b",
-        ] {
-            assert!(text.parse::<PeriodArgument>().is_err(), "{text}");
+            Self::Lift { id, output } => order::<LiftedView>(output.parts(), grants::LIFT, &Lift { id }),
         }
     }
 }

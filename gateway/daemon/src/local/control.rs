@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::blocking;
 use super::grants::{self, GrantsSource};
-use super::{logs, server};
+use super::{apps, logs, server};
+use crate::applications::Explainer;
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
 use crate::card::{Apdus, CardFault, CardHandle, CardView, Confirmation};
 use crate::journal::Journal;
@@ -42,8 +43,8 @@ pub(crate) const RELAY: &str = "/v1/card/relay";
 
 /// The greatest size of an answer that the command line takes: thousands of meters fit.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// How long the command line waits for the daemon.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the command line waits for the daemon, which may run an application for it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Opens the socket, in place of one that a dead daemon has left behind.
 ///
@@ -76,7 +77,7 @@ pub(crate) async fn serve(
     listener: UnixListener,
     source: StatusSource,
     bindings: BindingSource,
-    (journal, granting): (Journal, GrantsSource),
+    (journal, granting, explainer): (Journal, GrantsSource, Explainer),
     card: CardHandle,
     stop: CancellationToken,
 ) {
@@ -90,7 +91,8 @@ pub(crate) async fn serve(
     let router = status.merge(binding).merge(card);
     let router = router
         .merge(logs::router(journal))
-        .merge(grants::router(granting));
+        .merge(grants::router(granting))
+        .merge(apps::router(explainer));
     server::serve(listener, router, is_permitted, stop).await;
 }
 

@@ -1,5 +1,6 @@
 //! What the gateway shows on the device: the local page, and the socket of the command line.
 
+pub(crate) mod apps;
 pub(crate) mod control;
 pub(crate) mod grants;
 pub(crate) mod logs;

@@ -157,7 +157,7 @@ impl Registrar {
         let views = self.views.borrow();
         let wanted = views.iter().filter(|view| wanted(view));
         let meters: Vec<_> = wanted.filter_map(|view| view.id.as_ref()).collect();
-        let mut elements = self.store.database().elements();
+        let mut elements = self.store.database().measured_elements();
         elements.retain(|element| meters.contains(&&element.meter));
         elements
     }

@@ -52,6 +52,18 @@ impl MeterView {
     }
 }
 
+impl From<&Reading> for ValueView {
+    fn from(reading: &Reading) -> Self {
+        Self {
+            obis: reading.element.obis,
+            value: reading.quantity.value,
+            unit: reading.quantity.unit,
+            time: reading.time,
+            status: reading.status,
+        }
+    }
+}
+
 /// What has been counted for a meter or a bus since the daemon was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct StatisticsView {

@@ -270,7 +270,7 @@ impl Exchange {
                 self.report(bundle.id, None, now)?
             }
             Content::Application(application) => {
-                install::keep_application(&self.store, application)?;
+                install::keep_application(&self.store, application, &identity.anchor)?;
                 self.report_on_unit(application.id, now)?
             }
             Content::ReportRequest(request) => self.report_on_unit(request.id, now)?,

@@ -5,13 +5,14 @@
 //! sends it again.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evaluation::Package;
-use messages::certificate::Role;
-use messages::content::{Application, Bundle, application_digest, bundle_digest, is_module};
+use messages::certificate::{Role, TrustAnchor, VerifiedCertificate};
+use messages::content::{Application, Bundle, Content, application_digest, bundle_digest, is_module};
 use messages::envelope::Opened;
+use messages::package::{self, Place, SignatureError};
 use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
 use store::{BundleError, Store};
 use zeroize::Zeroizing;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::app;
+use crate::applications::{Assigned, check_assignments, manifest_of};
 use crate::card::Identity;
 use crate::clock;
 use crate::journal::Journal;
@@ -71,6 +73,7 @@ pub(super) fn take(
     let offered = (bundle.bundle_version, digest);
     let is_awaited = is_awaited((anchored.version, anchored.digest), offered)?;
     let mut heard = check(bundle, identity)?;
+    check_applications(&exchange.store, bundle)?;
     heard.insert(opened.sender.certificate().fingerprint());
     let waited = Waited {
         digest,
@@ -123,7 +126,9 @@ pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<
         Err(error) => return Err(error.into()),
     }
     forget_answers(store, heard)?;
-    // What the earlier bundle alone has named is of no use any more; whatever stays goes with the next one.
+    // What the earlier bundle alone has named is of no use any more, unless it has made values that are kept; whatever stays
+    // goes with the next one.
+    named.extend(store.database().evaluated_applications());
     if let Err(error) = applications.keep_only(&named) {
         tracing::warn!(error = %Chain(&error), "applications that no bundle names cannot be removed");
     }
@@ -143,9 +148,14 @@ fn forget_answers(store: &Store, heard: &BTreeSet<Fingerprint>) -> Result<(), Re
     Ok(())
 }
 
-/// Keeps an application for the bundle that is to name it. It has to be the one of its digest, a package, and to do on this
-/// device what the vectors of its manifest say; they are run in processes of their own.
-pub(super) fn keep_application(store: &Store, application: &Application) -> Result<(), Rejection> {
+/// Keeps an application for the bundle that is to name it. It has to be the one of its digest, a package that its author and
+/// the TSM have signed, no earlier version than the installed one, and to do on this device what the vectors of its manifest
+/// say; they are run in processes of their own.
+pub(super) fn keep_application(
+    store: &Store,
+    application: &Application,
+    anchor: &TrustAnchor,
+) -> Result<(), Rejection> {
     let pieces = application.content.iter();
     let bytes: Vec<u8> = pieces
         .flat_map(|piece| piece.as_bytes().iter().copied())
@@ -158,13 +168,107 @@ pub(super) fn keep_application(store: &Store, application: &Application) -> Resu
         return Err(Rejection::NoModule { digest });
     }
     let package = Package::parse(&bytes).map_err(|source| Rejection::NoPackage { digest, source })?;
+    let signed = |source| Rejection::NotSigned { digest, source };
+    let author = verified(&package, Place::Author, anchor).map_err(signed)?;
+    verified(&package, Place::Tsm, anchor).map_err(signed)?;
+    check_version(store, &package, author.name().as_str())?;
     app::prove(&package).map_err(|source| Rejection::NotProven {
         digest,
         source: Box::new(source),
     })?;
     store.applications().keep(&bytes)?;
-    tracing::info!(%digest, bytes = bytes.len(), "application kept");
+    tracing::info!(%digest, bytes = bytes.len(), author = %author.name(), "application kept");
     Ok(())
+}
+
+/// Checks one of the signatures of a package, over the bytes that its own reader says it covers.
+fn verified(
+    package: &Package<'_>,
+    place: Place,
+    anchor: &TrustAnchor,
+) -> Result<VerifiedCertificate, SignatureError> {
+    let signature = match place {
+        Place::Author => package.author(),
+        Place::Tsm => package.tsm(),
+    };
+    let signature = signature.ok_or(SignatureError::Missing { place })?;
+    package::verify_over(signature.cms, signature.covered, place, anchor, clock::now())
+}
+
+/// Refuses a version that is not higher than the installed one of the same author, unless it is the very same module and
+/// manifest, signed once more.
+fn check_version(store: &Store, offered: &Package<'_>, author: &str) -> Result<(), Rejection> {
+    let Some(installed) = installed(store)? else {
+        return Ok(());
+    };
+    for entry in installed.applications {
+        let Some(bytes) = store.applications().read(entry.digest)? else {
+            continue;
+        };
+        let Ok(known) = Package::parse(&bytes) else {
+            continue;
+        };
+        let (id, version) = (offered.manifest().id(), offered.manifest().version());
+        let is_other = known.manifest().id() != id || author_of(&known).as_deref() != Some(author);
+        if is_other || signed_content(&known) == signed_content(offered) {
+            continue;
+        }
+        if version <= known.manifest().version() {
+            return Err(Rejection::OlderApplication {
+                offered: format!("{id} {version}"),
+                installed: known.manifest().version().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the bundle that is stored, if it can be read.
+fn installed(store: &Store) -> Result<Option<Bundle>, Rejection> {
+    let Some(stored) = store.database().bundle()? else {
+        return Ok(None);
+    };
+    match Content::parse(&stored.content) {
+        Ok(Content::Bundle(bundle)) => Ok(Some(bundle)),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// Returns what the author has signed: module and manifest.
+fn signed_content<'a>(package: &Package<'a>) -> &'a [u8] {
+    package
+        .author()
+        .map_or(package.bytes(), |signature| signature.covered)
+}
+
+/// Returns the name of whoever has signed a package that was verified when it was kept.
+fn author_of(package: &Package<'_>) -> Option<String> {
+    let signature = package.author()?;
+    let certificate = package::claimed_signer(signature.cms)?;
+    Some(certificate.subject().ok()?.name().to_string())
+}
+
+/// Checks what a bundle says of applications: that each is here and no earlier version than the installed one, and that what
+/// it is assigned to fits its manifest, and nothing else makes the same elements.
+fn check_applications(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
+    for entry in &bundle.applications {
+        let digest = entry.digest;
+        let bytes = store.applications().read(digest)?;
+        let bytes = bytes.ok_or(Rejection::NoApplication { digest })?;
+        let package = Package::parse(&bytes).map_err(|source| Rejection::NoPackage { digest, source })?;
+        if let Some(author) = author_of(&package) {
+            check_version(store, &package, &author)?;
+        }
+        if manifest_of(store, digest).is_none() {
+            return Err(Rejection::NoApplication { digest });
+        }
+    }
+    let suppliers = bundle.suppliers.iter();
+    let names: BTreeMap<_, _> = suppliers
+        .map(|entry| (entry.certificates.sig.fingerprint(), entry.name.to_string()))
+        .collect();
+    let all = Assigned::all(store, &bundle.applications, &names);
+    check_assignments(&all).map_err(|(assignment, source)| Rejection::Assignment { assignment, source })
 }
 
 /// Returns whether a bundle is newer than the one that the card vouches for, by version and digest.

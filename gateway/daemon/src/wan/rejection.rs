@@ -112,6 +112,34 @@ pub(super) enum Rejection {
         /// What it does.
         source: Box<evaluation::VectorError>,
     },
+    /// An application is not signed by whom it has to be.
+    #[error(
+        "the application {digest} is not signed as it has to be; its author signs with `supplier app sign`"
+    )]
+    NotSigned {
+        /// Its digest.
+        digest: model::Fingerprint,
+        /// What is wrong.
+        source: messages::package::SignatureError,
+    },
+    /// An application is an earlier version than the installed one, or other bytes under the same version.
+    #[error(
+        "the application {offered} is no higher version than {installed}, which is installed; give it a higher one"
+    )]
+    OlderApplication {
+        /// Its id and version.
+        offered: String,
+        /// The installed version.
+        installed: String,
+    },
+    /// An application cannot be run on what it is assigned to.
+    #[error("the assignment {assignment} of the bundle cannot be carried out")]
+    Assignment {
+        /// Its name, and its application's id.
+        assignment: String,
+        /// Why not.
+        source: crate::applications::AssignmentFault,
+    },
     /// An application cannot be kept.
     #[error("the application cannot be kept")]
     Application(#[from] store::ApplicationError),
@@ -245,6 +273,9 @@ impl Rejection {
             | Self::NoModule { .. }
             | Self::NoPackage { .. }
             | Self::NotProven { .. } => "application",
+            Self::NotSigned { .. } => "application-signature",
+            Self::OlderApplication { .. } => "application-version",
+            Self::Assignment { .. } => "assignment",
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
                 "application-room"
             }
@@ -288,12 +319,15 @@ impl Rejection {
             | Self::NoModule { .. }
             | Self::NoPackage { .. }
             | Self::NotProven { .. }
+            | Self::NotSigned { .. }
+            | Self::Assignment { .. }
             | Self::OtherParty
             | Self::Topic => StatusCode::BAD_REQUEST,
             Self::Freshness(_)
             | Self::Replayed
             | Self::OlderBundle { .. }
             | Self::AlteredBundle { .. }
+            | Self::OlderApplication { .. }
             | Self::NoApplication { .. } => StatusCode::CONFLICT,
             Self::ReceiptsDue { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. })

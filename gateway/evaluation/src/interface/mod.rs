@@ -4,9 +4,11 @@
 //! in WIT. [`Input`] writes the input blob and [`InputView`] reads its tables back, [`OutputView`] reads an output blob.
 
 mod bytes;
+mod given;
 mod input;
 mod output;
 
+pub use given::GivenReading;
 pub use input::{
     Channel, ChannelView, Input, InputError, InputReading, InputView, MAGIC as INPUT_MAGIC, Part, ViewError,
 };

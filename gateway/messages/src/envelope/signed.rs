@@ -207,6 +207,16 @@ pub(super) fn verify_apart<E: std::error::Error>(
     judge(signer, &certificates, (ID_DATA, bytes), &anchor, now)
 }
 
+/// Returns the certificate that a signature names as its signer's.
+pub(super) fn claimed_signer(signature: &[u8]) -> Option<Certificate> {
+    let signed = parse::<std::convert::Infallible>(signature).ok()?;
+    let certificates = all_certificates::<std::convert::Infallible>(signed.certificates?).ok()?;
+    let signer = only_signer::<std::convert::Infallible>(signed.signer_infos).ok()?;
+    sender_certificate::<std::convert::Infallible>(&signer, &certificates)
+        .ok()
+        .cloned()
+}
+
 /// Checks the only signature over a content, and who made it.
 fn judge<E: std::error::Error>(
     (signers, digests): (SignerInfos, &SetOfVec<AlgorithmIdentifierOwned>),

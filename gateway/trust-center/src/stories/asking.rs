@@ -9,6 +9,7 @@ use getrandom::SysRng;
 use messages::certificate::{Certificate, RevocationReason, Role, Subject, Triple, VerifiedParty};
 use messages::content::{ApplicationEntry, Content, InstallationRequest, MessageId, application_digest};
 use messages::envelope::{EnvelopeRandom, Sender, seal};
+use messages::package::{self, Place};
 use messages::software::{SoftwareEphemeral, SoftwareKeys};
 use model::{CardId, Fingerprint, Grant, KeySlot, Period, Span};
 
@@ -24,12 +25,14 @@ use crate::tsm::operator::{self, OperatorError};
 use crate::tsm::policy::Policy;
 use crate::tsm::trust::Trust;
 
-const MODULE: &[u8] = b"\0asm\x01\0\0\0and what it does";
+/// A module with a custom section of its own.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0\0\x05\x04what";
 
-/// A supplier with its keys.
+/// A supplier with its keys, and the application that it has signed.
 struct Supplier {
     keys: SoftwareKeys,
     party: VerifiedParty,
+    package: Vec<u8>,
 }
 
 impl Supplier {
@@ -54,7 +57,13 @@ impl Supplier {
             .anchor()
             .verify_party(&certificates, now, Role::Supplier);
         let party = party.unwrap();
-        Self { keys, party }
+        let mut supplier = Self {
+            keys,
+            party,
+            package: Vec::new(),
+        };
+        supplier.package = supplier.signed(MODULE);
+        supplier
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -98,12 +107,23 @@ impl Supplier {
         }
     }
 
+    /// Signs a module as its author.
+    fn signed(&self, module: &[u8]) -> Vec<u8> {
+        let by = (self.party.sig.certificate(), None);
+        package::sign(module, Place::Author, by, &self.keys.sig, clock::now()).unwrap()
+    }
+
     fn with_application(&self, request: InstallationRequest) -> InstallationRequest {
+        self.with_package(request, &self.package)
+    }
+
+    fn with_package(&self, request: InstallationRequest, package: &[u8]) -> InstallationRequest {
         let application = ApplicationEntry {
             supplier: self.fingerprint(),
             name: "Tariff 1".parse().unwrap(),
-            digest: application_digest(MODULE),
-            size: u32::try_from(MODULE.len()).unwrap(),
+            digest: application_digest(package),
+            size: u32::try_from(package.len()).unwrap(),
+            assignments: Vec::new(),
         };
         InstallationRequest {
             application: Some(application),
@@ -240,7 +260,8 @@ fn ask(house: &House, supplier: &Supplier, guid: CardId) -> MessageId {
 /// Has a supplier ask for an application besides, and an operator approve it.
 fn ask_with_application(house: &House, supplier: &Supplier, guid: CardId) -> MessageId {
     let applications = Applications::of_home(&house.home());
-    applications.keep(application_digest(MODULE), MODULE).unwrap();
+    let package = &supplier.package;
+    applications.keep(application_digest(package), package).unwrap();
     let request = supplier.with_application(supplier.request(guid));
     admit(house, supplier, &request).unwrap();
     approve(house, request.id);
@@ -377,15 +398,18 @@ async fn application_that_a_gateway_has_is_not_sent_again() {
         Supplier::certified(&house, "City Works"),
         Supplier::certified(&house, "Country Works"),
     );
-    let digest = application_digest(MODULE);
+    let package = first.package.as_slice();
+    let digest = application_digest(package);
     let early = first.with_application(first.request(guid));
     assert!(matches!(
         admit(&house, &first, &early),
         Err(AdmissionError::Application(ApplicationsError::Missing { .. }))
     ));
-    Applications::of_home(&house.home()).keep(digest, MODULE).unwrap();
+    Applications::of_home(&house.home())
+        .keep(digest, package)
+        .unwrap();
     for supplier in [&first, &second] {
-        let request = supplier.with_application(supplier.request(guid));
+        let request = supplier.with_package(supplier.request(guid), package);
         admit(&house, supplier, &request).unwrap();
         approve(&house, request.id);
     }
@@ -395,10 +419,21 @@ async fn application_that_a_gateway_has_is_not_sent_again() {
         bundles: 2,
     };
     assert_eq!(gateway.received(), received);
-    assert_eq!(gateway.bundle().unwrap().applications.len(), 2);
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(bundle.applications.len(), 2);
+    // What is installed is what the supplier has signed, with the TSM's signature behind it.
+    let installed = Applications::of_home(&house.home())
+        .read(bundle.applications[0].digest)
+        .unwrap();
+    assert_eq!(package::without_tsm(&installed).unwrap(), package);
+    let anchor = house.authority.anchor();
+    for place in [Place::Author, Place::Tsm] {
+        package::verify(&installed, place, anchor, clock::now()).unwrap();
+    }
 
     // An application that somebody has altered on the disk is not installed, and nobody else suffers from it.
-    let other = b"\0asm\x01\0\0\0another";
+    let other = first.signed(b"\0asm\x01\0\0\0\0\x06\x05other");
+    let other = other.as_slice();
     Applications::of_home(&house.home())
         .keep(application_digest(other), other)
         .unwrap();
@@ -511,9 +546,18 @@ fn requests_that_are_not_in_order_are_named() {
     let Content::InstallationRequest(mut wrong) = Content::InstallationRequest(good.clone()) else {
         unreachable!()
     };
-    Applications::of_home(&house.home())
-        .keep(application_digest(MODULE), MODULE)
-        .unwrap();
+    for package in [MODULE, &supplier.package, &theirs.signed(MODULE)] {
+        Applications::of_home(&house.home())
+            .keep(application_digest(package), package)
+            .unwrap();
+        wrong = supplier.with_package(wrong, package);
+        if package != supplier.package {
+            assert!(matches!(
+                refused(&wrong),
+                AdmissionError::Application(ApplicationsError::Signature(_))
+            ));
+        }
+    }
     wrong = supplier.with_application(wrong);
     if let Some(application) = &mut wrong.application {
         application.size = 1;

@@ -6,6 +6,7 @@ use messages::content::{
     Content, ContentError, FreshnessError, InstallationRequest, PartyError, check_freshness,
 };
 use messages::envelope::{OpenError, open};
+use messages::package::{self, Place};
 use messages::software::SoftwareKeyError;
 use model::{CardId, Fingerprint, Span, Timestamp};
 use sha2::{Digest, Sha256};
@@ -175,7 +176,10 @@ impl Admission<'_> {
         if entry.supplier != request.sender {
             return Err(AdmissionError::OtherSupplier);
         }
-        let found = self.applications.read(entry.digest)?.len();
+        let bytes = self.applications.read(entry.digest)?;
+        let anchor = self.tsm.anchor;
+        package::verify(&bytes, Place::Author, anchor, self.now).map_err(ApplicationsError::from)?;
+        let found = bytes.len();
         if usize::try_from(entry.size) == Ok(found) {
             Ok(())
         } else {

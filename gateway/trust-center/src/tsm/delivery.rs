@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use counterparty::conversation::{Conversation, ConversationError};
-use counterparty::exchange::ExchangeError;
+use counterparty::exchange::{ExchangeError, Identity};
 use messages::certificate::{Certificate, CertificateError, Role, TrustAnchor, VerifiedParty};
-use messages::content::{Content, ContentError, InstallationRequest, Report};
+use messages::content::{ApplicationEntry, Content, ContentError, InstallationRequest, Report};
 use model::{CardId, Fingerprint, GatewayState, Timestamp};
 
 use super::narrow::{self, Contradiction};
@@ -232,12 +232,16 @@ impl Delivery<'_> {
             Some(request) => Some(asked_by(request, &anchor, now).map_err(fault)?),
             None => None,
         };
+        let identity = scene.conversation.identity();
+        let applications = match &asked {
+            Some(asked) => self.signed(asked, identity, &anchor)?,
+            None => None,
+        };
         let change = asked.as_ref().map(|asked| Change {
             supplier: &asked.supplier,
             grants: Grants::Approved(&asked.request.granted),
-            applications: Some(asked.content.application.as_slice()),
+            applications: Some(applications.as_slice()),
         });
-        let identity = scene.conversation.identity();
         let policy = Policy::of_home(self.home()).map_err(DeliveryError::Policy)?;
         let wanted = Wanted {
             change,
@@ -261,6 +265,25 @@ impl Delivery<'_> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns the application that is asked for, with the TSM's signature.
+    fn signed(
+        &self,
+        asked: &Asked<'_>,
+        tsm: Identity<'_>,
+        anchor: &TrustAnchor,
+    ) -> Result<Option<ApplicationEntry>, JobError> {
+        let store = Applications::of_home(self.home());
+        let entry = asked.content.application.as_ref();
+        let signed = entry.map(|entry| store.countersigned(entry, tsm, anchor, (self.clock)()));
+        signed.transpose().map_err(|error| {
+            if is_gone(&error) {
+                fault(RequestFault::Application(error))
+            } else {
+                DeliveryError::Applications(error).into()
+            }
+        })
     }
 
     /// Puts a bundle in force once more; another one if it has suppliers who must not be served any more.
@@ -365,12 +388,22 @@ fn fault(fault: RequestFault) -> JobError {
     JobError::Fault(Box::new(fault))
 }
 
+/// What a gateway says of a bundle or an application that it will never take.
+const FINAL: [&str; 6] = [
+    "bundle",
+    "application",
+    "application-room",
+    "application-signature",
+    "application-version",
+    "assignment",
+];
+
 /// Tells what will never succeed from what may the next time.
 fn judged(error: VisitError) -> JobError {
     match error {
         VisitError::Suppliers { .. } => fault(RequestFault::Room(error)),
         VisitError::Conversation(ConversationError::Refused { ref code, .. })
-            if ["bundle", "application", "application-room"].contains(&code.as_str()) =>
+            if FINAL.contains(&code.as_str()) =>
         {
             fault(RequestFault::Refused(error))
         }
@@ -381,7 +414,9 @@ fn judged(error: VisitError) -> JobError {
 const fn is_gone(error: &ApplicationsError) -> bool {
     matches!(
         error,
-        ApplicationsError::Missing { .. } | ApplicationsError::Altered { .. }
+        ApplicationsError::Missing { .. }
+            | ApplicationsError::Altered { .. }
+            | ApplicationsError::Signature(_)
     )
 }
 

@@ -17,4 +17,4 @@ pub(crate) mod trust;
 pub(crate) mod visit;
 pub(crate) mod worker;
 
-pub(crate) use visit::{Parties, VisitError, Way, ask_report, open_channel, visit};
+pub(crate) use visit::{Parties, VisitError, Way, ask_report, open_channel, send_application, visit};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::difference::{Difference, Told};
 use super::narrow::{self, Contradiction};
 use super::policy::{Policy, PolicyError};
+use crate::applications::{Applications, ApplicationsError};
 use crate::authority::{Authority, AuthorityError};
 use crate::books::{Books, BooksError, RequestEntry, RequestState};
 use crate::bundles::{Bundles, BundlesError, Change, Grants, Wanted};
@@ -41,6 +42,9 @@ pub(crate) enum OperatorError {
     /// The TSM's keys cannot be used.
     #[error("the TSM's keys cannot be used")]
     Tsm(#[from] AuthorityError),
+    /// The application cannot be installed.
+    #[error("the application cannot be installed; reject the request")]
+    Application(#[from] ApplicationsError),
     /// What is in force cannot be told.
     #[error("what the request would change cannot be told")]
     Bundles(#[from] BundlesError),
@@ -113,12 +117,18 @@ pub(crate) fn shown_with_difference(
         supplier,
         granted,
     } = judge(authority, &entry, now)?;
-    let Identity { anchor, party, .. } = authority.tsm()?;
+    let tsm = authority.tsm()?;
+    let Identity { anchor, party, .. } = tsm;
+    let store = Applications::of_home(authority.home());
+    let application = request.application.as_ref();
+    let application = application
+        .map(|entry| store.countersigned(entry, tsm, anchor, now))
+        .transpose()?;
     let wanted = Wanted {
         change: Some(Change {
             supplier: &supplier,
             grants: Grants::Approved(&granted),
-            applications: Some(request.application.as_slice()),
+            applications: Some(application.as_slice()),
         }),
         anchor,
         reply_to: party.enc.certificate(),

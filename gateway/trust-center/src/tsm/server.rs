@@ -389,9 +389,11 @@ const fn application_code(error: &ApplicationsError) -> (&'static str, StatusCod
         ApplicationsError::Digest { .. }
         | ApplicationsError::NoModule
         | ApplicationsError::TooLarge { .. } => ("application", StatusCode::UNPROCESSABLE_ENTITY),
-        ApplicationsError::Full { .. } | ApplicationsError::Altered { .. } | ApplicationsError::File(_) => {
-            ("system", StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        ApplicationsError::Signature(_) => ("application-signature", StatusCode::UNPROCESSABLE_ENTITY),
+        ApplicationsError::Full { .. }
+        | ApplicationsError::Altered { .. }
+        | ApplicationsError::Sign(_)
+        | ApplicationsError::File(_) => ("system", StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::app;
+use crate::applications::{ApplicationsTask, Explainer};
 use crate::binding::BindingSource;
 use crate::card::{CardHandle, Standing};
 use crate::grants::Restrictions;
@@ -38,6 +40,7 @@ where
     let source = StatusSource {
         standing: watch::channel(Standing::unknown()).1,
         meters: watch::channel(Vec::new()).1,
+        made: watch::channel(Vec::new()).1,
         registration_period: model::Span::QUARTER_HOUR,
         live_period: None,
         web: None,
@@ -57,7 +60,10 @@ where
     let card = CardHandle::ended();
     let restrictions = Restrictions::new(Arc::clone(&source.store), journal.clone());
     let granting = GrantsSource::new(source.standing.clone(), Arc::clone(&source.store), restrictions);
-    let logs = (journal.clone(), granting);
+    let periods = (model::Span::QUARTER_HOUR, model::Span::DAY);
+    let gateway = (Arc::clone(&source.store), journal.clone());
+    let (_, shared, _) = ApplicationsTask::new(gateway, source.standing.clone(), periods, app::host);
+    let logs = (journal.clone(), granting, Explainer::new(shared));
     let serving = control::serve(listener, source, bindings, logs, card, stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {

@@ -1,0 +1,195 @@
+//! Assignments of the bundle in force, held against the manifests of their applications.
+
+use std::collections::BTreeMap;
+
+use evaluation::manifest::{AppId, InputRole, OutputRole, Version};
+use evaluation::{Manifest, Package};
+use messages::content::{ApplicationEntry, Assignment};
+use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Span};
+use sha2::{Digest, Sha256};
+use store::Store;
+
+use crate::report::Chain;
+
+/// An assignment, with what is known of its application.
+#[derive(Debug, Clone)]
+pub(crate) struct Assigned {
+    /// What its windows are known by in the store.
+    pub(crate) key: [u8; 32],
+    /// The application's digest.
+    pub(crate) digest: Fingerprint,
+    pub(crate) manifest: Manifest,
+    pub(crate) assignment: Assignment,
+}
+
+/// The reason why an assignment cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssignmentFault {
+    /// The application does not have such a role.
+    #[error("the application has no role {role:?}")]
+    Role { role: String },
+    /// Nobody plays a role that has to be played.
+    #[error("no elements are named for the role {role:?}")]
+    Unplayed { role: String },
+    /// A parameter does not fit.
+    #[error("a parameter does not fit the application")]
+    Parameter(#[from] evaluation::manifest::ParameterError),
+    /// Another assignment makes the same elements.
+    #[error("it would make elements that {other:?} makes, too: {elements}")]
+    Overlap { other: String, elements: ElementPattern },
+}
+
+impl Assigned {
+    /// Returns the assignments of a bundle's applications, those of packages that are here.
+    pub(crate) fn all(
+        store: &Store,
+        entries: &[ApplicationEntry],
+        names: &BTreeMap<Fingerprint, String>,
+    ) -> Vec<Self> {
+        let mut all = Vec::new();
+        for entry in entries.iter().filter(|entry| !entry.assignments.is_empty()) {
+            let Some(manifest) = manifest_of(store, entry.digest) else {
+                tracing::error!(digest = %entry.digest, "an application of the bundle is not here, or damaged");
+                continue;
+            };
+            let supplier = names.get(&entry.supplier).cloned().unwrap_or_default();
+            all.extend(entry.assignments.iter().map(|assignment| Self {
+                key: key(&supplier, manifest.id(), assignment),
+                digest: entry.digest,
+                manifest: manifest.clone(),
+                assignment: assignment.clone(),
+            }));
+        }
+        all
+    }
+
+    /// Returns id and version of the application, for people.
+    pub(crate) fn name(&self) -> String {
+        name(self.manifest.id(), self.manifest.version())
+    }
+
+    /// Returns the elements that play a role, of those that there are.
+    pub(crate) fn players<'a>(&self, role: &InputRole, elements: &'a [Element]) -> Vec<&'a Element> {
+        let patterns = self.assignment.inputs.get(&role.role);
+        let patterns = patterns.map_or(&[][..], Vec::as_slice);
+        let plays = |element: &&Element| {
+            role.obis.matches(element.obis) && patterns.iter().any(|pattern| pattern.matches(element))
+        };
+        elements.iter().filter(plays).collect()
+    }
+
+    /// Returns how long the value of an output is kept.
+    pub(crate) fn keep(&self, output: u16, history: Span) -> Span {
+        let role = self.manifest.outputs().get(usize::from(output));
+        role.and_then(|role| role.keep).unwrap_or(history)
+    }
+
+    /// Returns how long the longest of them is kept.
+    pub(crate) fn longest_keep(&self, history: Span) -> Span {
+        let keeps = self
+            .manifest
+            .outputs()
+            .iter()
+            .map(|role| role.keep.unwrap_or(history));
+        keeps.max_by_key(|keep| keep.seconds()).unwrap_or(history)
+    }
+
+    fn check(&self) -> Result<(), AssignmentFault> {
+        let roles = self.manifest.inputs();
+        let named = self.assignment.inputs.keys();
+        for role in named {
+            if !roles.iter().any(|known| known.role == *role) {
+                return Err(AssignmentFault::Role { role: role.clone() });
+            }
+        }
+        for role in roles.iter().filter(|role| !role.optional) {
+            let is_played = self
+                .assignment
+                .inputs
+                .get(&role.role)
+                .is_some_and(|named| !named.is_empty());
+            if !is_played {
+                return Err(AssignmentFault::Unplayed {
+                    role: role.role.clone(),
+                });
+            }
+        }
+        self.manifest.values(&self.assignment.parameters)?;
+        Ok(())
+    }
+
+    /// Returns the elements that it may make, but for those that are what they are made of.
+    fn makes(&self) -> Vec<ElementPattern> {
+        let outputs = self.manifest.outputs().iter();
+        let outputs = outputs.filter(|output| output.obis != ObisPattern::ANY);
+        let inputs: Vec<_> = self.assignment.inputs.values().flatten().collect();
+        let all = outputs.flat_map(|output| {
+            inputs.iter().map(|input| ElementPattern {
+                meter: input.meter.clone(),
+                obis: made_of(output, input.obis),
+            })
+        });
+        all.collect()
+    }
+}
+
+/// Returns the codes that an output has, made of those of a pattern.
+fn made_of(output: &OutputRole, input: ObisPattern) -> ObisPattern {
+    let exact = |pattern: ObisPattern| pattern.to_string().parse::<Obis>().ok();
+    match exact(input) {
+        Some(code) => output.obis_of(code).into(),
+        None => output.obis,
+    }
+}
+
+/// Checks the assignments of a bundle against each other and the manifests of their applications; returns the one that
+/// cannot be carried out.
+pub(crate) fn check_assignments(all: &[Assigned]) -> Result<(), (String, AssignmentFault)> {
+    let title = |assigned: &Assigned| format!("{} ({})", assigned.assignment.name, assigned.manifest.id());
+    for (index, assigned) in all.iter().enumerate() {
+        assigned.check().map_err(|fault| (title(assigned), fault))?;
+        for other in all.iter().take(index) {
+            let others = other.makes();
+            let both = assigned.makes().into_iter().find_map(|one| {
+                let mut common = others.iter().filter_map(|two| one.intersection(two));
+                common.next()
+            });
+            if let Some(elements) = both {
+                let other = title(other);
+                return Err((title(assigned), AssignmentFault::Overlap { other, elements }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the manifest of a package that is kept.
+pub(crate) fn manifest_of(store: &Store, digest: Fingerprint) -> Option<Manifest> {
+    let bytes = store.applications().read(digest);
+    let bytes = bytes.inspect_err(|error| tracing::error!("an application cannot be read: {}", Chain(error)));
+    let bytes = bytes.ok().flatten()?;
+    Some(Package::parse(&bytes).ok()?.manifest().clone())
+}
+
+pub(crate) fn name(id: &AppId, version: Version) -> String {
+    format!("{id} {version}")
+}
+
+/// What belongs to whom stays so when certificates, parameters and versions change; another window is another series.
+fn key(supplier: &str, id: &AppId, assignment: &Assignment) -> [u8; 32] {
+    let Assignment {
+        name, window, zone, ..
+    } = assignment;
+    let mut digest = Sha256::new();
+    for part in [
+        supplier,
+        id.as_str(),
+        name.as_str(),
+        &window.to_string(),
+        zone.rule(),
+    ] {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().into()
+}

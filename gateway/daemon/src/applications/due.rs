@@ -1,0 +1,182 @@
+//! Which window is to be evaluated next.
+
+use std::collections::BTreeMap;
+
+use model::{Fingerprint, Period, Span, Timestamp};
+use store::Store;
+
+use super::Assigned;
+
+/// How many windows are looked at in one go, so that a long time without evaluation is caught up with piece by piece.
+const MAX_LOOK: usize = 4_096;
+/// How often a window is tried before it is left until its readings or its application change.
+const MAX_TRIES: u8 = 3;
+/// How long an application is left alone after its first failure in a row; it doubles with each.
+const FIRST_REST: Span = match Span::from_seconds(60) {
+    Some(rest) => rest,
+    None => Span::QUARTER_HOUR,
+};
+/// How often that doubles, up to some 17 hours.
+const MAX_DOUBLINGS: u32 = 10;
+/// How many windows that have failed are kept in mind; behind that, the earliest is tried again.
+const MAX_FAILED: usize = 1_024;
+
+/// What is known of windows and applications that have failed, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// The failures in a row of each application, and until when it is left alone.
+    applications: BTreeMap<Fingerprint, (u32, Timestamp)>,
+    /// The tries of each window with an application.
+    windows: BTreeMap<(Timestamp, [u8; 32], Fingerprint), u8>,
+    /// Before which time there is nothing to be evaluated for the first time.
+    cursors: BTreeMap<[u8; 32], Timestamp>,
+}
+
+impl Patience {
+    /// Takes note of a failure; returns until when the application is left alone.
+    pub(super) fn failed(&mut self, assigned: &Assigned, window: Period, now: Timestamp) -> Timestamp {
+        let tries = self
+            .windows
+            .entry((window.from(), assigned.key, assigned.digest))
+            .or_default();
+        *tries = tries.saturating_add(1);
+        if self.windows.len() > MAX_FAILED {
+            self.windows.pop_first();
+        }
+        let (count, until) = self.applications.entry(assigned.digest).or_insert((0, now));
+        let doublings = (*count).min(MAX_DOUBLINGS);
+        *count = count.saturating_add(1);
+        let rest = FIRST_REST
+            .seconds()
+            .checked_shl(doublings)
+            .and_then(Span::from_seconds);
+        *until = now.saturating_add(rest.unwrap_or(Span::DAY));
+        *until
+    }
+
+    /// Takes note of a success.
+    pub(super) fn succeeded(&mut self, assigned: &Assigned, window: Period) {
+        self.applications.remove(&assigned.digest);
+        self.windows
+            .remove(&(window.from(), assigned.key, assigned.digest));
+    }
+
+    /// Returns how many failures in a row an application has, and until when it is left alone.
+    pub(super) fn of(&self, application: Fingerprint) -> Option<(u32, Timestamp)> {
+        self.applications.get(&application).copied()
+    }
+
+    /// Drops what belongs to nothing that is assigned.
+    pub(super) fn keep_only(&mut self, all: &[Assigned]) {
+        let is_assigned = |key: &[u8; 32]| all.iter().any(|assigned| assigned.key == *key);
+        self.cursors.retain(|key, _| is_assigned(key));
+        self.windows.retain(|(_, key, _), _| is_assigned(key));
+        self.applications
+            .retain(|digest, _| all.iter().any(|assigned| assigned.digest == *digest));
+    }
+
+    fn may_try(&self, assigned: &Assigned, window: Period) -> bool {
+        let tries = self.windows.get(&(window.from(), assigned.key, assigned.digest));
+        tries.is_none_or(|tries| *tries < MAX_TRIES)
+    }
+}
+
+/// What decides whether a window is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    /// The registration period.
+    pub(super) period: Span,
+    /// How long readings are kept.
+    pub(super) history: Span,
+}
+
+impl Moment {
+    /// How long after its end a window waits for readings that are missing: what is on its way is registered by then.
+    fn grace(self) -> Span {
+        let least = Span::from_seconds(60).unwrap_or(Span::QUARTER_HOUR);
+        if self.period.seconds() > least.seconds() {
+            self.period
+        } else {
+            least
+        }
+    }
+}
+
+/// Returns the next window of an assignment that is due: one whose readings have changed, or the first that is over and was
+/// not evaluated.
+pub(super) fn next(
+    store: &Store,
+    patience: &mut Patience,
+    assigned: &Assigned,
+    moment: Moment,
+) -> Option<Period> {
+    let Moment { now, history, .. } = moment;
+    if patience.of(assigned.digest).is_some_and(|(_, until)| until > now) {
+        return None;
+    }
+    let earliest = earliest(assigned, now, history);
+    let stale = store.database().stale_evaluations(&assigned.key);
+    let windows = stale.into_iter().map(|evaluation| evaluation.window);
+    let mut windows =
+        windows.filter(|window| window.from() >= earliest && patience.may_try(assigned, *window));
+    if let Some(window) = windows.next() {
+        return Some(window);
+    }
+    first_open(store, patience, assigned, (earliest, moment))
+}
+
+/// Returns the time before which no window begins that is still evaluated: what its application may look back at, and what
+/// would not be forgotten at once.
+fn earliest(assigned: &Assigned, now: Timestamp, history: Span) -> Timestamp {
+    let roles = assigned.manifest.inputs().iter().map(|role| role.history);
+    let least = roles.min_by_key(|span| span.seconds()).unwrap_or(history);
+    let kept = assigned.longest_keep(history);
+    let span = if least.seconds() < kept.seconds() {
+        least
+    } else {
+        kept
+    };
+    now.saturating_sub(span).max(assigned.assignment.from)
+}
+
+fn first_open(
+    store: &Store,
+    patience: &mut Patience,
+    assigned: &Assigned,
+    (earliest, moment): (Timestamp, Moment),
+) -> Option<Period> {
+    let schedule = &assigned.assignment;
+    let cursor = patience.cursors.get(&assigned.key).copied();
+    let from = cursor.unwrap_or(earliest).max(earliest);
+    let mut window = schedule.window.from(from, &schedule.zone)?;
+    for _ in 0..MAX_LOOK {
+        if window.to() > moment.now {
+            return None;
+        }
+        let is_open = store
+            .database()
+            .evaluation(&assigned.key, window.from())
+            .is_none();
+        if is_open && patience.may_try(assigned, window) {
+            return is_settled(store, assigned, window, moment).then_some(window);
+        }
+        patience.cursors.insert(assigned.key, window.to());
+        window = schedule.window.from(window.to(), &schedule.zone)?;
+    }
+    None
+}
+
+/// Returns whether the readings of a window are in: each element has one from its end on, or there was time enough.
+fn is_settled(store: &Store, assigned: &Assigned, window: Period, moment: Moment) -> bool {
+    if window.to().saturating_add(moment.grace()) <= moment.now {
+        return true;
+    }
+    let elements = store.database().measured_elements();
+    let roles = assigned.manifest.inputs().iter();
+    let mut players = roles
+        .flat_map(|role| assigned.players(role, &elements))
+        .peekable();
+    players.peek().is_some()
+        && players.all(|element| store.database().registered_until(element) >= Some(window.to()))
+}

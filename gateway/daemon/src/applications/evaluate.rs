@@ -1,0 +1,265 @@
+//! One evaluation: readings in, values out, all of it in the store or nothing.
+
+use evaluation::interface::InputView;
+use evaluation::protocol::Failure;
+use evaluation::{Derived as Accepted, LogLevel, Manifest, Outcome, accept};
+use model::{Element, Period, Reading, Span, Timestamp};
+use sha2::{Digest, Sha256};
+use store::{DatabaseError, Derived, NewEvaluation, Store, Stored};
+
+use super::input::{Prepared, Sources};
+use super::{Assigned, Host};
+use crate::report::Chain;
+
+/// How often a window is evaluated anew in one go if readings come meanwhile.
+const MAX_OVERTAKEN: usize = 3;
+
+/// What came of the evaluation of a window.
+#[derive(Debug)]
+pub(super) enum Evaluated {
+    /// So many values were made, in this revision.
+    Stored { revision: u32, values: usize },
+    /// Nothing has changed since the last time.
+    Same,
+    /// Readings kept coming; it is evaluated later.
+    Later,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// What came of one run.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) values: Vec<Derived>,
+    pub(super) state: Vec<u8>,
+    /// What the application was given.
+    pub(super) given: Vec<u8>,
+    pub(super) digest: [u8; 32],
+}
+
+/// What evaluations need.
+#[derive(Debug)]
+pub(super) struct Evaluator<'a> {
+    pub(super) store: &'a Store,
+    pub(super) host: Host,
+    pub(super) period: Span,
+    pub(super) history: Span,
+    pub(super) now: Timestamp,
+}
+
+impl Evaluator<'_> {
+    /// Evaluates a window and stores what comes of it.
+    pub(super) fn evaluate(&self, assigned: &Assigned, window: Period) -> Result<Evaluated, DatabaseError> {
+        for _ in 0..MAX_OVERTAKEN {
+            self.store.database().watch_window(window);
+            let made = match self.make(assigned, window)? {
+                Ok(made) => made,
+                Err(failure) => return Ok(Evaluated::Failed(failure)),
+            };
+            let until = window.to().saturating_add(assigned.longest_keep(self.history));
+            let values = made.values.len();
+            let new = NewEvaluation {
+                assignment: assigned.key,
+                window,
+                time: self.now,
+                application: assigned.digest,
+                digest: made.digest,
+                values: made.values,
+                state: made.state,
+                given: made.given,
+                until,
+            };
+            match self.store.database().store_evaluation(&new)? {
+                Stored::Revision(revision) => return Ok(Evaluated::Stored { revision, values }),
+                Stored::Same => return Ok(Evaluated::Same),
+                Stored::Overtaken => {}
+                Stored::NoRoom => {
+                    return Ok(failed(
+                        "too-many-elements",
+                        "the gateway knows too many elements that were made",
+                    ));
+                }
+            }
+        }
+        Ok(Evaluated::Later)
+    }
+
+    /// Runs the application over a window; stores nothing.
+    pub(super) fn make(
+        &self,
+        assigned: &Assigned,
+        window: Period,
+    ) -> Result<Result<Made, Failure>, DatabaseError> {
+        let sources = Sources {
+            store: self.store,
+            period: self.period,
+            state: self.state_before(assigned, window)?,
+            now: self.now,
+        };
+        let prepared = match sources.prepare(assigned, window)? {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => return Ok(Ok(nothing(assigned, window))),
+            Err(fault) => return Ok(Err(failure(fault.code(), &fault))),
+        };
+        let known = self.store.database().evaluation(&assigned.key, window.from());
+        if let Some(known) = known.filter(|known| known.digest == prepared.digest) {
+            // The same was evaluated before: it need not run again to be found the same.
+            let made = self.store.database().made(known.number)?;
+            let given = self.store.database().given(known.number)?;
+            if let (Some(made), Some(given)) = (made, given) {
+                return Ok(Ok(Made {
+                    values: made.values,
+                    state: made.state,
+                    given,
+                    digest: prepared.digest,
+                }));
+            }
+        }
+        let bytes = match self.store.applications().read(assigned.digest) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Err(absent())),
+            Err(error) => return Ok(Err(failure("package", &error))),
+        };
+        Ok(self.run(assigned, &bytes, prepared))
+    }
+
+    fn run(&self, assigned: &Assigned, package: &[u8], prepared: Prepared) -> Result<Made, Failure> {
+        let Prepared {
+            input,
+            meters,
+            digest,
+        } = prepared;
+        let given = input.encode().map_err(|error| failure("interface", &error))?;
+        let outcome = run(self.host, &assigned.manifest, package, &given)?;
+        let measured = self.store.database().measured_elements();
+        let mut values: Vec<Derived> = Vec::new();
+        for accepted in outcome.elements {
+            let channel = usize::from(accepted.channel);
+            let (Some(meter), Some(channel)) = (meters.get(channel), input.channels.get(channel)) else {
+                continue;
+            };
+            let element = accepted.element(meter.clone());
+            if element.obis != channel.obis && measured.contains(&element) {
+                return Err(own_element(&element));
+            }
+            values.push(self.derived(assigned, accepted, element));
+        }
+        values.sort_by(|one, two| key_of(one).cmp(&key_of(two)));
+        if let Some([twice, _]) = values
+            .array_windows()
+            .find(|[one, two]| key_of(one) == key_of(two))
+        {
+            let (element, time) = key_of(twice);
+            let text = format!("the application made two values of {element} at {time}");
+            return Err(Failure {
+                code: "duplicate-output".to_owned(),
+                text,
+            });
+        }
+        Ok(Made {
+            values,
+            state: outcome.state,
+            given,
+            digest,
+        })
+    }
+
+    fn derived(&self, assigned: &Assigned, accepted: Accepted, element: Element) -> Derived {
+        let Accepted {
+            output,
+            stage,
+            from,
+            to,
+            quantity,
+            status,
+            basis,
+            ..
+        } = accepted;
+        Derived {
+            reading: Reading {
+                element,
+                time: to,
+                quantity,
+                status,
+            },
+            from,
+            stage,
+            basis,
+            until: to.saturating_add(assigned.keep(output, self.history)),
+        }
+    }
+
+    /// Returns what the window before has left, if the application leaves anything.
+    fn state_before(&self, assigned: &Assigned, window: Period) -> Result<Vec<u8>, DatabaseError> {
+        if assigned.manifest.limits().state_bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let second = Span::from_seconds(1).unwrap_or(Span::DAY);
+        let schedule = &assigned.assignment;
+        let before = schedule
+            .window
+            .at(window.from().saturating_sub(second), &schedule.zone);
+        let before = before.and_then(|before| self.store.database().evaluation(&assigned.key, before.from()));
+        let made = match before {
+            Some(before) => self.store.database().made(before.number)?,
+            None => None,
+        };
+        Ok(made.map(|made| made.state).unwrap_or_default())
+    }
+}
+
+/// Runs an application over a blob, and holds what it makes against its manifest.
+pub(super) fn run(host: Host, manifest: &Manifest, package: &[u8], given: &[u8]) -> Result<Outcome, Failure> {
+    let view = InputView::parse(given).map_err(|error| failure("input", &error))?;
+    let run = host(package, given)?;
+    for line in run.log.iter().filter(|line| line.level != LogLevel::Debug) {
+        tracing::info!(application = %manifest.id(), version = %manifest.version(), "an application says: {}", line.text);
+    }
+    accept(manifest, &view, &run.output).map_err(|error| failure(error.code(), &error))
+}
+
+fn key_of(value: &Derived) -> (&Element, Timestamp) {
+    (&value.reading.element, value.reading.time)
+}
+
+/// A window without readings is evaluated to nothing: it is done, until readings come.
+fn nothing(assigned: &Assigned, window: Period) -> Made {
+    let mut digest = Sha256::new();
+    digest.update(b"nothing");
+    digest.update(assigned.key);
+    digest.update(window.from().unix_seconds().to_be_bytes());
+    Made {
+        values: Vec::new(),
+        state: Vec::new(),
+        given: Vec::new(),
+        digest: digest.finalize().into(),
+    }
+}
+
+fn failed(code: &str, text: &str) -> Evaluated {
+    Evaluated::Failed(Failure {
+        code: code.to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+fn failure(code: &str, error: &dyn std::error::Error) -> Failure {
+    Failure {
+        code: code.to_owned(),
+        text: Chain(error).to_string(),
+    }
+}
+
+fn absent() -> Failure {
+    Failure {
+        code: "package".to_owned(),
+        text: "the package of the application is not here, or damaged; the TSM sends it again".to_owned(),
+    }
+}
+
+fn own_element(element: &Element) -> Failure {
+    Failure {
+        code: "own-element".to_owned(),
+        text: format!("the application made {element}, which the meter has itself"),
+    }
+}

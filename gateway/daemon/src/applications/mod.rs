@@ -1,0 +1,18 @@
+//! Energy applications at work: those of the bundle in force run on what is registered, window by window.
+//!
+//! A window is evaluated when it is over and its readings are in, and once more when readings come late. What comes of it is
+//! stored together with what it was made of, in one transaction. An application that fails is named in the system log and
+//! left alone for a while; metering goes on whatever it does.
+
+mod assigned;
+mod due;
+mod evaluate;
+mod explain;
+mod input;
+mod task;
+mod view;
+
+pub(crate) use assigned::{Assigned, AssignmentFault, check_assignments, manifest_of};
+pub(crate) use explain::{Explainer, Refusal};
+pub(crate) use task::{ApplicationsTask, EvaluationFailed, Host};
+pub(crate) use view::{AppsView, ExplanationView, RunView};

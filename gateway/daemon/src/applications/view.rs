@@ -1,0 +1,288 @@
+//! Applications as the command line shows them.
+
+use std::fmt;
+
+use model::{Element, Fingerprint, Period, Quantity, Status, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::Derived;
+
+const LIST_SCHEMA: &str = "smgw.app.list/1";
+const RUN_SCHEMA: &str = "smgw.app.run/1";
+const EXPLANATION_SCHEMA: &str = "smgw.app.explanation/1";
+
+/// The applications of the gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppsView {
+    schema: String,
+    pub(super) applications: Vec<AppView>,
+}
+
+/// One version of an application.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AppView {
+    pub(super) id: String,
+    pub(super) version: String,
+    pub(super) digest: Fingerprint,
+    pub(super) taf: Option<u8>,
+    pub(super) name_de: String,
+    pub(super) name_en: String,
+    /// On whose behalf it runs; none if it is kept for what it has made alone.
+    pub(super) supplier: Option<String>,
+    pub(super) assignments: Vec<AssignmentView>,
+    /// The failures in a row since the start of the daemon, and until when it is left alone.
+    pub(super) failures: u32,
+    pub(super) left_alone_until: Option<Timestamp>,
+}
+
+/// What it is run on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AssignmentView {
+    pub(super) name: String,
+    pub(super) window: String,
+    pub(super) zone: String,
+    pub(super) from: Timestamp,
+    pub(super) inputs: Vec<String>,
+    /// The end of the last window that was evaluated.
+    pub(super) evaluated_until: Option<Timestamp>,
+}
+
+impl AppsView {
+    pub(super) fn new(applications: Vec<AppView>) -> Self {
+        Self {
+            schema: LIST_SCHEMA.to_owned(),
+            applications,
+        }
+    }
+}
+
+impl fmt::Display for AppsView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.applications.is_empty() {
+            writeln!(formatter, "No applications are installed.")?;
+        }
+        for app in &self.applications {
+            let taf = app.taf.map(|taf| format!(", TAF {taf}")).unwrap_or_default();
+            writeln!(formatter, "{} {}{taf}: {}", app.id, app.version, app.name_en)?;
+            writeln!(formatter, "  digest   {}", app.digest)?;
+            match &app.supplier {
+                Some(supplier) => writeln!(formatter, "  for      {supplier}")?,
+                None => writeln!(formatter, "  kept for the values that it has made")?,
+            }
+            for assignment in &app.assignments {
+                write!(
+                    formatter,
+                    "  {}: {}, each {} ({})",
+                    assignment.name,
+                    assignment.inputs.join(", "),
+                    assignment.window,
+                    assignment.zone
+                )?;
+                match assignment.evaluated_until {
+                    Some(until) => writeln!(formatter, ", evaluated until {until}")?,
+                    None => writeln!(formatter, ", nothing evaluated since {}", assignment.from)?,
+                }
+            }
+            if let Some(until) = app.left_alone_until {
+                writeln!(
+                    formatter,
+                    "  failed {} times in a row, left alone until {until}",
+                    app.failures
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MadeView {
+    pub(super) meter: String,
+    pub(super) obis: String,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) value: String,
+    pub(super) unit: String,
+    pub(super) status: u32,
+    pub(super) stage: u16,
+    /// How many readings it is made of.
+    pub(super) basis: u32,
+}
+
+impl MadeView {
+    pub(super) fn new(value: &Derived) -> Self {
+        let Element { meter, obis } = &value.reading.element;
+        let Quantity { value: digits, unit } = value.reading.quantity;
+        Self {
+            meter: meter.to_string(),
+            obis: obis.to_string(),
+            from: value.from,
+            to: value.reading.time,
+            value: digits.to_string(),
+            unit: unit.to_string(),
+            status: value.reading.status.bits(),
+            stage: value.stage,
+            basis: value.basis.end.saturating_sub(value.basis.start),
+        }
+    }
+}
+
+impl fmt::Display for MadeView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            meter,
+            obis,
+            from,
+            to,
+            value,
+            unit,
+            basis,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{meter} {obis}  {value} {unit}  from {from} to {to}, of {basis} readings"
+        )
+    }
+}
+
+/// What a run would make.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunView {
+    schema: String,
+    pub(super) application: String,
+    pub(super) digest: Fingerprint,
+    pub(super) period: Period,
+    pub(super) assignments: Vec<RunOf>,
+}
+
+/// What it would make of one assignment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RunOf {
+    pub(super) name: String,
+    pub(super) values: Vec<MadeView>,
+    /// Why there are none, if it failed.
+    pub(super) failure: Option<String>,
+}
+
+impl RunView {
+    pub(super) fn new(
+        application: String,
+        digest: Fingerprint,
+        period: Period,
+        assignments: Vec<RunOf>,
+    ) -> Self {
+        Self {
+            schema: RUN_SCHEMA.to_owned(),
+            application,
+            digest,
+            period,
+            assignments,
+        }
+    }
+}
+
+impl fmt::Display for RunView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (self.period.from(), self.period.to());
+        writeln!(
+            formatter,
+            "{} from {from} to {to}; nothing is stored",
+            self.application
+        )?;
+        for run in &self.assignments {
+            writeln!(formatter, "{}:", run.name)?;
+            for value in &run.values {
+                writeln!(formatter, "  {value}")?;
+            }
+            match &run.failure {
+                Some(failure) => writeln!(formatter, "  failed: {failure}")?,
+                None if run.values.is_empty() => writeln!(formatter, "  nothing")?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a value came about.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExplanationView {
+    schema: String,
+    /// The newest revision first.
+    pub(super) revisions: Vec<RevisionView>,
+}
+
+/// One revision of the value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RevisionView {
+    pub(super) revision: u32,
+    pub(super) value: MadeView,
+    pub(super) made: Timestamp,
+    pub(super) window: Period,
+    /// Id and version of the application, if its package is still here.
+    pub(super) application: Option<String>,
+    pub(super) digest: Fingerprint,
+    /// The readings that it is made of.
+    pub(super) basis: Vec<BasisView>,
+    /// Whether the same came out just now, of the same version and the same readings; or why it was not tried.
+    pub(super) reproduced: bool,
+    pub(super) fault: Option<String>,
+}
+
+/// A reading that a value is made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BasisView {
+    pub(super) obis: String,
+    pub(super) time: Timestamp,
+    pub(super) value: String,
+    pub(super) unit: String,
+    pub(super) status: Status,
+}
+
+impl ExplanationView {
+    pub(super) fn new(revisions: Vec<RevisionView>) -> Self {
+        Self {
+            schema: EXPLANATION_SCHEMA.to_owned(),
+            revisions,
+        }
+    }
+}
+
+impl fmt::Display for ExplanationView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for revision in &self.revisions {
+            let name = revision
+                .application
+                .as_deref()
+                .unwrap_or("an application that is gone");
+            writeln!(formatter, "revision {}: {}", revision.revision, revision.value)?;
+            writeln!(
+                formatter,
+                "  made {} by {name} ({})",
+                revision.made, revision.digest
+            )?;
+            let (from, to) = (revision.window.from(), revision.window.to());
+            writeln!(
+                formatter,
+                "  of the window from {from} to {to}, of these readings:"
+            )?;
+            for reading in &revision.basis {
+                let BasisView {
+                    obis,
+                    time,
+                    value,
+                    unit,
+                    ..
+                } = reading;
+                writeln!(formatter, "    {time}  {obis}  {value} {unit}")?;
+            }
+            match &revision.fault {
+                _ if revision.reproduced => writeln!(formatter, "  run once more, the same came out")?,
+                Some(fault) => writeln!(formatter, "  not run once more: {fault}")?,
+                None => writeln!(formatter, "  run once more, SOMETHING ELSE came out")?,
+            }
+        }
+        Ok(())
+    }
+}
