@@ -140,6 +140,15 @@ fn earliest(assigned: &Assigned, now: Timestamp, history: Span) -> Timestamp {
     now.saturating_sub(span).max(assigned.assignment.from)
 }
 
+/// Returns from when on windows are looked at after a start. What had to go for later windows is not made again.
+fn begin(store: &Store, assigned: &Assigned, (earliest, now): (Timestamp, Timestamp)) -> Timestamp {
+    if store.database().evaluations_are_full() {
+        store.database().evaluated_until(&assigned.key).unwrap_or(now)
+    } else {
+        earliest
+    }
+}
+
 fn first_open(
     store: &Store,
     patience: &mut Patience,
@@ -148,7 +157,9 @@ fn first_open(
 ) -> Option<Period> {
     let schedule = &assigned.assignment;
     let cursor = patience.cursors.get(&assigned.key).copied();
-    let from = cursor.unwrap_or(earliest).max(earliest);
+    let from = cursor
+        .unwrap_or_else(|| begin(store, assigned, (earliest, moment.now)))
+        .max(earliest);
     let mut window = schedule.window.from(from, &schedule.zone)?;
     for _ in 0..MAX_LOOK {
         if window.to() > moment.now {

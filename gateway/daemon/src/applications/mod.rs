@@ -10,6 +10,8 @@ mod evaluate;
 mod explain;
 mod input;
 mod task;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use assigned::{Assigned, AssignmentFault, check_assignments, manifest_of};

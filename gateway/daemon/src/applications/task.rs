@@ -28,6 +28,9 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(20);
 /// How many evaluations are made, and how often is forgotten, between two looks at the clock and the bundle.
 const MAX_STEPS: usize = 256;
 
+/// How many seconds lie between two looks at what is to be forgotten.
+const BETWEEN_FORGETTING: u64 = 600;
+
 /// Runs an application, given by its package, over an input blob.
 pub(crate) type Host = fn(&[u8], &[u8]) -> Result<Run, Failure>;
 
@@ -64,6 +67,8 @@ pub(crate) struct ApplicationsTask {
     latest: watch::Sender<Vec<Reading>>,
     /// The bundle that the assignments are of, and those.
     known: (Option<Fingerprint>, Vec<Assigned>),
+    /// When it was last looked what is to be forgotten, and nothing more was.
+    looked: Option<Timestamp>,
 }
 
 /// What a step has come to.
@@ -153,6 +158,7 @@ impl ApplicationsTask {
             journal,
             latest,
             known: (None, Vec::new()),
+            looked: None,
         };
         (task, shared, values)
     }
@@ -238,11 +244,18 @@ impl ApplicationsTask {
         Ok(())
     }
 
-    /// Forgets values that were kept long enough, and packages that nothing refers to any more.
-    fn forget(&self, now: Timestamp) -> Result<Step, DatabaseError> {
+    /// Forgets values that were kept long enough.
+    fn forget(&mut self, now: Timestamp) -> Result<Step, DatabaseError> {
+        if self
+            .looked
+            .is_some_and(|looked| now.seconds_since(looked).unsigned_abs() < BETWEEN_FORGETTING)
+        {
+            return Ok(Step::Idle);
+        }
         let database = self.shared.store.database();
         let forgotten = database.forget_evaluations(self.shared.history, now)?;
         if forgotten.rows == 0 {
+            self.looked = Some(now);
             return Ok(Step::Idle);
         }
         tracing::info!(rows = forgotten.rows, "what applications have made was forgotten");
@@ -275,4 +288,35 @@ async fn blocking<R: Send + 'static>(
 pub(super) fn name_of(store: &Store, digest: Fingerprint) -> Option<String> {
     let manifest = assigned::manifest_of(store, digest)?;
     Some(assigned::name(manifest.id(), manifest.version()))
+}
+
+#[cfg(test)]
+impl ApplicationsTask {
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(super) const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(super) fn known(&self) -> &[Assigned] {
+        &self.known.1
+    }
+
+    /// Takes assignments over as those of the bundle in force, of which there is none.
+    pub(super) fn assign(&mut self, all: Vec<Assigned>) {
+        self.known.1 = all;
+    }
+
+    /// Makes a step, and returns whether there may be more to do.
+    pub(super) fn step_once(&mut self, now: Timestamp) -> bool {
+        matches!(self.step(now).unwrap(), Step::Done)
+    }
+
+    pub(super) fn explain(&self, element: &model::Element, time: Timestamp) -> super::ExplanationView {
+        super::Explainer::new(self.shared.clone())
+            .explain(element, time)
+            .unwrap()
+    }
 }

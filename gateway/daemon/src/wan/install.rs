@@ -338,44 +338,4 @@ fn check(bundle: &Bundle, identity: &Identity) -> Result<BTreeSet<Fingerprint>, 
 }
 
 #[cfg(test)]
-mod tests {
-    use store::{DeviceKey, OutboxMessage, Protection};
-
-    use super::*;
-
-    #[test]
-    fn answers_wait_on_for_those_alone_whom_a_bundle_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = DeviceKey::new([7; 32]);
-        let store = Store::open(folder.path(), Ok(Protection { key, otp: None })).unwrap();
-        let [named, gone, tsm] = [1, 2, 3].map(|byte| Fingerprint::new([byte; 32]));
-        for (id, recipient) in (0..).zip([named, gone, tsm, gone]) {
-            let (id, content) = ([id; 16], b"sealed".to_vec());
-            let message = OutboxMessage {
-                id,
-                recipient,
-                content,
-            };
-            store.database().enqueue(&message).unwrap();
-        }
-        forget_answers(&store, &BTreeSet::from([named, tsm])).unwrap();
-        let waiting = store.database().pending(None).unwrap().messages;
-        let waiting: Vec<_> = waiting.iter().map(|(_, message)| message.recipient).collect();
-        assert_eq!(waiting, [named, tsm]);
-    }
-
-    #[test]
-    fn bundle_that_the_card_does_not_vouch_for_is_refused_by_what_is_wrong_with_it() {
-        let [one, two] = [1, 2].map(|byte| Fingerprint::new([byte; 32]));
-        for (anchored, offered, expected) in [
-            ((2, one), (1, one), Err("older-bundle")),
-            ((2, one), (2, two), Err("altered-bundle")),
-            ((2, one), (3, two), Ok(true)),
-            ((0, one), (1, two), Ok(true)),
-            ((2, one), (2, one), Ok(false)),
-        ] {
-            let awaited = is_awaited(anchored, offered).map_err(|rejection| rejection.code());
-            assert_eq!(awaited, expected);
-        }
-    }
-}
+mod tests;

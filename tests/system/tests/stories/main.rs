@@ -4,6 +4,8 @@
 //! programs must have been built before; `cargo verify` does both.
 
 #[cfg(test)]
+mod applications;
+#[cfg(test)]
 mod apps;
 #[cfg(test)]
 mod bad_brokers;
