@@ -19,6 +19,7 @@ use super::{Assigned, assigned};
 use crate::card::Standing;
 use crate::clock;
 use crate::journal::Journal;
+use crate::liveness;
 use crate::report::Chain;
 
 /// How long to wait before it is looked again whether a window is over; a shorter registration period shortens it.
@@ -276,7 +277,7 @@ async fn blocking<R: Send + 'static>(
     mut task: ApplicationsTask,
     work: impl FnOnce(&mut ApplicationsTask) -> Result<R, DatabaseError> + Send + 'static,
 ) -> Result<(ApplicationsTask, R), EvaluationFailed> {
-    let worked = tokio::task::spawn_blocking(move || {
+    let worked = liveness::work(move || {
         let done = work(&mut task);
         (task, done)
     });

@@ -56,7 +56,9 @@ impl InputView {
         for (index, channel) in self.channels.iter().enumerate() {
             let malformed = || ViewError::Channel { index };
             let entry = part(index, CHANNEL_BYTES)?.checked_add(table);
-            let scaler = entry.and_then(|entry| entry.checked_add(SCALER)).ok_or_else(malformed)?;
+            let scaler = entry
+                .and_then(|entry| entry.checked_add(SCALER))
+                .ok_or_else(malformed)?;
             let [scaler] = at(blob, scaler)?;
             for _ in 0..channel.count {
                 let reading = reading(&mut reader, (index, channel), scaler.cast_signed(), base);
@@ -110,11 +112,18 @@ mod tests {
         let input = input();
         let blob = input.encode().unwrap();
         let given = InputView::parse(&blob).unwrap().readings(&blob).unwrap();
-        let written: Vec<_> = input.channels.iter().flat_map(|channel| &channel.readings).collect();
+        let written: Vec<_> = input
+            .channels
+            .iter()
+            .flat_map(|channel| &channel.readings)
+            .collect();
         assert_eq!(given.len(), written.len());
         for (given, written) in given.iter().zip(written) {
             assert_eq!((given.time, given.flags), (written.time, written.flags));
-            assert_eq!(given.value.compare(written.value), Some(std::cmp::Ordering::Equal));
+            assert_eq!(
+                given.value.compare(written.value),
+                Some(std::cmp::Ordering::Equal)
+            );
         }
         assert_eq!(given[0].obis, input.channels[0].obis);
         let view = InputView::parse(&blob).unwrap();
