@@ -19,6 +19,7 @@
 //! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `applications/` | the energy applications that bundles name, each under its digest |
+//! | `web-accounts`, `web-certificate` | passwords and tokens of the local web, and its key and certificate |
 //! | `schedules` | how far what the gateway sends by itself has been sent |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
@@ -27,6 +28,7 @@
     clippy::indexing_slicing
 )]
 
+mod access;
 mod applications;
 mod bindings;
 #[cfg(test)]
@@ -44,6 +46,7 @@ use model::LogKind;
 use database::Opening;
 use milestone::Milestones;
 
+pub use access::{Access, AccessError, AccessRecord};
 pub use applications::{ApplicationError, Applications};
 pub use bindings::{
     Bindings, BindingsError, BurnError, Burned, Counter, DeviceKey, DeviceKeyError, EngineError, Health,
@@ -68,6 +71,7 @@ pub use schedules::{ScheduleKey, Schedules};
 /// The whole store of one gateway.
 #[derive(Debug)]
 pub struct Store {
+    access: Access,
     applications: Applications,
     bindings: Result<Bindings, BindingsError>,
     database: Database,
@@ -101,6 +105,7 @@ impl Store {
         let is_provisioned = matches!(binding, Some(Ok(Some(_))));
         let database = database.finish(is_provisioned)?;
         Ok(Self {
+            access: Access::open(folder),
             applications: Applications::open(folder),
             bindings,
             database,
@@ -116,6 +121,12 @@ impl Store {
     /// The [`BindingsError`] that kept them from being opened; it stays until the store is opened again.
     pub const fn bindings(&self) -> Result<&Bindings, &BindingsError> {
         self.bindings.as_ref()
+    }
+
+    /// Returns what decides who may use the local web.
+    #[must_use]
+    pub const fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Returns the energy applications.
