@@ -161,6 +161,44 @@ pub enum SystemEvent {
         /// How many were only counted.
         count: u64,
     },
+    /// Somebody has logged in to the local web.
+    LoggedIn {
+        /// The account.
+        account: LogText,
+        /// Where it came from.
+        peer: LogText,
+    },
+    /// Somebody could not log in to the local web.
+    LoginFailed {
+        /// The account, if there is one of that name: what is no name may be a password in the wrong field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<LogText>,
+        /// Where it came from.
+        peer: LogText,
+    },
+    /// The password of an account of the local web was changed.
+    PasswordChanged {
+        /// The account.
+        account: LogText,
+        /// Whether it is a first password, issued on the device's command line.
+        issued: bool,
+    },
+    /// A token for reading through the local web was made.
+    TokenMade {
+        /// The account.
+        account: LogText,
+        /// What the account calls it.
+        name: LogText,
+    },
+    /// A token for reading through the local web was revoked.
+    TokenRevoked {
+        /// The account.
+        account: LogText,
+        /// What the account called it.
+        name: LogText,
+    },
+    /// All passwords and tokens of the local web were deleted, on the device's command line.
+    AccessReset,
 }
 
 impl SystemEvent {
@@ -187,6 +225,12 @@ impl SystemEvent {
             Self::HistorySealed { .. } => "SMGW-L-1017",
             Self::HistoryForgotten { .. } => "SMGW-L-1018",
             Self::ApplicationFailed { .. } => "SMGW-L-1019",
+            Self::LoggedIn { .. } => "SMGW-L-1031",
+            Self::LoginFailed { .. } => "SMGW-L-1032",
+            Self::PasswordChanged { .. } => "SMGW-L-1033",
+            Self::TokenMade { .. } => "SMGW-L-1034",
+            Self::TokenRevoked { .. } => "SMGW-L-1035",
+            Self::AccessReset => "SMGW-L-1036",
         }
     }
 }
@@ -240,13 +284,7 @@ impl fmt::Display for SystemEvent {
                 formatter,
                 "the end of the {log} log was repaired: {bytes} bytes behind entry {behind} were cut off"
             ),
-            Self::LogDamaged { log, code, sequence } => {
-                let log = log.map_or("signature over the", LogKind::name);
-                write!(formatter, "the {log} log is damaged: {code}")?;
-                sequence
-                    .iter()
-                    .try_for_each(|sequence| write!(formatter, " at entry {sequence}"))
-            }
+            Self::LogDamaged { log, code, sequence } => log_damaged(formatter, *log, code, *sequence),
             Self::LogFull { log } => write!(formatter, "the {log} log is full"),
             Self::ConfigurationRead { digest } => {
                 write!(formatter, "the configuration with the digest {digest} was read")
@@ -273,6 +311,75 @@ impl fmt::Display for SystemEvent {
             Self::EventsCounted { code, count } => {
                 write!(formatter, "{count} more events {code} were only counted")
             }
+            Self::LoggedIn { .. }
+            | Self::LoginFailed { .. }
+            | Self::PasswordChanged { .. }
+            | Self::TokenMade { .. }
+            | Self::TokenRevoked { .. }
+            | Self::AccessReset => self.tell_access(formatter),
+        }
+    }
+}
+
+fn log_damaged(
+    formatter: &mut fmt::Formatter<'_>,
+    log: Option<LogKind>,
+    code: &LogText,
+    sequence: Option<u64>,
+) -> fmt::Result {
+    let log = log.map_or("signature over the", LogKind::name);
+    write!(formatter, "the {log} log is damaged: {code}")?;
+    match sequence {
+        Some(sequence) => write!(formatter, " at entry {sequence}"),
+        None => Ok(()),
+    }
+}
+
+impl SystemEvent {
+    /// Says what happened at the local web.
+    fn tell_access(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedIn { account, peer } => {
+                write!(formatter, "{account} logged in to the local web from {peer}")
+            }
+            Self::LoginFailed {
+                account: Some(account),
+                peer,
+            } => write!(
+                formatter,
+                "a login to the local web as {account} from {peer} failed"
+            ),
+            Self::LoginFailed { account: None, peer } => {
+                write!(
+                    formatter,
+                    "a login to the local web from {peer} failed: no such account"
+                )
+            }
+            Self::PasswordChanged {
+                account,
+                issued: true,
+            } => {
+                write!(
+                    formatter,
+                    "{account} was issued a first password for the local web"
+                )
+            }
+            Self::PasswordChanged {
+                account,
+                issued: false,
+            } => {
+                write!(formatter, "{account} has changed the password for the local web")
+            }
+            Self::TokenMade { account, name } => {
+                write!(formatter, "{account} has made the token {name} for the local web")
+            }
+            Self::TokenRevoked { account, name } => {
+                write!(
+                    formatter,
+                    "{account} has revoked the token {name} for the local web"
+                )
+            }
+            _ => formatter.write_str("the passwords and tokens of the local web were deleted"),
         }
     }
 }

@@ -96,6 +96,32 @@ fn system_events() -> Vec<SystemEvent> {
     ]
 }
 
+fn access_events() -> Vec<SystemEvent> {
+    vec![
+        SystemEvent::LoggedIn {
+            account: text("technician"),
+            peer: text("192.168.1.7"),
+        },
+        SystemEvent::LoginFailed {
+            account: Some(text("consumer")),
+            peer: text("192.168.1.7"),
+        },
+        SystemEvent::PasswordChanged {
+            account: text("consumer"),
+            issued: true,
+        },
+        SystemEvent::TokenMade {
+            account: text("consumer"),
+            name: text("display"),
+        },
+        SystemEvent::TokenRevoked {
+            account: text("consumer"),
+            name: text("display"),
+        },
+        SystemEvent::AccessReset,
+    ]
+}
+
 fn consumer_events() -> Vec<ConsumerEvent> {
     let period = Period::new(at("2026-11-22T00:00:00Z"), at("2026-11-23T00:00:00Z")).unwrap();
     let supplier = Fingerprint::new([0xcd; 32]);
@@ -195,7 +221,8 @@ fn reads_back<E: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(event: &
 }
 
 fn all_events() -> Vec<LogEvent> {
-    let system = system_events().into_iter().map(LogEvent::from);
+    let system = system_events().into_iter().chain(access_events());
+    let system = system.map(LogEvent::from);
     let consumer = consumer_events().into_iter().map(LogEvent::from);
     let calibration = calibration_events().into_iter().map(LogEvent::from);
     system.chain(consumer).chain(calibration).collect()
@@ -204,6 +231,7 @@ fn all_events() -> Vec<LogEvent> {
 #[test]
 fn every_event_reads_back_its_json() {
     system_events().iter().for_each(reads_back);
+    access_events().iter().for_each(reads_back);
     consumer_events().iter().for_each(reads_back);
     calibration_events().iter().for_each(reads_back);
 }
@@ -237,16 +265,16 @@ fn json_form_is_stable() {
             r#"{"event":"log-pruned","log":"consumer","base":{"count":3,"hash":"abababababababababababababababababababababababababababababababab"}}"#,
         ),
         (
-            18,
+            24,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000}"#,
         ),
         (
-            21,
+            27,
             r#"{"event":"restricted","restriction":{"id":1,"elements":"*/*","effect":"object","from":"2026-11-22T00:00:00Z"}}"#,
         ),
-        (23, r#"{"event":"clock-unset"}"#),
+        (29, r#"{"event":"clock-unset"}"#),
         (
-            29,
+            35,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {
