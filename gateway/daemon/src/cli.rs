@@ -4,6 +4,7 @@ mod grants;
 mod log;
 pub(crate) mod ordering;
 mod selftest;
+mod web;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ use crate::report::Chain;
 use grants::GrantsCommand;
 use log::LogCommand;
 use selftest::SelftestOptions;
+use web::WebCommand;
 
 /// The configuration file of an installed gateway.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
@@ -72,6 +74,11 @@ enum Command {
     Grants {
         #[command(subcommand)]
         command: GrantsCommand,
+    },
+    /// Looks after the passwords and the certificate of the local web.
+    Web {
+        #[command(subcommand)]
+        command: WebCommand,
     },
     /// Looks after energy applications.
     App {
@@ -194,6 +201,7 @@ impl Cli {
             } => confirm(options),
             Command::Log { command } => command.run(),
             Command::Grants { command } => command.run(),
+            Command::Web { command } => command.run(),
             Command::App { command } => command.run(),
             Command::AppHost => app::serve(),
             Command::Mbus { command } => command.run(),

@@ -4,6 +4,7 @@
 //! hold. Every error names file, line and key.
 
 mod document;
+mod web;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,6 +21,9 @@ use store::{LogLimits, OtpPlace};
 
 use crate::modbus::source::SourceError;
 use crate::wan::BrokerConfig;
+use web::WebSection;
+
+pub(crate) use web::HttpsConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -47,8 +51,10 @@ pub(crate) struct Config {
     pub(crate) card: CardConfig,
     /// The Unix socket for the command line.
     pub(crate) control_socket: PathBuf,
-    /// Where the local web listens, if it does.
+    /// Where the local page without login listens, if it does: a loopback address.
     pub(crate) web: Option<SocketAddr>,
+    /// The local web over HTTPS, if there is one.
+    pub(crate) https: Option<HttpsConfig>,
     /// Where suppliers and the TSM reach the gateway, if directly.
     pub(crate) wan: Option<SocketAddr>,
     /// The broker through which they reach it, if they do.
@@ -106,14 +112,8 @@ impl Config {
 
     /// Reads and checks a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
-        let document: Document = toml::from_str(text).map_err(|error| Fault::Toml(Box::new(error)))?;
-        if let Some(web) = &document.web
-            && !web.listen.get_ref().ip().is_loopback()
-        {
-            return Err(Fault::WebNotLocal {
-                at: web.listen.span().start,
-            });
-        }
+        let mut document: Document = toml::from_str(text).map_err(|error| Fault::Toml(Box::new(error)))?;
+        let (web, https) = document.web.take().map_or(Ok((None, None)), WebSection::check)?;
         check_names(&document)?;
         let buses: Vec<_> = document
             .bus
@@ -133,7 +133,8 @@ impl Config {
             logs: document.logs.limits(),
             card: document.card.check()?,
             control_socket: document.control.socket,
-            web: document.web.map(|web| web.listen.into_inner()),
+            web,
+            https,
             broker: document.wan.broker.map(BrokerSection::check).transpose()?,
             wan: document.wan.listen,
             buses,
@@ -248,7 +249,9 @@ impl fmt::Display for Config {
             "control socket       {}",
             self.control_socket.display()
         )?;
-        writeln!(formatter, "local web            {}", address(self.web))?;
+        writeln!(formatter, "local page           {}", address(self.web))?;
+        let https = self.https.as_ref().map(|https| https.listen);
+        writeln!(formatter, "local web, HTTPS     {}", address(https))?;
         writeln!(formatter, "WAN, direct          {}", address(self.wan))?;
         match &self.broker {
             Some(broker) => writeln!(formatter, "WAN, broker          {}", broker.address)?,
@@ -388,8 +391,22 @@ pub(crate) enum Fault {
     HistoryTooShort { at: usize },
     #[error("store.otp: the offset is a multiple of 4 bytes, the length of a fuse word")]
     OtpOffset { at: usize },
-    #[error("web.listen: the local page has no log-in yet and may listen on a loopback address only")]
+    #[error(
+        "web.listen: the local page has no log-in and may listen on a loopback address only; web.https has one"
+    )]
     WebNotLocal { at: usize },
+    #[error(
+        "web.https.names: at most {} names or addresses of 1 to 253 letters, digits, dots, hyphens or colons",
+        web::MOST_NAMES
+    )]
+    WebNames { at: usize },
+    #[error("web.https.zone: it is no time zone in the form of POSIX, such as CET-1CEST,M3.5.0,M10.5.0/3")]
+    Zone { at: usize },
+    #[error(
+        "web.https.consumer: at most {} consumers, each with a name of its own of 1 to 40 small letters, digits and hyphens, and with meters; technician is taken",
+        crate::local::web::MOST_CONSUMERS
+    )]
+    Consumer { at: usize },
     #[error("card.heartbeat_ms: the card is looked after every 50 to 500 ms")]
     Heartbeat { at: usize },
     #[error("wan.broker.address: {source}")]
@@ -438,6 +455,9 @@ impl Fault {
             | Self::TwoCards { at }
             | Self::BrokerAddress { at, .. }
             | Self::StartDelay { at }
+            | Self::WebNames { at }
+            | Self::Zone { at }
+            | Self::Consumer { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,

@@ -26,8 +26,9 @@ use crate::config::Config;
 use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses};
+use crate::local::control;
 use crate::local::grants::GrantsSource;
-use crate::local::{control, web};
+use crate::local::web::{self, AccessSource, Portal};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
@@ -245,16 +246,20 @@ fn stop(runtime: Runtime, custodian: CustodianThread) {
 struct Doors {
     control: UnixListener,
     web: Option<TcpListener>,
+    https: Option<TcpListener>,
     wan: Option<TcpListener>,
 }
 
 impl Doors {
     async fn open(config: &Config) -> Result<Self, LifeError> {
         let web = listen("the local page", config.web).await?;
+        let https = config.https.as_ref().map(|https| https.listen);
+        let https = listen("the local web", https).await?;
         let wan = listen("the WAN listener", config.wan).await?;
         Ok(Self {
             control: open_control(&config.control_socket)?,
             web,
+            https,
             wan,
         })
     }
@@ -332,6 +337,7 @@ fn start_serving(
         .map(|config| BrokerWay::new(config, card.clone(), exchange.clone(), standing.clone()));
     let (broker, broker_view) = broker.unzip();
     let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
+    let access = AccessSource::open(config.https.as_ref(), &store, &journal);
     let source = StatusSource {
         standing: standing.clone(),
         meters,
@@ -339,6 +345,8 @@ fn start_serving(
         registration_period: config.registration_period,
         live_period: config.live_period,
         web: address(&doors.web),
+        https: address(&doors.https),
+        certificate: access.shelf(),
         wan: address(&doors.wan),
         broker: broker_view,
         findings: Arc::clone(&findings),
@@ -358,14 +366,13 @@ fn start_serving(
         doors.control,
         source.clone(),
         bindings,
-        (journal.clone(), granting, explainer),
+        (journal.clone(), granting.clone(), explainer, access.clone()),
         card.clone(),
         stop.clone(),
     );
     tasks.spawn("control", control);
-    if let Some(door) = doors.web {
-        tasks.spawn("local page", web::serve(door, source, stop.clone()));
-    }
+    let doors_of_web = (doors.web, doors.https);
+    start_web(config, doors_of_web, access, (source, granting), (tasks, stop));
     if let Some(door) = doors.wan {
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn("WAN", serving);
@@ -394,6 +401,30 @@ fn start_applications(
     );
     tasks.try_spawn("applications", task.run(stop.clone()));
     (Explainer::new(shared), made)
+}
+
+/// Starts the local page, and the local web with its login.
+fn start_web(
+    config: &Config,
+    (page, https): (Option<TcpListener>, Option<TcpListener>),
+    access: AccessSource,
+    (source, granting): (StatusSource, GrantsSource),
+    (tasks, stop): (&mut Tasks, &CancellationToken),
+) {
+    if let Some(door) = page {
+        let serving = web::serve_loopback(door, source.clone(), stop.clone());
+        tasks.spawn("local page", serving);
+    }
+    if let (Some(door), Some(config), Some((gate, shelf))) = (https, &config.https, access.0) {
+        let portal = Portal {
+            gate,
+            granting,
+            source,
+            zone: config.zone.clone(),
+            names: config.names.clone().into(),
+        };
+        tasks.spawn("local web", web::serve(door, portal, shelf, stop.clone()));
+    }
 }
 
 /// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters.

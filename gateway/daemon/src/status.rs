@@ -5,13 +5,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::{CardId, GatewayState, Reading, Span};
+use model::{CardId, Fingerprint, GatewayState, Reading, Span};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::watch;
 
 use crate::card::{SOFT_CARD, Standing};
 use crate::journal::Journal;
+use crate::local::web::Shelf;
 use crate::losses;
 use crate::metering::{MeterView, StatisticsView};
 use crate::mounts::Finding;
@@ -37,6 +38,12 @@ pub(crate) struct Status {
     /// Whether the card is, or can be, a file or a program on a virtual reader: never so in production.
     pub(crate) soft_card: bool,
     pub(crate) web: Option<String>,
+    /// Where the local web with a login is, if there is one.
+    #[serde(default)]
+    pub(crate) https: Option<String>,
+    /// The SHA-256 digest of its certificate, as browsers show it.
+    #[serde(default)]
+    pub(crate) https_fingerprint: Option<Fingerprint>,
     pub(crate) wan: Option<SocketAddr>,
     /// How it stands with the broker, if there is one.
     #[serde(default)]
@@ -69,6 +76,8 @@ pub(crate) struct StatusSource {
     pub(crate) registration_period: Span,
     pub(crate) live_period: Option<Span>,
     pub(crate) web: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
+    pub(crate) certificate: Option<Shelf>,
     pub(crate) wan: Option<SocketAddr>,
     pub(crate) broker: Option<watch::Receiver<BrokerView>>,
     /// What was found at the start.
@@ -79,6 +88,11 @@ pub(crate) struct StatusSource {
 }
 
 impl StatusSource {
+    /// Returns whether the card is, or can be, a soft one.
+    pub(crate) fn has_soft_card(&self) -> bool {
+        SOFT_CARD || self.standing.borrow().soft_card
+    }
+
     /// Returns the status at this moment.
     pub(crate) fn status(&self) -> Status {
         let standing = self.standing.borrow().clone();
@@ -103,6 +117,8 @@ impl StatusSource {
             bundle_version: bundle.map(|bundle| bundle.version),
             soft_card: SOFT_CARD || standing.soft_card,
             web: self.web.map(|address| format!("http://{address}/")),
+            https: self.https.map(|address| format!("https://{address}/")),
+            https_fingerprint: self.certificate.as_ref().and_then(Shelf::fingerprint),
             wan: self.wan,
             broker: self.broker.as_ref().map(|broker| broker.borrow().clone()),
             registration_period: self.registration_period,
@@ -119,8 +135,20 @@ impl StatusSource {
 pub(crate) fn findings(at_the_start: &[Finding], store: &Store, journal: &Journal) -> Vec<Finding> {
     let mut findings = at_the_start.to_vec();
     findings.extend(losses::findings(&store.database().losses()));
+    findings.extend(store.access().damaged().into_iter().map(damaged_access));
     findings.extend(journal.findings());
     findings
+}
+
+/// Returns what is wrong with a file that says who may use the local web: nobody gets in by a damaged one.
+fn damaged_access(file: &str) -> Finding {
+    Finding {
+        code: "SMGW-F-0501".to_owned(),
+        text: format!("The file {file} is damaged: nobody can use the local web over HTTPS."),
+        remedy: "Issue new passwords with smgw web reset and smgw web password, or make a new certificate with smgw web \
+                 certificate --new."
+            .to_owned(),
+    }
 }
 
 /// Returns the state that is reported: a gateway that serves, and with which something is wrong, is degraded.
@@ -186,6 +214,11 @@ impl fmt::Display for Status {
             .map_or_else(|| "not bound".to_owned(), |guid| guid.to_string());
         writeln!(formatter, "GUID   {guid}")?;
         writeln!(formatter, "web    {}", self.web.as_deref().unwrap_or("off"))?;
+        if let Some(https) = &self.https {
+            let fingerprint = self.https_fingerprint;
+            let fingerprint = fingerprint.map_or_else(|| "no certificate".to_owned(), |one| one.to_string());
+            writeln!(formatter, "HTTPS  {https} SHA-256 {fingerprint}")?;
+        }
         let wan = self
             .wan
             .map_or_else(|| "off".to_owned(), |address| address.to_string());

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
+use super::web::WebSection;
 use super::{CardConfig, CardSlot, Fault};
 use crate::modbus::source;
 use crate::wan::BrokerConfig;
@@ -150,12 +151,6 @@ const HEARTBEATS_MS: RangeInclusive<u64> = 50..=500;
 #[serde(deny_unknown_fields)]
 pub(super) struct ControlSection {
     pub(super) socket: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebSection {
-    pub(super) listen: Spanned<SocketAddr>,
 }
 
 #[derive(Default, Deserialize)]

@@ -407,3 +407,29 @@ fn a_card_in_a_reader_and_in_a_file_is_refused() {
     let (_, message) = fault(&GOOD.replace("[control]", "[card]\nsoft = \"a\"\nreader = \"b\"\n[control]"));
     assert!(message.contains("either in a reader or in a file"), "{message}");
 }
+
+#[test]
+fn local_web_has_names_a_zone_and_consumers_with_meters() {
+    let with = |lines: &str| {
+        let section = format!("[web.https]\nlisten = \"0.0.0.0:443\"\n{lines}\n[control]");
+        GOOD.replace("[control]", &section)
+    };
+    let flat = "[[web.https.consumer]]\nname = \"flat-1\"\nmeters = [\"M1\", \"M2\"]";
+    let config = Config::parse(&with(&format!("names = [\"SMGW.local\"]\n{flat}"))).unwrap();
+    let https = config.https.unwrap();
+    assert_eq!((config.web, https.names), (None, vec!["smgw.local".to_owned()]));
+    assert_eq!(https.zone.to_string(), "CET-1CEST,M3.5.0,M10.5.0/3");
+    assert_eq!(https.consumers[0].meters.len(), 2);
+    for (lines, expected) in [
+        ("names = [\"a/b\"]", "web.https.names"),
+        ("zone = \"Europe/Berlin\"", "web.https.zone"),
+        (&flat.replace("flat-1", "technician"), "technician is taken"),
+        (&format!("{flat}\n{flat}"), "web.https.consumer"),
+        (&flat.replace("flat-1", "Flat 1"), "web.https.consumer"),
+        (&flat.replace("\"M1\", \"M2\"", ""), "with meters"),
+        ("password = \"x\"", "unknown field"),
+    ] {
+        let (_, message) = fault(&with(lines));
+        assert!(message.contains(expected), "{lines}: {message}");
+    }
+}

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blocking;
 use super::grants::{self, GrantsSource};
+use super::web::{self, AccessSource};
 use super::{apps, logs, server};
 use crate::applications::Explainer;
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
@@ -77,7 +78,7 @@ pub(crate) async fn serve(
     listener: UnixListener,
     source: StatusSource,
     bindings: BindingSource,
-    (journal, granting, explainer): (Journal, GrantsSource, Explainer),
+    (journal, granting, explainer, access): (Journal, GrantsSource, Explainer, AccessSource),
     card: CardHandle,
     stop: CancellationToken,
 ) {
@@ -92,7 +93,8 @@ pub(crate) async fn serve(
     let router = router
         .merge(logs::router(journal))
         .merge(grants::router(granting))
-        .merge(apps::router(explainer));
+        .merge(apps::router(explainer))
+        .merge(web::control_router(access));
     server::serve(listener, router, is_permitted, stop).await;
 }
 

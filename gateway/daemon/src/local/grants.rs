@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use model::{
-    Aggregation, Effect, ElementPattern, Fingerprint, LogText, Period, Query, RestrictedSupplier, Span,
-    Timestamp,
+    Aggregation, Effect, ElementPattern, Fingerprint, LogText, Period, Query, RestrictedSupplier,
+    Restriction, Span, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use store::Store;
@@ -72,7 +72,7 @@ pub(crate) struct Lift {
 
 /// Why an order is not carried out.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("the gateway knows no grants at the moment: {cause}")]
     NotServing { cause: &'static str },
     #[error("no bundle names the supplier {named:?}; there are: {known}")]
@@ -156,7 +156,20 @@ impl GrantsSource {
         Ok(ExplanationView::new(supplier.clone(), query, &explanation, now))
     }
 
-    fn restrict(&self, order: Order) -> Result<RestrictionView, Refusal> {
+    /// Returns the suppliers that the gateway knows.
+    pub(super) fn suppliers(&self) -> Vec<SupplierView> {
+        let standing = self.standing.borrow();
+        let identity = standing.identity.as_ref();
+        let bundle = identity.and_then(|identity| identity.bundle.as_ref());
+        bundle.map(suppliers).unwrap_or_default()
+    }
+
+    /// Returns the consumer's restrictions.
+    pub(super) fn restrictions(&self) -> Result<Vec<Restriction>, RestrictionsFault> {
+        self.restrictions.all()
+    }
+
+    pub(super) fn restrict(&self, order: Order) -> Result<RestrictionView, Refusal> {
         let supplier = order.supplier.map(|named| find(&*self.identity()?, &named));
         let supplier = supplier.transpose()?.map(|known| RestrictedSupplier {
             fingerprint: known.supplier,
@@ -171,7 +184,7 @@ impl GrantsSource {
         Ok(self.restrictions.restrict(new)?.into())
     }
 
-    fn lift(&self, id: u64) -> Result<LiftedView, Refusal> {
+    pub(super) fn lift(&self, id: u64) -> Result<LiftedView, Refusal> {
         Ok(self.restrictions.lift(id)?.into())
     }
 }

@@ -1,17 +1,29 @@
 //! Connections on the device itself, bounded in number and time, whatever the door.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::serve::Listener;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use super::web::Ends;
 
 /// Connections at the same time at one door: some browsers with their usual six.
 const MAX_CONNECTIONS: usize = 32;
+/// Connections at the same time from one address, so that nobody keeps the others of the house out.
+const MAX_CONNECTIONS_OF_ONE: usize = 12;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the header of a request may take, and how long a connection may stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may last; a browser simply comes again.
@@ -41,6 +53,85 @@ pub(super) async fn serve<L: Listener>(
     connections.shutdown().await;
 }
 
+/// Serves a door behind TLS until it is stopped. While there is no certificate, connections are closed at once.
+pub(super) async fn serve_tls(
+    mut listener: TcpListener,
+    router: Router,
+    config: impl Fn() -> Option<Arc<ServerConfig>>,
+    stop: CancellationToken,
+) {
+    let places = Places::default();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            (stream, peer) = Listener::accept(&mut listener), if connections.len() < MAX_CONNECTIONS => {
+                let place = places.take(peer.ip());
+                if let (Some(config), Some(place)) = (config(), place) {
+                    connections.spawn(shake_hands(stream, config, router.clone(), place));
+                }
+            }
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>, router: Router, place: Place) {
+    let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else {
+        return;
+    };
+    let accepting = TlsAcceptor::from(config).accept(stream);
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
+        Ok(Ok(stream)) => {
+            let ends = Ends { peer, own: own.ip() };
+            converse(stream, router.layer(Extension(ends))).await;
+        }
+        Ok(Err(error)) => tracing::debug!("a TLS handshake on the device failed: {error}"),
+        Err(_) => tracing::debug!("a TLS handshake on the device took too long"),
+    }
+    drop(place);
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection of an address, until it is dropped.
+struct Place {
+    all: Places,
+    address: IpAddr,
+}
+
+impl Places {
+    fn take(&self, address: IpAddr) -> Option<Place> {
+        let mut counts = self.counts();
+        let count = counts.entry(address).or_default();
+        if *count >= MAX_CONNECTIONS_OF_ONE {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        drop(counts);
+        let all = self.clone();
+        Some(Place { all, address })
+    }
+
+    /// A panic elsewhere leaves the counts as they are, and they are still right.
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.all.counts();
+        match counts.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(counts.remove(&self.address)),
+        }
+    }
+}
+
 async fn converse<I>(stream: I, router: Router)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -60,7 +151,6 @@ where
 mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -96,6 +186,19 @@ mod tests {
             .unwrap();
         assert!(answer.ends_with("here"), "{answer}");
         stop.cancel();
+    }
+
+    #[test]
+    fn one_address_does_not_keep_the_others_out() {
+        let places = Places::default();
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut taken: Vec<_> = (0..20).filter_map(|_| places.take(one)).collect();
+        assert_eq!(taken.len(), MAX_CONNECTIONS_OF_ONE);
+        assert!(places.take(other).is_some());
+        taken.pop();
+        assert!(places.take(one).is_some());
+        drop(taken);
+        assert!(places.counts().is_empty());
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use crate::grants::Restrictions;
 use crate::journal::{CardKeyVerifier, moment};
 use crate::local::control::{self, ControlError};
 use crate::local::grants::GrantsSource;
+use crate::local::web::AccessSource;
 use crate::status::StatusSource;
 
 fn journal(folder: &Path) -> Journal {
@@ -44,6 +45,8 @@ where
         registration_period: model::Span::QUARTER_HOUR,
         live_period: None,
         web: None,
+        https: None,
+        certificate: None,
         wan: None,
         broker: None,
         findings: Arc::new([]),
@@ -63,7 +66,7 @@ where
     let periods = (model::Span::QUARTER_HOUR, model::Span::DAY);
     let gateway = (Arc::clone(&source.store), journal.clone());
     let (_, shared, _) = ApplicationsTask::new(gateway, source.standing.clone(), periods, app::host);
-    let logs = (journal.clone(), granting, Explainer::new(shared));
+    let logs = (journal.clone(), granting, Explainer::new(shared), AccessSource(None));
     let serving = control::serve(listener, source, bindings, logs, card, stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {

@@ -11,8 +11,8 @@ use model::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::server;
 use crate::clock;
+use crate::local::server;
 use crate::metering::MeterView;
 use crate::status::{Status, StatusSource};
 
@@ -20,7 +20,7 @@ use crate::status::{Status, StatusSource};
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const STYLE: &str = include_str!("../../templates/style.css");
+const STYLE: &str = include_str!("../../../templates/style.css");
 
 /// The page as the template sees it.
 #[derive(Template)]
@@ -180,6 +180,8 @@ mod tests {
                 bundle_version: Some(1),
                 soft_card: true,
                 web: None,
+                https: None,
+                https_fingerprint: None,
                 wan: None,
                 broker: None,
                 registration_period: Span::QUARTER_HOUR,

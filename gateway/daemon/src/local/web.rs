@@ -1,0 +1,41 @@
+//! The local web: for the technician with a phone in the cellar and the consumer in the kitchen, without internet.
+//!
+//! There are two doors. The one on a loopback address has no login: whoever gets there is on the device already and sees the
+//! state and the last values. The other one is for the network of the house: HTTPS with a
+//! certificate of the gateway's own, and nothing without a login. No page needs a script, and none loads anything from
+//! elsewhere.
+
+mod accounts;
+mod api;
+mod bucket;
+mod calendar;
+mod catalogue;
+mod certificate;
+mod chart;
+mod control;
+mod deliveries;
+mod gate;
+mod headers;
+mod history;
+mod host;
+mod household;
+mod language;
+mod loopback;
+mod pages;
+mod password;
+mod portal;
+mod roster;
+mod secret;
+mod session;
+mod shelf;
+mod zone;
+
+pub(crate) use control::{AccessSource, router as control_router};
+pub(crate) use control::{CERTIFICATE, Certificate, Issue, Issued, NewCertificate, PASSWORD, RESET, Reset};
+pub(crate) use headers::Ends;
+pub(crate) use loopback::serve as serve_loopback;
+pub(crate) use password::Password;
+pub(crate) use portal::{Portal, serve};
+pub(crate) use roster::{Consumer, MOST_CONSUMERS, TECHNICIAN};
+pub(crate) use shelf::Shelf;
+pub(crate) use zone::Zone;

@@ -1,0 +1,174 @@
+//! The same as JSON, for programs: read only, by a token or by the session of a browser.
+
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use model::{ConsumerEvent, Element, Medium, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+
+use super::deliveries::{self, Entry};
+use super::language::for_people;
+use super::pages::history::{Wanted, find, json_of};
+use super::pages::now::see;
+use super::pages::recipients::Before;
+use super::portal::{AsConsumer, Portal};
+use super::roster::{Own, Role};
+use super::secret::Secret;
+use crate::clock;
+use crate::report::Chain;
+
+/// The names of the schemas and their version; additive within the version.
+const VALUES_SCHEMA: &str = "smgw.web-values/1";
+const DELIVERIES_SCHEMA: &str = "smgw.web-deliveries/1";
+
+pub(super) fn routes() -> Router<Portal> {
+    Router::new()
+        .route("/api/v1/values", get(values))
+        .route("/api/v1/history", get(history))
+        .route("/api/v1/deliveries", get(deliveries))
+}
+
+/// Somebody who may read, and of which meters.
+struct Reader(Own);
+
+impl FromRequestParts<Portal> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, ApiError> {
+        let bearer = parts.headers.get(header::AUTHORIZATION);
+        let Some(bearer) = bearer else {
+            let consumer = AsConsumer::from_request_parts(parts, portal).await;
+            return consumer
+                .map(|consumer| Self(consumer.own))
+                .map_err(|_| ApiError::Token);
+        };
+        let bearer = bearer.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let token = bearer.and_then(Secret::parse).ok_or(ApiError::Token)?;
+        let gate = portal.gate.clone();
+        let bearer = tokio::task::spawn_blocking(move || gate.bearer(&token)).await;
+        let bearer = bearer.map_err(|error| ApiError::failed(&error))?;
+        match bearer.map_err(|_| ApiError::Token)?.role {
+            Role::Consumer(own) => Ok(Self(own)),
+            Role::Technician => Err(ApiError::Token),
+        }
+    }
+}
+
+/// Why a program gets nothing.
+enum ApiError {
+    /// It has no token, or none that is known.
+    Token,
+    /// There is nothing of that name.
+    Missing,
+    /// We have failed; the log says why.
+    Failed,
+}
+
+impl ApiError {
+    fn failed(error: &dyn std::error::Error) -> Self {
+        tracing::error!("the local web could not answer a program: {}", Chain(error));
+        Self::Failed
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = match self {
+            Self::Token => {
+                let answer = (StatusCode::UNAUTHORIZED, Json(json!({"error": "token"})));
+                return ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response();
+            }
+            Self::Missing => (StatusCode::NOT_FOUND, "missing"),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+        };
+        (status, Json(json!({"error": code}))).into_response()
+    }
+}
+
+/// Has something done that may block.
+async fn working<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: std::error::Error + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(ApiError::failed(&error)),
+        Err(error) => Err(ApiError::failed(&error)),
+    }
+}
+
+/// The last value of an element, in the unit that the pages show.
+#[derive(Serialize)]
+struct Value {
+    name: String,
+    medium: Medium,
+    element: Element,
+    value: String,
+    unit: &'static str,
+    time: Timestamp,
+    age_seconds: i64,
+    stale: bool,
+    /// Why the meter gave nothing the last time, if it did not.
+    error: Option<String>,
+}
+
+async fn values(State(portal): State<Portal>, Reader(own): Reader) -> Result<Response, ApiError> {
+    let now = clock::now();
+    let seen = working(move || see(&portal, &own, now)).await?;
+    let values = seen.into_iter().map(|one| {
+        let (value, unit) = for_people(one.last.quantity);
+        Value {
+            name: one.name,
+            medium: one.medium,
+            value: value.to_string(),
+            unit,
+            time: one.last.time,
+            age_seconds: now.seconds_since(one.last.time),
+            stale: one.is_stale,
+            error: one.error,
+            element: one.last.element,
+        }
+    });
+    let values: Vec<_> = values.collect();
+    Ok(Json(json!({"schema": VALUES_SCHEMA, "time": now, "values": values})).into_response())
+}
+
+async fn history(
+    State(portal): State<Portal>,
+    Reader(own): Reader,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, ApiError> {
+    let found = working(move || find(&portal, &own, &wanted)).await?;
+    json_of(found).ok_or(ApiError::Missing)
+}
+
+/// An entry of the consumer log.
+#[derive(Serialize)]
+struct Delivery {
+    sequence: u64,
+    time: Timestamp,
+    code: &'static str,
+    event: ConsumerEvent,
+}
+
+async fn deliveries(
+    State(portal): State<Portal>,
+    Reader(own): Reader,
+    Query(Before { before }): Query<Before>,
+) -> Result<Response, ApiError> {
+    let page = working(move || deliveries::read(portal.source.journal.logs(), &own, before)).await?;
+    let entry = |entry: Entry| Delivery {
+        sequence: entry.sequence,
+        time: entry.time,
+        code: entry.event.code(),
+        event: entry.event,
+    };
+    let entries: Vec<_> = page.entries.into_iter().map(entry).collect();
+    let document = json!({"schema": DELIVERIES_SCHEMA, "before": page.before, "deliveries": entries});
+    Ok(Json(document).into_response())
+}

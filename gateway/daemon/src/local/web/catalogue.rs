@@ -1,0 +1,278 @@
+//! Every text of the local web in German and English. A text that lacks a language does not compile.
+
+use model::{GapReason, GatewayState, Medium};
+
+macro_rules! catalogue {
+    ($($key:ident: $german:literal, $english:literal;)*) => {
+        /// The texts in one language.
+        pub(super) struct Words {
+            $(pub(super) $key: &'static str,)*
+        }
+
+        pub(super) const GERMAN: Words = Words { $($key: $german,)* };
+        pub(super) const ENGLISH: Words = Words { $($key: $english,)* };
+
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($key), $german, $english),)*];
+    };
+}
+
+catalogue! {
+    gateway: "Smart-Meter-Gateway", "Smart-meter gateway";
+    skip: "Zum Inhalt", "Skip to content";
+    navigation: "Navigation", "Navigation";
+    other_language: "English", "Deutsch";
+    soft_card: "Die Karte ist eine Software-Karte oder kann eine sein: nicht für den Betrieb.", "The card is, or can be, a soft card: this is not for production.";
+    log_in: "Anmelden", "Log in";
+    log_out: "Abmelden", "Log out";
+    logged_in_as: "Angemeldet als", "Logged in as";
+    account: "Konto", "Account";
+    account_hint: "consumer oder technician, wenn nichts anderes vereinbart ist", "consumer or technician, unless something else was agreed";
+    password: "Passwort", "Password";
+    password_wrong: "Konto oder Passwort ist falsch.", "The account or the password is wrong.";
+    too_often: "Zu viele Versuche. Warten Sie so viele Sekunden:", "Too many tries. Wait so many seconds:";
+    password_change: "Passwort ändern", "Change password";
+    password_first: "Dies ist Ihr erstes Passwort. Wählen Sie jetzt ein eigenes.", "This is your first password. Choose one of your own now.";
+    password_old: "Bisheriges Passwort", "Present password";
+    password_new: "Neues Passwort", "New password";
+    password_again: "Neues Passwort noch einmal", "New password once more";
+    password_rule: "Mindestens 10 Zeichen, davon 5 verschiedene, ohne den Namen des Kontos.", "10 characters at least, 5 of them different, without the name of the account.";
+    password_weak: "Das neue Passwort erfüllt die Regel nicht.", "The new password does not meet the rule.";
+    password_same: "Das neue Passwort ist das bisherige.", "The new password is the present one.";
+    password_differs: "Die beiden neuen Passwörter sind verschieden.", "The two new passwords differ.";
+    save: "Speichern", "Save";
+    now: "Jetzt", "Now";
+    history: "Verlauf", "History";
+    recipients: "Empfänger", "Recipients";
+    tokens: "Zugriffsschlüssel", "Access tokens";
+    device: "Gerät", "Device";
+    is_all_well: "Ist alles in Ordnung?", "Is everything well?";
+    all_well: "Ja. Alle Zähler haben zur rechten Zeit geantwortet, und das Gerät meldet nichts.", "Yes. All meters have answered in time, and the device reports nothing.";
+    not_all_well: "Nein, es gibt etwas zu beachten:", "No, there is something to look after:";
+    meter_stale: "liefert keine neuen Werte", "gives no new values";
+    never_read: "noch nie gelesen", "never read yet";
+    today: "Heute", "Today";
+    today_so_far: "Heute bis jetzt", "Today so far";
+    usual: "Üblich bis zu dieser Uhrzeit", "Usual up to this time of day";
+    usual_hint: "Mittel der letzten sieben Tage, soweit es Werte gibt", "mean of the last seven days, as far as there are values";
+    latest_values: "Letzte Werte", "Latest values";
+    quantity: "Größe", "Quantity";
+    value: "Wert", "Value";
+    age: "Alter", "Age";
+    stale: "veraltet", "stale";
+    no_meters: "Zu diesem Konto gibt es noch keine Zähler mit Werten.", "There are no meters with values for this account yet.";
+    unknown: "unbekannt", "unknown";
+    not_enough: "noch nicht genug Werte", "not enough values yet";
+    show: "Anzeigen", "Show";
+    element: "Zähler und Größe", "Meter and quantity";
+    span: "Zeitraum", "Period";
+    day: "Tag", "Day";
+    week: "Woche", "Week";
+    month: "Monat", "Month";
+    year: "Jahr", "Year";
+    earlier: "Früher", "Earlier";
+    later: "Später", "Later";
+    consumption: "Verbrauch", "Consumption";
+    register_at_end: "Zählerstand am Ende", "Register at the end";
+    from: "Von", "From";
+    to: "Bis", "To";
+    note: "Hinweis", "Note";
+    sum: "Summe", "Sum";
+    sum_incomplete: "Summe der Teile, die bekannt sind", "sum of the parts that are known";
+    as_table: "Dasselbe als Tabelle", "The same as a table";
+    chart: "Diagramm: Verbrauch je Zeitabschnitt", "Chart: consumption in each part of the period";
+    so_far: "läuft noch, bis zum letzten Wert", "still going on, up to the last value";
+    not_yet: "liegt noch in der Zukunft", "still lies in the future";
+    nothing_registered: "Lücke: hier wurde nichts registriert", "gap: nothing was registered here";
+    gap_damaged: "Lücke: der gespeicherte Wert ist beschädigt", "gap: the stored value is damaged";
+    clock_unknown: "die Uhr war nicht gestellt", "the clock was not set";
+    went_back: "der Zählerstand ist gefallen, wie bei einem Zählerwechsel", "the register went back, as when a meter was changed";
+    save_csv: "Als CSV speichern", "Save as CSV";
+    save_json: "Als JSON speichern", "Save as JSON";
+    what_was_given: "Wer hat was erhalten?", "Who was given what?";
+    when: "Wann", "When";
+    who: "Wer", "Who";
+    what: "Was", "What";
+    purpose: "Zweck", "Purpose";
+    resolution: "Auflösung", "Resolution";
+    values: "Werte", "Values";
+    given: "erhielt", "was given";
+    refused: "abgelehnt", "refused";
+    grants_changed: "Die Berechtigungen wurden geändert", "The grants were changed";
+    restricted: "Von Ihnen eingeschränkt", "Restricted by you";
+    lifted: "Einschränkung von Ihnen aufgehoben", "Restriction lifted by you";
+    nothing_given: "Bisher hat niemand etwas erhalten.", "Nobody was given anything so far.";
+    older: "Ältere Einträge", "Older entries";
+    all_suppliers: "Alle Lieferanten", "All suppliers";
+    all_meters: "Alle Zähler", "All meters";
+    restrict_title: "Einschränken oder widersprechen", "Restrict or object";
+    restrict_hint: "Gilt ab sofort, bis Sie es aufheben. Der Eintrag bleibt in Ihrem Protokoll.", "It holds from now on until you lift it. The entry stays in your log.";
+    supplier: "Lieferant", "Supplier";
+    effect: "Wirkung", "Effect";
+    effect_object: "widersprechen: nichts herausgeben", "object: hand out nothing";
+    effect_hour: "höchstens stündliche Werte", "hourly values at most";
+    effect_day: "höchstens tägliche Werte", "daily values at most";
+    restrict_now: "Einschränken", "Restrict";
+    restrictions: "Ihre Einschränkungen", "Your restrictions";
+    no_restrictions: "Sie haben nichts eingeschränkt.", "You have restricted nothing.";
+    lift: "Aufheben", "Lift";
+    since: "seit", "since";
+    tokens_hint: "Ein Programm liest damit dieselben Werte, die Sie hier sehen, und ändert nichts.", "With it a program reads the same values that you see here, and changes nothing.";
+    token_name: "Name, etwa des Programms", "Name, such as the program's";
+    token_make: "Anlegen", "Make";
+    token_once: "Notieren Sie den Schlüssel jetzt. Er wird nur dieses eine Mal gezeigt:", "Write the token down now. It is shown this once only:";
+    token_refused: "Der Name muss 1 bis 40 Zeichen haben und darf nicht vergeben sein; höchstens 8 Schlüssel.", "The name must have 1 to 40 characters and not be taken; 8 tokens at most.";
+    token_none: "Es gibt noch keine.", "There are none yet.";
+    token_revoke: "Widerrufen", "Revoke";
+    made: "Angelegt", "Made";
+    state: "Zustand", "State";
+    findings: "Was am Gerät nicht stimmt", "What is wrong with the device";
+    no_findings: "Nichts.", "Nothing.";
+    remedy: "Was zu tun ist", "What to do";
+    meters: "Zähler", "Meters";
+    meter: "Zähler", "Meter";
+    bus: "Bus", "Bus";
+    answered: "Zuletzt geantwortet", "Answered last";
+    fault: "Störung", "Fault";
+    forbidden: "Das ist für dieses Konto nicht vorgesehen.", "This is not meant for this account.";
+    forbidden_history: "Die Rolle technician sieht keinen Verbrauch.", "The role technician sees no consumption.";
+    form_old: "Das Formular ist veraltet oder kam von anderswo. Laden Sie die Seite neu.", "The form is outdated or came from elsewhere. Load the page again.";
+    not_found: "Diese Seite gibt es nicht.", "There is no such page.";
+    not_possible: "Das war nicht möglich:", "That was not possible:";
+    failed: "Das Gateway konnte nicht antworten. Sein Protokoll sagt, warum.", "The gateway could not answer. Its log says why.";
+    to_start: "Zur Startseite", "To the start page";
+    import: "Bezug", "Import";
+    export: "Einspeisung", "Export";
+    power: "Leistung", "Power";
+    energy: "Energie", "Energy";
+    volume: "Volumen", "Volume";
+    tariff: "Tarif", "tariff";
+    seconds: "s", "s";
+    minutes: "min", "min";
+    hours: "h", "h";
+    days: "Tage", "days";
+    from_the_future: "aus der Zukunft", "from the future";
+}
+
+impl Words {
+    /// Names a medium.
+    pub(super) const fn medium(&self, medium: Medium) -> &'static str {
+        let [german, english] = match medium {
+            Medium::Electricity => ["Strom", "Electricity"],
+            Medium::HeatCostAllocator => ["Heizkostenverteiler", "Heat cost allocator"],
+            Medium::Cooling => ["Kälte", "Cooling"],
+            Medium::Heat => ["Wärme", "Heat"],
+            Medium::Gas => ["Gas", "Gas"],
+            Medium::Water => ["Wasser", "Water"],
+            Medium::WarmWater => ["Warmwasser", "Warm water"],
+            Medium::Other => ["Sonstiges", "Other"],
+        };
+        self.choose(german, english)
+    }
+
+    /// Says why there is no value.
+    pub(super) const fn gap(&self, reason: GapReason) -> &'static str {
+        let [german, english] = match reason {
+            GapReason::NoAnswer => [
+                "Lücke: der Zähler hat nicht geantwortet",
+                "gap: the meter did not answer",
+            ],
+            GapReason::BadAnswer => [
+                "Lücke: die Antwort des Zählers war fehlerhaft",
+                "gap: the meter's answer was faulty",
+            ],
+            GapReason::NotAvailable => [
+                "Lücke: der Zähler hatte den Wert nicht",
+                "gap: the meter did not have the value",
+            ],
+            GapReason::BusDown => ["Lücke: der Bus war gestört", "gap: the bus was down"],
+        };
+        self.choose(german, english)
+    }
+
+    /// Says what state the gateway is in.
+    pub(super) const fn cause(&self, state: GatewayState) -> &'static str {
+        let german = match state {
+            GatewayState::Unbound => "Mit diesem Gateway ist noch keine Karte verbunden.",
+            GatewayState::Binding => "Die Bindung an die Karte hat begonnen und ist noch nicht bestätigt.",
+            GatewayState::Bound => {
+                "Das Gateway ist an seine Karte gebunden; noch kein Lieferant ist freigeschaltet."
+            }
+            GatewayState::Operational => "Das Gateway ist an seine Karte gebunden und bedient Lieferanten.",
+            GatewayState::CardMissing => "Die Karte, an die das Gateway gebunden ist, steckt nicht im Leser.",
+            GatewayState::CardForeign => "Die Karte im Leser ist nicht die, an die das Gateway gebunden ist.",
+            GatewayState::Tampered => {
+                "Die gespeicherte Bindung oder ein Protokoll widerspricht sich oder der Karte."
+            }
+            GatewayState::ClockUnknown => {
+                "Der Uhr ist nicht zu trauen; Werte werden registriert und gekennzeichnet."
+            }
+            GatewayState::StorageFull => "Der Speicher ist voll.",
+            GatewayState::Degraded => "Am Gerät stimmt etwas nicht; was, steht daneben.",
+        };
+        self.choose(german, state.cause())
+    }
+
+    /// Says what to do about a state.
+    pub(super) const fn remedy_of(&self, state: GatewayState) -> &'static str {
+        let german = match state {
+            GatewayState::Unbound => "Eine personalisierte Karte einstecken, die noch nie gebunden war.",
+            GatewayState::Binding => "Die Karte stecken lassen; das Gateway beendet die Bindung von selbst.",
+            GatewayState::Bound => "Auf den ersten Kontakt des Trust-Centers warten.",
+            GatewayState::Operational => "Es ist nichts zu tun.",
+            GatewayState::CardMissing => {
+                "Die gebundene Karte wieder einstecken oder Gateway und Karte zusammen ersetzen."
+            }
+            GatewayState::CardForeign => "Die gebundene Karte einstecken; eine andere wird nie angenommen.",
+            GatewayState::Tampered => {
+                "Gateway und Karte zusammen ersetzen und diese für die Prüfung aufbewahren."
+            }
+            GatewayState::ClockUnknown => "Eine Zeitquelle anschließen.",
+            GatewayState::StorageFull => {
+                "Die Protokolle auslesen, dann Platz schaffen oder ihnen mehr Platz einräumen."
+            }
+            GatewayState::Degraded => "Tun, was neben jeder Sache steht, die nicht stimmt.",
+        };
+        self.choose(german, state.remedy())
+    }
+
+    const fn choose(&self, german: &'static str, english: &'static str) -> &'static str {
+        if self.is_german() { german } else { english }
+    }
+
+    const fn is_german(&self) -> bool {
+        matches!(self.other_language.as_bytes(), b"English")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_text_says_something_and_keeps_its_punctuation() {
+        for (key, german, english) in PAIRS {
+            assert!(!german.trim().is_empty() && !english.trim().is_empty(), "{key}");
+            for end in ['.', '?', ':'] {
+                assert_eq!(german.ends_with(end), english.ends_with(end), "{key}");
+            }
+        }
+        let keys: BTreeSet<_> = PAIRS.iter().map(|(key, _, _)| key).collect();
+        assert_eq!(keys.len(), PAIRS.len());
+    }
+
+    #[test]
+    fn states_are_told_in_both_languages() {
+        let texts = |words: &Words| {
+            let all = GatewayState::ALL.into_iter();
+            let texts = all.flat_map(|state| [words.cause(state), words.remedy_of(state)]);
+            texts.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(texts(&GERMAN).len(), 2 * GatewayState::ALL.len());
+        assert!(texts(&GERMAN).is_disjoint(&texts(&ENGLISH)));
+        assert_eq!(ENGLISH.gap(GapReason::NoAnswer), "gap: the meter did not answer");
+        assert_eq!(GERMAN.medium(Medium::Water), "Wasser");
+    }
+}

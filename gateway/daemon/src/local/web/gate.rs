@@ -1,0 +1,401 @@
+//! The gate of the local web: who gets in, how often it may be tried, and what is written down about it.
+//!
+//! What changes is logged before it holds, and holds when the call returns. Everything here that hashes or writes blocks.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::{LogText, SystemEvent};
+use store::{AccessRecord, LogError, Store};
+use tokio::sync::Semaphore;
+
+use super::accounts::{Account, Accounts, AccountsError, LONGEST_NAME, MOST_TOKENS, Token};
+use super::bucket::{Buckets, Rate};
+use super::password::{HashError, Password, PasswordHash, Weakness, waste_time};
+use super::roster::{Identity, Roster};
+use super::secret::{Secret, first_password};
+use super::session::{Session, Sessions};
+use crate::clock;
+use crate::journal::Journal;
+use crate::random::{self, RandomError};
+
+/// Tries from one network, and from it again.
+const RATE_OF_NETWORK: Rate = Rate {
+    burst: 5,
+    refill: Duration::from_secs(30),
+};
+/// Tries at one account, from wherever: 60 an hour leave a password of ten characters alone for ages.
+const RATE_OF_ACCOUNT: Rate = Rate {
+    burst: 10,
+    refill: Duration::from_secs(60),
+};
+/// Networks that are remembered.
+const MOST_NETWORKS: usize = 256;
+/// Accounts that are remembered, names that are none included.
+const MOST_NAMES: usize = 128;
+/// How long somebody waits for the others whose passwords are compared: one at a time bounds the memory.
+const LONGEST_QUEUE: Duration = Duration::from_secs(5);
+
+/// The reason why somebody does not get in, or nothing is changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GateError {
+    /// The name or the password is wrong.
+    #[error("the account or the password is wrong")]
+    Wrong,
+    /// It was tried too often.
+    #[error("it was tried too often; wait {} s", wait.as_secs().saturating_add(1))]
+    TooOften {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// There is no such account.
+    #[error("there is no account {named:?}; there are: {known}")]
+    Unknown {
+        /// The name.
+        named: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The password is weak.
+    #[error(transparent)]
+    Weak(#[from] Weakness),
+    /// The new password is the old one.
+    #[error("the new password is the old one")]
+    Same,
+    /// The token's name is empty, too long or taken, or there are too many.
+    #[error(
+        "a token has a name of its own of 1 to {LONGEST_NAME} characters, and an account {MOST_TOKENS} tokens at most"
+    )]
+    Token,
+    /// The accounts cannot be read or written.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// A hash failed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// There are no random numbers.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// It cannot be logged.
+    #[error("it cannot be logged, so that it is not done")]
+    Log(#[from] LogError),
+    /// A thread has failed.
+    #[error("a thread of the local web has failed")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// Whom a try counts for: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one subscriber has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network([u8; 8]);
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        let mut network = [0; 8];
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                for (kept, byte) in network.iter_mut().zip(address.octets()) {
+                    *kept = byte;
+                }
+            }
+            IpAddr::V6(address) => {
+                for (kept, byte) in network.iter_mut().zip(address.octets()) {
+                    *kept = byte;
+                }
+            }
+        }
+        Self(network)
+    }
+}
+
+/// What is tried by whom how often.
+struct Tries {
+    of_networks: Buckets<Network>,
+    of_accounts: Buckets<String>,
+}
+
+/// The gate. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    store: Arc<Store>,
+    journal: Journal,
+    roster: Roster,
+    sessions: Arc<Mutex<Sessions>>,
+    tries: Arc<Mutex<Tries>>,
+    /// One hash at a time.
+    hashing: Arc<Semaphore>,
+    /// Held while the accounts change.
+    changing: Arc<Mutex<()>>,
+}
+
+/// A session that was opened, with what its browser keeps.
+pub(super) struct Opened {
+    pub(super) id: Secret,
+    pub(super) must_change: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(store: Arc<Store>, journal: Journal, roster: Roster) -> Self {
+        let tries = Tries {
+            of_networks: Buckets::new(RATE_OF_NETWORK, MOST_NETWORKS),
+            of_accounts: Buckets::new(RATE_OF_ACCOUNT, MOST_NAMES),
+        };
+        Self {
+            store,
+            journal,
+            roster,
+            sessions: Arc::default(),
+            tries: Arc::new(Mutex::new(tries)),
+            hashing: Arc::new(Semaphore::new(1)),
+            changing: Arc::default(),
+        }
+    }
+
+    /// Opens a session for whoever knows the password.
+    pub(super) async fn log_in(
+        &self,
+        peer: IpAddr,
+        name: String,
+        password: Password,
+    ) -> Result<Opened, GateError> {
+        self.take_try(peer, &name)?;
+        let gate = self.clone();
+        let checked = self
+            .hash(move || {
+                let opened = gate.check(peer, &name, &password)?;
+                gate.give_back(peer, &name);
+                Ok(opened)
+            })
+            .await;
+        if let Err(GateError::Wrong) = &checked {
+            tracing::info!(%peer, "a login to the local web failed");
+        }
+        checked
+    }
+
+    /// Has one thing hashed at a time, on a blocking thread.
+    async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, GateError> + Send + 'static,
+    ) -> Result<T, GateError> {
+        let wait = LONGEST_QUEUE;
+        let queued = tokio::time::timeout(wait, Arc::clone(&self.hashing).acquire_owned()).await;
+        let Ok(Ok(turn)) = queued else {
+            return Err(GateError::TooOften { wait });
+        };
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        })
+        .await?
+    }
+
+    fn check(&self, peer: IpAddr, name: &str, password: &Password) -> Result<Opened, GateError> {
+        let accounts = Accounts::read(&self.store)?;
+        let known = self.roster.find(name).zip(accounts.by_name.get(name));
+        let Some((identity, account)) = known else {
+            waste_time(password)?;
+            return Err(self.refuse(peer, self.roster.find(name)));
+        };
+        if !account.password.is_of(password)? {
+            return Err(self.refuse(peer, Some(identity)));
+        }
+        let event = SystemEvent::LoggedIn {
+            account: LogText::cut(name),
+            peer: LogText::cut(&peer.to_string()),
+        };
+        self.journal.write([event.into()])?;
+        self.open(identity.clone(), account.must_change)
+    }
+
+    fn open(&self, identity: Identity, must_change: bool) -> Result<Opened, GateError> {
+        let (id, form_token) = (Secret::draw()?, Secret::draw()?);
+        self.sessions()
+            .open(id.clone(), form_token, (identity, must_change), Instant::now());
+        Ok(Opened { id, must_change })
+    }
+
+    fn refuse(&self, peer: IpAddr, known: Option<&Identity>) -> GateError {
+        self.journal.note_outside(SystemEvent::LoginFailed {
+            account: known.map(|identity| LogText::cut(&identity.name)),
+            peer: LogText::cut(&peer.to_string()),
+        });
+        GateError::Wrong
+    }
+
+    fn take_try(&self, peer: IpAddr, name: &str) -> Result<(), GateError> {
+        let now = Instant::now();
+        let mut tries = self.tries();
+        let too_often = |wait| GateError::TooOften { wait };
+        tries.of_networks.take(&peer.into(), now).map_err(too_often)?;
+        tries.of_accounts.take(&name.to_owned(), now).map_err(too_often)
+    }
+
+    /// A try that succeeded does not count.
+    fn give_back(&self, peer: IpAddr, name: &str) {
+        let mut tries = self.tries();
+        tries.of_networks.give_back(&peer.into());
+        tries.of_accounts.give_back(&name.to_owned());
+    }
+
+    /// Returns the session with this id, if it lasts.
+    pub(super) fn enter(&self, id: &Secret) -> Option<Session> {
+        self.sessions().enter(id, Instant::now())
+    }
+
+    /// Ends a session.
+    pub(super) fn log_out(&self, id: &Secret) {
+        self.sessions().end(id);
+    }
+
+    /// Returns who has this token.
+    pub(super) fn bearer(&self, token: &Secret) -> Result<Identity, GateError> {
+        let accounts = Accounts::read(&self.store)?;
+        let owner = accounts.owner_of(&token.digest());
+        let owner = owner.and_then(|name| self.roster.find(name));
+        owner.cloned().ok_or(GateError::Wrong)
+    }
+
+    /// Changes somebody's own password. All sessions of the account end, and a new one begins.
+    pub(super) async fn change_password(
+        &self,
+        (peer, identity): (IpAddr, Identity),
+        old: Password,
+        new: Password,
+    ) -> Result<Opened, GateError> {
+        if let Some(weakness) = new.weakness(&identity.name) {
+            return Err(weakness.into());
+        }
+        if old.reveal() == new.reveal() {
+            return Err(GateError::Same);
+        }
+        self.take_try(peer, &identity.name)?;
+        let gate = self.clone();
+        self.hash(move || {
+            let known = Accounts::read(&gate.store)?.by_name.remove(&*identity.name);
+            if !known.ok_or(GateError::Wrong)?.password.is_of(&old)? {
+                return Err(gate.refuse(peer, Some(&identity)));
+            }
+            gate.give_back(peer, &identity.name);
+            gate.set_password(&identity.name, &new, false)?;
+            gate.open(identity, false)
+        })
+        .await
+    }
+
+    /// Issues a first password, the given one or one that is drawn, which has to be changed at the login.
+    pub(super) async fn issue(&self, name: String, given: Option<Password>) -> Result<Password, GateError> {
+        if self.roster.find(&name).is_none() {
+            let known: Vec<_> = self.roster.names().collect();
+            let known = known.join(", ");
+            return Err(GateError::Unknown { named: name, known });
+        }
+        let password = match given {
+            Some(given) => match given.weakness(&name) {
+                Some(weakness) => return Err(weakness.into()),
+                None => given,
+            },
+            None => Password::new(first_password(&random::bytes()?)),
+        };
+        let gate = self.clone();
+        self.hash(move || {
+            gate.set_password(&name, &password, true)?;
+            Ok(password)
+        })
+        .await
+    }
+
+    fn set_password(&self, name: &str, password: &Password, issued: bool) -> Result<(), GateError> {
+        let hash = PasswordHash::new(password, random::bytes()?)?;
+        self.change(|accounts| {
+            let account = Account {
+                password: hash,
+                must_change: issued,
+                tokens: Vec::new(),
+            };
+            let tokens = accounts.by_name.remove(name).map(|known| known.tokens);
+            let tokens = tokens.unwrap_or_default();
+            accounts
+                .by_name
+                .insert(name.to_owned(), Account { tokens, ..account });
+            let account = LogText::cut(name);
+            Ok(SystemEvent::PasswordChanged { account, issued })
+        })?;
+        self.sessions().end_all_of(name);
+        Ok(())
+    }
+
+    /// Returns the tokens of an account: what each is called, and when it was made.
+    pub(super) fn tokens(&self, account: &str) -> Result<Vec<Token>, GateError> {
+        let known = Accounts::read(&self.store)?.by_name.remove(account);
+        Ok(known.map(|account| account.tokens).unwrap_or_default())
+    }
+
+    /// Makes a token for reading, and returns it: it is shown once.
+    pub(super) fn make_token(&self, account: &str, name: &str) -> Result<Secret, GateError> {
+        let secret = Secret::draw()?;
+        let name = LogText::cut(name.trim());
+        let length = name.as_str().chars().count();
+        self.change(|accounts| {
+            let known = accounts.by_name.get_mut(account).ok_or(GateError::Wrong)?;
+            let taken = known.tokens.iter().any(|token| token.name == name.as_str());
+            if taken || !(1..=LONGEST_NAME).contains(&length) || known.tokens.len() >= MOST_TOKENS {
+                return Err(GateError::Token);
+            }
+            known.tokens.push(Token {
+                name: name.as_str().to_owned(),
+                digest: secret.digest(),
+                made: clock::now(),
+            });
+            let account = LogText::cut(account);
+            Ok(SystemEvent::TokenMade { account, name })
+        })?;
+        Ok(secret)
+    }
+
+    /// Revokes a token; it is of no use from then on.
+    pub(super) fn revoke_token(&self, account: &str, name: &str) -> Result<(), GateError> {
+        self.change(|accounts| {
+            let known = accounts.by_name.get_mut(account).ok_or(GateError::Wrong)?;
+            known.tokens.retain(|token| token.name != name);
+            let (account, name) = (LogText::cut(account), LogText::cut(name));
+            Ok(SystemEvent::TokenRevoked { account, name })
+        })
+    }
+
+    /// Deletes every password and token, and ends every session.
+    pub(super) fn reset(&self) -> Result<(), GateError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.journal.write([SystemEvent::AccessReset.into()])?;
+        let deleted = self.store.access().delete(AccessRecord::Accounts);
+        deleted.map_err(AccountsError::from)?;
+        self.sessions().end_all();
+        Ok(())
+    }
+
+    /// Changes the accounts: logged first, then written.
+    fn change(
+        &self,
+        how: impl FnOnce(&mut Accounts) -> Result<SystemEvent, GateError>,
+    ) -> Result<(), GateError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = Accounts::read(&self.store)?;
+        let event = how(&mut accounts)?;
+        self.journal.write([event.into()])?;
+        Ok(accounts.write(&self.store)?)
+    }
+
+    /// A panic under the lock leaves nothing half done.
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A panic under the lock leaves nothing half done.
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use std::path::Path;
+
+use model::LogKind;
+use store::{DeviceKey, LogLimits, Logs, Protection};
+
+use super::*;
+use crate::journal::{CardKeyVerifier, moment};
+
+const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 7));
+
+fn gate(folder: &Path) -> Gate {
+    let key = DeviceKey::new([0x5a; DeviceKey::LENGTH]);
+    let store = Store::open(&folder.join("data"), Ok(Protection { key, otp: None })).unwrap();
+    let logs = Logs::open(&folder.join("logs"), LogLimits::default(), false, moment()).unwrap();
+    let journal = Journal::new(logs, CardKeyVerifier::new(None)).unwrap();
+    Gate::new(Arc::new(store), journal, Roster::new(&[]))
+}
+
+fn password(text: &str) -> Password {
+    Password::new(text.to_owned().into())
+}
+
+fn codes(gate: &Gate) -> Vec<String> {
+    let page = gate.journal.logs().page(LogKind::System, 0, None).unwrap();
+    let code = |entry: store::LogEntry| entry.event().unwrap().code().to_owned();
+    page.entries.into_iter().map(code).collect()
+}
+
+#[tokio::test]
+async fn first_password_lets_in_once_changed_and_only_the_one_who_knows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    let wrong = gate.log_in(PEER, "consumer".into(), password("anything")).await;
+    assert!(matches!(wrong, Err(GateError::Wrong)));
+    let first = gate.issue("consumer".into(), None).await.ok().unwrap();
+    let opened = gate
+        .log_in(PEER, "consumer".into(), first.clone())
+        .await
+        .ok()
+        .unwrap();
+    assert!(opened.must_change);
+    let session = gate.enter(&opened.id).unwrap();
+    let who = || (PEER, session.identity.clone());
+    for (old, new, is_expected) in [
+        (
+            first.reveal(),
+            "short",
+            (|error| matches!(error, GateError::Weak(_))) as fn(&GateError) -> bool,
+        ),
+        (first.reveal(), first.reveal(), |error| {
+            matches!(error, GateError::Same)
+        }),
+        ("not the old one", "my new secret words", |error| {
+            matches!(error, GateError::Wrong)
+        }),
+    ] {
+        let changed = gate.change_password(who(), password(old), password(new)).await;
+        assert!(is_expected(&changed.err().unwrap()), "{new}");
+    }
+    let changed = gate.change_password(who(), first.clone(), password("my new secret words"));
+    let changed = changed.await.ok().unwrap();
+    assert!(!changed.must_change);
+    assert!(
+        gate.enter(&opened.id).is_none(),
+        "the session with the first password ends"
+    );
+    assert!(gate.enter(&changed.id).is_some());
+    assert!(gate.log_in(PEER, "consumer".into(), first).await.is_err());
+    assert_eq!(
+        codes(&gate),
+        [
+            "SMGW-L-1032",
+            "SMGW-L-1033",
+            "SMGW-L-1031",
+            "SMGW-L-1032",
+            "SMGW-L-1033",
+            "SMGW-L-1032"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn wrong_tries_are_bounded_and_right_ones_do_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    let label = password("from the label 1");
+    drop(gate.issue("technician".into(), Some(label.clone())).await);
+    for _ in 0..2 * RATE_OF_NETWORK.burst {
+        assert!(
+            gate.log_in(PEER, "technician".into(), label.clone())
+                .await
+                .is_ok()
+        );
+    }
+    for _ in 0..RATE_OF_NETWORK.burst {
+        let wrong = gate.log_in(PEER, "nobody".into(), password("wrong")).await;
+        assert!(matches!(wrong, Err(GateError::Wrong)));
+    }
+    let refused = gate.log_in(PEER, "technician".into(), label.clone()).await;
+    assert!(matches!(refused, Err(GateError::TooOften { wait }) if wait <= RATE_OF_NETWORK.refill));
+    let elsewhere = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 8));
+    assert!(gate.log_in(elsewhere, "technician".into(), label).await.is_ok());
+}
+
+#[tokio::test]
+async fn damaged_accounts_let_nobody_in_until_they_are_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = password("from the label 1");
+    drop(
+        gate(folder.path())
+            .issue("consumer".into(), Some(label.clone()))
+            .await,
+    );
+    let file = folder.path().join("data/web-accounts");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let gate = gate(folder.path());
+    let refused = gate.log_in(PEER, "consumer".into(), label.clone()).await;
+    assert!(matches!(refused, Err(GateError::Accounts(_))));
+    assert!(gate.issue("consumer".into(), Some(label.clone())).await.is_err());
+    assert_eq!(gate.store.access().damaged(), ["web-accounts"]);
+    gate.reset().unwrap();
+    assert!(gate.store.access().damaged().is_empty());
+    drop(gate.issue("consumer".into(), Some(label.clone())).await);
+    assert!(gate.log_in(PEER, "consumer".into(), label).await.is_ok());
+}
+
+#[tokio::test]
+async fn tokens_are_known_by_their_digest_until_they_are_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    assert!(
+        gate.make_token("consumer", "display").is_err(),
+        "it has no password yet"
+    );
+    drop(gate.issue("consumer".into(), None).await);
+    let token = gate.make_token("consumer", " display ").ok().unwrap();
+    assert_eq!(&*gate.bearer(&token).unwrap().name, "consumer");
+    let file = std::fs::read(folder.path().join("data/web-accounts")).unwrap();
+    let file = String::from_utf8_lossy(&file).into_owned();
+    assert!(!file.contains(&**token.reveal()), "only its digest is kept");
+    for name in ["display", "", &"x".repeat(LONGEST_NAME + 1)] {
+        assert!(
+            matches!(gate.make_token("consumer", name), Err(GateError::Token)),
+            "{name}"
+        );
+    }
+    drop(gate.issue("consumer".into(), None).await);
+    assert!(
+        gate.bearer(&token).is_ok(),
+        "a forgotten password does not stop the display"
+    );
+    gate.revoke_token("consumer", "display").unwrap();
+    assert!(matches!(gate.bearer(&token), Err(GateError::Wrong)));
+    for number in 0..MOST_TOKENS {
+        assert!(gate.make_token("consumer", &number.to_string()).is_ok());
+    }
+    assert!(gate.make_token("consumer", "one more").is_err());
+}
+
+#[tokio::test]
+async fn there_is_no_password_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    let error = gate.issue("nobody".into(), None).await.err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "there is no account \"nobody\"; there are: technician, consumer"
+    );
+    let weak = gate.issue("consumer".into(), Some(password("short"))).await;
+    assert!(matches!(weak, Err(GateError::Weak(Weakness::TooShort))));
+}

@@ -1,0 +1,410 @@
+//! The history of one element: what was consumed in each part of a day, week, month or year.
+//!
+//! It is the difference of the register between the ends of the part, exact as the meter gave it. Where an end is missing there
+//! is no number, but the reason why. Nothing is interpolated.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use model::{
+    Decimal, Element, ElementPattern, GapReason, Medium, Period, Quantity, Reading, Status, Timestamp, Unit,
+};
+use store::{Database, DatabaseError};
+
+use super::calendar::Span;
+use super::language::Language;
+use super::zone::Zone;
+
+/// What stands at an end of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Point {
+    Reading(Quantity, Status),
+    Gap(GapReason),
+    Damaged,
+}
+
+/// What is to be known about a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    /// It has not ended yet; the last value counts.
+    SoFar,
+    /// It has not begun yet.
+    NotYet,
+    /// Nothing was registered at an end.
+    Nothing,
+    /// An end is a gap.
+    Gap(GapReason),
+    /// What is stored about an end is damaged.
+    Damaged,
+    /// The register went back, or changed its unit.
+    WentBack,
+    /// The clock was not set at an end.
+    ClockUnknown,
+}
+
+impl Note {
+    /// Says it in words.
+    pub(super) const fn text(self, language: Language) -> &'static str {
+        let words = language.words();
+        match self {
+            Self::SoFar => words.so_far,
+            Self::NotYet => words.not_yet,
+            Self::Nothing => words.nothing_registered,
+            Self::Gap(reason) => words.gap(reason),
+            Self::Damaged => words.gap_damaged,
+            Self::WentBack => words.went_back,
+            Self::ClockUnknown => words.clock_unknown,
+        }
+    }
+
+    /// Returns the code in JSON.
+    pub(super) fn code(self) -> String {
+        match self {
+            Self::SoFar => "so-far".to_owned(),
+            Self::NotYet => "not-yet".to_owned(),
+            Self::Nothing => "nothing-registered".to_owned(),
+            Self::Gap(reason) => reason.to_string(),
+            Self::Damaged => "damaged".to_owned(),
+            Self::WentBack => "went-back".to_owned(),
+            Self::ClockUnknown => "clock-unknown".to_owned(),
+        }
+    }
+}
+
+/// A part of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    /// What was consumed, if it is known.
+    pub(super) consumed: Option<Quantity>,
+    /// The register at the end, or its last value.
+    pub(super) register: Option<Quantity>,
+    pub(super) note: Option<Note>,
+}
+
+impl Row {
+    /// Returns whether something is missing that should be there.
+    pub(super) fn is_gap(&self) -> bool {
+        self.consumed.is_none() && self.note != Some(Note::NotYet)
+    }
+}
+
+/// The history of an element in a period.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    pub(super) element: Element,
+    pub(super) span: Span,
+    pub(super) first: Date,
+    pub(super) rows: Vec<Row>,
+}
+
+impl History {
+    /// Reads the history in the day, week, month or year that begins with a day; `None` if the calendar ends before.
+    pub(super) fn read(
+        database: &Database,
+        (element, last): (Element, Option<&Reading>),
+        (span, first, zone): (Span, Date, &Zone),
+        now: Timestamp,
+    ) -> Result<Option<Self>, DatabaseError> {
+        let Some(bounds) = span.bounds(zone, first) else {
+            return Ok(None);
+        };
+        let mut points = BTreeMap::new();
+        for bound in bounds.iter().filter(|bound| **bound <= now) {
+            if let Some(point) = read_point(database, &element, *bound)? {
+                points.insert(*bound, point);
+            }
+        }
+        let rows = rows(&bounds, &points, last, now);
+        Ok(Some(Self {
+            element,
+            span,
+            first,
+            rows,
+        }))
+    }
+
+    /// Returns the sum of what is known, and whether all of it is.
+    pub(super) fn sum(&self) -> Option<(Quantity, bool)> {
+        let mut known = self.rows.iter().filter_map(|row| row.consumed);
+        let first = known.next()?;
+        let value = known.try_fold(first.value, |sum, next| {
+            (next.unit == first.unit)
+                .then(|| sum.checked_add(next.value))
+                .flatten()
+        })?;
+        let sum = Quantity {
+            value,
+            unit: first.unit,
+        };
+        Some((sum, !self.rows.iter().any(Row::is_gap)))
+    }
+}
+
+/// Reads what is registered at one time.
+pub(super) fn read_point(
+    database: &Database,
+    element: &Element,
+    time: Timestamp,
+) -> Result<Option<Point>, DatabaseError> {
+    let end = model::Span::from_seconds(1).map_or(time, |second| time.saturating_add(second));
+    let Ok(period) = Period::new(time, end) else {
+        return Ok(None);
+    };
+    let page = database.readings(&ElementPattern::from(element.clone()), period)?;
+    let reading = page.readings.first();
+    let reading = reading.map(|reading| Point::Reading(reading.quantity, reading.status));
+    let gap = page.gaps.first().map(|gap| Point::Gap(gap.reason));
+    Ok(reading
+        .or(gap)
+        .or_else(|| (!page.damaged.is_empty()).then_some(Point::Damaged)))
+}
+
+/// Makes the parts between bounds of what stands at them; `last` is the last reading there is.
+fn rows(
+    bounds: &[Timestamp],
+    points: &BTreeMap<Timestamp, Point>,
+    last: Option<&Reading>,
+    now: Timestamp,
+) -> Vec<Row> {
+    let pairs = bounds.iter().zip(bounds.iter().skip(1));
+    pairs
+        .map(|(from, to)| {
+            let (from, to) = (*from, *to);
+            if from > now {
+                return missing((from, to), Note::NotYet);
+            }
+            let so_far = last.filter(|last| to > now && last.time > from);
+            let end = match so_far {
+                Some(last) => Some(Point::Reading(last.quantity, last.status)),
+                None => points.get(&to).cloned(),
+            };
+            let note = (to > now).then_some(Note::SoFar);
+            row((from, to), points.get(&from), end.as_ref(), note)
+        })
+        .collect()
+}
+
+fn missing((from, to): (Timestamp, Timestamp), note: Note) -> Row {
+    Row {
+        from,
+        to,
+        consumed: None,
+        register: None,
+        note: Some(note),
+    }
+}
+
+fn row(ends: (Timestamp, Timestamp), start: Option<&Point>, end: Option<&Point>, note: Option<Note>) -> Row {
+    let register = match end {
+        Some(Point::Reading(quantity, _)) => Some(*quantity),
+        _ => None,
+    };
+    let reason = |point: Option<&Point>| match point {
+        None => Some(Note::Nothing),
+        Some(Point::Gap(reason)) => Some(Note::Gap(*reason)),
+        Some(Point::Damaged) => Some(Note::Damaged),
+        Some(Point::Reading(..)) => None,
+    };
+    let (Some(Point::Reading(before, was)), Some(Point::Reading(after, is))) = (start, end) else {
+        let note = reason(start).or_else(|| reason(end)).unwrap_or(Note::Nothing);
+        return Row {
+            register,
+            ..missing(ends, note)
+        };
+    };
+    let consumed = after
+        .value
+        .checked_sub(before.value)
+        .filter(|_| after.unit == before.unit);
+    let forward = consumed.filter(|consumed| consumed.mantissa() >= 0);
+    let Some(value) = forward else {
+        return Row {
+            register,
+            ..missing(ends, Note::WentBack)
+        };
+    };
+    let clock = was.contains(Status::CLOCK_UNKNOWN) || is.contains(Status::CLOCK_UNKNOWN);
+    let (from, to) = ends;
+    Row {
+        from,
+        to,
+        consumed: Some(Quantity {
+            value,
+            unit: after.unit,
+        }),
+        register,
+        note: clock.then_some(Note::ClockUnknown).or(note),
+    }
+}
+
+/// Returns whether a unit is one of a register that counts up, so that differences of it are a consumption.
+pub(super) const fn is_register(unit: Unit, medium: Medium) -> bool {
+    match unit {
+        Unit::WattHour
+        | Unit::VarHour
+        | Unit::VoltAmpereHour
+        | Unit::Joule
+        | Unit::CubicMetre
+        | Unit::Kilogram => true,
+        // What a heat cost allocator counts has no unit.
+        Unit::One => matches!(medium, Medium::HeatCostAllocator),
+        Unit::Watt
+        | Unit::Var
+        | Unit::VoltAmpere
+        | Unit::JoulePerHour
+        | Unit::CubicMetrePerHour
+        | Unit::KilogramPerHour
+        | Unit::DegreeCelsius
+        | Unit::Kelvin
+        | Unit::Bar
+        | Unit::Second
+        | Unit::Volt
+        | Unit::Ampere
+        | Unit::Hertz
+        | Unit::Degree => false,
+    }
+}
+
+/// Returns the mean of values in one unit, cut off behind the finest digit among them: it is shown and never billed.
+pub(super) fn mean(values: &[Decimal]) -> Option<Decimal> {
+    let (first, others) = values.split_first()?;
+    let sum = others
+        .iter()
+        .try_fold(*first, |sum, value| sum.checked_add(*value))?;
+    let count = i128::try_from(values.len()).ok()?;
+    Decimal::new(sum.mantissa().checked_div(count)?, sum.scaler())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    }
+
+    fn energy(text: &str) -> Quantity {
+        Quantity {
+            value: text.parse().unwrap(),
+            unit: Unit::WattHour,
+        }
+    }
+
+    fn reading(text: &str) -> Point {
+        Point::Reading(energy(text), Status::GOOD)
+    }
+
+    fn last(seconds: i64, text: &str) -> Reading {
+        Reading {
+            element: Element {
+                meter: "M1".parse().unwrap(),
+                obis: "1-0:1.8.0*255".parse().unwrap(),
+            },
+            time: at(seconds),
+            quantity: energy(text),
+            status: Status::GOOD,
+        }
+    }
+
+    fn told(rows: &[Row]) -> Vec<(Option<String>, Option<Note>)> {
+        let told = rows.iter().map(|row| {
+            let consumed = row.consumed.map(|quantity| quantity.value.to_string());
+            (consumed, row.note)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn consumption_is_exact_and_gaps_have_their_reasons() {
+        let bounds: Vec<_> = (0..8).map(|hour| at(hour * 3_600)).collect();
+        let mut doubtful = reading("9.9");
+        if let Point::Reading(_, status) = &mut doubtful {
+            *status = Status::CLOCK_UNKNOWN;
+        }
+        let points = BTreeMap::from([
+            (bounds[0], reading("1.10")),
+            (bounds[1], reading("2.2")),
+            (bounds[2], Point::Gap(GapReason::NoAnswer)),
+            (bounds[3], reading("3")),
+            (bounds[4], doubtful),
+            (bounds[5], reading("8")),
+            (bounds[6], Point::Damaged),
+        ]);
+        let rows = rows(&bounds, &points, None, at(100_000));
+        let gap = Some(Note::Gap(GapReason::NoAnswer));
+        assert_eq!(
+            told(&rows),
+            [
+                (Some("1.10".to_owned()), None),
+                (None, gap),
+                (None, gap),
+                (Some("6.9".to_owned()), Some(Note::ClockUnknown)),
+                (None, Some(Note::WentBack)),
+                (None, Some(Note::Damaged)),
+                (None, Some(Note::Damaged)),
+            ]
+        );
+        let history = History {
+            element: last(0, "0").element,
+            span: Span::Day,
+            first: jiff::civil::date(1970, 1, 1),
+            rows,
+        };
+        let (sum, is_whole) = history.sum().unwrap();
+        assert_eq!((sum.value.to_string().as_str(), is_whole), ("8.00", false));
+    }
+
+    #[test]
+    fn part_that_goes_on_ends_with_the_last_value_and_the_future_is_no_gap() {
+        let bounds: Vec<_> = (0..4).map(|hour| at(hour * 3_600)).collect();
+        let points = BTreeMap::from([(bounds[0], reading("1")), (bounds[1], reading("2"))]);
+        let rows = rows(&bounds, &points, Some(&last(4_500, "2.5")), at(5_000));
+        assert_eq!(
+            told(&rows),
+            [
+                (Some("1".to_owned()), None),
+                (Some("0.5".to_owned()), Some(Note::SoFar)),
+                (None, Some(Note::NotYet)),
+            ]
+        );
+        assert!(!rows[2].is_gap());
+        let old = super::rows(&bounds, &points, Some(&last(3_600, "2")), at(5_000));
+        assert_eq!(told(&old)[1], (None, Some(Note::Nothing)));
+    }
+
+    #[test]
+    fn mean_is_cut_off_behind_the_finest_digit() {
+        let values = ["1.0", "2", "2"].map(|text| text.parse().unwrap());
+        assert_eq!(mean(&values).unwrap().to_string(), "1.6");
+        assert_eq!(mean(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn sum_of_the_parts_is_the_whole(steps in prop::collection::vec(0u32..100_000, 1..25)) {
+            let mut register = 5_000i128;
+            let mut points = BTreeMap::from([(at(0), reading("5.000"))]);
+            let mut bounds = vec![at(0)];
+            for (hour, step) in (1i64..).zip(&steps) {
+                register += i128::from(*step);
+                let value = Decimal::new(register, -3).unwrap();
+                let quantity = Quantity { value, unit: Unit::WattHour };
+                points.insert(at(hour * 3_600), Point::Reading(quantity, Status::GOOD));
+                bounds.push(at(hour * 3_600));
+            }
+            let history = History {
+                element: last(0, "0").element,
+                span: Span::Day,
+                first: jiff::civil::date(1970, 1, 1),
+                rows: rows(&bounds, &points, None, at(1_000_000)),
+            };
+            let (sum, is_whole) = history.sum().unwrap();
+            prop_assert!(is_whole);
+            prop_assert_eq!(sum.value, Decimal::new(register - 5_000, -3).unwrap());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The device, for the technician: its state, what is wrong, and whether the meters answer. No consumption history.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::language::Language;
+use super::super::portal::{AsTechnician, Barrier, Portal};
+use super::{Frame, rendered, working};
+use crate::clock;
+use crate::metering::MeterView;
+use crate::mounts::Finding;
+use crate::status::Status;
+
+/// A value of a meter, to be compared with its dial.
+struct Line {
+    measure: String,
+    value: String,
+    age: String,
+}
+
+/// A meter as the page shows it.
+struct Meter {
+    name: String,
+    bus: String,
+    id: Option<String>,
+    medium: Option<&'static str>,
+    answered: Option<String>,
+    is_stale: bool,
+    error: Option<String>,
+    lines: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "web/device.html")]
+struct DevicePage {
+    frame: Frame,
+    code: &'static str,
+    cause: &'static str,
+    remedy: &'static str,
+    detail: Option<String>,
+    guid: Option<String>,
+    findings: Vec<Finding>,
+    meters: Vec<Meter>,
+}
+
+pub(super) async fn page(
+    State(portal): State<Portal>,
+    AsTechnician(technician): AsTechnician,
+) -> Result<Response, Barrier> {
+    let language = technician.language;
+    let frame = technician.frame(&portal);
+    let source = portal.source.clone();
+    let status = working(language, move || {
+        Ok::<_, std::convert::Infallible>(source.status())
+    })
+    .await?;
+    let words = language.words();
+    let page = DevicePage {
+        frame,
+        code: status.state.code(),
+        cause: words.cause(status.state),
+        remedy: words.remedy_of(status.state),
+        guid: status.guid.map(|guid| guid.to_string()),
+        meters: status
+            .meters
+            .iter()
+            .map(|one| meter(&portal, language, &status, one))
+            .collect(),
+        detail: status.detail,
+        findings: status.findings,
+    };
+    rendered(language, &page)
+}
+
+fn meter(portal: &Portal, language: Language, status: &Status, one: &MeterView) -> Meter {
+    let now = clock::now();
+    let limit = i64::from(status.registration_period.seconds()).saturating_mul(2);
+    let line = |reading: model::Reading| Line {
+        measure: language.measure(reading.element.obis),
+        value: language.quantity(reading.quantity),
+        age: language.age(now, reading.time),
+    };
+    let known = one.values.len();
+    let skipped = one.registered.len();
+    Meter {
+        name: one.name.clone(),
+        bus: one.bus.clone(),
+        id: one.id.as_ref().map(ToString::to_string),
+        medium: one.medium.map(|medium| language.words().medium(medium)),
+        answered: one.last_success.map(|time| {
+            let (age, time) = (language.age(now, time), language.time(&portal.zone, time));
+            format!("{age} ({time})")
+        }),
+        is_stale: one
+            .last_success
+            .is_none_or(|time| now.seconds_since(time) > limit),
+        error: one.error.clone(),
+        // The values in memory come behind those that are registered, which may be older.
+        lines: one.readings().skip(skipped).take(known).map(line).collect(),
+    }
+}

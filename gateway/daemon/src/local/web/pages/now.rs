@@ -1,0 +1,129 @@
+//! What is now, what is today against the usual, and whether everything is well.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use model::Timestamp;
+
+use super::super::household::{Measured, measured, today};
+use super::super::language::Language;
+use super::super::portal::{AsConsumer, Barrier, Portal};
+use super::super::roster::Own;
+use super::{Frame, rendered, working};
+use crate::clock;
+use crate::mounts::Finding;
+
+/// How often the page comes again by itself at the most, in seconds.
+const MOST_SECONDS: u32 = 60;
+
+/// The last value of an element, as the page shows it.
+pub(super) struct Line {
+    meter: String,
+    medium: &'static str,
+    measure: String,
+    value: String,
+    time: String,
+    age: String,
+    is_stale: bool,
+    error: Option<String>,
+}
+
+/// Today's consumption of a register against the usual.
+struct TodayLine {
+    title: String,
+    so_far: Option<String>,
+    usual: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "web/now.html")]
+struct NowPage {
+    frame: Frame,
+    refresh_seconds: u32,
+    cause: &'static str,
+    code: &'static str,
+    findings: Vec<Finding>,
+    today: Vec<TodayLine>,
+    lines: Vec<Line>,
+}
+
+impl NowPage {
+    /// Returns the names of meters that give nothing new.
+    fn stale(&self) -> Vec<&str> {
+        let stale = self.lines.iter().filter(|line| line.is_stale);
+        let mut names: Vec<_> = stale.map(|line| line.meter.as_str()).collect();
+        names.dedup();
+        names
+    }
+}
+
+pub(super) async fn page(State(portal): State<Portal>, consumer: AsConsumer) -> Result<Response, Barrier> {
+    let language = consumer.member.language;
+    let frame = consumer.member.frame(&portal);
+    let page = working(language, move || {
+        let now = clock::now();
+        let status = portal.source.status();
+        let seen = see(&portal, &consumer.own, now)?;
+        let live = status.live_period.unwrap_or(status.registration_period);
+        Ok::<_, store::DatabaseError>(NowPage {
+            frame,
+            refresh_seconds: live.seconds().clamp(5, MOST_SECONDS),
+            cause: language.words().cause(status.state),
+            code: status.state.code(),
+            findings: status.findings,
+            today: today_lines(&portal, language, &seen, now)?,
+            lines: seen.iter().map(|one| line(&portal, language, one, now)).collect(),
+        })
+    });
+    rendered(language, &page.await?)
+}
+
+/// Returns what somebody's own meters have measured last.
+pub(in super::super) fn see(
+    portal: &Portal,
+    own: &Own,
+    now: Timestamp,
+) -> Result<Vec<Measured>, store::DatabaseError> {
+    let meters = portal.source.meters.borrow().clone();
+    let period = portal.source.registration_period;
+    measured(portal.source.store.database(), &meters, (own, period), now)
+}
+
+fn line(portal: &Portal, language: Language, one: &Measured, now: Timestamp) -> Line {
+    Line {
+        meter: one.name.clone(),
+        medium: language.words().medium(one.medium),
+        measure: language.measure(one.last.element.obis),
+        value: language.quantity(one.last.quantity),
+        time: language.time(&portal.zone, one.last.time),
+        age: language.age(now, one.last.time),
+        is_stale: one.is_stale,
+        error: one.error.clone(),
+    }
+}
+
+fn today_lines(
+    portal: &Portal,
+    language: Language,
+    seen: &[Measured],
+    now: Timestamp,
+) -> Result<Vec<TodayLine>, store::DatabaseError> {
+    let mut lines = Vec::new();
+    for one in seen.iter().filter(|one| one.is_present_register()) {
+        let Some(registered) = &one.registered else {
+            continue;
+        };
+        let database = portal.source.store.database();
+        let today = today(database, &portal.zone, registered, now)?;
+        let (medium, measure) = (
+            language.words().medium(one.medium),
+            language.measure(one.last.element.obis),
+        );
+        lines.push(TodayLine {
+            title: format!("{medium}, {}: {measure}", one.name),
+            so_far: today.so_far.map(|quantity| language.quantity(quantity)),
+            usual: today.usual.map(|quantity| language.quantity(quantity)),
+        });
+    }
+    Ok(lines)
+}
