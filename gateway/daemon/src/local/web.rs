@@ -1,7 +1,7 @@
 //! The local web: for the technician with a phone in the cellar and the consumer in the kitchen, without internet.
 //!
-//! There are two doors. The one on a loopback address has no login: whoever gets there is on the device already and sees the
-//! state and the last values. The other one is for the network of the house: HTTPS with a
+//! There are two doors. The one on a loopback address has no login: whoever gets there is on the device already; it shows the
+//! state and the last values, and tells health metrics. The other one is for the network of the house: HTTPS with a
 //! certificate of the gateway's own, and nothing without a login. No page needs a script, and none loads anything from
 //! elsewhere.
 
@@ -21,6 +21,7 @@ mod host;
 mod household;
 mod language;
 mod loopback;
+mod metrics;
 mod pages;
 mod password;
 mod portal;

@@ -11,6 +11,7 @@ use model::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics;
 use crate::clock;
 use crate::local::server;
 use crate::metering::MeterView;
@@ -69,6 +70,7 @@ fn router(source: StatusSource) -> Router {
         .route("/", get(page))
         .route("/style.css", get(style))
         .route("/api/v1/status", get(status))
+        .route("/metrics", get(health))
         .layer(middleware::from_fn(protect))
         .with_state(source)
 }
@@ -89,6 +91,11 @@ async fn page(State(source): State<StatusSource>) -> Response {
 
 async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
+}
+
+async fn health(State(source): State<StatusSource>) -> impl IntoResponse {
+    let text = metrics::text(&source.status(), clock::now());
+    ([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text)
 }
 
 async fn status(State(source): State<StatusSource>) -> Json<Status> {
@@ -215,6 +222,26 @@ mod tests {
         ] {
             assert!(html.contains(text), "{text} is missing in {html}");
         }
+    }
+
+    #[test]
+    fn metrics_tell_of_health_and_of_no_value() {
+        let mut page = page_at("2026-11-23T12:00:30Z");
+        page.status.meters[0].statistics.polls = 7;
+        let text = metrics::text(&page.status, page.now);
+        for line in [
+            "smgw_state{state=\"operational\"} 1",
+            "smgw_state{state=\"unbound\"} 0",
+            "smgw_findings 1",
+            "smgw_meter_silence_seconds{bus=\"cellar\",meter=\"gas <b>\"} 30",
+            "smgw_meter_polls_total{bus=\"cellar\",meter=\"gas <b>\"} 7",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in {text}"
+            );
+        }
+        assert!(!text.contains("4711.234") && text.ends_with("# EOF\n"));
     }
 
     #[test]
