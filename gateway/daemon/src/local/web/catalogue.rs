@@ -42,6 +42,8 @@ catalogue! {
     password_differs: "Die beiden neuen Passwörter sind verschieden.", "The two new passwords differ.";
     save: "Speichern", "Save";
     now: "Jetzt", "Now";
+    reload: "Neu laden", "Load again";
+    unit: "Einheit", "Unit";
     history: "Verlauf", "History";
     recipients: "Empfänger", "Recipients";
     tokens: "Zugriffsschlüssel", "Access tokens";

@@ -60,11 +60,20 @@ struct Choice {
 async fn choose_language(visitor: Visitor, Query(choice): Query<Choice>) -> Result<Response, Barrier> {
     let missing = Barrier::Missing(visitor.language);
     let chosen = Language::parse(&choice.to).ok_or(missing)?;
-    let is_ours = choice.back.starts_with('/') && !choice.back.starts_with("//") && choice.back.is_ascii();
-    let back = if is_ours { choice.back.as_str() } else { "/" };
+    let back = if is_ours(&choice.back) {
+        choice.back.as_str()
+    } else {
+        "/"
+    };
     let mut response = Redirect::to(back).into_response();
     set_cookie(&mut response, COOKIE, chosen.code(), LANGUAGE_AGE);
     Ok(response)
+}
+
+/// Returns whether a place lies in this web: browsers take `//` and `/\` for the beginning of another one.
+fn is_ours(place: &str) -> bool {
+    let leads_away = place.starts_with("//") || place.starts_with("/\\");
+    place.starts_with('/') && !leads_away && place.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What surrounds every page.
@@ -179,6 +188,21 @@ pub(super) fn message(status: StatusCode, language: Language, text: &str, detail
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_led_elsewhere() {
+        assert!(is_ours("/") && is_ours("/history?by=day"));
+        for place in [
+            "",
+            "now",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nb",
+        ] {
+            assert!(!is_ours(place), "{place}");
+        }
+    }
 
     #[test]
     fn what_stands_in_a_query_is_encoded() {

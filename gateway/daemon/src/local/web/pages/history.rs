@@ -296,7 +296,7 @@ fn csv_of(language: Language, zone: &Zone, history: &History) -> String {
         words.to,
         words.consumption,
         words.register_at_end,
-        words.quantity,
+        words.unit,
         words.note,
     ];
     let mut text = record(separator, &header);

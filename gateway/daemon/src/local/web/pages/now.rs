@@ -13,9 +13,6 @@ use super::{Frame, rendered, working};
 use crate::clock;
 use crate::mounts::Finding;
 
-/// How often the page comes again by itself at the most, in seconds.
-const MOST_SECONDS: u32 = 60;
-
 /// The last value of an element, as the page shows it.
 pub(super) struct Line {
     meter: String,
@@ -39,7 +36,6 @@ struct TodayLine {
 #[template(path = "web/now.html")]
 struct NowPage {
     frame: Frame,
-    refresh_seconds: u32,
     cause: &'static str,
     code: &'static str,
     findings: Vec<Finding>,
@@ -64,10 +60,8 @@ pub(super) async fn page(State(portal): State<Portal>, consumer: AsConsumer) -> 
         let now = clock::now();
         let status = portal.source.status();
         let seen = see(&portal, &consumer.own, now)?;
-        let live = status.live_period.unwrap_or(status.registration_period);
         Ok::<_, store::DatabaseError>(NowPage {
             frame,
-            refresh_seconds: live.seconds().clamp(5, MOST_SECONDS),
             cause: language.words().cause(status.state),
             code: status.state.code(),
             findings: status.findings,
