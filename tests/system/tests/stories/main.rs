@@ -48,6 +48,8 @@ mod ledger;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod local_web;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod mbus_tools;
