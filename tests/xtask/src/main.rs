@@ -7,6 +7,7 @@
 
 mod apps;
 mod bench;
+mod browser;
 mod build;
 mod crates;
 mod cross;

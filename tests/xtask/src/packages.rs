@@ -32,8 +32,8 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server, a broker and an HSM in software, network namespaces, one that counts instructions,
-/// and one that judges units.
-pub(crate) const FOR_VERIFY: [Package; 34] = [
+/// one that judges units, and a browser.
+pub(crate) const FOR_VERIFY: [Package; 38] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -48,6 +48,13 @@ pub(crate) const FOR_VERIFY: [Package; 34] = [
     package("/usr/lib/pcsc/drivers/serial/libifdvpcd.so", "vsmartcard-vpcd"),
     package("openssl", "openssl"),
     package("curl", "curl"),
+    package("chromium", "chromium"),
+    package(
+        "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+        "fonts-dejavu-core",
+    ),
+    package("node", "nodejs"),
+    package("npm", "npm"),
     package("/usr/share/doc/postgresql/copyright", "postgresql"),
     package("/usr/sbin/mosquitto", "mosquitto"),
     package("/usr/sbin/nats-server", "nats-server"),

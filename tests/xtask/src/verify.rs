@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::{FEATURES, cargo, run_step};
 use crate::error::XtaskError;
-use crate::{apps, packages, python, torture};
+use crate::{apps, browser, packages, python, torture};
 
 /// The version of the test runner, so that a new one cannot break an old commit.
 const NEXTEST: &str = "0.9.143";
@@ -31,6 +31,7 @@ pub(crate) fn run() -> Result<(), XtaskError> {
         component("clippy", "clippy")
     })?;
     timed("foreign programs in Python", &mut durations, python::ensure)?;
+    timed("what drives a browser", &mut durations, browser::ensure)?;
     timed("test runner", &mut durations, nextest)?;
     // Tests run the modules.
     timed("energy applications", &mut durations, || {

@@ -165,7 +165,7 @@ fn smgw(house: &House, arguments: &[&str]) -> Value {
 }
 
 /// Opens a house whose gateway has a local web, and returns where that is.
-fn house_with_web() -> (House, String) {
+pub(crate) fn house_with_web() -> (House, String) {
     let mut house = House::for_a_story(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)));
     let config = std::fs::read_to_string(&house.config).unwrap();
     let web = "[web.https]\nlisten = \"127.0.0.1:0\"\nnames = [\"smgw.local\"]\n\n[control]";
@@ -183,7 +183,7 @@ fn house_with_web() -> (House, String) {
     (house, web)
 }
 
-fn first_password(house: &House, account: &str) -> String {
+pub(crate) fn first_password(house: &House, account: &str) -> String {
     let issued = smgw(house, &["web", "password", account]);
     issued["password"].as_str().unwrap().to_owned()
 }

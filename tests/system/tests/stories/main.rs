@@ -14,6 +14,8 @@ mod bad_input;
 #[cfg(test)]
 mod both_ways;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod bundles;
 #[cfg(test)]
 mod card_life;

@@ -66,7 +66,12 @@ where
     let periods = (model::Span::QUARTER_HOUR, model::Span::DAY);
     let gateway = (Arc::clone(&source.store), journal.clone());
     let (_, shared, _) = ApplicationsTask::new(gateway, source.standing.clone(), periods, app::host);
-    let logs = (journal.clone(), granting, Explainer::new(shared), AccessSource(None));
+    let logs = (
+        journal.clone(),
+        granting,
+        Explainer::new(shared),
+        AccessSource(None),
+    );
     let serving = control::serve(listener, source, bindings, logs, card, stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {

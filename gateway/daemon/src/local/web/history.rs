@@ -377,6 +377,42 @@ mod tests {
     }
 
     #[test]
+    fn day_of_25_hours_is_read_whole_from_sealed_days_and_rounds_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = store::DeviceKey::new([7; store::DeviceKey::LENGTH]);
+        let store = store::Store::open(folder.path(), Ok(store::Protection { key, otp: None })).unwrap();
+        let database = store.database();
+        let midnight: Timestamp = "2026-10-24T22:00:00Z".parse().unwrap();
+        for hour in 0..=25i64 {
+            let time = at(midnight.unix_seconds() + hour * 3_600);
+            let readings = vec![last(time.unix_seconds(), &format!("{}", 100 + hour * 2))];
+            let gaps = Vec::new();
+            database.register(&store::Round { readings, gaps }).unwrap();
+        }
+        let (zone, first) = (Zone::central_europe(), jiff::civil::date(2026, 10, 25));
+        let now = "2026-10-27T00:00:00Z".parse().unwrap();
+        let element = last(0, "0").element;
+        let read = || {
+            let chosen = (element.clone(), None);
+            History::read(database, chosen, (Span::Day, first, &zone), now)
+                .unwrap()
+                .unwrap()
+        };
+        let rounds = read();
+        assert!(
+            database
+                .seal_days("2026-10-25T00:30:00Z".parse().unwrap())
+                .unwrap()
+                .points
+                > 0
+        );
+        for history in [rounds, read()] {
+            assert_eq!(told(&history.rows), vec![(Some("2".to_owned()), None); 25]);
+            assert_eq!(history.sum().unwrap().0.value.to_string(), "50");
+        }
+    }
+
+    #[test]
     fn mean_is_cut_off_behind_the_finest_digit() {
         let values = ["1.0", "2", "2"].map(|text| text.parse().unwrap());
         assert_eq!(mean(&values).unwrap().to_string(), "1.6");

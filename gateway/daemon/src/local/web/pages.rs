@@ -23,6 +23,7 @@ use super::roster::Role;
 use super::session::Session;
 
 const STYLE: &str = include_str!("../../../templates/web/style.css");
+const ICON: &str = include_str!("../../../templates/web/icon.svg");
 /// How long a browser keeps the choice of the language: a year.
 const LANGUAGE_AGE: &str = "; Max-Age=31536000";
 
@@ -30,6 +31,7 @@ pub(super) fn routes() -> Router<Portal> {
     Router::new()
         .route("/", get(start))
         .route("/style.css", get(style))
+        .route("/icon.svg", get(icon))
         .route("/language", get(choose_language))
         .route("/now", get(now::page))
         .route("/history", get(history::page))
@@ -47,6 +49,10 @@ async fn start(visitor: Visitor) -> Redirect {
 
 async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
+}
+
+async fn icon() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)
 }
 
 /// Which language, and where to go on.
