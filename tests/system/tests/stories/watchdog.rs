@@ -91,7 +91,7 @@ fn the_service_manager_is_told_that_the_daemon_is_up_how_it_is_and_that_it_stops
     let notices = managed.wait_for("READY=1", ARRIVAL);
     assert_eq!(notices, ["READY=1"], "nothing is said before the daemon is up");
     managed.wait_for("STATUS=SMGW-S-", ARRIVAL);
-    managed.wait_for("WATCHDOG=1", WATCHDOG);
+    managed.wait_for("WATCHDOG=1", ARRIVAL);
     managed.gateway.stop().unwrap();
     managed.wait_for("STOPPING=1", ARRIVAL);
 }
