@@ -145,10 +145,11 @@ impl Evaluator<'_> {
             values.push(self.derived(assigned, accepted, element));
         }
         values.sort_by(|one, two| key_of(one).cmp(&key_of(two)));
-        if let Some([twice, _]) = values
-            .array_windows()
-            .find(|[one, two]| key_of(one) == key_of(two))
-        {
+        let twice = values
+            .iter()
+            .zip(values.iter().skip(1))
+            .find(|(one, two)| key_of(one) == key_of(two));
+        if let Some((twice, _)) = twice {
             let (element, time) = key_of(twice);
             let text = format!("the application made two values of {element} at {time}");
             return Err(Failure {

@@ -238,7 +238,7 @@ fn installed(store: &Store) -> Result<Option<Bundle>, Rejection> {
 fn signed_content<'a>(package: &Package<'a>) -> &'a [u8] {
     package
         .author()
-        .map_or(package.bytes(), |signature| signature.covered)
+        .map_or_else(|| package.bytes(), |signature| signature.covered)
 }
 
 /// Returns the name of whoever has signed a package that was verified when it was kept.

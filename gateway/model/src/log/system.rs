@@ -235,6 +235,28 @@ impl SystemEvent {
     }
 }
 
+impl SystemEvent {
+    /// Writes which application failed, on what and why.
+    fn write_failure(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::ApplicationFailed {
+            application,
+            assignment,
+            window,
+            code,
+            reason,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let (from, to) = (window.from(), window.to());
+        write!(
+            formatter,
+            "application {application} failed on {assignment} from {from} to {to}: {reason} ({code})"
+        )
+    }
+}
+
 impl fmt::Display for SystemEvent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -295,19 +317,7 @@ impl fmt::Display for SystemEvent {
                 write!(formatter, "{points} past values and gaps were sealed")
             }
             Self::HistoryForgotten { rows } => write!(formatter, "{rows} rows of old history were deleted"),
-            Self::ApplicationFailed {
-                application,
-                assignment,
-                window,
-                code,
-                reason,
-                ..
-            } => write!(
-                formatter,
-                "application {application} failed on {assignment} from {} to {}: {reason} ({code})",
-                window.from(),
-                window.to()
-            ),
+            Self::ApplicationFailed { .. } => self.write_failure(formatter),
             Self::EventsCounted { code, count } => {
                 write!(formatter, "{count} more events {code} were only counted")
             }
