@@ -37,6 +37,9 @@ const PAGES = {
   technician: ['/device', '/password', '/history'],
 };
 
+// What is taller is broken within its words: ten lines.
+const TALLEST = 250;
+
 const faults = [];
 let looked = 0;
 
@@ -73,6 +76,9 @@ async function look(page, name) {
   }
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (wider > 0) faults.push(`${name}: ${wider} pixels wider than the screen`);
+  const cells = await page.$$eval('td, th', (cells) => cells.map((cell) => cell.clientHeight));
+  const tallest = Math.max(0, ...cells);
+  if (tallest > TALLEST) faults.push(`${name}: a cell of a table is ${tallest} pixels tall`);
   await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
 }
 

@@ -38,10 +38,15 @@ impl Measured {
         is_register(self.last.quantity.unit, self.medium)
     }
 
-    /// Returns whether it is a register of the present, and none of a billing period of the past.
-    pub(super) const fn is_present_register(&self) -> bool {
-        let [_, _, _, _, _, period] = self.last.element.obis.groups();
-        self.is_register() && period == PRESENT
+    /// Returns whether it is what a household asks for first: the whole import or export, the energy, the volume; no stage of
+    /// a tariff, no phase, and no billing period of the past.
+    pub(super) const fn is_main_register(&self) -> bool {
+        let [medium, _, quantity, kind, stage, period] = self.last.element.obis.groups();
+        let is_main = matches!(
+            (medium, quantity, kind, stage),
+            (1, 1 | 2, 8, 0) | (4 | 5 | 6 | 8 | 9, 1, 0, 0) | (7, 3, 0, 0)
+        );
+        is_main && self.is_register() && period == PRESENT
     }
 }
 
@@ -218,7 +223,7 @@ mod tests {
         let found = seen(&own, "2026-03-30T10:30:00Z");
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].name.as_str(), found[0].is_stale), ("M1", false));
-        assert!(found[0].is_present_register());
+        assert!(found[0].is_main_register());
         assert!(seen(&own, "2026-03-30T10:30:01Z")[0].is_stale);
         assert_eq!(seen(&Own::All, "2026-03-30T10:30:00Z").len(), 2);
     }

@@ -104,7 +104,7 @@ pub(in super::super) fn find(
     let chosen = match &element {
         None => elements
             .iter()
-            .find(|one| one.is_present_register())
+            .find(|one| one.is_main_register())
             .or_else(|| elements.first()),
         Some(element) => elements
             .iter()

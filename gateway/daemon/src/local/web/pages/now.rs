@@ -103,7 +103,7 @@ fn today_lines(
     now: Timestamp,
 ) -> Result<Vec<TodayLine>, store::DatabaseError> {
     let mut lines = Vec::new();
-    for one in seen.iter().filter(|one| one.is_present_register()) {
+    for one in seen.iter().filter(|one| one.is_main_register()) {
         let Some(registered) = &one.registered else {
             continue;
         };
