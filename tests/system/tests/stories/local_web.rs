@@ -83,6 +83,7 @@ impl<'a> Browser<'a> {
             "--silent",
             "--show-error",
             "--include",
+            "--path-as-is",
             "--insecure",
             "--max-time",
             "30",
@@ -395,7 +396,17 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
             .status,
         403
     );
+    let huge = "x".repeat(20_000);
+    assert_eq!(consumer.post("/login", &[("account", &huge)]).status, 413);
     consumer.begin("consumer", &first);
+    for path in [
+        "/../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/history%00",
+        "//now",
+    ] {
+        assert_eq!(consumer.get(path).status, 404, "{path}");
+    }
     for (path, fields) in [
         ("/logout", vec![]),
         ("/tokens", vec![("name", "x")]),

@@ -66,3 +66,36 @@ impl Shelf {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use store::{DeviceKey, Protection};
+
+    use super::*;
+
+    fn open(folder: &std::path::Path) -> (Arc<Store>, Shelf) {
+        let key = DeviceKey::new([7; DeviceKey::LENGTH]);
+        let store = Arc::new(Store::open(folder, Ok(Protection { key, otp: None })).unwrap());
+        let shelf = Shelf::open(Arc::clone(&store), Arc::from(["smgw.local".to_owned()]));
+        (store, shelf)
+    }
+
+    #[test]
+    fn certificate_is_made_once_and_a_damaged_one_serves_nobody_until_there_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path()).1.fingerprint().unwrap();
+        assert_eq!(open(folder.path()).1.fingerprint(), Some(first));
+        let file = folder.path().join("web-certificate");
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[100] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let (store, shelf) = open(folder.path());
+        assert!(shelf.server_config().is_none());
+        assert_eq!(store.access().damaged(), ["web-certificate"]);
+        let new = shelf.renew().unwrap();
+        assert_ne!(new, first);
+        assert!(shelf.server_config().is_some() && store.access().damaged().is_empty());
+        drop((store, shelf));
+        assert_eq!(open(folder.path()).1.fingerprint(), Some(new));
+    }
+}
