@@ -68,6 +68,8 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     run_step("the daemon", &mut program(processor, &compiler, &libraries))?;
     measure(processor)?;
     if !options.build_only {
+        // Tests run the modules.
+        apps::run(apps::Options::default())?;
         println!("== tests for {}", processor.target);
         run_step("tests under qemu", &mut tests(processor, &compiler))?;
     }
