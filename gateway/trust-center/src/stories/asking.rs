@@ -490,6 +490,28 @@ fn forged_approval_is_found() {
     ));
 }
 
+/// Uploads packages that the trust centre's suppliers have not signed, and one that they have; returns the request.
+fn unsigned_are_refused(
+    house: &House,
+    supplier: &Supplier,
+    request: InstallationRequest,
+    foreign: &[u8],
+) -> InstallationRequest {
+    let applications = Applications::of_home(&house.home());
+    for package in [MODULE, foreign, &supplier.package] {
+        applications.keep(application_digest(package), package).unwrap();
+    }
+    for package in [MODULE, foreign] {
+        let wrong = supplier.with_package(request.clone(), package);
+        let refused = admit(house, supplier, &wrong);
+        assert!(matches!(
+            refused,
+            Err(AdmissionError::Application(ApplicationsError::Signature(_)))
+        ));
+    }
+    request
+}
+
 #[test]
 fn requests_that_are_not_in_order_are_named() {
     let house = super::house();
@@ -546,18 +568,7 @@ fn requests_that_are_not_in_order_are_named() {
     let Content::InstallationRequest(mut wrong) = Content::InstallationRequest(good.clone()) else {
         unreachable!()
     };
-    for package in [MODULE, &supplier.package, &theirs.signed(MODULE)] {
-        Applications::of_home(&house.home())
-            .keep(application_digest(package), package)
-            .unwrap();
-        wrong = supplier.with_package(wrong, package);
-        if package != supplier.package {
-            assert!(matches!(
-                refused(&wrong),
-                AdmissionError::Application(ApplicationsError::Signature(_))
-            ));
-        }
-    }
+    wrong = unsigned_are_refused(&house, &supplier, wrong, &theirs.signed(MODULE));
     wrong = supplier.with_application(wrong);
     if let Some(application) = &mut wrong.application {
         application.size = 1;
