@@ -69,6 +69,20 @@ impl Supplier {
         &self.certified.fingerprint
     }
 
+    /// Signs the package of an energy application as its author; returns the signed one, in the folder of the stage.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StageError`]; the supplier's last words are in it.
+    pub fn sign(&self, stage: &Stage, package: &Path) -> Result<PathBuf, StageError> {
+        let name = package.file_stem().unwrap_or_default().to_string_lossy();
+        let out = stage.path(&format!("{name}.signed.wasm"));
+        let command = stage.command(Program::Supplier, "app").arg("sign").arg(package);
+        let command = command.option("--home", &self.home).option("--out", &out);
+        stage.run(&command)?.success()?;
+        Ok(out)
+    }
+
     /// Pulls once and reads the answer; there is one if everything was refused, too.
     ///
     /// # Errors

@@ -104,21 +104,8 @@ impl Street {
 
     /// Signs an application as the supplier; returns the signed package.
     fn sign(&self, package: &Path) -> PathBuf {
-        let out = package.with_extension("signed.wasm");
-        let command = self
-            .stage
-            .command(Program::Supplier, "app")
-            .arg("sign")
-            .arg(package);
-        let command = command
-            .option("--home", self.supplier.home())
-            .option("--out", &out);
-        self.stage
-            .run(&command)
-            .unwrap()
-            .success()
-            .unwrap_or_else(|error| panic!("{}", told(&error)));
-        out
+        let signed = self.supplier.sign(&self.stage, package);
+        signed.unwrap_or_else(|error| panic!("{}", told(&error)))
     }
 
     /// Runs a command of the gateway about applications; returns its code and its answer.

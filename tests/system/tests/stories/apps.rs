@@ -66,6 +66,7 @@ fn gateway_keeps_no_application_that_does_not_do_what_it_says() {
     let package = std::fs::read(house.stage.application("taf-2").unwrap()).unwrap();
     let file = house.stage.path("other.wasm");
     std::fs::write(&file, other_fuel(&package)).unwrap();
+    let file = house.supplier.sign(&house.stage, &file).unwrap();
     let grants = GrantText::file(&grants_of_the_house(PERIOD));
     let grants = house.stage.write("grants.toml", &grants).unwrap();
     house

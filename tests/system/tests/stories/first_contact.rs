@@ -115,6 +115,7 @@ fn from_a_blank_card_to_the_first_reading_that_a_supplier_asked_the_tsm_for() {
         .write("grants.toml", &GrantText::file(&grants_of_the_house(PERIOD)))
         .unwrap();
     let application = stage.application("taf-2").unwrap();
+    let application = supplier.sign(&stage, &application).unwrap();
     let mut tsm = stage.start_tsm().unwrap();
     stage.register_gateway(&guid, &wan).unwrap();
     let asked = tsm.request(&stage, &supplier, &guid, &grants, Some(&application));
