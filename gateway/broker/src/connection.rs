@@ -3,10 +3,14 @@
 //! The client below ([`rumqttc_v5`], [`rumqttc_v4`]) would connect again by itself and carry its own queue over. This one
 //! does not: whoever owns the connection decides when to come back, and what to send again is in its outbox.
 //!
+//! The client loses what it was about to send when it is interrupted, so it has a task of its own, and the owner may give
+//! up waiting for it at any time.
+//!
 //! A message that came in is acknowledged by the owner when it has been dealt with. Until then the broker holds back
 //! what would be more than [`MAX_UNACKNOWLEDGED`] at a time, so that a flood waits at the broker.
 
 mod five;
+mod pump;
 mod three;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +23,7 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 
 use crate::address::BrokerAddress;
+use crate::connection::pump::{Events, Pump};
 use crate::topic::{Filter, PresenceTopic, Topic};
 
 /// How many messages a broker may hand over before the first of them is acknowledged (MQTT 5: Receive Maximum; an
@@ -138,6 +143,14 @@ pub enum ConnectionError {
         /// To what.
         filter: Filter,
     },
+    /// The broker hands over more than it may before anything is acknowledged.
+    #[error(
+        "the broker {broker} hands over more than {MAX_UNACKNOWLEDGED} messages that nobody has acknowledged; it does not keep to MQTT"
+    )]
+    Flood {
+        /// Which broker.
+        broker: BrokerAddress,
+    },
     /// The connection has ended.
     #[error("the connection to the broker {broker} has ended")]
     Ended {
@@ -154,8 +167,12 @@ impl ConnectionError {
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Subscription { .. } | Self::Tls { .. } => true,
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Ended { .. } => false,
+            Self::Refused { .. } | Self::Flood { .. } | Self::Tls { .. } => true,
+            // A cluster that has lost a node refuses subscriptions for some minutes.
+            Self::Subscription { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Ended { .. } => false,
         }
     }
 }
@@ -236,13 +253,14 @@ enum Objection {
 }
 
 enum Wire {
-    Five(Box<five::Wire>),
-    Three(Box<three::Wire>),
+    Five(five::Wire),
+    Three(three::Wire),
 }
 
 /// A connection to a broker, which is subscribed to everything that it was to.
 pub struct Connection {
     wire: Wire,
+    pump: Pump,
     options: Options,
     max_packet: Option<u32>,
     /// The topics of what was handed over and has not gone out yet, in order.
@@ -260,12 +278,19 @@ impl Connection {
     ///
     /// [`ConnectionError`] if the broker cannot be reached, does not let the client in, or refuses a subscription.
     pub async fn open(options: Options) -> Result<Self, ConnectionError> {
-        let wire = match options.protocol {
-            Protocol::Five => Wire::Five(Box::new(five::Wire::new(&options))),
-            Protocol::ThreeOneOne => Wire::Three(Box::new(three::Wire::new(&options))),
+        let (wire, events) = match options.protocol {
+            Protocol::Five => {
+                let (wire, events) = five::Wire::new(&options);
+                (Wire::Five(wire), Events::Five(Box::new(events)))
+            }
+            Protocol::ThreeOneOne => {
+                let (wire, events) = three::Wire::new(&options);
+                (Wire::Three(wire), Events::Three(Box::new(events)))
+            }
         };
         let mut connection = Self {
             wire,
+            pump: Pump::start(events, options.clone()),
             options,
             max_packet: None,
             handed_over: VecDeque::new(),
@@ -309,7 +334,7 @@ impl Connection {
                     break;
                 }
                 // The broker may hand over a message before it says that it has subscribed the client.
-                Happening::Message(delivery) => self.early.push_back(Event::Message(delivery)),
+                Happening::Message(delivery) => self.keep(Event::Message(delivery))?,
                 Happening::LetIn { .. } | Happening::Sent(_) | Happening::Taken(..) | Happening::Other => {}
             }
         }
@@ -332,8 +357,8 @@ impl Connection {
         }
     }
 
-    /// Waits for what comes next. It has to be called again and again: nothing is sent otherwise. A call that is given
-    /// up loses nothing.
+    /// Waits for what comes next. It has to be called again and again: soon nothing more comes or goes otherwise. A call
+    /// that is given up loses nothing.
     ///
     /// # Errors
     ///
@@ -357,7 +382,7 @@ impl Connection {
     pub async fn drain(&mut self) -> Result<(), ConnectionError> {
         while self.waiting() > 0 {
             if let Some(event) = self.event().await? {
-                self.early.push_back(event);
+                self.keep(event)?;
             }
         }
         Ok(())
@@ -386,6 +411,13 @@ impl Connection {
             }
             Happening::LetIn { .. } | Happening::Subscribed(_) | Happening::Other => None,
         })
+    }
+
+    /// Returns the length of the longest message that the broker says to take, in bytes; it says nothing in MQTT 3.1.1.
+    #[must_use]
+    pub fn longest_message(&self) -> usize {
+        let limit = self.max_packet.and_then(|limit| usize::try_from(limit).ok());
+        limit.map_or(usize::MAX, |limit| limit.saturating_sub(MAX_PACKET_FRAME))
     }
 
     /// Hands a message over to be sent at least once. With `expiry`, a broker that knows it (MQTT 5) forgets the message
@@ -438,16 +470,19 @@ impl Connection {
     }
 
     async fn happening(&mut self) -> Result<Happening, ConnectionError> {
-        match &mut self.wire {
-            Wire::Five(wire) => {
-                let happening = wire.next().await;
-                happening.map_err(|fault| five::error(fault, &self.options))
-            }
-            Wire::Three(wire) => {
-                let happening = wire.next().await;
-                happening.map_err(|fault| three::error(fault, &self.options))
-            }
+        let happening = self.pump.next().await;
+        happening.unwrap_or_else(|| Err(self.ended(Unsent::Ended)))
+    }
+
+    /// Keeps for later what came in while something else was waited for.
+    fn keep(&mut self, event: Event) -> Result<(), ConnectionError> {
+        if self.early.len() >= usize::from(MAX_UNACKNOWLEDGED) {
+            return Err(ConnectionError::Flood {
+                broker: self.options.address.clone(),
+            });
         }
+        self.early.push_back(event);
+        Ok(())
     }
 
     fn ended(&self, unsent: Unsent) -> ConnectionError {

@@ -16,13 +16,18 @@ use super::{
 
 pub(super) use rumqttc_v5::ConnectionError as Fault;
 
+/// What is said on the wire.
 pub(super) struct Wire {
     client: AsyncClient,
+}
+
+/// What happens on the wire.
+pub(super) struct Events {
     events: EventLoop,
 }
 
 impl Wire {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options) -> (Self, Events) {
         let address = (options.address.host().to_owned(), options.address.port());
         let mut settings = MqttOptions::new(options.client.clone(), address);
         let limit = u32::try_from(options.max_packet()).unwrap_or(u32::MAX);
@@ -44,7 +49,7 @@ impl Wire {
             settings.set_last_will(will);
         }
         let (client, events) = AsyncClient::builder(settings).capacity(QUEUED_PACKETS).build();
-        Self { client, events }
+        (Self { client }, Events { events })
     }
 
     pub(super) fn subscribe(&self, filters: &[&str]) -> Result<(), Unsent> {
@@ -80,7 +85,10 @@ impl Wire {
     pub(super) fn acknowledge(&self, packet: &Publish) -> Result<(), Unsent> {
         self.client.try_ack(packet).map_err(unsent)
     }
+}
 
+impl Events {
+    /// Goes on until something happens. A call that is given up can lose what was on its way out.
     pub(super) async fn next(&mut self) -> Result<Happening, Fault> {
         Ok(match self.events.poll().await? {
             Event::Incoming(Packet::ConnAck(packet)) => Happening::LetIn {

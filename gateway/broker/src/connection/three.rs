@@ -14,13 +14,18 @@ use super::{
 
 pub(super) use rumqttc_v4::ConnectionError as Fault;
 
+/// What is said on the wire.
 pub(super) struct Wire {
     client: AsyncClient,
+}
+
+/// What happens on the wire.
+pub(super) struct Events {
     events: EventLoop,
 }
 
 impl Wire {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options) -> (Self, Events) {
         let address = (options.address.host().to_owned(), options.address.port());
         let mut settings = MqttOptions::new(options.client.clone(), address);
         settings
@@ -40,7 +45,7 @@ impl Wire {
         let mut network = NetworkOptions::new();
         network.set_connection_timeout(CONNECT_PATIENCE_S);
         events.set_network_options(network);
-        Self { client, events }
+        (Self { client }, Events { events })
     }
 
     pub(super) fn subscribe(&self, filters: &[&str]) -> Result<(), Unsent> {
@@ -65,7 +70,10 @@ impl Wire {
     pub(super) fn acknowledge(&self, packet: &Publish) -> Result<(), Unsent> {
         self.client.try_ack(packet).map_err(unsent)
     }
+}
 
+impl Events {
+    /// Goes on until something happens. A call that is given up can lose what was on its way out.
     pub(super) async fn next(&mut self) -> Result<Happening, Fault> {
         Ok(match self.events.poll().await? {
             Event::Incoming(Packet::ConnAck(_)) => Happening::LetIn { max_packet: None },

@@ -32,14 +32,14 @@ use super::gateway_double::{Gateway, TestAuthority, TestParty};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A private Mosquitto that takes everybody whom the authority has certified.
-struct Mosquitto {
+pub(super) struct Mosquitto {
     folder: TempDir,
     child: Child,
     port: u16,
 }
 
 impl Mosquitto {
-    async fn start(authority: &TestAuthority) -> Self {
+    pub(super) async fn start(authority: &TestAuthority) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -76,6 +76,10 @@ impl Mosquitto {
     async fn wait(&self) {
         let listens = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
         eventually("a listening broker", listens).await;
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
     }
 
     fn address(&self) -> GatewayAddress {
@@ -134,7 +138,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.expect(what);
 }
 
-fn tls(identity: Identity<'_>) -> ClientConfig {
+pub(super) fn tls(identity: Identity<'_>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from(identity.anchor.certificate().as_der().to_vec());
     roots.add(root).unwrap();
@@ -251,7 +255,7 @@ fn request(own: &TestParty, guid: CardId, number: u8) -> Content {
     })
 }
 
-fn guid(number: u8) -> CardId {
+pub(super) fn guid(number: u8) -> CardId {
     format!("fd5a::{number}").parse().unwrap()
 }
 

@@ -16,3 +16,5 @@ mod exchange;
 mod gateway_double;
 #[cfg(test)]
 mod hub;
+#[cfg(test)]
+mod slow_line;
