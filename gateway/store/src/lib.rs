@@ -54,7 +54,7 @@ pub use bindings::{
     Tamper, Tampering, Termination,
 };
 pub use database::{
-    Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Derived, Evaluation,
+    Arrears, Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Derived, Evaluation,
     Forgotten, InstalledBundle, Latest, Loss, Lost, Made, NewEvaluation, OutboxError, OutboxMessage, Page,
     Pending, Receipt, RegisterError, Registered, Remembered, RequestError, RestrictionsError, Round, RowKind,
     Sealed, Stored,

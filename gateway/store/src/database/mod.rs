@@ -66,7 +66,7 @@ pub use evaluation::{Derived, Evaluation, Made, NewEvaluation, Stored};
 pub use head::RowKind;
 pub use history::{Forgotten, Sealed};
 pub use loss::{Loss, Lost};
-pub use outbox::{OutboxError, OutboxMessage, Pending, Receipt};
+pub use outbox::{Arrears, OutboxError, OutboxMessage, Pending, Receipt};
 pub use readings::{Damaged, Latest, Page, RegisterError, Registered, Round};
 pub use requests::{Remembered, RequestError};
 pub use restrictions::RestrictionsError;

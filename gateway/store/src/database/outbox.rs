@@ -49,6 +49,28 @@ pub struct Pending {
     pub more: Option<u64>,
 }
 
+/// What waits for the receipts of one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Arrears {
+    /// How many messages.
+    pub messages: u64,
+    /// The length of their contents in bytes.
+    pub bytes: u64,
+}
+
+impl Arrears {
+    /// Behind how many messages nobody is sent more.
+    const MAX_MESSAGES: u64 = 64;
+    /// Behind how many bytes: with one message more of the greatest length, seven recipients that send no receipts have room.
+    const MAX_BYTES: u64 = 1 << 20;
+
+    /// Returns whether nothing more is to be queued until receipts come.
+    #[must_use]
+    pub const fn are_too_many(self) -> bool {
+        self.messages >= Self::MAX_MESSAGES || self.bytes >= Self::MAX_BYTES
+    }
+}
+
 /// What a receipt did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -74,6 +96,13 @@ impl Occupancy {
     pub(super) const LIMIT: Self = Self {
         messages: 4_096,
         bytes: 16 << 20,
+        last: i64::MAX,
+    };
+
+    /// What suppliers may fill of it: the TSM, which alone can end what one of them does, finds room in any case.
+    pub(super) const OF_SUPPLIERS: Self = Self {
+        messages: 4_032,
+        bytes: 14 << 20,
         last: i64::MAX,
     };
 }
@@ -110,12 +139,21 @@ impl From<rusqlite::Error> for OutboxError {
 }
 
 impl Database {
-    /// Queues a message; on return it is on the disk. Queued again, it waits once.
+    /// Queues a message for a supplier; on return it is on the disk. Queued again, it waits once.
     ///
     /// # Errors
     ///
     /// [`OutboxError`]; the message does not wait then.
     pub fn enqueue(&self, message: &OutboxMessage) -> Result<(), OutboxError> {
+        self.lock().enqueue(message, Occupancy::OF_SUPPLIERS)
+    }
+
+    /// Queues a message for the TSM as [`Database::enqueue`] does, where suppliers have no room left too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::enqueue`].
+    pub fn enqueue_for_tsm(&self, message: &OutboxMessage) -> Result<(), OutboxError> {
         self.lock().enqueue(message, Occupancy::LIMIT)
     }
 
@@ -128,12 +166,12 @@ impl Database {
         self.lock().pending(behind)
     }
 
-    /// Returns how many messages wait for a recipient's receipts.
+    /// Returns what waits for a recipient's receipts.
     ///
     /// # Errors
     ///
     /// [`OutboxError::Database`] if the database cannot be read.
-    pub fn waiting_for(&self, recipient: Fingerprint) -> Result<u64, OutboxError> {
+    pub fn waiting_for(&self, recipient: Fingerprint) -> Result<Arrears, OutboxError> {
         self.lock().waiting_for(recipient)
     }
 
@@ -202,12 +240,17 @@ impl Inner {
         Ok(pending)
     }
 
-    fn waiting_for(&self, recipient: Fingerprint) -> Result<u64, OutboxError> {
-        let count: i64 = self
+    fn waiting_for(&self, recipient: Fingerprint) -> Result<Arrears, OutboxError> {
+        let waiting: (i64, i64) = self
             .connection
-            .prepare_cached("SELECT count(*) FROM outbox WHERE recipient = ?1")?
-            .query_row([recipient.as_bytes()], |row| row.get(0))?;
-        Ok(u64::try_from(count).unwrap_or_default())
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(length(content)), 0) FROM outbox WHERE recipient = ?1",
+            )?
+            .query_row([recipient.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Arrears {
+            messages: u64::try_from(waiting.0).unwrap_or_default(),
+            bytes: u64::try_from(waiting.1).unwrap_or_default(),
+        })
     }
 
     fn receipt(&mut self, id: &[u8; 16], recipient: Fingerprint) -> Result<Receipt, OutboxError> {

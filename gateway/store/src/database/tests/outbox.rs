@@ -237,3 +237,34 @@ fn failed_write_is_named() {
         "{error:?}"
     );
 }
+
+#[test]
+fn suppliers_that_send_no_receipts_leave_room_for_others_and_for_the_tsm() {
+    let database = Place::new().open();
+    let long = |id: u8, recipient: u8| OutboxMessage {
+        id: [id; 16],
+        recipient: Fingerprint::new([recipient; 32]),
+        content: vec![7; OutboxMessage::MAX_CONTENT - 1],
+    };
+    let mut id = 0;
+    for supplier in 1..=7 {
+        while !database
+            .waiting_for(Fingerprint::new([supplier; 32]))
+            .unwrap()
+            .are_too_many()
+        {
+            id += 1;
+            database.enqueue(&long(id, supplier)).unwrap();
+        }
+    }
+    assert_eq!(id, 14, "two for each");
+    let error = database.enqueue(&long(100, 8)).unwrap_err();
+    assert!(
+        matches!(error, OutboxError::Full { messages: 14, .. }),
+        "{error:?}"
+    );
+    database.enqueue_for_tsm(&long(100, 200)).unwrap();
+    database.enqueue_for_tsm(&long(101, 200)).unwrap();
+    let error = database.enqueue_for_tsm(&long(102, 200)).unwrap_err();
+    assert!(matches!(error, OutboxError::Full { .. }), "{error:?}");
+}
