@@ -202,14 +202,18 @@ impl BrokerWay {
         let mut connection = Connection::open(self.options(identity)?).await?;
         tracing::info!(broker = %self.config.address, "connected to the broker");
         self.show(true, None);
-        let mut desk = Desk::new(self.exchange.clone(), identity.guid);
+        let mut desk = Desk::new(self.exchange.clone(), identity.guid, &connection);
         let mut resends = Resends::default();
         let mut look = tokio::time::interval(OUTBOX_PAUSE);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = connection.next() => match event? {
-                    Event::Message(delivery) => desk.take(delivery, &connection),
+                    Event::Message(delivery) => {
+                        // Whoever asks is there, and gets what waits.
+                        resends.hasten(&delivery.topic);
+                        desk.take(delivery, &connection);
+                    }
                     // Whoever the answer was for is away; it waits in the outbox.
                     Event::Unheard(_) => {}
                     Event::NotPassedOn { reason, .. } => tracing::warn!(

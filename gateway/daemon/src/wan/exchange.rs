@@ -60,6 +60,8 @@ pub(super) struct Sealed {
     pub(super) id: MessageId,
     /// The message (DER).
     pub(super) bytes: Vec<u8>,
+    /// Whom it is for.
+    pub(super) partner: Partner,
 }
 
 /// What became of a message.
@@ -204,6 +206,7 @@ impl Exchange {
         Ok(Outcome::Answered(Sealed {
             id: response.id,
             bytes: sealed,
+            partner: reply.partner,
         }))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker::{Connection, Delivery, Leg, MAX_UNACKNOWLEDGED, Topic, Unsent};
 use bytes::Bytes;
+use card::Partner;
 use model::{CardId, Fingerprint};
 use store::OutboxMessage;
 use tokio::task::JoinSet;
@@ -16,14 +17,12 @@ use crate::wan::rejection::Rejection;
 /// dropped, and its senders ask again.
 const WAITING: usize = MAX_UNACKNOWLEDGED as usize;
 
-/// How many answers may wait for the receipts of one party. Who asks on and on and takes nothing does not fill the
-/// outbox for the others: 32 suppliers have room.
-const MAX_WAITING_OF_ONE: u64 = 64;
-
 /// Takes messages in, has the exchange answer them where it may block, and puts the answers on the way.
 pub(super) struct Desk {
     exchange: Exchange,
     guid: CardId,
+    /// The length of the longest answer that outbox and broker take.
+    longest: usize,
     waiting: VecDeque<Delivery>,
     /// The one that is worked on.
     in_work: Option<Arc<Delivery>>,
@@ -34,10 +33,12 @@ pub(super) struct Desk {
 pub(super) type Done = Result<Option<OutboxMessage>, Rejection>;
 
 impl Desk {
-    pub(super) fn new(exchange: Exchange, guid: CardId) -> Self {
+    pub(super) fn new(exchange: Exchange, guid: CardId, connection: &Connection) -> Self {
+        let longest = connection.longest_message().min(OutboxMessage::MAX_CONTENT);
         Self {
             exchange,
             guid,
+            longest,
             waiting: VecDeque::new(),
             in_work: None,
             working: JoinSet::new(),
@@ -104,9 +105,9 @@ impl Desk {
         };
         let delivery = Arc::new(delivery);
         self.in_work = Some(Arc::clone(&delivery));
-        let (exchange, guid) = (self.exchange.clone(), self.guid);
+        let (exchange, guid, longest) = (self.exchange.clone(), self.guid, self.longest);
         self.working.spawn_blocking(move || {
-            let outcome = answer(&exchange, guid, &delivery);
+            let outcome = answer(&exchange, guid, longest, &delivery);
             if let Err(rejection) = &outcome {
                 exchange.note_rejected(rejection, None);
             }
@@ -119,6 +120,7 @@ impl Desk {
 fn answer(
     exchange: &Exchange,
     guid: CardId,
+    longest: usize,
     delivery: &Delivery,
 ) -> Result<Option<OutboxMessage>, Rejection> {
     let topic: Topic = delivery.topic.parse().map_err(|_| Rejection::Topic)?;
@@ -127,19 +129,23 @@ fn answer(
     }
     let way = Way {
         party: Some(topic.party),
-        longest: OutboxMessage::MAX_CONTENT,
+        longest,
     };
     if topic.leg == Leg::Request {
         check_receipts(exchange, topic.party)?;
     }
     match (exchange.handle(&delivery.message, &way)?, topic.leg) {
-        (Outcome::Answered(Sealed { id, bytes }), Leg::Request) => {
+        (Outcome::Answered(Sealed { id, bytes, partner }), Leg::Request) => {
             let message = OutboxMessage {
                 id: *id.as_bytes(),
                 recipient: topic.party,
                 content: bytes,
             };
-            exchange.store.database().enqueue(&message)?;
+            let database = exchange.store.database();
+            match partner {
+                Partner::Tsm => database.enqueue_for_tsm(&message)?,
+                Partner::Supplier(_) => database.enqueue(&message)?,
+            }
             Ok(Some(message))
         }
         (Outcome::Received, Leg::Receipt) => Ok(None),
@@ -151,9 +157,11 @@ fn answer(
 /// Refuses who does not say that it has what it was sent. What the topic claims is enough for that: nobody else can
 /// publish there, and a broker that lies could as well pass nothing on.
 fn check_receipts(exchange: &Exchange, party: Fingerprint) -> Result<(), Rejection> {
-    let waiting = exchange.store.database().waiting_for(party)?;
-    if waiting >= MAX_WAITING_OF_ONE {
-        return Err(Rejection::ReceiptsDue { waiting });
+    let arrears = exchange.store.database().waiting_for(party)?;
+    if arrears.are_too_many() {
+        return Err(Rejection::ReceiptsDue {
+            waiting: arrears.messages,
+        });
     }
     Ok(())
 }
