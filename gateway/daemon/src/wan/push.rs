@@ -7,6 +7,7 @@
 //! Each message has an id that follows from card, supplier, grant, period and part. The outbox is written before the
 //! schedule; what a power cut lets the gateway make twice is the same message to its recipient.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use authorization::{Asker, Occasion, Rules, decide};
@@ -29,8 +30,9 @@ use crate::liveness;
 /// How often the schedules are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How long to wait at most after something could not be sent.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// How long to wait at first, and at most, after something could not be sent on the schedule of a grant.
+const FIRST_PAUSE_SECONDS: u32 = 20;
+const LONGEST_PAUSE_SECONDS: u32 = 3_600;
 
 /// How long after a point of the grid the values before it are registered, on the slowest bus.
 const SETTLING_SECONDS: u32 = 60;
@@ -53,83 +55,142 @@ const LONGEST_SENDING: Duration = Duration::from_secs(600);
 /// How many rules a resolution is made coarser by, one after the other; what is left then is for the supplier to pull.
 const MAX_COARSER: usize = 8;
 
-/// How many messages may wait for the receipts of one supplier before nothing more is sent to it.
-const MAX_WAITING: u64 = 64;
-
 /// Sends what is due until the daemon stops.
 pub(crate) async fn keep_the_schedules(exchange: Exchange, stop: CancellationToken) {
-    let mut pause = LOOK;
+    let mut pauses = Pauses::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
         let working = exchange.clone();
-        let sending = liveness::long_work(LONGEST_SENDING, move || send_due(&working, clock::now()));
-        pause = match sending.await {
-            // Nobody is served at the moment: the periods are caught up with.
-            Ok(Ok(()) | Err(Rejection::NotServing { .. })) => LOOK,
-            Ok(Err(rejection)) => {
-                let reason = rejection.reason();
-                tracing::warn!(
-                    code = rejection.code(),
-                    "what is due for suppliers is not sent: {reason}"
-                );
-                // Each attempt is logged for the consumer, so that they are not made in a hurry.
-                pause.saturating_mul(2).min(LONGEST_PAUSE)
+        let sending = liveness::long_work(LONGEST_SENDING, move || {
+            let sent = send_due(&working, &mut pauses, clock::now());
+            (pauses, sent)
+        });
+        pauses = match sending.await {
+            Ok((pauses, sent)) => {
+                // Nobody is served at the moment: the periods are caught up with.
+                if let Err(rejection) = sent
+                    && !matches!(rejection, Rejection::NotServing { .. })
+                {
+                    not_sent(&rejection);
+                }
+                pauses
             }
             Err(error) => {
                 tracing::error!("a thread that sent what is due has failed: {error}");
-                LONGEST_PAUSE
+                tokio::time::sleep(Duration::from_secs(u64::from(LONGEST_PAUSE_SECONDS))).await;
+                Pauses::default()
             }
         };
     }
 }
 
-/// Sends what is due now, as much as there is room and time for.
-fn send_due(exchange: &Exchange, now: Timestamp) -> Result<(), Rejection> {
+fn not_sent(rejection: &Rejection) {
+    let reason = rejection.reason();
+    tracing::warn!(
+        code = rejection.code(),
+        "what is due for suppliers is not sent: {reason}"
+    );
+}
+
+/// Sends what is due now, as much as there is room and time for. What is wrong with one grant keeps no other waiting.
+fn send_due(exchange: &Exchange, pauses: &mut Pauses, now: Timestamp) -> Result<(), Rejection> {
     let (state, identity) = exchange.serving()?;
     let Some(bundle) = identity.bundle.as_ref().filter(|_| state.serves_suppliers()) else {
         return Ok(());
     };
     let schedules = exchange.store.schedules();
     let grants = bundle.grants().iter();
-    let pushing: Vec<_> = grants
+    let mut pushing: Vec<_> = grants
         .filter_map(|grant| Some((grant, interval(grant, bundle.policy())?, key_of(grant))))
         .collect();
     let known = pushing.iter().map(|(.., key)| *key).collect();
     schedules.keep_only(&known).map_err(Rejection::Schedules)?;
+    pauses.keep_only(&known);
+    // Another one is the first each time, so that those with many periods leave room for all.
+    let looks = now.unix_seconds().unsigned_abs().checked_div(LOOK.as_secs());
+    let grants = u64::try_from(pushing.len()).unwrap_or(u64::MAX);
+    let first = looks.and_then(|looks| looks.checked_rem(grants)).unwrap_or(0);
+    pushing.rotate_left(usize::try_from(first).unwrap_or(0));
     let mut left = MAX_AT_ONCE;
-    // What is wrong with one grant keeps no other supplier waiting; the first fault is told.
-    let mut outcome = Ok(());
     for (grant, every, key) in pushing {
+        if pauses.holds(&key, now) || owes_receipts(exchange, grant.supplier)? {
+            continue;
+        }
         let settled = now.saturating_sub(delay(identity.guid, every));
-        let due = due(grant, every, schedules.kept_until(&key), (settled, now));
+        let kept_until = schedules.kept_until(&key);
+        let due = due(grant, every, kept_until, (settled, now));
+        if let (Some(kept_until), Some(next)) = (kept_until, due.first())
+            && next.from() > kept_until
+        {
+            tracing::warn!(grant = grant.id, from = %kept_until, to = %next.from(), "left for the supplier to pull");
+        }
         for period in due.into_iter().take(left) {
             left = left.saturating_sub(1);
-            if let Err(rejection) = keep_one(exchange, (&identity, bundle), (grant, period), now) {
-                outcome = outcome.and(Err(rejection));
+            match keep_one(exchange, (&identity, bundle), (grant, period), now) {
+                Ok(()) => pauses.end(&key),
+                Err(rejection) => {
+                    not_sent(&rejection);
+                    pauses.begin(key, now);
+                    break;
+                }
+            }
+            if owes_receipts(exchange, grant.supplier)? {
                 break;
             }
         }
     }
-    outcome
+    Ok(())
 }
 
-/// Sends what was registered in one period of one grant, unless the supplier owes receipts.
+/// Returns whether a supplier has to say first that it has what it was sent.
+fn owes_receipts(exchange: &Exchange, supplier: Fingerprint) -> Result<bool, Rejection> {
+    Ok(exchange.store.database().waiting_for(supplier)?.are_too_many())
+}
+
+/// Sends what was registered in one period of one grant.
 fn keep_one(
     exchange: &Exchange,
     parties: (&Identity, &Bundle),
     (grant, period): (&Grant, Period),
     now: Timestamp,
 ) -> Result<(), Rejection> {
-    let waiting = exchange.store.database().waiting_for(grant.supplier)?;
-    if waiting >= MAX_WAITING {
-        return Err(Rejection::ReceiptsDue { waiting });
-    }
     send(exchange, parties, (grant, period), now)?;
     let kept = exchange.store.schedules().keep(key_of(grant), period.to());
     kept.map_err(Rejection::Schedules)
+}
+
+/// The schedules on which nothing could be sent, until when they rest. Each attempt is logged for the consumer, so that
+/// they are not made in a hurry.
+#[derive(Debug, Default)]
+struct Pauses(BTreeMap<ScheduleKey, (Timestamp, u32)>);
+
+impl Pauses {
+    /// Forgets what is no schedule any more.
+    fn keep_only(&mut self, known: &BTreeSet<ScheduleKey>) {
+        self.0.retain(|key, _| known.contains(key));
+    }
+
+    /// Returns whether a schedule rests. A clock that was set back does not prolong that beyond the longest pause.
+    fn holds(&self, key: &ScheduleKey, now: Timestamp) -> bool {
+        let left = self.0.get(key).map(|(until, _)| until.seconds_since(now));
+        left.is_some_and(|left| (1..=i64::from(LONGEST_PAUSE_SECONDS)).contains(&left))
+    }
+
+    /// Has a schedule rest for twice as long as the last time.
+    fn begin(&mut self, key: ScheduleKey, now: Timestamp) {
+        let seconds = self.0.get(&key).map_or(FIRST_PAUSE_SECONDS, |(_, seconds)| {
+            seconds.saturating_mul(2).min(LONGEST_PAUSE_SECONDS)
+        });
+        let until = Span::from_seconds(seconds).map_or(now, |pause| now.saturating_add(pause));
+        self.0.insert(key, (until, seconds));
+    }
+
+    fn end(&mut self, key: &ScheduleKey) {
+        self.0.remove(key);
+    }
 }
 
 /// Returns how often a grant has the gateway send: not more often than it, and the limits that are for its supplier, may be
@@ -338,10 +399,17 @@ fn id_of(guid: CardId, grant: &Grant, period: Period, part: u32) -> MessageId {
         period.to().to_string(),
     );
     let part = part.to_be_bytes();
+    // What it permits too: a grant of the same name that comes again with more is another message.
+    let elements: Vec<String> = grant.elements.iter().map(ToString::to_string).collect();
+    let (elements, finest) = (elements.join(" "), grant.finest.to_string());
+    let aggregations: Vec<String> = grant.aggregations.iter().map(ToString::to_string).collect();
     MessageId::new(short(&[
         guid.as_bytes(),
         grant.supplier.as_bytes(),
         grant.id.as_bytes(),
+        elements.as_bytes(),
+        finest.as_bytes(),
+        aggregations.join(" ").as_bytes(),
         from.as_bytes(),
         to.as_bytes(),
         &part,
@@ -361,8 +429,6 @@ fn short(texts: &[&[u8]]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     const DAY: i64 = 86_400;
@@ -485,6 +551,31 @@ mod tests {
     }
 
     #[test]
+    fn schedule_that_fails_rests_for_longer_each_time_and_alone() {
+        let (failing, other) = ([1; 16], [2; 16]);
+        let mut pauses = Pauses::default();
+        let mut now = at(0);
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            pauses.begin(failing, now);
+            assert!(!pauses.holds(&other, now));
+            let begun = now;
+            while pauses.holds(&failing, now) {
+                now = now.saturating_add(Span::from_seconds(1).unwrap());
+            }
+            rests.push(now.seconds_since(begun));
+        }
+        assert_eq!(rests, [20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600]);
+        pauses.begin(failing, now);
+        assert!(!pauses.holds(&failing, at(-100_000)), "a clock that was set back");
+        pauses.end(&failing);
+        assert!(!pauses.holds(&failing, now));
+        pauses.begin(failing, now);
+        pauses.keep_only(&BTreeSet::from([other]));
+        assert!(!pauses.holds(&failing, now));
+    }
+
+    #[test]
     fn gateways_are_spread_and_wait_until_values_have_settled() {
         let delays: BTreeSet<u32> = (0..200)
             .map(|number: u16| delay(format!("fd5a::{number:x}").parse().unwrap(), Span::DAY).seconds())
@@ -504,6 +595,8 @@ mod tests {
         assert_eq!(one, id_of(guid, &grant(), period, 0));
         let mut other = grant();
         other.id.push('x');
+        let mut more = grant();
+        more.elements.push("*/8-0:1.0.0*255".parse().unwrap());
         let later = Period::new(at(DAY), at(2 * DAY)).unwrap();
         let all = [
             one,
@@ -511,8 +604,9 @@ mod tests {
             id_of(guid, &other, period, 0),
             id_of(guid, &grant(), later, 0),
             id_of(guid, &grant(), period, 1),
+            id_of(guid, &more, period, 0),
         ];
-        assert_eq!(BTreeSet::from(all).len(), 5);
+        assert_eq!(BTreeSet::from(all).len(), 6);
         assert_ne!(key_of(&grant()), key_of(&other));
     }
 
