@@ -13,6 +13,7 @@ mod install;
 mod push;
 mod rejection;
 mod server;
+mod turns;
 
 pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay};
 pub(crate) use exchange::Exchange;

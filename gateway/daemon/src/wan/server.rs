@@ -1,8 +1,6 @@
 //! Connections from the WAN: accepted in bounded number and time, and only while the gateway serves.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,20 +13,25 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use messages::envelope::MAX_MESSAGE;
-use model::{LogText, SystemEvent};
+use model::{Fingerprint, LogText, SystemEvent};
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchange, Outcome};
 use super::rejection::Rejection;
+use super::turns::{Turn, Turns};
 use crate::card::{CardHandle, Identity, Standing, server_config};
 use crate::report::Chain;
 
 /// Connections of parties that have proved who they are; a household has few suppliers.
 const MAX_CONNECTIONS: usize = 16;
+/// Connections of one party: none keeps the TSM and the others out.
+const MAX_CONNECTIONS_OF_ONE: usize = 4;
 /// Handshakes at the same time. Each costs the card a signature of up to 300 ms.
 const MAX_HANDSHAKES: usize = 8;
 /// Handshakes at the same time from one network: whoever has not proved who he is does not keep the
@@ -62,8 +65,8 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/smgw/v1/messages", post(receive))
         .with_state(exchange.clone());
-    let handshakes = Handshakes::default();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let handshakes = Turns::new(MAX_HANDSHAKES, MAX_HANDSHAKES_OF_ONE);
+    let parties = Turns::new(MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ONE);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -79,7 +82,7 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Some(handshake) = handshakes.begin(peer.ip()) else {
+        let Some(handshake) = handshakes.begin(Network::from(peer.ip())) else {
             tracing::debug!(%peer, "connection refused: too many handshakes");
             continue;
         };
@@ -89,7 +92,7 @@ pub(crate) async fn serve(
             exchange: exchange.clone(),
             standing: standing.clone(),
             router: router.clone(),
-            slots: Arc::clone(&slots),
+            parties: parties.clone(),
         };
         let stop = stop.clone();
         connections.spawn(async move { connection.run(stream, handshake, stop).await });
@@ -103,13 +106,13 @@ struct Connection {
     exchange: Exchange,
     standing: watch::Receiver<Standing>,
     router: Router,
-    slots: Arc<Semaphore>,
+    parties: Turns<Fingerprint>,
 }
 
 impl Connection {
     /// Serves the connection until it ends, its time is up, the session with the card ends in which it
     /// began, or the daemon stops.
-    async fn run(self, stream: TcpStream, handshake: Handshake, stop: CancellationToken) {
+    async fn run(self, stream: TcpStream, handshake: Turn<Network>, stop: CancellationToken) {
         let Ok((_, identity)) = self.exchange.serving() else {
             return;
         };
@@ -137,7 +140,7 @@ impl Connection {
     async fn serve(
         self,
         stream: TcpStream,
-        handshake: Handshake,
+        handshake: Turn<Network>,
         identity: &Identity,
         closing: CancellationToken,
     ) {
@@ -158,7 +161,7 @@ impl Connection {
             Err(_) => return self.refuse("it took too long").await,
         };
         drop(handshake);
-        let Ok(_slot) = self.slots.try_acquire_owned() else {
+        let Some(_turn) = party_of(&stream).and_then(|party| self.parties.begin(party)) else {
             return tracing::warn!(%peer, "connection closed: too many at the same time");
         };
         let service = TowerToHyperService::new(self.router.layer(Extension(ConnectInfo(peer))));
@@ -239,9 +242,11 @@ async fn body_of(request: Request) -> Result<Bytes, Rejection> {
     }
 }
 
-/// The handshakes that are going on, counted by network.
-#[derive(Debug, Clone, Default)]
-struct Handshakes(Arc<Mutex<HashMap<Network, usize>>>);
+/// Returns the digest of the TLS certificate with which a client has proved who he is.
+fn party_of(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    Some(Fingerprint::new(Sha256::digest(certificate).into()))
+}
 
 /// Whom a handshake counts for: an IPv4 address, or the first 64 bits of an IPv6 address, which is what
 /// one subscriber has.
@@ -264,74 +269,17 @@ impl From<IpAddr> for Network {
     }
 }
 
-/// A handshake that is going on, until it is dropped.
-#[derive(Debug)]
-struct Handshake {
-    all: Handshakes,
-    network: Network,
-}
-
-impl Handshakes {
-    /// Begins a handshake, unless too many are going on.
-    fn begin(&self, address: IpAddr) -> Option<Handshake> {
-        let network = Network::from(address);
-        let mut counts = self.counts();
-        let of_this = counts.get(&network).copied().unwrap_or(0);
-        if of_this >= MAX_HANDSHAKES_OF_ONE || counts.values().sum::<usize>() >= MAX_HANDSHAKES {
-            return None;
-        }
-        counts.insert(network, of_this.saturating_add(1));
-        drop(counts);
-        Some(Handshake {
-            all: self.clone(),
-            network,
-        })
-    }
-
-    /// A panic elsewhere leaves the counts as they are, and they are still right.
-    fn counts(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        let mut counts = self.all.counts();
-        match counts.get_mut(&self.network) {
-            Some(count) if *count > 1 => *count = count.saturating_sub(1),
-            _ => drop(counts.remove(&self.network)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
     #[test]
-    fn one_network_does_not_keep_the_others_out() {
-        let handshakes = Handshakes::default();
-        let flood: Vec<_> = (0..10)
-            .filter_map(|_| handshakes.begin(address("fd5a::1")))
-            .collect();
-        assert_eq!(flood.len(), MAX_HANDSHAKES_OF_ONE);
-        assert!(handshakes.begin(address("fd5a::2")).is_none(), "the same network");
-        assert!(handshakes.begin(address("fd5a:0:0:1::1")).is_some());
-        drop(flood);
-        assert!(handshakes.begin(address("fd5a::2")).is_some());
-        assert!(handshakes.counts().is_empty());
-    }
-
-    #[test]
-    fn handshakes_are_bounded_in_all() {
-        let handshakes = Handshakes::default();
-        let begin = |last: u8| handshakes.begin(IpAddr::from([10, 0, 0, last]));
-        let going_on: Vec<_> = (0..200).filter_map(begin).collect();
-        assert_eq!(going_on.len(), MAX_HANDSHAKES);
+    fn addresses_of_one_subscriber_are_one_network() {
+        let network = |text: &str| Network::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(network("fd5a::1"), network("fd5a::2"));
+        assert_ne!(network("fd5a::1"), network("fd5a:0:0:1::1"));
+        assert_ne!(network("10.0.0.1"), network("10.0.0.2"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
     }
 
     #[tokio::test]

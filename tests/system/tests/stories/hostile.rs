@@ -22,6 +22,8 @@ const FLOOD: usize = 3_000;
 const OVERSIZED: usize = 6 * 1_024 * 1_024;
 /// How many connections of a flood stand that say nothing.
 const MUTE_CONNECTIONS: usize = 300;
+/// How many connections one party holds that neither ends a request nor reads: more than the gateway has for all.
+const SLOW_READERS: usize = 20;
 /// How much a flood may add to the gateway's memory, in kilobytes: 16 messages of the greatest size, which wait for their
 /// turn, and what the allocator keeps.
 const FLOOD_LIMIT_KB: u64 = 64 * 1_024;
@@ -236,6 +238,12 @@ fn connections_that_say_nothing_or_read_slowly_keep_nobody_out_and_stay_bounded(
     pull_until(&house, &granted(&house), |pull| !pull.series.is_empty());
     let before = house.gateway.memory_kb().unwrap();
     let wan = house.status.wan.clone().unwrap();
+    // A party that is certified, and is granted nothing.
+    let center = house.stage.trust_center();
+    let greedy = house
+        .stage
+        .found_supplier("greedy", "Greedy Works", &center)
+        .unwrap();
     // They come from the supplier's own network, whose handshakes are counted together with theirs: it gets in as soon as
     // the gateway has ended the first of them.
     let mut mute: Vec<TcpStream> = (0..MUTE_CONNECTIONS)
@@ -245,7 +253,7 @@ fn connections_that_say_nothing_or_read_slowly_keep_nobody_out_and_stay_bounded(
         // Some say the beginning of what could be a handshake; the gateway may have ended them already.
         drop(stream.write_all(&[0x16, 0x03, 0x01]));
     }
-    let slow: Vec<Process> = (0..4).map(|_| slow_reader(&house)).collect();
+    let slow: Vec<Process> = (0..SLOW_READERS).map(|_| slow_reader(&house, &greedy)).collect();
     let served = wait_until(&house.stage.deadline(ARRIVAL), || {
         let finished = house.supplier.try_pull(&house.stage, &granted(&house))?;
         Ok::<_, StageError>((finished.code == Some(0)).then_some(()))
@@ -269,7 +277,7 @@ fn connections_that_say_nothing_or_read_slowly_keep_nobody_out_and_stay_bounded(
 }
 
 /// Starts OpenSSL as a client that is let in, begins a request, and then neither ends it nor reads.
-fn slow_reader(house: &House) -> Process {
+fn slow_reader(house: &House, party: &Supplier) -> Process {
     let script = r#"(printf 'POST /smgw/v1/messages HTTP/1.1\r\nHost: gateway\r\nContent-Length: 4000000\r\n\r\n'; head -c 3000000 /dev/zero; exec sleep 60) |
         openssl s_client -quiet -connect "$1" -CAfile "$2" -cert "$3/tls.pem" -key "$3/tls.key" > /dev/null"#;
     let command = Command::new("openssl s_client", Path::new("sh"))
@@ -277,7 +285,7 @@ fn slow_reader(house: &House) -> Process {
         .arg("sh")
         .arg(house.status.wan.as_deref().unwrap())
         .arg(house.stage.trust_center().join("root.pem"))
-        .arg(house.supplier.home());
+        .arg(party.home());
     house.stage.start(&command).unwrap()
 }
 
