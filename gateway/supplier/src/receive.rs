@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use counterparty::conversation::{Conversation, ConversationError, Keeper};
-use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress};
+use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
 use counterparty::gateways::GatewayError;
 use counterparty::hub::{Group, Hub};
 use messages::content::{Answer, Content, RuleName};
@@ -154,9 +154,14 @@ impl Reception {
         let card = home.gateway(guid, (self.clock)());
         let card = card.map_err(|source| ReceiveError::Gateway { guid, source })?;
         let exchange = Exchange::over(Arc::clone(&self.hub), guid);
-        let conversation = Conversation::new(home.identity(), &card, guid, &exchange, self.clock);
+        // The root and its lists as they are by now; the own certificates are those of the connection.
+        let identity = Identity {
+            anchor: home.anchor(),
+            ..self.home.identity()
+        };
+        let conversation = Conversation::new(identity, &card, guid, &exchange, self.clock);
         let mut keeper = IntoStore {
-            home,
+            home: &self.home,
             store: &self.store,
             kept: None,
         };
