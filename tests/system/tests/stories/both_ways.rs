@@ -152,6 +152,7 @@ fn application(scene: &mut Scene) -> String {
     let grants = GrantText::file(&grants_of_the_house(PERIOD));
     let grants = scene.stage.write("grants.toml", &grants).unwrap();
     let application = scene.stage.application("taf-2").unwrap();
+    let application = scene.supplier.sign(&scene.stage, &application).unwrap();
     scene
         .stage
         .write("trust-center/policy.toml", "approve = \"automatic\"\n")
