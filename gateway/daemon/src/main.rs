@@ -17,6 +17,7 @@ mod mbus;
 mod metering;
 mod modbus;
 mod mounts;
+mod network;
 mod random;
 mod report;
 mod status;

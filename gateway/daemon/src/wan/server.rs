@@ -1,6 +1,6 @@
 //! Connections from the WAN: accepted in bounded number and time, and only while the gateway serves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -26,6 +26,7 @@ use super::exchange::{Exchange, Outcome};
 use super::rejection::Rejection;
 use super::turns::{Turn, Turns};
 use crate::card::{CardHandle, Identity, Standing, server_config};
+use crate::network::Network;
 use crate::report::Chain;
 
 /// Connections of parties that have proved who they are; a household has few suppliers.
@@ -248,39 +249,9 @@ fn party_of(stream: &TlsStream<TcpStream>) -> Option<Fingerprint> {
     Some(Fingerprint::new(Sha256::digest(certificate).into()))
 }
 
-/// Whom a handshake counts for: an IPv4 address, or the first 64 bits of an IPv6 address, which is what
-/// one subscriber has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(u64);
-
-impl From<IpAddr> for Network {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self(
-                    [a, b, c, d]
-                        .into_iter()
-                        .fold(0, |bits, segment| bits << 16 | u64::from(segment)),
-                )
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_one_subscriber_are_one_network() {
-        let network = |text: &str| Network::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(network("fd5a::1"), network("fd5a::2"));
-        assert_ne!(network("fd5a::1"), network("fd5a:0:0:1::1"));
-        assert_ne!(network("10.0.0.1"), network("10.0.0.2"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
-    }
 
     #[tokio::test]
     async fn a_body_that_is_announced_too_large_is_refused_at_once() {

@@ -18,6 +18,7 @@ use super::secret::{Secret, first_password};
 use super::session::{Session, Sessions};
 use crate::clock;
 use crate::journal::Journal;
+use crate::network::Network;
 use crate::random::{self, RandomError};
 
 /// Tries from one network, and from it again.
@@ -83,29 +84,6 @@ pub(crate) enum GateError {
     /// A thread has failed.
     #[error("a thread of the local web has failed")]
     Thread(#[from] tokio::task::JoinError),
-}
-
-/// Whom a try counts for: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one subscriber has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network([u8; 8]);
-
-impl From<IpAddr> for Network {
-    fn from(address: IpAddr) -> Self {
-        let mut network = [0; 8];
-        match address.to_canonical() {
-            IpAddr::V4(address) => {
-                for (kept, byte) in network.iter_mut().zip(address.octets()) {
-                    *kept = byte;
-                }
-            }
-            IpAddr::V6(address) => {
-                for (kept, byte) in network.iter_mut().zip(address.octets()) {
-                    *kept = byte;
-                }
-            }
-        }
-        Self(network)
-    }
 }
 
 /// What is tried by whom how often.
