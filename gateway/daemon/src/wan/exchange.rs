@@ -305,7 +305,6 @@ impl Exchange {
             let answer = content::Apdu::try_from(answer.to_vec());
             answers.push(answer.map_err(|_| Rejection::WrongKind)?);
         }
-        self.refuse_dead_card()?;
         if has_bundle {
             self.card.examine()?;
         }
@@ -319,19 +318,19 @@ impl Exchange {
     }
 
     /// Passes one command. If the card vouches for the bundle that waits from then on, the bundle is stored before anybody
-    /// else speaks to the card, so that there is no moment with neither; returns with the answer whether it was.
+    /// else speaks to the card, so that there is no moment with neither; returns with the answer whether it was. A card that
+    /// has just ended its life can neither seal nor sign an answer; it is asked before anybody else notices and lets go of it.
     fn pass_one(&self, command: Vec<u8>) -> Result<(Zeroizing<Vec<u8>>, bool), Rejection> {
         let (store, journal) = (Arc::clone(&self.store), self.journal.clone());
         let waiting = self.waiting.clone();
         let passed = self.card.call(move |session| {
             let answer = session.pass(&command)?;
-            if !waiting.is_some() {
-                return Ok((answer, false));
-            }
-            let waited = session
-                .anchor()
-                .ok()
-                .and_then(|anchor| waiting.take(anchor.digest));
+            let anchor = if waiting.is_some() {
+                session.anchor().ok()
+            } else {
+                None
+            };
+            let waited = anchor.and_then(|anchor| waiting.take(anchor.digest));
             let kept = waited.map(|waited| install::keep(&store, &journal, &waited));
             if let Some(Err(rejection)) = &kept {
                 // The TSM gets the card's answers all the same, and sends the bundle again.
@@ -341,19 +340,14 @@ impl Exchange {
                     rejection.reason()
                 );
             }
+            session.life_cycle()?;
             Ok((answer, matches!(kept, Some(Ok(())))))
         });
-        Ok(passed?)
-    }
-
-    /// Notices a card that has just been told to end its life: it can neither seal nor sign an answer.
-    fn refuse_dead_card(&self) -> Result<(), Rejection> {
-        match self.card.call(|session| session.life_cycle()) {
+        match passed {
             Err(CardFault::Card(
                 CardError::SessionEnded { status, .. } | CardError::Refused { status, .. },
             )) if status == StatusWord::TERMINATED => Err(Rejection::CardTerminated),
-            Ok(_) => Ok(()),
-            Err(fault) => Err(fault.into()),
+            passed => Ok(passed?),
         }
     }
 
