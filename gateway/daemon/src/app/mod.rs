@@ -2,6 +2,7 @@
 
 mod asking;
 mod check;
+mod filter;
 mod host;
 mod process;
 

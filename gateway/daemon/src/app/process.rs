@@ -62,17 +62,26 @@ pub(crate) fn host(package: &[u8], input: &[u8]) -> Result<Run, Failure> {
 /// Runs an application over an input blob. It may take some seconds.
 fn run(package: &[u8], input: &[u8]) -> Result<Result<Run, Failure>, HostError> {
     let job = encode_job(package, input)?;
-    let mut child = Command::new("/proc/self/exe")
-        .arg(COMMAND)
-        .env_clear()
-        .current_dir("/")
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(COMMAND).env_clear().current_dir("/");
+    converse(&mut command, &job, PATIENCE)
+}
+
+/// Starts a process, gives it a job and takes its answer. Whatever it does, it has ended then.
+fn converse(
+    command: &mut Command,
+    job: &[u8],
+    patience: Duration,
+) -> Result<Result<Run, Failure>, HostError> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(HostError::Start)?;
-    let answer = within(PATIENCE, child_id(&child), || exchange(&mut child, &job));
-    let ended = child.wait();
+    let answer = within(patience, child_id(&child), || exchange(&mut child, job));
+    // Behind its answer it has nothing more to do, and may not stay.
+    let ended = child.kill().and_then(|()| child.wait());
     match (answer, ended) {
         (None, _) => Err(HostError::TooLong),
         (Some(Err(error)), _) | (_, Err(error)) => Err(HostError::Died(error)),
@@ -130,6 +139,24 @@ mod tests {
         assert!(result.is_none());
         assert!(begun.elapsed() < Duration::from_secs(60));
         assert_eq!(within(Duration::from_secs(60), None, || 1), Some(1));
+    }
+
+    #[test]
+    fn process_that_stays_behind_its_answer_is_ended() {
+        let script = |script: &str| {
+            let begun = std::time::Instant::now();
+            let answer = converse(Command::new("sh").args(["-c", script]), b"job", PATIENCE);
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            answer
+        };
+        let failure = r"printf 'SMA1\001\003\000\000\000job\002\000\000\000no'; exec >&-; sleep 600";
+        let answer = script(failure).unwrap().unwrap_err();
+        assert_eq!((answer.code.as_str(), answer.text.as_str()), ("job", "no"));
+        assert!(matches!(script("exec >&-; sleep 600"), Err(HostError::Died(_))));
+        assert!(matches!(script("exit 3"), Err(HostError::Died(_))));
+        let mut stays = Command::new("sleep");
+        let late = converse(stays.arg("600"), b"job", Duration::from_millis(50));
+        assert!(matches!(late, Err(HostError::TooLong)), "{late:?}");
     }
 
     #[test]
