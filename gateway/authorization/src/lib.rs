@@ -31,7 +31,7 @@ mod trace;
 pub use decision::{decide, explain};
 pub use denial::{DenialReason, Denied};
 pub use granted::{Granted, Paced, Rule};
-pub use release::{Release, Released};
+pub use release::{Registration, Release, Released};
 pub use rules::{Asker, LastAsked, Layer, Occasion, Rules};
 pub use trace::{Explanation, Looked};
 

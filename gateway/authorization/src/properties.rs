@@ -177,7 +177,7 @@ proptest! {
         };
         let period = granted.query().period;
         let step = i64::from(query.resolution.seconds());
-        let mut release = granted.begin();
+        let mut release = granted.begin_any();
         let reached = cut.map(at).filter(|cut| period.contains(*cut) && release.can_stop_at(*cut));
         let before = |reading: &Reading| reached.is_none_or(|reached| reading.time < reached);
         release.take(everything().into_iter().filter(before), []);
@@ -196,6 +196,31 @@ proptest! {
                     _ => Decimal::new(i128::from(first + last) * 5, -1).unwrap(),
                 };
                 prop_assert!(value.same_value(expected), "{} at {}: {}", aggregation, end, value);
+            }
+        }
+    }
+
+    #[test]
+    fn what_lacks_a_value_is_no_step(
+        grant in grant(),
+        query in query(),
+        aggregation in prop::sample::select(&[Aggregation::Minimum, Aggregation::Maximum, Aggregation::Mean]),
+        lost in prop::collection::btree_set(0_i64..340, 0..40),
+    ) {
+        let grant = Grant { aggregations: [aggregation].into(), ..grant };
+        let query = Query { aggregation, ..query };
+        let Ok(granted) = by_grants(&query, grant.supplier, std::slice::from_ref(&grant), at(NOW)) else {
+            return Ok(());
+        };
+        let lost: BTreeSet<_> = lost.iter().map(|index| NOW - 7_000 + (7_000 - NOW).rem_euclid(30) + index * 30).collect();
+        let period = Span::from_seconds(30).unwrap();
+        let mut release = granted.begin(crate::Registration { period, made: BTreeSet::new() });
+        release.take(everything().into_iter().filter(|r| !lost.contains(&r.time.unix_seconds())), []);
+        let step = i64::from(query.resolution.seconds());
+        for series in release.finish(None).series.into_inner() {
+            for (time, ..) in series.points() {
+                let end = time.unix_seconds();
+                prop_assert_eq!(lost.range(end - step + 1..=end).count(), 0, "{} to {}", end - step, end);
             }
         }
     }

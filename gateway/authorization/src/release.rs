@@ -2,7 +2,7 @@
 
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Aggregation, Element, Gap, Period, Query, Reading, Series, Span, Timestamp, Unit};
 
@@ -13,12 +13,35 @@ use steps::Steps;
 ///
 /// Everything else that comes in is left out, whatever the store hands over: elements that the
 /// query does not name or no permitting grant covers, times outside the period. Of what lies off the grid
-/// of the query's resolution nothing but the aggregation that was granted gets out.
+/// of the query's resolution nothing but the aggregation that was granted gets out, and that of whole steps only: what
+/// is made of the rest of a step would tell more than the step.
 #[derive(Debug)]
 #[must_use]
 pub struct Release<'a> {
     granted: Granted<'a, Query>,
+    registration: Registration,
     columns: BTreeMap<Element, Columns>,
+}
+
+/// How often there is a value of an element: what a whole step is held against.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The time between two values of a meter's element. It has not become longer since values of the query's period were
+    /// registered; if it has, a step may be given out that is evenly filled with fewer than there were.
+    pub period: Span,
+    /// The elements that applications make, each at times of its own. A step of them is whole if it is evenly filled.
+    pub made: BTreeSet<Element>,
+}
+
+impl Registration {
+    /// Returns how many values a step has at least.
+    fn fewest(&self, element: &Element, step: Span) -> u64 {
+        if self.made.contains(element) {
+            return 1;
+        }
+        let (step, period) = (u64::from(step.seconds()), u64::from(self.period.seconds()));
+        step.checked_div(period).unwrap_or(1).max(1)
+    }
 }
 
 /// What has come in of one element.
@@ -45,9 +68,10 @@ pub struct Released<'a> {
 }
 
 impl<'a> Release<'a> {
-    pub(crate) const fn new(granted: Granted<'a, Query>) -> Self {
+    pub(crate) const fn new(granted: Granted<'a, Query>, registration: Registration) -> Self {
         Self {
             granted,
+            registration,
             columns: BTreeMap::new(),
         }
     }
@@ -71,7 +95,10 @@ impl<'a> Release<'a> {
                     .entry(reading.quantity.unit)
                     .or_default()
                     .push(reading),
-                Place::StepTo(end) => columns.steps.add(end, &reading),
+                Place::StepTo(end) => {
+                    let begin = end.saturating_sub(self.granted.query().resolution);
+                    columns.steps.add((begin, end), &reading);
+                }
             }
         }
         for gap in gaps {
@@ -126,12 +153,17 @@ impl<'a> Release<'a> {
     /// period has a series for each unit, its gaps in the first; an element of which only gaps are known has none.
     /// Where a step is not wholly known, its value is absent.
     pub fn finish(self, reached: Option<Timestamp>) -> Released<'a> {
-        let Self { granted, columns } = self;
+        let Self {
+            granted,
+            registration,
+            columns,
+        } = self;
         let whole = granted.query().clone();
         let (query, rest) = split(&whole, reached);
         let mut series = Vec::new();
         for (element, columns) in columns {
-            let (units, holes) = columns.into_values(&element, &query);
+            let fewest = registration.fewest(&element, query.resolution);
+            let (units, holes) = columns.into_values(&element, &query, fewest);
             let mut holes = Some(holes);
             for readings in units.into_values() {
                 series.extend(lay_out(&query, &readings, &holes.take().unwrap_or_default()));
@@ -155,7 +187,12 @@ enum Place {
 
 impl Columns {
     /// Returns the values and gaps that a query gets.
-    fn into_values(self, element: &Element, query: &Query) -> (BTreeMap<Unit, Vec<Reading>>, Vec<Gap>) {
+    fn into_values(
+        self,
+        element: &Element,
+        query: &Query,
+        fewest: u64,
+    ) -> (BTreeMap<Unit, Vec<Reading>>, Vec<Gap>) {
         let Self { points, holes, steps } = self;
         match query.aggregation {
             Aggregation::Value => (points, holes),
@@ -167,7 +204,7 @@ impl Columns {
                 (differences.collect(), holes_of_differences(&holes, query))
             }
             Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => {
-                steps.into_values(element, query)
+                steps.into_values(element, query, fewest)
             }
         }
     }
@@ -272,15 +309,24 @@ fn lay_out(query: &Query, readings: &[Reading], gaps: &[Gap]) -> Option<Series> 
 
 #[cfg(test)]
 impl<'a> Granted<'a, Query> {
-    /// Releases all that is granted of these, at once.
+    /// Releases all that is granted of these, at once. One value is registered a step, and more may be.
     pub(crate) fn release(
         self,
         readings: impl IntoIterator<Item = Reading>,
         gaps: impl IntoIterator<Item = Gap>,
     ) -> Granted<'a, Vec<Series>> {
-        let mut release = self.begin();
+        let mut release = self.begin_any();
         release.take(readings, gaps);
         release.finish(None).series
+    }
+
+    /// Begins to release what may be registered at any even distance.
+    pub(crate) fn begin_any(self) -> Release<'a> {
+        let period = self.query().resolution;
+        self.begin(Registration {
+            period,
+            made: BTreeSet::new(),
+        })
     }
 }
 
@@ -357,7 +403,7 @@ mod tests {
 
     #[test]
     fn what_was_not_reached_is_left_for_another_query() {
-        let mut release = granted("*", "*").begin();
+        let mut release = granted("*", "*").begin_any();
         release.take([reading("M1", 10, "1", Unit::WattHour)], []);
         release.take([reading("M1", 11, "2", Unit::WattHour)], [gap("M1", 12)]);
         let released = release.finish(Some(at(13)));
@@ -374,9 +420,9 @@ mod tests {
 
     #[test]
     fn a_whole_period_leaves_nothing() {
-        let whole = granted("*", "*").begin().finish(None);
+        let whole = granted("*", "*").begin_any().finish(None);
         assert_eq!((whole.rest, whole.query.period.to()), (None, at(20)));
-        let none = granted("*", "*").begin().finish(Some(at(20)));
+        let none = granted("*", "*").begin_any().finish(Some(at(20)));
         assert_eq!(none.rest, None);
     }
 
@@ -452,8 +498,47 @@ mod tests {
     }
 
     #[test]
+    fn step_that_lacks_a_value_for_no_reason_has_none() {
+        let every = |period: u32, made: &[&str]| Registration {
+            period: Span::from_seconds(period).unwrap(),
+            made: made.iter().map(|meter| element(meter)).collect(),
+        };
+        let released = |registration: Registration, kept: &[i64]| {
+            let mut release = hours(Aggregation::Maximum).begin(registration);
+            let kept: Vec<_> = kept.iter().map(|quarter| at(*quarter)).collect();
+            release.take(
+                quarters()
+                    .into_iter()
+                    .filter(|reading| kept.contains(&reading.time)),
+                [],
+            );
+            release.finish(None).series.into_inner().len()
+        };
+        assert_eq!(released(every(900, &[]), &[13, 14, 15, 16]), 1);
+        for kept in [
+            &[13, 14, 15][..],
+            &[13, 14, 16],
+            &[13, 15, 16],
+            &[14, 15, 16],
+            &[14, 16],
+            &[15, 16],
+            &[13],
+            &[16],
+        ] {
+            assert_eq!(released(every(900, &[]), kept), 0, "{kept:?}");
+        }
+        // Once a half hour, once an hour, or at times of its own.
+        assert_eq!(released(every(1_800, &[]), &[14, 16]), 1);
+        assert_eq!(released(every(1_800, &[]), &[16]), 0);
+        assert_eq!(released(every(3_600, &[]), &[16]), 1);
+        assert_eq!(released(every(900, &["M1"]), &[16]), 1);
+        assert_eq!(released(every(900, &["M1"]), &[15, 16]), 0);
+        assert_eq!(released(every(900, &["M2"]), &[16]), 0);
+    }
+
+    #[test]
     fn reading_stops_behind_a_whole_step_and_goes_on_there() {
-        let mut release = hours(Aggregation::Maximum).begin();
+        let mut release = hours(Aggregation::Maximum).begin_any();
         release.take(quarters().into_iter().filter(|reading| reading.time < at(18)), []);
         assert!(!release.can_stop_at(at(10)), "no step is whole");
         assert!(release.can_stop_at(at(18)));
@@ -522,7 +607,7 @@ mod tests {
             reading("M1", 20, "4", Unit::WattHour),
             reading("M2", 12, "5", Unit::WattHour),
         ];
-        let mut release = granted_as(Aggregation::Latest, Span::QUARTER_HOUR, ("*", "*")).begin();
+        let mut release = granted_as(Aggregation::Latest, Span::QUARTER_HOUR, ("*", "*")).begin_any();
         release.take(readings, [gap("M1", 16)]);
         assert!(release.can_stop_at(at(10)));
         let released = release.finish(Some(at(17)));

@@ -329,6 +329,7 @@ fn start_serving(
         standing.clone(),
         Arc::clone(&findings),
         meters.clone(),
+        config.registration_period,
     );
     let pushing = exchange.clone();
     let broker = config

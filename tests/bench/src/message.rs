@@ -12,13 +12,14 @@
 //! wide AES instructions, SHA-256 alone takes twice as long as AES-GCM. The whole is told beside it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes128Gcm, KeyInit};
-use authorization::{Asker, Occasion, Rules, decide};
+use authorization::{Asker, Occasion, Registration, Rules, decide};
 use clap::Args;
 use getrandom::SysRng;
 use messages::certificate::profile::{
@@ -406,7 +407,10 @@ impl World {
             gaps.extend(page.gaps);
             rest = page.rest;
         }
-        let mut release = granted.begin();
+        let mut release = granted.begin(Registration {
+            period: model::Span::QUARTER_HOUR,
+            made: BTreeSet::new(),
+        });
         release.take(readings, gaps);
         let answer = Content::Answer(Answer {
             id: MessageId::new([1; 16]),

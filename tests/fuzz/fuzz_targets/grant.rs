@@ -68,7 +68,7 @@ fuzz_target!(|input: &[u8]| {
             status: model::Status::GOOD,
         })
     });
-    let mut release = granted.begin();
+    let mut release = granted.begin(authorization::Registration { period: query.resolution, made: [].into() });
     release.take(readings.collect::<Vec<_>>(), []);
     for series in release.finish(None).series.into_inner() {
         let covering = grants.iter().filter(|grant| grant.supplier == supplier && grant.covers(&series.element));

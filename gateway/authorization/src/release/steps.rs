@@ -18,20 +18,59 @@ enum Step {
         unit: Unit,
         summary: Summary,
         status: Status,
+        times: Times,
     },
     /// No value can be made of it, for this reason if a gap is.
     Broken(Option<GapReason>),
 }
 
+/// The times of the values of a step so far: one as far behind the other as the first is behind the step's begin.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    last: Timestamp,
+    apart: u64,
+    count: u64,
+}
+
+impl Times {
+    fn first(begin: Timestamp, time: Timestamp) -> Self {
+        Self {
+            last: time,
+            apart: seconds_between(begin, time),
+            count: 1,
+        }
+    }
+
+    /// Returns them with another one, unless one is missing in between.
+    fn with(self, time: Timestamp) -> Option<Self> {
+        (seconds_between(self.last, time) == self.apart).then_some(Self {
+            last: time,
+            count: self.count.saturating_add(1),
+            ..self
+        })
+    }
+
+    /// Returns whether none is missing of a step that ends there and has at least so many.
+    fn are_whole(self, end: Timestamp, fewest: u64) -> bool {
+        self.last == end && self.count >= fewest
+    }
+}
+
+fn seconds_between(earlier: Timestamp, later: Timestamp) -> u64 {
+    later.unix_seconds().abs_diff(earlier.unix_seconds())
+}
+
 impl Steps {
-    /// Adds a value to the step that ends there. A step in which the unit changes has no value, nor one whose sum no decimal
-    /// holds.
-    pub(super) fn add(&mut self, end: Timestamp, reading: &Reading) {
+    /// Adds a value to the step between two times, in the order of the values' times. A step in which the unit changes has no
+    /// value, nor one whose sum no decimal holds, nor one whose values are not evenly apart: where one is missing between
+    /// others, whatever the reason, the rest would stand for less than a step.
+    pub(super) fn add(&mut self, (begin, end): (Timestamp, Timestamp), reading: &Reading) {
         let value = reading.quantity.value;
         let first = Step::Known {
             unit: reading.quantity.unit,
             summary: Summary::of(value),
             status: reading.status,
+            times: Times::first(begin, reading.time),
         };
         self.0
             .entry(end)
@@ -40,11 +79,13 @@ impl Steps {
                     unit,
                     summary,
                     status,
+                    times,
                 } = step
                 {
-                    match summary.with(value) {
-                        Some(more) if *unit == reading.quantity.unit => {
+                    match (summary.with(value), times.with(reading.time)) {
+                        (Some(more), Some(further)) if *unit == reading.quantity.unit => {
                             *summary = more;
+                            *times = further;
                             *status = status.with(reading.status);
                         }
                         _ => *step = Step::Broken(None),
@@ -63,11 +104,12 @@ impl Steps {
         }
     }
 
-    /// Returns the values that a query gets, and the gaps.
+    /// Returns the values that a query gets, and the gaps. A step is given out if it has at least so many values.
     pub(super) fn into_values(
         self,
         element: &Element,
         query: &Query,
+        fewest: u64,
     ) -> (BTreeMap<Unit, Vec<Reading>>, Vec<Gap>) {
         let mut values: BTreeMap<Unit, Vec<Reading>> = BTreeMap::new();
         let mut gaps = Vec::new();
@@ -80,7 +122,8 @@ impl Steps {
                     unit,
                     summary,
                     status,
-                } => {
+                    times,
+                } if times.are_whole(time, fewest) => {
                     let reading = value_of(query.aggregation, &summary).map(|value| Reading {
                         element: element.clone(),
                         time,
@@ -94,7 +137,7 @@ impl Steps {
                     time,
                     reason,
                 }),
-                Step::Broken(None) => {}
+                Step::Known { .. } | Step::Broken(None) => {}
             }
         }
         (values, gaps)

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use authorization::{Asker, Denied, Granted, Released, Rules, decide};
+use authorization::{Asker, Denied, Granted, Registration, Released, Rules, decide};
 use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
 use messages::envelope::MAX_FRAME;
 use model::{
-    Aggregation, CardId, ConsumerEvent, Fingerprint, LogText, Period, Purpose, Query, Reading, Series,
+    Aggregation, CardId, ConsumerEvent, Fingerprint, LogText, Period, Purpose, Query, Reading, Series, Span,
     Timestamp,
 };
 use store::{Asked, Store};
@@ -183,6 +183,8 @@ pub(super) struct Sources<'a> {
     pub(super) store: &'a Store,
     /// What is in memory of the meters.
     pub(super) meters: &'a watch::Receiver<Vec<MeterView>>,
+    /// How often values are registered.
+    pub(super) registration_period: Span,
 }
 
 impl Sources<'_> {
@@ -193,6 +195,14 @@ impl Sources<'_> {
         readings
             .filter(|reading| query.elements.matches(&reading.element))
             .collect()
+    }
+
+    /// Returns what whole steps are held against.
+    fn registration(self) -> Registration {
+        Registration {
+            period: self.registration_period,
+            made: self.store.database().made_elements(),
+        }
     }
 }
 
@@ -378,7 +388,7 @@ fn release<'a>(
     sources: Sources<'_>,
     rows: &mut usize,
 ) -> Result<Released<'a>, Rejection> {
-    let mut release = granted.begin();
+    let mut release = granted.begin(sources.registration());
     if release.query().aggregation == Aggregation::Latest {
         let readings = sources.in_memory(release.query());
         *rows = rows.saturating_sub(readings.len());

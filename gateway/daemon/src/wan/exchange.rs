@@ -40,6 +40,7 @@ pub(crate) struct Exchange {
     pub(super) waiting: Waiting,
     /// What is in memory of the meters.
     meters: watch::Receiver<Vec<MeterView>>,
+    registration_period: Span,
     standing: watch::Receiver<Standing>,
     condition: Condition,
 }
@@ -89,7 +90,8 @@ struct Reply {
 
 impl Exchange {
     /// Builds the exchange over the card, the store, the logs and the standing that decides what is served. `findings`
-    /// are those of the start, for the reports to the TSM; `meters` is what the latest values are answered from.
+    /// are those of the start, for the reports to the TSM; `meters` is what the latest values are answered from, and
+    /// `registration_period` how often they are registered.
     pub(crate) fn new(
         card: CardHandle,
         store: Arc<Store>,
@@ -97,6 +99,7 @@ impl Exchange {
         standing: watch::Receiver<Standing>,
         findings: Arc<[Finding]>,
         meters: watch::Receiver<Vec<MeterView>>,
+        registration_period: Span,
     ) -> Self {
         Self {
             condition: Condition::new(findings, Arc::clone(&store), journal.clone()),
@@ -105,6 +108,7 @@ impl Exchange {
             journal,
             waiting: Waiting::default(),
             meters,
+            registration_period,
             standing,
         }
     }
@@ -114,6 +118,7 @@ impl Exchange {
         Sources {
             store: &self.store,
             meters: &self.meters,
+            registration_period: self.registration_period,
         }
     }
 

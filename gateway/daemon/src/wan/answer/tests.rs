@@ -13,7 +13,7 @@ fn note(outcome: Outcome) -> Note {
         query: Query {
             elements: "*/1-0:1.8.0*255".parse().unwrap(),
             period: period.unwrap(),
-            resolution: model::Span::QUARTER_HOUR,
+            resolution: Span::QUARTER_HOUR,
             aggregation: Aggregation::Value,
         },
         outcome,
@@ -78,7 +78,7 @@ fn grant() -> Grant {
         id: "all".to_owned(),
         supplier: SUPPLIER,
         elements: vec![model::ElementPattern::ANY],
-        finest: model::Span::QUARTER_HOUR,
+        finest: Span::QUARTER_HOUR,
         aggregations: Aggregation::ALL.into(),
         history: "P10D".parse().unwrap(),
         validity: Period::new(at(0), at(9 * DAY)).unwrap(),
@@ -108,6 +108,7 @@ fn written_by(
         sources: Sources {
             store,
             meters: &meters,
+            registration_period: Span::QUARTER_HOUR,
         },
         now,
     };
@@ -148,8 +149,8 @@ fn latest_values_are_answered_from_memory_and_only_on_the_granted_grid() {
         aggregation: Aggregation::Latest,
         ..two_days_of("*")
     };
-    let fine = model::Span::from_seconds(10).unwrap();
-    let asked = request(vec![latest(model::Span::QUARTER_HOUR), latest(fine)]);
+    let fine = Span::from_seconds(10).unwrap();
+    let asked = request(vec![latest(Span::QUARTER_HOUR), latest(fine)]);
     let (answer, notes) = written(&store, &asked, room).unwrap();
     let points: Vec<_> = answer.series.iter().flat_map(Series::points).collect();
     // The grant's finest is a quarter of an hour, and the value of the moment is none of its grid.
@@ -178,7 +179,7 @@ fn two_days_of(elements: &str) -> Query {
     Query {
         elements: elements.parse().unwrap(),
         period: Period::new(at(0), at(2 * DAY)).unwrap(),
-        resolution: model::Span::QUARTER_HOUR,
+        resolution: Span::QUARTER_HOUR,
         aggregation: Aggregation::Value,
     }
 }
@@ -288,7 +289,7 @@ fn aggregation_is_read_on_until_its_first_step_is_whole() {
     };
     let mut queries = vec![Query {
         aggregation: Aggregation::Mean,
-        resolution: model::Span::DAY,
+        resolution: Span::DAY,
         ..two_days_of("M1/*")
     }];
     queries[0].period = Period::new(at(0), at(2 * DAY + 1)).unwrap();
