@@ -55,9 +55,9 @@ pub use bindings::{
 };
 pub use database::{
     Arrears, Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Derived, Evaluation,
-    Forgotten, InstalledBundle, Latest, Loss, Lost, Made, NewEvaluation, OutboxError, OutboxMessage, Page,
-    Pending, Receipt, RegisterError, Registered, Remembered, RequestError, RestrictionsError, Round, RowKind,
-    Sealed, Stored,
+    Forgotten, InstalledBundle, LEAD, Latest, Loss, Lost, Made, NewEvaluation, OutboxError, OutboxMessage,
+    Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError, RestrictionsError, Round,
+    RowKind, Sealed, Stored,
 };
 pub use files::FileError;
 pub use logs::{

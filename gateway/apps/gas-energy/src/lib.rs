@@ -58,8 +58,8 @@ pub fn evaluate(input: &Input<'_>, output: &mut Output<'_>) -> Result<(), Fault>
             output: 0,
             stage: 0,
             status,
-            from: first.time,
-            to: last.time,
+            from: first.time.max(input.from),
+            to: input.to,
             value: energy.ok_or(Fault::OVERFLOW)?,
             scaler: scaler
                 .and_then(|sum| sum.checked_add(KILO))

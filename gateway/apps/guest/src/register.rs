@@ -51,18 +51,17 @@ impl Stages {
         Ok(())
     }
 
-    /// Writes the registers that have been added to, each over the time from the channel's first reading to its last.
+    /// Writes the registers that have been added to, each over the window, or from the channel's first reading on if it has
+    /// none before. What is not read before the window's end is counted by the window after it.
     ///
     /// # Errors
     ///
     /// [`Fault::ROOM`] if there is no more room.
     pub fn write(&self, input: &Input<'_>, channel: &Channel, output: &mut Output<'_>) -> Result<(), Fault> {
-        let mut readings = input.readings(channel)?;
-        let first = match readings.next() {
+        let first = match input.readings(channel)?.next() {
             Some(first) => first,
             None => return Ok(()),
         };
-        let last = readings.last().unwrap_or(first);
         for (index, register) in self
             .registers
             .iter()
@@ -74,8 +73,8 @@ impl Stages {
                 output: index,
                 stage: if index == 0 { ERROR_STAGE } else { index },
                 status: register.status,
-                from: first.time,
-                to: last.time,
+                from: first.time.max(input.from),
+                to: input.to,
                 value: register.sum,
                 scaler: channel.scaler,
                 unit: channel.unit,

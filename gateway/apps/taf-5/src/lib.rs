@@ -2,7 +2,8 @@
 //!
 //! Inputs `register` and `event`: a channel whose values are the stages 1 to 8, each in force from its time on. Parameter
 //! `stage` is in force before the first event ever; after that, the state of the run before says what is. What was
-//! counted over an event that changes the stage, without a reading at that time, goes to the register for errors.
+//! counted over an event that changes the stage, without a reading at that time, goes to the register for errors; so does what
+//! was counted over the start of the window without a reading there.
 #![no_std]
 
 use guest::{rescaled, Channel, Fault, Input, Output, Parameter, Readings, Stages, ERROR_STAGE, MAX_STAGE};
@@ -41,7 +42,11 @@ pub fn evaluate(input: &Input<'_>, output: &mut Output<'_>) -> Result<(), Fault>
         let mut stages = Stages::default();
         for reading in readings {
             let amount = reading.since(&before)?;
-            let stage = switch.stage(before.time, reading.time)?;
+            let mut stage = switch.stage(before.time, reading.time)?;
+            if before.time < input.from {
+                // What happened before the window is known by its last stage alone.
+                stage = ERROR_STAGE;
+            }
             stages.add(stage, amount, before.status | reading.status)?;
             before = reading;
         }

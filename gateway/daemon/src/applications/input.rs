@@ -6,7 +6,7 @@ use evaluation::limits::MAX_READINGS;
 use evaluation::manifest::{InputRole, Misfit, ParameterError, Value};
 use model::{Element, MeterId, Period, Reading, Span, Timestamp};
 use sha2::{Digest, Sha256};
-use store::{DatabaseError, Store};
+use store::{DatabaseError, LEAD, Store};
 
 use super::Assigned;
 
@@ -85,6 +85,7 @@ impl Sources<'_> {
                     Ok(readings) => readings,
                     Err(fault) => return Ok(Err(fault)),
                 };
+                let readings = self.led_in(element, role, window, readings)?;
                 if let Some(channel) = self.channel(index, role, &readings) {
                     channels.push(channel);
                     meters.push(element.meter.clone());
@@ -122,8 +123,14 @@ impl Sources<'_> {
         });
         let slots = match calendar {
             Some(calendar) => {
-                let offsets = Offsets::of(&assigned.assignment.zone, window)?;
-                calendar.slots(window, &offsets)?
+                let firsts = channels.iter().filter_map(|channel| channel.readings.first());
+                let begin = firsts
+                    .map(|first| first.time)
+                    .min()
+                    .unwrap_or_else(|| window.from());
+                let rated = Period::new(begin.min(window.from()), window.to()).unwrap_or(window);
+                let offsets = Offsets::of(&assigned.assignment.zone, rated)?;
+                calendar.slots(rated, &offsets)?
             }
             None => Vec::new(),
         };
@@ -163,6 +170,39 @@ impl Sources<'_> {
             rest = page.rest;
         }
         Ok(Ok(readings))
+    }
+
+    /// Puts the last reading before the window in front, if the role asks for it and the window has none at its start.
+    fn led_in(
+        &self,
+        element: &Element,
+        role: &InputRole,
+        window: Period,
+        mut readings: Vec<Reading>,
+    ) -> Result<Vec<Reading>, DatabaseError> {
+        let has_start = readings.first().is_none_or(|first| first.time == window.from());
+        if !role.lead || has_start {
+            return Ok(readings);
+        }
+        let is_coarse = self.period.is_multiple_of(role.finest);
+        let pattern = element.clone().into();
+        // It is mostly there at once; the farther back, the more is read.
+        for back in [Span::QUARTER_HOUR.max(self.period), Span::DAY, LEAD] {
+            let mut rest = Period::new(window.from().saturating_sub(back), window.from()).ok();
+            let mut last = None;
+            while let Some(period) = rest {
+                // What is damaged is left out: what the meter has counted since the one before is counted all the same.
+                let page = self.store.database().readings(&pattern, period)?;
+                let shown = |reading: &Reading| is_coarse || role.finest.has_on_grid(reading.time);
+                last = page.readings.into_iter().rfind(shown).or(last);
+                rest = page.rest;
+            }
+            if let Some(last) = last {
+                readings.insert(0, last);
+                break;
+            }
+        }
+        Ok(readings)
     }
 
     /// Returns the channel of an element: those of its readings that are no finer than the role needs to see.

@@ -226,7 +226,9 @@ impl Tables {
         let scaler = scalers.min().unwrap_or_default();
         let mut before = None;
         for reading in &channel.readings {
-            if reading.time < window.from() || reading.time > window.to() {
+            // The first one may lead in.
+            let is_early = reading.time < window.from() && before.is_some();
+            if is_early || reading.time > window.to() {
                 return Err(InputError::OutsideWindow {
                     channel: index,
                     time: reading.time,

@@ -22,6 +22,10 @@ impl Manifest {
             if channel.step < role.finest {
                 return Err(Misfit::TooFine { channel: index });
             }
+            let first = channel.readings.first();
+            if !role.lead && first.is_some_and(|first| first.time < input.window.from()) {
+                return Err(Misfit::Lead { channel: index });
+            }
         }
         for (index, role) in self.inputs().iter().enumerate() {
             let players = input
@@ -53,6 +57,12 @@ impl Manifest {
 /// The reason why an input is not one that the manifest asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
+    /// A channel begins before the window, and its role does not ask for that.
+    #[error("channel {channel} begins before the window, which its role does not ask for")]
+    Lead {
+        /// The channel's index.
+        channel: usize,
+    },
     /// A channel plays a role that the manifest does not have.
     #[error("channel {channel} plays no role of the application")]
     Role {

@@ -90,6 +90,10 @@ pub struct InputRole {
     /// Whether the application runs without it.
     #[serde(default)]
     pub optional: bool,
+    /// Whether a window that has no reading at its start is given the last one before it too, so that what was counted in
+    /// between is not lost between two windows.
+    #[serde(default)]
+    pub lead: bool,
 }
 
 const fn one() -> u16 {

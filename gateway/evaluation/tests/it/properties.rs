@@ -136,6 +136,38 @@ fn input(start: i64, days: i64, readings: &[(i64, i64)], parameter: Value) -> In
     }
 }
 
+/// The registers of all windows of a series, as the gateway cuts it: readings at both ends, and the last one before a window
+/// that has none at its start.
+fn windows_of(readings: &[(i64, i64)], ends: &[i64], calendar: &Calendar) -> BTreeMap<u16, i64> {
+    let mut sums = BTreeMap::new();
+    for (from, to) in ends.iter().zip(&ends[1..]) {
+        let inside = readings.iter().filter(|(time, _)| from <= time && time <= to);
+        let mut inside: Vec<_> = inside.copied().collect();
+        if inside.first().is_some_and(|(time, _)| time > from) {
+            let lead = readings.iter().rev().find(|(time, _)| time < from);
+            inside.splice(0..0, lead.copied());
+        }
+        if inside.is_empty() {
+            continue;
+        }
+        let window = Period::new(at(*from), at(*to)).unwrap();
+        let rated = Period::new(at((*from).min(inside[0].0)), at(*to)).unwrap();
+        let slots = calendar.slots(rated, &Offsets::try_from(changes()).unwrap());
+        let input = Input {
+            window,
+            cutoff: window.to(),
+            slots: slots.unwrap(),
+            ..input(*from, 1, &inside, Value::Calendar(Box::new(calendar.clone())))
+        };
+        let bytes = natively(&input.encode().unwrap(), taf_2::evaluate, taf_2::room);
+        for record in records(&bytes) {
+            assert!(*from <= record.from && record.to == *to);
+            *sums.entry(record.stage).or_default() += record.value;
+        }
+    }
+    sums
+}
+
 /// Runs an application as the library that it is natively.
 fn natively(
     blob: &[u8],
@@ -179,6 +211,27 @@ proptest! {
             *expected.entry(if steady { stage } else { ERROR_STAGE }).or_default() += after - before;
         }
         prop_assert_eq!(&found, &expected);
+        let counted = readings.last().zip(readings.first()).map_or(0, |(last, first)| last.1 - first.1);
+        prop_assert_eq!(found.values().sum::<i64>(), counted);
+    }
+
+    #[test]
+    fn windows_lose_nothing_between_each_other(
+        start in prop::sample::select(STARTS.to_vec()),
+        work in day(),
+        weekend in day(),
+        amounts in prop::collection::vec((0u32..50_000, prop::bool::weighted(0.3)), 2..230),
+        quarters in prop::collection::btree_set(1i64..230, 0..8),
+    ) {
+        let start = time(start);
+        let readings = readings(start, &amounts);
+        let ends: Vec<_> = std::iter::once(0).chain(quarters).chain([240]).map(|quarter| start + quarter * QUARTER).collect();
+        let calendar = calendar(&work, &weekend);
+        let found = windows_of(&readings, &ends, &calendar);
+        // However the series is cut, it is rated the same.
+        let whole = windows_of(&readings, &[start, start + 240 * QUARTER], &calendar);
+        let used = |sums: &BTreeMap<u16, i64>| -> Vec<_> { sums.iter().map(|(stage, sum)| (*stage, *sum)).filter(|(_, sum)| *sum != 0).collect() };
+        prop_assert_eq!(used(&found), used(&whole));
         let counted = readings.last().zip(readings.first()).map_or(0, |(last, first)| last.1 - first.1);
         prop_assert_eq!(found.values().sum::<i64>(), counted);
     }

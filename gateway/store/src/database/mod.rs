@@ -140,6 +140,17 @@ impl Database {
         all.into_iter().cloned().collect()
     }
 
+    /// Returns the elements that were made of others and are no meter's.
+    #[must_use]
+    pub fn made_elements(&self) -> BTreeSet<Element> {
+        let inner = self.lock();
+        let mut made: BTreeSet<_> = inner.evaluations.names().iter().cloned().collect();
+        for element in inner.elements.known() {
+            made.remove(element);
+        }
+        made
+    }
+
     /// Returns how many rows of elements are damaged; their readings are reported as damaged too.
     #[must_use]
     pub fn damaged_elements(&self) -> usize {

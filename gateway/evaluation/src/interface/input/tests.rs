@@ -53,10 +53,14 @@ fn what_does_not_fit_is_named() {
     );
     let early = window.from().saturating_sub(Span::DAY);
     assert_eq!(
-        refused(|i| i.channels[0].readings[0].time = early),
+        refused(|i| {
+            let readings = &mut i.channels[0].readings;
+            readings[0].time = early;
+            readings[1].time = early.saturating_add(Span::QUARTER_HOUR);
+        }),
         InputError::OutsideWindow {
             channel: 0,
-            time: early
+            time: early.saturating_add(Span::QUARTER_HOUR)
         }
     );
     let large = Decimal::whole(i128::from(i64::MAX));

@@ -13,7 +13,7 @@ mod row;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use model::{Element, ElementPattern, Fingerprint, Period, Reading, Timestamp};
+use model::{Element, ElementPattern, Fingerprint, Period, Reading, Span, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -30,6 +30,11 @@ pub use row::Made;
 /// The greatest number of evaluations; some 10 MB of labels, and 60 years of days for one assignment. Behind it, the oldest
 /// ones go.
 const MAX_EVALUATIONS: usize = 20_000;
+/// How far before a window a reading may lie that is given to it: the last one before, where there is none at its start.
+pub const LEAD: Span = match Span::from_seconds(31 * 86_400) {
+    Some(month) => month,
+    None => Span::DAY,
+};
 /// The greatest number of elements that are made: all that an output of the longest manifest makes of 64 meters' elements.
 const MAX_DERIVED: usize = 4_096;
 
@@ -195,7 +200,7 @@ impl Evaluations {
     fn touched(&self, time: Timestamp) -> impl Iterator<Item = i64> + '_ {
         self.newest.values().copied().filter(move |number| {
             let entry = self.rows.get(number).filter(|entry| !entry.is_stale);
-            entry.is_some_and(|entry| entry.label.window.from() <= time && time <= entry.label.window.to())
+            entry.is_some_and(|entry| is_given(entry.label.window, time))
         })
     }
 
@@ -214,6 +219,11 @@ impl Evaluations {
             is_newest: self.newest.get(&key) == Some(&number),
         })
     }
+}
+
+/// Returns whether an application is given a reading of that time for a window, or may be.
+fn is_given(window: Period, time: Timestamp) -> bool {
+    window.from().saturating_sub(LEAD) <= time && time <= window.to()
 }
 
 impl Database {
@@ -363,7 +373,7 @@ impl Evaluations {
         if let Some(watched) = &mut self.watched {
             let window = watched.window;
             for time in times {
-                watched.is_touched |= window.from() <= time && time <= window.to();
+                watched.is_touched |= is_given(window, time);
             }
         }
     }
