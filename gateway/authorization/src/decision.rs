@@ -124,6 +124,7 @@ fn permits<'a>(
     trace: &mut impl Trace,
 ) -> Result<Vec<Permit<'a>>, Denied> {
     let mut permits = Vec::new();
+    let mut has_pace = is_paced;
     let mut closest = Closest::new(Layer::Grant);
     for grant in grants {
         let mut patterns = grant.elements.iter().filter(|pattern| asked.meets(pattern));
@@ -134,18 +135,23 @@ fn permits<'a>(
             closest.offer(reason, || grant.id.clone());
             continue;
         }
-        let is_paced = is_paced || grant.at_most.is_some();
-        let permit = |pattern| Permit {
-            grant,
-            pattern,
-            last: if is_paced {
-                occasion.last(grant, pattern)
-            } else {
-                None
-            },
-        };
-        permits.extend(first.map(permit));
-        permits.extend(patterns.map(permit));
+        has_pace |= grant.at_most.is_some();
+        // One by one, which for the one or two of most grants costs less than to extend by an iterator.
+        for pattern in first.into_iter().chain(patterns) {
+            permits.push(Permit {
+                grant,
+                pattern,
+                last: None,
+            });
+        }
+    }
+    if has_pace {
+        let paced = permits
+            .iter_mut()
+            .filter(|permit| is_paced || permit.grant.at_most.is_some());
+        for permit in paced {
+            permit.last = occasion.last(permit.grant, permit.pattern);
+        }
     }
     if permits.is_empty() {
         return Err(closest.denial());
@@ -222,8 +228,12 @@ fn left_of<'a>(
         return Err(closest.denial());
     }
     let is_free = scope.obstacles.is_empty() && rooms.iter().any(Room::is_whole);
+    let is_left = |permit: &Permit<'_>| is_free && permit.last.is_none();
+    if permits.iter().all(is_left) {
+        return Ok(permits);
+    }
     permits.retain(|permit| {
-        if is_free && permit.last.is_none() {
+        if is_left(permit) {
             return true;
         }
         let of_permit = rooms.iter().filter(|room| room.has_of(permit));

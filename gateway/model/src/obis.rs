@@ -65,74 +65,88 @@ impl fmt::Debug for Obis {
 /// A set of OBIS codes: a code in which any group may be `x` (every value).
 ///
 /// Text form `1-0:x.8.0*255`; the text `*` stands for every code.
+///
+/// Each group has nine bits of the number, the first group the highest: one that says whether the group is given, and eight
+/// of its value, which are 0 if it is not. So two sets are compared at once; a decision does that with every grant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObisPattern([Option<u8>; 6]);
+pub struct ObisPattern(u64);
 
 impl ObisPattern {
     /// The pattern that every code matches.
-    pub const ANY: Self = Self([None; 6]);
+    pub const ANY: Self = Self(0);
+
+    const GROUP_BITS: u32 = 9;
+    /// The bits that say whether a group is given.
+    const GIVEN: u64 = 0o400_400_400_400_400_400;
+
+    fn new(groups: [Option<u8>; 6]) -> Self {
+        let packed = groups.into_iter().fold(0, |packed, group| {
+            let bits = group.map_or(0, |value| 0x100 | u64::from(value));
+            packed << Self::GROUP_BITS | bits
+        });
+        Self(packed)
+    }
+
+    /// Returns the groups from the first to the last, `None` for an open one.
+    fn groups(self) -> [Option<u8>; 6] {
+        let mut rest = self.0;
+        let mut groups = [None; 6];
+        for group in groups.iter_mut().rev() {
+            let [value, ..] = rest.to_le_bytes();
+            *group = (rest & 0x100 != 0).then_some(value);
+            rest >>= Self::GROUP_BITS;
+        }
+        groups
+    }
+
+    /// Returns the bits of all values whose groups are given by these numbers.
+    const fn values(given: u64) -> u64 {
+        let given = given & Self::GIVEN;
+        given.wrapping_sub(given >> 8)
+    }
 
     /// Returns whether the code belongs to the set.
     #[must_use]
     pub fn matches(&self, obis: Obis) -> bool {
-        self.0
-            .iter()
-            .zip(obis.0)
-            .all(|(group, value)| group.is_none_or(|wanted| wanted == value))
+        Self::from(obis).is_within(self)
     }
 
     /// Returns the codes that belong to both sets; `None` if there are none.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {
-        let mut common = *self;
-        for (group, other) in common.0.iter_mut().zip(other.0) {
-            *group = match (*group, other) {
-                (Some(one), Some(other)) if one != other => return None,
-                (one, other) => one.or(other),
-            };
-        }
-        Some(common)
+        self.overlaps(other).then_some(Self(self.0 | other.0))
     }
 
     /// Returns whether some code belongs to both sets.
     #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .zip(other.0)
-            .all(|(group, other)| *group == other || group.is_none() || other.is_none())
+    pub const fn overlaps(&self, other: &Self) -> bool {
+        (self.0 ^ other.0) & Self::values(self.0 & other.0) == 0
     }
 
     /// Returns whether every code that belongs to this set and to `other` belongs to `outer`, if there is any.
     #[must_use]
-    pub fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
-        self.0
-            .iter()
-            .zip(other.0)
-            .zip(outer.0)
-            .all(|((group, other), outer)| outer.is_none() || group.or(other) == outer)
+    pub const fn common_is_within(&self, other: &Self, outer: &Self) -> bool {
+        Self(self.0 | other.0).is_within(outer)
     }
 
     /// Returns whether every code of this set belongs to the other one, too.
     #[must_use]
-    pub fn is_within(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .zip(other.0)
-            .all(|(group, other)| other.is_none() || *group == other)
+    pub const fn is_within(&self, other: &Self) -> bool {
+        let wanted = other.0 & Self::GIVEN | Self::values(other.0);
+        (self.0 ^ other.0) & wanted == 0
     }
 
     /// Returns the only code that matches, if the pattern has no open group.
     #[must_use]
     pub fn exact(&self) -> Option<Obis> {
-        let [a, b, c, d, e, f] = self.0;
+        let [a, b, c, d, e, f] = self.groups();
         Some(Obis([a?, b?, c?, d?, e?, f?]))
     }
 }
 
 impl From<Obis> for ObisPattern {
     fn from(obis: Obis) -> Self {
-        Self(obis.0.map(Some))
+        Self::new(obis.0.map(Some))
     }
 }
 
@@ -150,7 +164,7 @@ impl FromStr for ObisPattern {
                 *value = Some(parse_group(text, name)?);
             }
         }
-        Ok(Self(pattern))
+        Ok(Self::new(pattern))
     }
 }
 
@@ -159,7 +173,7 @@ impl fmt::Display for ObisPattern {
         if *self == Self::ANY {
             return formatter.write_str("*");
         }
-        for (group, before) in self.0.iter().zip(["", "-", ":", ".", ".", "*"]) {
+        for (group, before) in self.groups().iter().zip(["", "-", ":", ".", ".", "*"]) {
             formatter.write_str(before)?;
             match group {
                 Some(value) => write!(formatter, "{value}")?,
@@ -275,13 +289,13 @@ mod tests {
             outer in prop::array::uniform6(prop::option::of(0u8..3)),
             code in prop::array::uniform6(0u8..3),
         ) {
-            let (one, other, code) = (ObisPattern(one), ObisPattern(other), Obis::new(code));
+            let (one, other, code) = (ObisPattern::new(one), ObisPattern::new(other), Obis::new(code));
             let is_in_both = one.matches(code) && other.matches(code);
             let common = one.intersection(&other);
             prop_assert_eq!(common.is_some_and(|common| common.matches(code)), is_in_both);
             prop_assert_eq!(one.is_within(&other), common == Some(one));
             prop_assert_eq!(one.overlaps(&other), common.is_some());
-            let outer = ObisPattern(outer);
+            let outer = ObisPattern::new(outer);
             if let Some(common) = common {
                 prop_assert_eq!(one.common_is_within(&other, &outer), common.is_within(&outer));
             }
