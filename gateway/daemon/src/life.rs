@@ -362,6 +362,7 @@ fn start_serving(
         standing: standing.clone(),
     };
     let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
+    tasks.spawn("restrictions", restrictions.clone().keep_in_force(stop.clone()));
     let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
     let control = control::serve(
         doors.control,

@@ -1,18 +1,31 @@
 //! The consumer's restrictions in the store, and in the consumer's log when they change.
+//!
+//! A restriction that begins later is not suspended by a clock that is set back. With each one stands the latest time that is
+//! known of it: when it was set, and from its begin on a time at which it was in force. While the clock stands before that,
+//! nobody knows what time it is, and the restriction holds.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::{ConsumerEvent, Effect, ElementPattern, LogEvent, RestrictedSupplier, Restriction, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{RestrictionsError, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
+use crate::report::Chain;
+use crate::{clock, liveness};
 
 /// The version of the format in which they are stored.
 const VERSION: u32 = 1;
 
 /// The greatest number of restrictions: one for each supplier that a card keeps, and some more for single elements.
 const MAX_COUNT: usize = 128;
+
+/// How long to wait before it is looked again whether a restriction has begun: a clock that is set back sooner than that
+/// finds it in force only as long as it does not stand before the time at which it was set.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The reason why restrictions cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +58,9 @@ struct Document {
     /// The number of the next one; no number is given twice.
     next: u64,
     restrictions: Vec<Restriction>,
+    /// The latest time that is known of each, by its number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    known: BTreeMap<u64, Timestamp>,
 }
 
 impl Document {
@@ -53,7 +69,36 @@ impl Document {
             version: VERSION,
             next: 1,
             restrictions: Vec::new(),
+            known: BTreeMap::new(),
         }
+    }
+
+    /// Returns the restrictions as they hold at a time: none that is in force begins later.
+    fn at(self, now: Timestamp) -> Vec<Restriction> {
+        let Self {
+            mut restrictions,
+            known,
+            ..
+        } = self;
+        for restriction in &mut restrictions {
+            if known.get(&restriction.id).is_some_and(|known| now < *known) {
+                restriction.from = restriction.from.min(now);
+            }
+        }
+        restrictions
+    }
+
+    /// Takes note of what has begun; returns whether anything was noted.
+    fn note_begun(&mut self, now: Timestamp) -> bool {
+        let mut is_noted = false;
+        for restriction in self.restrictions.iter().filter(|known| known.from <= now) {
+            let known = self.known.entry(restriction.id).or_insert(Timestamp::EPOCH);
+            if *known < restriction.from {
+                *known = now;
+                is_noted = true;
+            }
+        }
+        is_noted
     }
 
     fn read(store: &Store) -> Result<Self, RestrictionsFault> {
@@ -102,23 +147,53 @@ impl Restrictions {
         }
     }
 
-    /// Returns the restrictions that a store has, whether they hold already or not.
+    /// Returns the restrictions that a store has as they hold at the present time, those that begin later among them. One that
+    /// holds since the clock stands before what is known of it begins now.
     ///
     /// # Errors
     ///
     /// [`RestrictionsFault`] if they cannot be told; nothing may be handed out then.
-    pub(crate) fn of(store: &Store) -> Result<Vec<Restriction>, RestrictionsFault> {
-        Ok(Document::read(store)?.restrictions)
+    pub(crate) fn of(store: &Store, now: Timestamp) -> Result<Vec<Restriction>, RestrictionsFault> {
+        Ok(Document::read(store)?.at(now))
     }
 
-    /// Returns the restrictions.
+    /// Returns the restrictions as they were set.
     pub(crate) fn all(&self) -> Result<Vec<Restriction>, RestrictionsFault> {
-        Self::of(&self.store)
+        Ok(Document::read(&self.store)?.restrictions)
     }
 
-    /// Sets a restriction. It is logged before it holds, and holds when this returns. If the earlier ones are lost, it is
+    /// Takes note of restrictions that begin, so that they hold from then on whatever the clock says, until it is stopped.
+    pub(crate) async fn keep_in_force(self, stop: CancellationToken) {
+        loop {
+            let restrictions = self.clone();
+            match liveness::work(move || restrictions.note_begun(clock::now())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => tracing::warn!("what begins is not noted: {}", Chain(&fault)),
+                Err(error) => tracing::error!("the thread that notes what begins has failed: {error}"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    fn note_begun(&self, now: Timestamp) -> Result<(), RestrictionsFault> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut document = Document::read(&self.store)?;
+        if document.note_begun(now) {
+            document.write(&self.store)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a restriction at the present time. It is logged before it holds, and holds when this returns. If the earlier ones are lost, it is
     /// the only one from then on.
-    pub(crate) fn restrict(&self, new: NewRestriction) -> Result<Restriction, RestrictionsFault> {
+    pub(crate) fn restrict(
+        &self,
+        new: NewRestriction,
+        now: Timestamp,
+    ) -> Result<Restriction, RestrictionsFault> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut document = match Document::read(&self.store) {
             Err(RestrictionsFault::Store(RestrictionsError::Damaged) | RestrictionsFault::Content(_)) => {
@@ -145,6 +220,7 @@ impl Restrictions {
         };
         document.next = document.next.saturating_add(1);
         document.restrictions.push(restriction.clone());
+        document.known.insert(restriction.id, now);
         self.log(ConsumerEvent::Restricted {
             restriction: restriction.clone(),
         })?;
@@ -159,6 +235,7 @@ impl Restrictions {
         let place = document.restrictions.iter().position(|known| known.id == id);
         let restriction = place.map(|place| document.restrictions.remove(place));
         let restriction = restriction.ok_or(RestrictionsFault::Unknown { id })?;
+        document.known.remove(&id);
         self.log(ConsumerEvent::RestrictionLifted {
             restriction: restriction.clone(),
         })?;
@@ -196,6 +273,15 @@ mod tests {
         }
     }
 
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_767_225_600 + 3_600 * hours).unwrap()
+    }
+
+    /// Returns whether the only restriction of a store is in force.
+    fn is_in_force(restrictions: &Restrictions, now: Timestamp) -> bool {
+        Restrictions::of(&restrictions.store, now).unwrap()[0].from <= now
+    }
+
     fn logged(restrictions: &Restrictions) -> Vec<String> {
         let page = restrictions
             .journal
@@ -211,8 +297,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let restrictions = open(folder.path());
         assert_eq!(restrictions.all().unwrap(), []);
-        let first = restrictions.restrict(objection()).unwrap();
-        let second = restrictions.restrict(objection()).unwrap();
+        let first = restrictions.restrict(objection(), at(0)).unwrap();
+        let second = restrictions.restrict(objection(), at(0)).unwrap();
         assert_eq!((first.id, second.id), (1, 2));
         drop(restrictions);
         let restrictions = open(folder.path());
@@ -223,11 +309,64 @@ mod tests {
             Err(RestrictionsFault::Unknown { id: 2 })
         ));
         // No number is given twice.
-        assert_eq!(restrictions.restrict(objection()).unwrap().id, 3);
+        assert_eq!(restrictions.restrict(objection(), at(0)).unwrap().id, 3);
         assert_eq!(
             logged(&restrictions),
             ["SMGW-L-2004", "SMGW-L-2004", "SMGW-L-2005", "SMGW-L-2004"]
         );
+    }
+
+    #[test]
+    fn clock_that_is_set_back_suspends_no_restriction_that_has_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let restrictions = open(folder.path());
+        let later = NewRestriction {
+            from: at(10),
+            ..objection()
+        };
+        let set = restrictions.restrict(later, at(0)).unwrap();
+        for (now, expected) in [(at(0), false), (at(9), false), (at(10), true), (at(9), false)] {
+            assert_eq!(is_in_force(&restrictions, now), expected, "{now}");
+        }
+        restrictions.note_begun(at(9)).unwrap();
+        assert!(!is_in_force(&restrictions, at(9)));
+        restrictions.note_begun(at(11)).unwrap();
+        drop(restrictions);
+        let restrictions = open(folder.path());
+        for hour in [-100, 0, 9, 10, 11, 12] {
+            assert!(is_in_force(&restrictions, at(hour)), "hour {hour}");
+            restrictions.note_begun(at(hour)).unwrap();
+        }
+        assert!(is_in_force(&restrictions, at(0)));
+        // What is shown is what was set.
+        assert_eq!(restrictions.all().unwrap(), [set]);
+        restrictions.lift(1).unwrap();
+        assert_eq!(Restrictions::of(&restrictions.store, at(0)).unwrap(), []);
+    }
+
+    #[test]
+    fn clock_before_the_time_at_which_a_restriction_was_set_is_wrong_and_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let restrictions = open(folder.path());
+        let later = NewRestriction {
+            from: at(10),
+            ..objection()
+        };
+        restrictions.restrict(later, at(5)).unwrap();
+        assert!(is_in_force(&restrictions, Timestamp::EPOCH));
+        assert!(is_in_force(&restrictions, at(4)));
+        assert!(!is_in_force(&restrictions, at(5)));
+    }
+
+    #[test]
+    fn restrictions_that_were_stored_without_a_time_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let restrictions = open(folder.path());
+        let stored = br#"{"version":1,"next":2,"restrictions":[{"id":1,"elements":"*/*","effect":"object","from":"2026-01-01T10:00:00Z"}]}"#;
+        restrictions.store.database().set_restrictions(stored).unwrap();
+        assert!(!is_in_force(&restrictions, at(9)));
+        restrictions.note_begun(at(10)).unwrap();
+        assert!(is_in_force(&restrictions, at(9)));
     }
 
     #[test]
@@ -247,15 +386,16 @@ mod tests {
         let full = Document {
             version: VERSION,
             next: 129,
+            known: (1..=128).map(|id| (id, at(0))).collect(),
             restrictions: vec![restriction; MAX_COUNT],
         };
         full.write(&restrictions.store).unwrap();
         assert!(matches!(
-            restrictions.restrict(objection()),
+            restrictions.restrict(objection(), at(0)),
             Err(RestrictionsFault::TooMany)
         ));
         restrictions.lift(1).unwrap();
-        restrictions.restrict(objection()).unwrap();
+        restrictions.restrict(objection(), at(0)).unwrap();
     }
 
     #[test]
@@ -267,7 +407,7 @@ mod tests {
             database.set_restrictions(content).unwrap();
             assert!(matches!(restrictions.all(), Err(RestrictionsFault::Content(_))));
             assert!(restrictions.lift(1).is_err());
-            restrictions.restrict(objection()).unwrap();
+            restrictions.restrict(objection(), at(0)).unwrap();
             assert_eq!(restrictions.all().unwrap().len(), 1);
         }
     }

@@ -137,7 +137,7 @@ impl GrantsSource {
             resolution,
             aggregation: question.aggregation,
         };
-        let restrictions = self.restrictions.all()?;
+        let restrictions = Restrictions::of(&self.store, now)?;
         let bundle = identity.bundle.as_ref();
         let rules = Rules {
             grants: bundle.map_or(&[], Bundle::grants),
@@ -170,6 +170,7 @@ impl GrantsSource {
     }
 
     pub(super) fn restrict(&self, order: Order) -> Result<RestrictionView, Refusal> {
+        let now = clock::now();
         let supplier = order.supplier.map(|named| find(&*self.identity()?, &named));
         let supplier = supplier.transpose()?.map(|known| RestrictedSupplier {
             fingerprint: known.supplier,
@@ -179,9 +180,9 @@ impl GrantsSource {
             supplier,
             elements: order.elements,
             effect: order.effect,
-            from: order.from.unwrap_or_else(clock::now),
+            from: order.from.unwrap_or(now),
         };
-        Ok(self.restrictions.restrict(new)?.into())
+        Ok(self.restrictions.restrict(new, now)?.into())
     }
 
     pub(super) fn lift(&self, id: u64) -> Result<LiftedView, Refusal> {

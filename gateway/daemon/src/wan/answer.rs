@@ -217,7 +217,7 @@ pub(super) fn answer(
     room: Room,
 ) -> Result<Written, Rejection> {
     let supplier = bundle.supplier(request.sender);
-    let restrictions = Restrictions::of(sources.store)?;
+    let restrictions = Restrictions::of(sources.store, now)?;
     let desk = Desk {
         request,
         rules: Rules {

@@ -269,7 +269,7 @@ fn send(
         .verify_party(&supplier.certificates, now, Role::Supplier);
     let recipient = verified.map_err(Rejection::ReplyTo)?.enc;
     let name: RuleName = grant.id.parse().map_err(|_| Rejection::WrongKind)?;
-    let restrictions = Restrictions::of(&exchange.store)?;
+    let restrictions = Restrictions::of(&exchange.store, now)?;
     let rules = Rules {
         grants: bundle.grants(),
         policy: bundle.policy(),

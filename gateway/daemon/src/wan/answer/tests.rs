@@ -94,7 +94,7 @@ fn written_by(
     (request, now): (&Request, Timestamp),
     room: Room,
 ) -> Result<(Answer, Vec<Note>, Vec<Asked>), Rejection> {
-    let restrictions = Restrictions::of(store)?;
+    let restrictions = Restrictions::of(store, now)?;
     let meters = watch::channel(in_memory()).1;
     let desk = Desk {
         request,
