@@ -21,7 +21,8 @@ use model::{Fingerprint, Grant, Limit, Series, Timestamp};
 pub use assignment::{Assignment, MAX_ASSIGNMENTS, MAX_PARAMETERS, MAX_PLAYERS, MAX_ROLES};
 pub use bodies::{
     Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Push,
-    Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, SupplierEntry, UnitReport,
+    Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, RevokedCertificate,
+    SupplierEntry, UnitReport,
 };
 pub use error::{ContentError, List, PartyError};
 pub use freshness::{FreshnessError, check_freshness};
@@ -279,6 +280,7 @@ impl Content {
                 check_count(List::Issuing, body.issuing.len(), TrustAnchor::MAX_ISSUING)?;
                 check_count(List::Suppliers, body.suppliers.len(), MAX_SUPPLIERS)?;
                 check_count(List::Applications, body.applications.len(), MAX_APPLICATIONS)?;
+                check_count(List::Revoked, body.revoked.len(), MAX_APPLICATIONS)?;
                 let mut entries = body.applications.iter();
                 entries.try_for_each(|entry| assignment::check(&entry.assignments))?;
                 check_limits(&body.policy)?;

@@ -2,7 +2,8 @@
 //!
 //! A package is a WebAssembly module that ends in custom sections of ours: `smgw.manifest`, then `smgw.author`, then
 //! `smgw.tsm`. Each signature is a detached CMS SignedData over every byte before its section. This module knows of the file
-//! no more than where its sections begin; what the module and its manifest are is judged where they are run.
+//! no more than where its sections begin; what the module and its manifest are is judged where they are run, by a reader of
+//! its own: whoever signs knows nothing of running, and lengths have one form for both.
 //!
 //! Spec: WebAssembly Core Specification 1.0, sections 5.5.2 (sections) and 5.5.3 (custom section).
 
@@ -135,6 +136,16 @@ pub fn without_tsm(package: &[u8]) -> Result<&[u8], SignatureError> {
     Ok(signature(package, Place::Tsm)?.map_or(package, |(covered, _)| covered))
 }
 
+/// Returns the certificate that a package names as its author's; it is not judged.
+///
+/// # Errors
+///
+/// [`SignatureError::Package`] if the bytes are none.
+pub fn claimed_author(package: &[u8]) -> Result<Option<Certificate>, SignatureError> {
+    let found = signature(package, Place::Author)?;
+    Ok(found.and_then(|(_, cms)| claimed_signer(cms)))
+}
+
 /// A signature: the bytes that it covers, and the CMS.
 type Found<'a> = (&'a [u8], &'a [u8]);
 
@@ -170,7 +181,7 @@ fn section(name: &str, content: &[u8]) -> Option<Vec<u8>> {
     Some(parts.concat())
 }
 
-/// Reads a LEB128 number of 32 bits.
+/// Reads a LEB128 number of 32 bits in its shortest form, the only one that whoever runs the package reads.
 fn number(bytes: &mut &[u8]) -> Option<usize> {
     let mut value = 0u32;
     for shift in [0u32, 7, 14, 21, 28] {
@@ -183,7 +194,8 @@ fn number(bytes: &mut &[u8]) -> Option<usize> {
         }
         value |= shifted;
         if byte & 0x80 == 0 {
-            return usize::try_from(value).ok();
+            let is_shortest = part != 0 || shift == 0;
+            return is_shortest.then(|| usize::try_from(value).ok()).flatten();
         }
     }
     None
@@ -268,6 +280,9 @@ mod tests {
         assert_eq!(author, world.supplier.verified.sig);
         let tsm = verify(&by_both, Place::Tsm, anchor, now()).unwrap();
         assert_eq!(tsm, world.tsm.verified.sig);
+        let claimed = claimed_author(&by_both).unwrap().unwrap();
+        assert_eq!(claimed, world.supplier.triple.sig);
+        assert_eq!(claimed_author(&package()), Ok(None));
         assert_eq!(without_tsm(&by_both), Ok(&by_author[..]));
         assert_eq!(without_tsm(&by_author), Ok(&by_author[..]));
         assert_eq!(
@@ -305,6 +320,8 @@ mod tests {
             &b""[..],
             b"\0asm\x01\0\0\0\0",
             &[HEADER.as_slice(), &[0, 200, 1]].concat(),
+            // The length 2, not in its shortest form.
+            &[HEADER.as_slice(), &[0, 0x82, 0, 1, b'a']].concat(),
         ] {
             assert_eq!(refused(bytes, Place::Author, &world), SignatureError::Package);
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use counterparty::exchange::Identity;
 use counterparty::files::{self, Access, FileError};
-use messages::certificate::TrustAnchor;
+use messages::certificate::{Certificate, TrustAnchor};
 use messages::content::{ApplicationEntry, MAX_APPLICATION, application_digest, is_module};
 use messages::package::{self, Place, SignError, SignatureError};
 use messages::software::SoftwareKeyError;
@@ -124,6 +124,16 @@ impl Applications {
             Ok(bytes)
         } else {
             Err(ApplicationsError::Altered { path })
+        }
+    }
+
+    /// Returns the certificate that an application names as its author's; none if the application is not here any more, or was
+    /// altered.
+    pub(crate) fn author(&self, digest: Fingerprint) -> Result<Option<Certificate>, ApplicationsError> {
+        match self.read(digest) {
+            Ok(bytes) => Ok(package::claimed_author(&bytes)?),
+            Err(ApplicationsError::Missing { .. } | ApplicationsError::Altered { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -359,6 +359,7 @@ impl Books {
         name: &str,
         serial: Option<&str>,
         reason: RevocationReason,
+        also: &[CardId],
     ) -> Result<usize, BooksError> {
         self.database.transact(async |connection: &mut AnyConnection| {
             let entries = match serial {
@@ -370,7 +371,7 @@ impl Books {
                 return Err(BooksError::NotIssued { whom });
             }
             revoke(connection, time, name, &entries, reason).await?;
-            queue::enqueue_revoked(connection, &entries).await?;
+            queue::enqueue_revoked(connection, &entries, also).await?;
             Ok(entries.len())
         })
     }

@@ -5,6 +5,9 @@
 //! After a cut the same bytes are sent again while they are fresh; behind that the next version is
 //! made, so that a version never stands for two bundles.
 
+mod all;
+
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -13,18 +16,21 @@ use counterparty::gateways::folder_name;
 use counterparty::grants::{GrantsError, GrantsFile};
 use counterparty::random::{self, RandomError};
 use messages::certificate::Triple;
-use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedParty};
+use messages::certificate::{Certificate, CertificateError, Revocation, Role, TrustAnchor, VerifiedParty};
 use messages::content::{
-    ApplicationEntry, Assignment, Bundle, Content, ContentError, MessageId, Report, SupplierEntry,
-    bundle_digest, check_freshness,
+    ApplicationEntry, Assignment, Bundle, Content, ContentError, MessageId, Report, RevokedCertificate,
+    SupplierEntry, bundle_digest, check_freshness,
 };
 use messages::envelope::MAX_CONTENT;
 use model::{CardId, Fingerprint, GatewayState, Grant, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::applications::{Applications, ApplicationsError};
 use crate::books::{Books, BooksError};
 use crate::tsm::narrow::{self, Contradiction};
 use crate::tsm::policy::Policy;
+
+pub(crate) use all::{adopt_all, gateways_with};
 
 /// How long a bundle that was not confirmed is sent again as it is. Gateways take messages for
 /// 300 s; the difference is for the exchange.
@@ -87,6 +93,12 @@ pub(crate) enum BundlesError {
     /// The books cannot be kept.
     #[error("the books cannot be kept")]
     Books(#[from] BooksError),
+    /// An application cannot be read.
+    #[error("the author of an application cannot be told")]
+    Applications(#[from] ApplicationsError),
+    /// The certificate of an author cannot be judged.
+    #[error("the certificate of an application's author cannot be judged")]
+    Author(#[from] CertificateError),
 }
 
 /// What is to be installed beside what the gateway has.
@@ -162,6 +174,7 @@ struct InForce {
 pub(crate) struct Bundles {
     guid: CardId,
     folder: PathBuf,
+    applications: Applications,
     /// Held until this is dropped.
     _lock: File,
 }
@@ -182,6 +195,7 @@ impl Bundles {
             Ok(()) => Ok(Self {
                 guid,
                 folder,
+                applications: Applications::of_home(home),
                 _lock: lock,
             }),
             Err(TryLockError::WouldBlock) => Err(BundlesError::Busy { guid }),
@@ -344,6 +358,7 @@ impl Bundles {
             suppliers: Vec::new(),
             grants: Vec::new(),
             applications: Vec::new(),
+            revoked: Vec::new(),
             policy: Vec::new(),
         };
         for entry in in_force.iter().flat_map(|stored| &stored.bundle.suppliers) {
@@ -378,10 +393,35 @@ impl Bundles {
             let applications = change.applications.unwrap_or_default();
             bundle.applications.extend(applications.iter().cloned());
         }
+        bundle.revoked = self.revoked_authors(&bundle.applications, wanted.anchor)?;
         let entries = bundle.suppliers.iter();
         let suppliers = entries.map(|entry| (&entry.name, entry.certificates.sig.fingerprint()));
         bundle.policy = wanted.policy.limits(suppliers);
         Ok(bundle)
+    }
+
+    /// Returns what is revoked of the certificates by which the authors of applications have signed.
+    fn revoked_authors(
+        &self,
+        entries: &[ApplicationEntry],
+        anchor: &TrustAnchor,
+    ) -> Result<Vec<RevokedCertificate>, BundlesError> {
+        let mut revoked = BTreeMap::new();
+        for entry in entries {
+            let Some(author) = self.applications.author(entry.digest)? else {
+                continue;
+            };
+            if let Some(Revocation { time, reason }) = anchor.revocation(&author)? {
+                let certificate = author.fingerprint();
+                let known = RevokedCertificate {
+                    certificate,
+                    time,
+                    reason,
+                };
+                revoked.insert(certificate, known);
+            }
+        }
+        Ok(revoked.into_values().collect())
     }
 
     fn next_frame(&self, now: Timestamp) -> Result<Frame, BundlesError> {
@@ -409,20 +449,11 @@ impl Bundles {
     }
 
     fn in_force(&self) -> Result<Option<StoredBundle>, BundlesError> {
-        let path = self.folder.join("installed.json");
-        let json = match files::read(&path, MAX_INSTALLED) {
-            Ok(json) => json,
-            Err(FileError::Missing { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let in_force: InForce = serde_json::from_slice(&json).map_err(damaged(&path))?;
-        self.read(in_force.version).map(Some)
+        in_force(&self.folder)
     }
 
     fn read(&self, version: u64) -> Result<StoredBundle, BundlesError> {
-        let path = self.path(version);
-        let json = files::read(&path, MAX_CONTENT)?;
-        stored(&path, json)
+        read(&path_of(&self.folder, version))
     }
 
     fn latest_version(&self) -> Result<Option<u64>, BundlesError> {
@@ -437,32 +468,29 @@ impl Bundles {
     }
 
     fn path(&self, version: u64) -> PathBuf {
-        self.folder.join(format!("{version:08}-bundle.json"))
+        path_of(&self.folder, version)
     }
 }
 
-/// Takes gateways into the books that got their bundles from an earlier version of this program, so that a revocation
-/// reaches them too.
-pub(crate) fn adopt_all(home: &Path, books: &Books) -> Result<(), BundlesError> {
-    let folder = home.join("gateways");
-    let entries = match std::fs::read_dir(&folder).map_err(FileError::at(&folder)) {
-        Ok(entries) => entries,
-        Err(FileError::Missing { .. }) => return Ok(()),
+/// Reads the bundle in force of a gateway's folder. Nobody need hold the folder: each of its files is replaced as a whole.
+fn in_force(folder: &Path) -> Result<Option<StoredBundle>, BundlesError> {
+    let path = folder.join("installed.json");
+    let json = match files::read(&path, MAX_INSTALLED) {
+        Ok(json) => json,
+        Err(FileError::Missing { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    for entry in entries {
-        let name = entry.map_err(FileError::at(&folder))?.file_name();
-        // The name is the GUID with dashes for the colons.
-        let guid = name.to_str().and_then(|name| name.replace('-', ":").parse().ok());
-        let Some(guid) = guid else {
-            continue;
-        };
-        if books.gateway(guid)?.is_none() {
-            let suppliers = Bundles::open(home, guid)?.suppliers_in_force()?;
-            books.adopt(guid, &suppliers)?;
-        }
-    }
-    Ok(())
+    let in_force: InForce = serde_json::from_slice(&json).map_err(damaged(&path))?;
+    read(&path_of(folder, in_force.version)).map(Some)
+}
+
+fn read(path: &Path) -> Result<StoredBundle, BundlesError> {
+    let json = files::read(path, MAX_CONTENT)?;
+    stored(path, json)
+}
+
+fn path_of(folder: &Path, version: u64) -> PathBuf {
+    folder.join(format!("{version:08}-bundle.json"))
 }
 
 /// What two bundles with the same sense differ in.

@@ -313,7 +313,7 @@ fn revoke(act: Revoke) -> Result<(), ProgramError> {
     };
     let reason = act.reason;
     bundles::adopt_all(&act.common.home, &books)?;
-    let revoked = revoke::revoke(&books, &whom, reason, clock::now())?;
+    let revoked = revoke::revoke((&act.common.home, &books), &whom, reason, clock::now())?;
     let output = Output::Revoke { revoked, reason };
     output.print(act.common.json).map_err(ProgramError::Output)
 }

@@ -1,18 +1,22 @@
 //! Revoking, and the lists of what is revoked.
 //!
 //! A revocation is in force in this trust centre at once: nothing is installed for a revoked supplier any more, and together
-//! with it every gateway that serves the supplier is queued for a bundle that leaves it out, before all else. For everybody
+//! with it every gateway that serves the supplier is queued for a bundle that leaves it out, before all else, and every gateway
+//! that runs an application which the supplier has signed, for a bundle that says so. For everybody
 //! else there are the lists, `root.crl` and `issuing.crl` in the trust centre's folder (PEM), and one more for each issuing
 //! authority that followed the first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use counterparty::files::{self, Access, FileError};
-use messages::certificate::{CertificateError, ListContent, PartyName, RevocationList, RevocationReason};
+use messages::certificate::{
+    Certificate, CertificateError, ListContent, PartyName, RevocationList, RevocationReason,
+};
 use model::{CardId, Span, Timestamp};
 
 use crate::authority::{Authority, AuthorityError, read_certificate};
 use crate::books::{Books, BooksError, serial_of};
+use crate::bundles::{self, BundlesError};
 
 /// The reason why nothing was revoked, or a list not signed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,9 @@ pub(crate) enum RevokeError {
         /// Its serial number.
         serial: String,
     },
+    /// It cannot be told which gateways run what was signed by them.
+    #[error("what is in force on the gateways cannot be read, so nothing is revoked")]
+    Bundles(#[from] Box<BundlesError>),
     /// The list cannot be written.
     #[error("the list is signed, but cannot be written; free the disk and sign it again")]
     File(#[from] FileError),
@@ -61,16 +68,22 @@ pub(crate) struct SignedList {
     pub(crate) next: Timestamp,
 }
 
-/// Revokes certificates; returns how many.
+/// Revokes certificates; returns how many. Gateways that run what was signed by one of them are queued for a bundle that says
+/// so, on whoever's behalf it runs.
 pub(crate) fn revoke(
-    books: &Books,
+    (home, books): (&Path, &Books),
     whom: &Whom,
     reason: RevocationReason,
     now: Timestamp,
 ) -> Result<usize, RevokeError> {
     match whom {
-        Whom::Card(guid) => Ok(books.revoke(now, &guid.to_string(), None, reason)?),
-        Whom::Party(name) => Ok(books.revoke(now, name.as_str(), None, reason)?),
+        Whom::Card(guid) => Ok(books.revoke(now, &guid.to_string(), None, reason, &[])?),
+        Whom::Party(name) => {
+            let is_author =
+                |author: &Certificate| author.subject().is_ok_and(|subject| subject.name() == name);
+            let also = bundles::gateways_with(home, is_author).map_err(Box::new)?;
+            Ok(books.revoke(now, name.as_str(), None, reason, &also)?)
+        }
         Whom::File(path) => {
             let certificate = read_certificate(path)?;
             let serial = serial_of(&certificate);
@@ -79,7 +92,8 @@ pub(crate) fn revoke(
                 return Err(RevokeError::Foreign { serial });
             }
             let name = certificate.subject()?.name().to_string();
-            Ok(books.revoke(now, &name, Some(&serial), reason)?)
+            let also = bundles::gateways_with(home, |author| *author == certificate).map_err(Box::new)?;
+            Ok(books.revoke(now, &name, Some(&serial), reason, &also)?)
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use evaluation::manifest::{AppId, InputRole, OutputRole, Version};
 use evaluation::{Manifest, Package};
-use messages::content::{ApplicationEntry, Assignment};
+use messages::content::{ApplicationEntry, Assignment, RevokedCertificate};
+use messages::package;
 use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Span};
 use sha2::{Digest, Sha256};
 use store::Store;
@@ -20,6 +21,8 @@ pub(crate) struct Assigned {
     pub(crate) digest: Fingerprint,
     pub(crate) manifest: Manifest,
     pub(crate) assignment: Assignment,
+    /// The author's certificate, if it is revoked in a way that stops the application.
+    pub(crate) stopped: Option<RevokedCertificate>,
 }
 
 /// The reason why an assignment cannot be carried out.
@@ -40,10 +43,11 @@ pub(crate) enum AssignmentFault {
 }
 
 impl Assigned {
-    /// Returns the assignments of a bundle's applications, those of packages that are here.
+    /// Returns the assignments of a bundle's applications, those of packages that are here; `revoked` is what the bundle says
+    /// of their authors.
     pub(crate) fn all(
         store: &Store,
-        entries: &[ApplicationEntry],
+        (entries, revoked): (&[ApplicationEntry], &[RevokedCertificate]),
         names: &BTreeMap<Fingerprint, String>,
     ) -> Vec<Self> {
         let mut all = Vec::new();
@@ -53,11 +57,14 @@ impl Assigned {
                 continue;
             };
             let supplier = names.get(&entry.supplier).cloned().unwrap_or_default();
+            let stopped = revoked_author(store, entry.digest, revoked)
+                .filter(RevokedCertificate::condemns_earlier_signatures);
             all.extend(entry.assignments.iter().map(|assignment| Self {
                 key: key(&supplier, manifest.id(), assignment),
                 digest: entry.digest,
                 manifest: manifest.clone(),
                 assignment: assignment.clone(),
+                stopped,
             }));
         }
         all
@@ -169,6 +176,20 @@ pub(crate) fn manifest_of(store: &Store, digest: Fingerprint) -> Option<Manifest
     let bytes = bytes.inspect_err(|error| tracing::error!("an application cannot be read: {}", Chain(error)));
     let bytes = bytes.ok().flatten()?;
     Some(Package::parse(&bytes).ok()?.manifest().clone())
+}
+
+/// Returns the certificate of a kept package's author, if it is among the revoked ones.
+pub(crate) fn revoked_author(
+    store: &Store,
+    digest: Fingerprint,
+    revoked: &[RevokedCertificate],
+) -> Option<RevokedCertificate> {
+    if revoked.is_empty() {
+        return None;
+    }
+    let bytes = store.applications().read(digest).ok().flatten()?;
+    let author = package::claimed_author(&bytes).ok().flatten()?.fingerprint();
+    revoked.iter().find(|known| known.certificate == author).copied()
 }
 
 pub(crate) fn name(id: &AppId, version: Version) -> String {

@@ -9,6 +9,7 @@ use super::evaluate;
 use super::task::{Shared, name_of};
 use super::view::{
     AppView, AppsView, AssignmentView, BasisView, ExplanationView, MadeView, RevisionView, RunOf, RunView,
+    StoppedView,
 };
 use super::{Assigned, assigned};
 use crate::clock;
@@ -28,6 +29,11 @@ pub(crate) enum Refusal {
     /// No bundle in force has it.
     #[error("no application {id:?} is assigned to anything; `smgw app list` shows what there is")]
     Unknown { id: String },
+    /// It is stopped.
+    #[error(
+        "the application {id:?} is stopped: its author's certificate is revoked since {since}; have the module signed anew"
+    )]
+    Stopped { id: String, since: Timestamp },
     /// Nothing was made.
     #[error("no application has made {element} at {time}")]
     NotMade { element: Element, time: Timestamp },
@@ -72,6 +78,9 @@ impl Explainer {
                 .iter()
                 .map(|assigned| self.assignment(assigned))
                 .collect(),
+            stopped: assigned
+                .iter()
+                .find_map(|assigned| assigned.stopped.as_ref().map(StoppedView::new)),
             failures: failures.unwrap_or_default(),
             left_alone_until: until.filter(|until| *until > clock::now()),
         })
@@ -103,6 +112,10 @@ impl Explainer {
         let first = meant
             .peek()
             .ok_or_else(|| Refusal::Unknown { id: id.to_owned() })?;
+        if let Some(revoked) = first.stopped {
+            let (id, since) = (id.to_owned(), revoked.time);
+            return Err(Refusal::Stopped { id, since });
+        }
         let (name, digest) = (first.name(), first.digest);
         let evaluator = self.shared.evaluator(clock::now());
         let mut runs = Vec::new();

@@ -2,7 +2,8 @@
 //!
 //! A window is evaluated when it is over and its readings are in, and once more when readings come late. What comes of it is
 //! stored together with what it was made of, in one transaction. An application that fails is named in the system log and
-//! left alone for a while; metering goes on whatever it does.
+//! left alone for a while; metering goes on whatever it does. One whose author's certificate is revoked makes nothing any more;
+//! what it has made stays, and can be explained.
 
 mod assigned;
 mod due;
@@ -14,7 +15,7 @@ mod task;
 mod tests;
 mod view;
 
-pub(crate) use assigned::{Assigned, AssignmentFault, check_assignments, manifest_of};
+pub(crate) use assigned::{Assigned, AssignmentFault, check_assignments, manifest_of, revoked_author};
 pub(crate) use explain::{Explainer, Refusal};
-pub(crate) use task::{ApplicationsTask, EvaluationFailed, Host};
+pub(crate) use task::{ApplicationsTask, EvaluationFailed, Host, name_of as application_name};
 pub(crate) use view::{AppsView, ExplanationView, RunView};

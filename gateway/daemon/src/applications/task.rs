@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::due::{self, Moment, Patience};
 use super::evaluate::{Evaluated, Evaluator};
+use super::view::AUTHOR_REVOKED;
 use super::{Assigned, assigned};
 use crate::card::Standing;
 use crate::clock;
@@ -94,7 +95,7 @@ impl Shared {
             .iter()
             .map(|entry| (entry.certificates.sig.fingerprint(), entry.name.to_string()))
             .collect();
-        let all = Assigned::all(&self.store, bundle.applications(), &names);
+        let all = Assigned::all(&self.store, (bundle.applications(), bundle.revoked()), &names);
         (Some(bundle.digest), all)
     }
 
@@ -193,13 +194,23 @@ impl ApplicationsTask {
         if self.shared.bundle() != self.known.0 {
             self.known = self.shared.assigned();
             self.shared.patience().keep_only(&self.known.1);
+            for stopped in self.known.1.iter().filter(|assigned| assigned.stopped.is_some()) {
+                let (application, assignment) = (stopped.name(), stopped.assignment.name.as_str());
+                tracing::warn!(
+                    application,
+                    assignment,
+                    code = AUTHOR_REVOKED,
+                    "an application is stopped"
+                );
+            }
         }
         let moment = Moment {
             now,
             period: self.shared.period,
             history: self.shared.history,
         };
-        let due = self.known.1.iter().find_map(|assigned| {
+        let mut running = self.known.1.iter().filter(|assigned| assigned.stopped.is_none());
+        let due = running.find_map(|assigned| {
             let window = due::next(&self.shared.store, &mut self.shared.patience(), assigned, moment)?;
             Some((assigned.clone(), window))
         });
@@ -286,7 +297,7 @@ async fn blocking<R: Send + 'static>(
 }
 
 /// Returns id and version of an application whose package is kept.
-pub(super) fn name_of(store: &Store, digest: Fingerprint) -> Option<String> {
+pub(crate) fn name_of(store: &Store, digest: Fingerprint) -> Option<String> {
     let manifest = assigned::manifest_of(store, digest)?;
     Some(assigned::name(manifest.id(), manifest.version()))
 }

@@ -7,7 +7,8 @@ use evaluation::Run;
 use evaluation::interface::{InputView, OutputView, Record, unit_code};
 use evaluation::package::with_manifest;
 use evaluation::protocol::Failure;
-use messages::content::{ApplicationEntry, Assignment};
+use messages::certificate::RevocationReason;
+use messages::content::{ApplicationEntry, Assignment, RevokedCertificate};
 use model::{Decimal, Element, Fingerprint, Period, Quantity, Reading, Span, Status, Timestamp, Unit};
 use proptest::prelude::*;
 use store::{DeviceKey, LogLimits, Logs, Protection, Round};
@@ -154,7 +155,7 @@ fn entry(digest: Fingerprint, assignments: Vec<Assignment>) -> ApplicationEntry 
 
 fn assigned(store: &store::Store, digest: Fingerprint) -> Vec<Assigned> {
     let entry = entry(digest, vec![assignment("house", "register", "*/1-0:1.8.0*255")]);
-    Assigned::all(store, &[entry], &std::collections::BTreeMap::new())
+    Assigned::all(store, (&[entry], &[]), &std::collections::BTreeMap::new())
 }
 
 /// Makes of each channel the difference between its last reading and its first, as the application does.
@@ -228,6 +229,30 @@ fn window_is_evaluated_once_whatever_is_restarted() {
         "{shown}"
     );
     assert_eq!(shown.matches("1-0:1.8.0*255").count(), 3, "{shown}");
+}
+
+#[test]
+fn stopped_application_makes_nothing_more_and_what_it_has_made_is_explained() {
+    let mut scene = Scene::new(difference);
+    scene.register(&[(0, 10), (HOUR, 31)]);
+    assert_eq!(scene.settle(HOUR + 1), 1);
+    let running = scene.task.known().to_vec();
+    let mut stopped = running.clone();
+    stopped[0].stopped = Some(RevokedCertificate {
+        certificate: Fingerprint::new([2; 32]),
+        time: at(HOUR),
+        reason: RevocationReason::KeyCompromise,
+    });
+    scene.task.assign(stopped);
+    scene.register(&[(900, 15), (2 * HOUR, 40)]);
+    assert_eq!(scene.settle(2 * HOUR + 1), 0);
+    assert_eq!(scene.revisions(HOUR), [(1, "2.1".to_owned())]);
+    let shown = scene.task.explain(&made(), at(HOUR)).to_string();
+    assert!(shown.contains("the same came out"), "{shown}");
+    // Signed anew, it goes on where it was.
+    scene.task.assign(running);
+    scene.settle(2 * HOUR + 1);
+    assert_eq!(scene.revisions(2 * HOUR), [(1, "0.9".to_owned())]);
 }
 
 #[test]
@@ -324,7 +349,7 @@ fn assignments_that_cannot_be_carried_out_are_named() {
     let fault = |assignments: Vec<Assignment>| {
         let all = Assigned::all(
             store,
-            &[entry(digest, assignments)],
+            (&[entry(digest, assignments)], &[]),
             &std::collections::BTreeMap::new(),
         );
         check_assignments(&all).map_err(|(_, fault)| fault)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use messages::content::RevokedCertificate;
 use model::{Element, Fingerprint, Period, Quantity, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::Derived;
@@ -29,9 +30,35 @@ pub(crate) struct AppView {
     /// On whose behalf it runs; none if it is kept for what it has made alone.
     pub(super) supplier: Option<String>,
     pub(super) assignments: Vec<AssignmentView>,
+    /// Why it makes nothing any more, if it does not.
+    #[serde(default)]
+    pub(super) stopped: Option<StoppedView>,
     /// The failures in a row since the start of the daemon, and until when it is left alone.
     pub(super) failures: u32,
     pub(super) left_alone_until: Option<Timestamp>,
+}
+
+/// The stable code of what stops an application whose author's certificate is revoked.
+pub(super) const AUTHOR_REVOKED: &str = "author-revoked";
+
+/// That an application is stopped.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoppedView {
+    code: String,
+    /// Since when the certificate is revoked.
+    since: Timestamp,
+    /// Why it is revoked.
+    reason: String,
+}
+
+impl StoppedView {
+    pub(super) fn new(revoked: &RevokedCertificate) -> Self {
+        Self {
+            code: AUTHOR_REVOKED.to_owned(),
+            since: revoked.time,
+            reason: revoked.reason.to_string(),
+        }
+    }
 }
 
 /// What it is run on.
@@ -81,6 +108,13 @@ impl fmt::Display for AppsView {
                     Some(until) => writeln!(formatter, ", evaluated until {until}")?,
                     None => writeln!(formatter, ", nothing evaluated since {}", assignment.from)?,
                 }
+            }
+            if let Some(StoppedView { code, since, reason }) = &app.stopped {
+                writeln!(
+                    formatter,
+                    "  stopped ({code}): its author's certificate is revoked since {since} ({reason}); have the module signed \
+                     anew"
+                )?;
             }
             if let Some(until) = app.left_alone_until {
                 writeln!(

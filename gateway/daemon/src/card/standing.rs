@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use messages::certificate::{Certificate, TrustAnchor, VerifiedParty};
-use messages::content::{ApplicationEntry, SupplierEntry};
+use messages::content::{ApplicationEntry, RevokedCertificate, SupplierEntry};
 use model::{CardId, Fingerprint, GatewayState, Grant, Limit};
 use tokio::sync::watch;
 
@@ -164,6 +164,7 @@ pub(crate) struct Bundle {
     grants: Vec<Grant>,
     policy: Vec<Limit>,
     applications: Vec<ApplicationEntry>,
+    revoked: Vec<RevokedCertificate>,
 }
 
 impl Bundle {
@@ -177,12 +178,18 @@ impl Bundle {
             grants: content.grants,
             policy: content.policy,
             applications: content.applications,
+            revoked: content.revoked,
         }
     }
 
     /// Returns the energy applications that it names, with what they are run on.
     pub(crate) fn applications(&self) -> &[ApplicationEntry] {
         &self.applications
+    }
+
+    /// Returns what is revoked of the certificates of their authors.
+    pub(crate) fn revoked(&self) -> &[RevokedCertificate] {
+        &self.revoked
     }
 
     /// Returns the issuing authorities that it brings along.

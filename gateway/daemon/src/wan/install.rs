@@ -9,18 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evaluation::Package;
-use messages::certificate::{Role, TrustAnchor, VerifiedCertificate};
+use messages::certificate::{Certificate, Role, TrustAnchor, VerifiedCertificate};
 use messages::content::{Application, Bundle, Content, application_digest, bundle_digest, is_module};
 use messages::envelope::Opened;
 use messages::package::{self, Place, SignatureError};
-use model::{ConsumerEvent, Fingerprint, LogEvent, SystemEvent};
+use model::{ConsumerEvent, Fingerprint, LogEvent, LogText, SystemEvent};
 use store::{BundleError, Store};
 use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::app;
-use crate::applications::{Assigned, check_assignments, manifest_of};
+use crate::applications::{Assigned, application_name, check_assignments, manifest_of, revoked_author};
 use crate::card::Identity;
 use crate::clock;
 use crate::journal::Journal;
@@ -113,7 +113,8 @@ pub(super) fn keep(store: &Store, journal: &Journal, waited: &Waited) -> Result<
     }
     let stored = store.database().bundle()?;
     if stored.is_none_or(|stored| stored.version < version) {
-        journal.write(events(bundle, *digest))?;
+        let stopped = stopped(store, bundle)?;
+        journal.write(events(bundle, *digest).into_iter().chain(stopped))?;
     }
     // Before, so that none is left of an earlier bundle when the power fails in between; and behind it, for what was
     // answered in between.
@@ -171,6 +172,7 @@ pub(super) fn keep_application(
     let signed = |source| Rejection::NotSigned { digest, source };
     let author = verified(&package, Place::Author, anchor).map_err(signed)?;
     verified(&package, Place::Tsm, anchor).map_err(signed)?;
+    check_author(store, digest, author.certificate())?;
     check_version(store, &package, author.name().as_str())?;
     app::prove(&package).map_err(|source| Rejection::NotProven {
         digest,
@@ -193,6 +195,48 @@ fn verified(
     };
     let signature = signature.ok_or(SignatureError::Missing { place })?;
     package::verify_over(signature.cms, signature.covered, place, anchor, clock::now())
+}
+
+/// Refuses an application whose author's certificate is revoked by the bundle in force, unless that one names it: it may have
+/// been lost.
+fn check_author(store: &Store, digest: Fingerprint, author: &Certificate) -> Result<(), Rejection> {
+    let Some(installed) = installed(store)? else {
+        return Ok(());
+    };
+    let author = author.fingerprint();
+    let revoked = installed.revoked.iter().find(|known| known.certificate == author);
+    match revoked {
+        Some(revoked) if !installed.applications.iter().any(|entry| entry.digest == digest) => {
+            let since = revoked.time;
+            Err(Rejection::RevokedAuthor { digest, since })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to run an application on anything new whose author's certificate is revoked by the very bundle.
+fn check_authors(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
+    // A gateway that has lost its data takes what it had.
+    let Some(installed) = installed(store)? else {
+        return Ok(());
+    };
+    for entry in &bundle.applications {
+        let Some(revoked) = revoked_author(store, entry.digest, &bundle.revoked) else {
+            continue;
+        };
+        let known = installed.applications.iter();
+        let known = known.filter(|known| (known.digest, known.supplier) == (entry.digest, entry.supplier));
+        let known: Vec<_> = known.flat_map(|known| &known.assignments).collect();
+        if !entry
+            .assignments
+            .iter()
+            .all(|assignment| known.contains(&assignment))
+        {
+            let (digest, since) = (entry.digest, revoked.time);
+            return Err(Rejection::RevokedAuthor { digest, since });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a version that is not higher than the installed one of the same author, unless it is the very same module and
@@ -267,7 +311,8 @@ fn check_applications(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
     let names: BTreeMap<_, _> = suppliers
         .map(|entry| (entry.certificates.sig.fingerprint(), entry.name.to_string()))
         .collect();
-    let all = Assigned::all(store, &bundle.applications, &names);
+    check_authors(store, bundle)?;
+    let all = Assigned::all(store, (&bundle.applications, &bundle.revoked), &names);
     check_assignments(&all).map_err(|(assignment, source)| Rejection::Assignment { assignment, source })
 }
 
@@ -305,6 +350,30 @@ fn events(bundle: &Bundle, digest: Fingerprint) -> [LogEvent; 2] {
         grants,
     };
     [installed.into(), changed.into()]
+}
+
+/// Returns which applications the bundle stops that ran before.
+fn stopped(store: &Store, bundle: &Bundle) -> Result<Vec<LogEvent>, Rejection> {
+    let before = installed(store)?.map_or_else(Vec::new, |installed| installed.revoked);
+    let running = bundle
+        .applications
+        .iter()
+        .filter(|entry| !entry.assignments.is_empty());
+    let stopped = running.filter_map(|entry| {
+        let digest = entry.digest;
+        let revoked = revoked_author(store, digest, &bundle.revoked)?;
+        if before.contains(&revoked) || !revoked.condemns_earlier_signatures() {
+            return None;
+        }
+        let event = SystemEvent::ApplicationStopped {
+            application: LogText::cut(&application_name(store, digest)?),
+            digest,
+            since: revoked.time,
+            reason: LogText::cut(revoked.reason.as_str()),
+        };
+        Some(event.into())
+    });
+    Ok(stopped.collect())
 }
 
 /// Checks that every issuing authority and supplier is one of the trust centre's, and every grant one of theirs, and

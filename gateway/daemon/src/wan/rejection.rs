@@ -122,6 +122,16 @@ pub(super) enum Rejection {
         /// What is wrong.
         source: messages::package::SignatureError,
     },
+    /// An application's author has a certificate that is revoked.
+    #[error(
+        "the certificate of the author of the application {digest} is revoked since {since}; have the module signed anew"
+    )]
+    RevokedAuthor {
+        /// Its digest.
+        digest: model::Fingerprint,
+        /// Since when.
+        since: model::Timestamp,
+    },
     /// An application is an earlier version than the installed one, or other bytes under the same version.
     #[error(
         "the application {offered} is no higher version than {installed}, which is installed; give it a higher one"
@@ -274,6 +284,7 @@ impl Rejection {
             | Self::NoPackage { .. }
             | Self::NotProven { .. } => "application",
             Self::NotSigned { .. } => "application-signature",
+            Self::RevokedAuthor { .. } => "author-revoked",
             Self::OlderApplication { .. } => "application-version",
             Self::Assignment { .. } => "assignment",
             Self::Application(store::ApplicationError::Full | store::ApplicationError::TooLarge { .. }) => {
@@ -320,6 +331,7 @@ impl Rejection {
             | Self::NoPackage { .. }
             | Self::NotProven { .. }
             | Self::NotSigned { .. }
+            | Self::RevokedAuthor { .. }
             | Self::Assignment { .. }
             | Self::OtherParty
             | Self::Topic => StatusCode::BAD_REQUEST,

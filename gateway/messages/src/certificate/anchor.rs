@@ -151,20 +151,35 @@ impl TrustAnchor {
             .ok_or(CertificateError::UnknownIssuer)
     }
 
-    fn check_revoked(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+    /// Returns since when and why a certificate is known to be revoked, or the issuing authority that it comes from.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] if it does not name its issuer.
+    pub fn revocation(&self, certificate: &Certificate) -> Result<Option<Revocation>, CertificateError> {
+        let own = self.revocation_of(certificate)?;
+        match (own, self.issuing_of(certificate)) {
+            (None, Some(issuing)) => self.revocation_of(issuing),
+            (own, _) => Ok(own),
+        }
+    }
+
+    fn revocation_of(&self, certificate: &Certificate) -> Result<Option<Revocation>, CertificateError> {
         if self.revoked.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let key = (
             certificate.issuer_key_identifier()?,
             certificate.serial_number().to_vec(),
         );
-        self.revoked.get(&key).map_or(Ok(()), |revocation| {
-            Err(CertificateError::Revoked {
-                time: revocation.time,
-                reason: revocation.reason,
-            })
-        })
+        Ok(self.revoked.get(&key).copied())
+    }
+
+    fn check_revoked(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+        match self.revocation_of(certificate)? {
+            None => Ok(()),
+            Some(Revocation { time, reason }) => Err(CertificateError::Revoked { time, reason }),
+        }
     }
 
     /// Returns the root certificate.

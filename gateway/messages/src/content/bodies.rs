@@ -3,7 +3,7 @@
 use model::{CardId, Fingerprint, GatewayState, Grant, Limit, Period, Query, Series, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::{Certificate, PartyName, Triple};
+use crate::certificate::{Certificate, PartyName, RevocationReason, Triple};
 use crate::content::assignment::Assignment;
 use crate::content::words::{
     Apdu, ApplicationName, MessageId, Piece, RefusalCode, RefusalReason, RuleName, SoftwareVersion,
@@ -107,6 +107,9 @@ pub struct Bundle {
     /// The energy applications that run on their behalf; the gateway has each of them before the bundle comes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<ApplicationEntry>,
+    /// What is revoked of the SIG certificates by which the authors of these applications have signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<RevokedCertificate>,
     /// What the TSM's policy leaves of all grants at the gateway, also of those that were installed before it; without limits,
     /// all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,6 +131,27 @@ pub struct ApplicationEntry {
     /// What it is run on; without any it is kept and not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assignments: Vec<Assignment>,
+}
+
+/// A certificate that the trust centre has revoked, as a gateway hears of it; its lists stay outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedCertificate {
+    /// Its fingerprint.
+    pub certificate: Fingerprint,
+    /// Since when.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+impl RevokedCertificate {
+    /// Returns whether what was signed by it before counts no more either. Where another certificate has only taken its
+    /// place, the author is still who it was.
+    #[must_use]
+    pub fn condemns_earlier_signatures(&self) -> bool {
+        self.reason != RevocationReason::Superseded
+    }
 }
 
 /// The TSM sends an energy application; the gateway keeps it for the bundle that follows, and answers with a report.

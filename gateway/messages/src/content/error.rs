@@ -84,6 +84,8 @@ pub enum List {
     Grants,
     /// The energy applications of a bundle or a report.
     Applications,
+    /// The revoked certificates of a bundle.
+    Revoked,
     /// The pieces that an application arrives in.
     Pieces,
     /// The findings of a report.
@@ -112,6 +114,7 @@ impl fmt::Display for List {
             Self::Issuing => "issuing authorities",
             Self::Grants => "grants",
             Self::Applications => "applications",
+            Self::Revoked => "revoked certificates",
             Self::Pieces => "pieces of an application",
             Self::Findings => "findings",
             Self::Limits => "limits",

@@ -2,7 +2,7 @@ use model::{GatewayState, Grant, Limit, Period, Query, Reading, Series, SeriesEr
 use proptest::prelude::*;
 
 use super::*;
-use crate::certificate::Role;
+use crate::certificate::{RevocationReason, Role};
 use crate::testing::{World, card_id, now, world};
 
 fn id(number: u8) -> MessageId {
@@ -96,6 +96,11 @@ fn bundle(world: &World) -> Bundle {
         }],
         grants: vec![grant()],
         applications: vec![application()],
+        revoked: vec![RevokedCertificate {
+            certificate: fingerprint(),
+            time: now(),
+            reason: RevocationReason::KeyCompromise,
+        }],
         policy: vec![limit()],
     }
 }
@@ -582,6 +587,7 @@ fn content_of_an_earlier_version_without_applications_and_policy_is_read_as_it_w
     let world = world();
     let old = Bundle {
         applications: Vec::new(),
+        revoked: Vec::new(),
         policy: Vec::new(),
         ..bundle(&world)
     };

@@ -154,6 +154,17 @@ pub enum SystemEvent {
         /// The reason.
         reason: LogText,
     },
+    /// An energy application makes nothing any more, since its author's certificate is revoked.
+    ApplicationStopped {
+        /// Its id and version.
+        application: LogText,
+        /// The digest of its package.
+        digest: Fingerprint,
+        /// Since when the certificate is revoked.
+        since: Timestamp,
+        /// Why.
+        reason: LogText,
+    },
     /// Events of one kind came so often that some were only counted.
     EventsCounted {
         /// The code of the events.
@@ -225,6 +236,7 @@ impl SystemEvent {
             Self::HistorySealed { .. } => "SMGW-L-1017",
             Self::HistoryForgotten { .. } => "SMGW-L-1018",
             Self::ApplicationFailed { .. } => "SMGW-L-1019",
+            Self::ApplicationStopped { .. } => "SMGW-L-1020",
             Self::LoggedIn { .. } => "SMGW-L-1031",
             Self::LoginFailed { .. } => "SMGW-L-1032",
             Self::PasswordChanged { .. } => "SMGW-L-1033",
@@ -236,24 +248,34 @@ impl SystemEvent {
 }
 
 impl SystemEvent {
-    /// Writes which application failed, on what and why.
-    fn write_failure(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::ApplicationFailed {
-            application,
-            assignment,
-            window,
-            code,
-            reason,
-            ..
-        } = self
-        else {
-            return Ok(());
-        };
-        let (from, to) = (window.from(), window.to());
-        write!(
-            formatter,
-            "application {application} failed on {assignment} from {from} to {to}: {reason} ({code})"
-        )
+    /// Writes which application does not run as it should, and why.
+    fn tell_run(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApplicationFailed {
+                application,
+                assignment,
+                window,
+                code,
+                reason,
+                ..
+            } => {
+                let (from, to) = (window.from(), window.to());
+                write!(
+                    formatter,
+                    "application {application} failed on {assignment} from {from} to {to}: {reason} ({code})"
+                )
+            }
+            Self::ApplicationStopped {
+                application,
+                since,
+                reason,
+                ..
+            } => write!(
+                formatter,
+                "application {application} is stopped: its author's certificate is revoked since {since} ({reason})"
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -317,7 +339,7 @@ impl fmt::Display for SystemEvent {
                 write!(formatter, "{points} past values and gaps were sealed")
             }
             Self::HistoryForgotten { rows } => write!(formatter, "{rows} rows of old history were deleted"),
-            Self::ApplicationFailed { .. } => self.write_failure(formatter),
+            Self::ApplicationFailed { .. } | Self::ApplicationStopped { .. } => self.tell_run(formatter),
             Self::EventsCounted { code, count } => {
                 write!(formatter, "{count} more events {code} were only counted")
             }

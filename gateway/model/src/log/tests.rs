@@ -93,6 +93,12 @@ fn system_events() -> Vec<SystemEvent> {
             chunks: 1,
         },
         SystemEvent::HistoryForgotten { rows: 96 },
+        SystemEvent::ApplicationStopped {
+            application: text("taf-2 1.0.0"),
+            digest: Fingerprint::new([6; 32]),
+            since: at("2026-11-22T00:00:00Z"),
+            reason: text("key-compromise"),
+        },
     ]
 }
 

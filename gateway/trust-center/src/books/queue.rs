@@ -478,8 +478,9 @@ pub(super) async fn enqueue(
 pub(super) async fn enqueue_revoked(
     connection: &mut AnyConnection,
     entries: &[Entry],
+    also: &[CardId],
 ) -> Result<(), BooksError> {
-    let mut served = BTreeSet::new();
+    let mut served: BTreeSet<CardId> = also.iter().copied().collect();
     for entry in entries {
         // Any of the three may be revoked alone; the supplier is known by SIG.
         let rows = match entry.certificate.subject()?.role() {

@@ -212,7 +212,7 @@ fn renewed_supplier_sees_what_it_has_asked_before_and_nobody_else_does() {
     let reason = RevocationReason::KeyCompromise;
     house
         .books
-        .revoke(clock::now(), "Works", Some(&serial), reason)
+        .revoke(clock::now(), "Works", Some(&serial), reason, &[])
         .unwrap();
     assert!(matches!(
         house.books.sig_beside(tls),

@@ -145,7 +145,13 @@ fn every_authority_signs_its_own_list() {
     let before = house.supplier("before");
     house.authority.renew_issuing(&house.books, clock::now()).unwrap();
     let whom = Whom::File(before.join("tls.pem"));
-    revoke(&house.books, &whom, RevocationReason::KeyCompromise, clock::now()).unwrap();
+    revoke(
+        (&house.home(), &house.books),
+        &whom,
+        RevocationReason::KeyCompromise,
+        clock::now(),
+    )
+    .unwrap();
     let signed = sign_lists(&house.authority, &house.books, true, Span::DAY, clock::now()).unwrap();
     let files = ["root.crl", "issuing-2.crl", "issuing.crl"].map(|name| house.home().join(name));
     let counts = signed.iter().map(|list| (list.path.clone(), list.revoked));
@@ -421,7 +427,10 @@ fn attestation_key_is_the_cards_own_and_another_than_its_sig_key() {
     ));
     let reason = RevocationReason::KeyCompromise;
     let name = guid.to_string();
-    house.books.revoke(clock::now(), &name, None, reason).unwrap();
+    house
+        .books
+        .revoke(clock::now(), &name, None, reason, &[])
+        .unwrap();
     assert!(matches!(
         attestation(),
         Err(CardCertificatesError::Unknown { .. })
@@ -435,7 +444,10 @@ fn revoked_card_is_known_to_whoever_ends_it_and_to_nobody_else() {
     let party = card_of(&house.authority, &house.books, guid, clock::now()).unwrap();
     let attestation = attestation_of(&house.authority, &house.books, guid, clock::now()).unwrap();
     let (name, reason) = (guid.to_string(), RevocationReason::KeyCompromise);
-    house.books.revoke(clock::now(), &name, None, reason).unwrap();
+    house
+        .books
+        .revoke(clock::now(), &name, None, reason, &[])
+        .unwrap();
     // The next run of the program knows of the revocation from its start.
     house.authority = house.load().unwrap();
     let unknown = card_of(&house.authority, &house.books, guid, clock::now()).unwrap_err();

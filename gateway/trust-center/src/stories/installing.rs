@@ -373,7 +373,7 @@ async fn revoked_supplier_is_refused_and_left_out_of_the_next_bundle() {
     let reason = RevocationReason::KeyCompromise;
     let revoked = house
         .books
-        .revoke(clock::now(), "Supplier", Some(&serial), reason);
+        .revoke(clock::now(), "Supplier", Some(&serial), reason, &[]);
     assert_eq!(revoked.unwrap(), 1);
     house.authority = house.load().unwrap();
     let refused = house.install(&order).await.unwrap_err();

@@ -389,13 +389,14 @@ fn fault(fault: RequestFault) -> JobError {
 }
 
 /// What a gateway says of a bundle or an application that it will never take.
-const FINAL: [&str; 6] = [
+const FINAL: [&str; 7] = [
     "bundle",
     "application",
     "application-room",
     "application-signature",
     "application-version",
     "assignment",
+    "author-revoked",
 ];
 
 /// Tells what will never succeed from what may the next time.

@@ -3,10 +3,10 @@
 use evaluation::package::with_manifest;
 use getrandom::SysRng;
 use messages::certificate::profile::{CertificateContent, SerialNumber, issue, issue_root};
-use messages::certificate::{Certificate, PartyName, Subject};
-use messages::content::{ApplicationEntry, MessageId, Piece};
+use messages::certificate::{PartyName, RevocationReason, Subject};
+use messages::content::{ApplicationEntry, Assignment, MessageId, Piece, RevokedCertificate};
 use messages::software::SoftwareKey;
-use model::{KeySlot, Period, Span};
+use model::{KeySlot, Period, Span, Window};
 use store::{DeviceKey, OutboxMessage, Protection};
 
 use super::*;
@@ -119,6 +119,47 @@ fn delivered(bytes: &[u8], reply_to: &Certificate) -> Application {
     }
 }
 
+/// A bundle that names one application.
+fn bundle_of(tsm: &Party, digest: Fingerprint) -> Bundle {
+    Bundle {
+        id: MessageId::new([2; 16]),
+        recipient: "fd5a::1".parse().unwrap(),
+        bundle_version: 1,
+        time: clock::now(),
+        reply_to: tsm.certificate.clone(),
+        issuing: Vec::new(),
+        suppliers: Vec::new(),
+        grants: Vec::new(),
+        applications: vec![ApplicationEntry {
+            supplier: Fingerprint::new([1; 32]),
+            name: "Sample".parse().unwrap(),
+            digest,
+            size: 1,
+            assignments: Vec::new(),
+        }],
+        revoked: Vec::new(),
+        policy: Vec::new(),
+    }
+}
+
+fn assignment(name: &str, meter: &str) -> Assignment {
+    let pattern = format!("{meter}/1-0:1.8.0*255").parse().unwrap();
+    Assignment {
+        name: name.parse().unwrap(),
+        inputs: [("register".to_owned(), vec![pattern])].into(),
+        parameters: BTreeMap::new(),
+        window: Window::Day,
+        zone: "UTC0".parse().unwrap(),
+        from: clock::now(),
+    }
+}
+
+fn install(store: &Store, bundle: &Bundle) {
+    let json = Content::Bundle(bundle.clone()).to_json().unwrap();
+    let version = bundle.bundle_version;
+    store.database().install_bundle(version, [1; 32], &json).unwrap();
+}
+
 fn open(folder: &std::path::Path) -> Store {
     let key = DeviceKey::new([7; 32]);
     Store::open(folder, Ok(Protection { key, otp: None })).unwrap()
@@ -181,26 +222,8 @@ fn version_only_grows_and_the_same_module_may_be_signed_anew() {
         tsm.sign(&by_author, Place::Tsm)
     };
     let installed = signed(&author, "1.2.0");
-    let bundle = Bundle {
-        id: MessageId::new([2; 16]),
-        recipient: "fd5a::1".parse().unwrap(),
-        bundle_version: 1,
-        time: clock::now(),
-        reply_to: tsm.certificate.clone(),
-        issuing: Vec::new(),
-        suppliers: Vec::new(),
-        grants: Vec::new(),
-        applications: vec![ApplicationEntry {
-            supplier: Fingerprint::new([1; 32]),
-            name: "Sample".parse().unwrap(),
-            digest: store.applications().keep(&installed).unwrap(),
-            size: 1,
-            assignments: Vec::new(),
-        }],
-        policy: Vec::new(),
-    };
-    let json = Content::Bundle(bundle.clone()).to_json().unwrap();
-    store.database().install_bundle(1, [1; 32], &json).unwrap();
+    let bundle = bundle_of(&tsm, store.applications().keep(&installed).unwrap());
+    install(&store, &bundle);
     let code = |bytes: &[u8]| {
         let application = delivered(bytes, &tsm.certificate);
         keep_application(&store, &application, &center.anchor)
@@ -228,4 +251,68 @@ fn version_only_grows_and_the_same_module_may_be_signed_anew() {
         check_applications(&store, &back).unwrap_err().code(),
         "no-application"
     );
+}
+
+#[test]
+fn revoked_author_gets_nothing_new_installed_and_what_ran_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let center = Center::new();
+    let author = center.certify("City Works", Role::Supplier);
+    let tsm = center.certify("TSM", Role::Tsm);
+    let signed = |version| tsm.sign(&author.sign(&unsigned(version), Place::Author), Place::Tsm);
+    let installed = signed("1.0.0");
+    let mut bundle = bundle_of(&tsm, store.applications().keep(&installed).unwrap());
+    bundle.applications[0].assignments = vec![assignment("house", "M1")];
+    install(&store, &bundle);
+    check_applications(&store, &bundle).unwrap();
+    assert_eq!(stopped(&store, &bundle).unwrap(), []);
+
+    let mut revoking = bundle.clone();
+    revoking.bundle_version = 2;
+    revoking.revoked = vec![RevokedCertificate {
+        certificate: author.certificate.fingerprint(),
+        time: clock::now(),
+        reason: RevocationReason::KeyCompromise,
+    }];
+    // What ran stays, stopped; the event is told once.
+    check_applications(&store, &revoking).unwrap();
+    let events = stopped(&store, &revoking).unwrap();
+    let codes: Vec<_> = events.iter().map(LogEvent::code).collect();
+    assert_eq!(codes, ["SMGW-L-1020"]);
+    let all = |bundle: &Bundle| {
+        let entries = (bundle.applications.as_slice(), bundle.revoked.as_slice());
+        Assigned::all(&store, entries, &BTreeMap::new())
+    };
+    assert!(all(&bundle)[0].stopped.is_none());
+    assert_eq!(all(&revoking)[0].stopped.as_ref(), revoking.revoked.first());
+    let mut more = revoking.clone();
+    more.applications[0].assignments.push(assignment("cellar", "M2"));
+    let refused = check_applications(&store, &more).unwrap_err();
+    assert_eq!(refused.code(), "author-revoked");
+
+    // Another certificate that only takes the place of this one stops nothing, and brings nothing new either.
+    let mut superseding = revoking.clone();
+    superseding.revoked[0].reason = RevocationReason::Superseded;
+    assert!(all(&superseding)[0].stopped.is_none());
+    assert_eq!(stopped(&store, &superseding).unwrap(), []);
+    superseding.applications = more.applications;
+    let refused = check_applications(&store, &superseding).unwrap_err();
+    assert_eq!(refused.code(), "author-revoked");
+
+    install(&store, &revoking);
+    assert_eq!(stopped(&store, &revoking).unwrap(), []);
+    let kept = |bytes: &[u8]| {
+        let application = delivered(bytes, &tsm.certificate);
+        keep_application(&store, &application, &center.anchor)
+            .unwrap_err()
+            .code()
+    };
+    assert_eq!(kept(&signed("1.1.0")), "author-revoked");
+    // What the bundle names may have been lost, and another certificate's signature is as good as any: both get as far as the
+    // proof, and there are no vectors.
+    assert_eq!(kept(&installed), "application");
+    let renewed = center.certify("City Works", Role::Supplier);
+    let anew = tsm.sign(&renewed.sign(&unsigned("1.0.0"), Place::Author), Place::Tsm);
+    assert_eq!(kept(&anew), "application");
 }

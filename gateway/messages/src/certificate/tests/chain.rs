@@ -124,13 +124,21 @@ fn revoked_certificates_are_refused_and_so_is_what_a_revoked_authority_issued() 
     let judged = verify(&anchor.clone().with_list(&of_party, now()).unwrap());
     let Revocation { time, reason } = revocation();
     assert_eq!(judged, Err(CertificateError::Revoked { time, reason }));
+    let known = |anchor: TrustAnchor| anchor.revocation(&certificate).unwrap();
+    assert_eq!(known(anchor.clone()), None);
+    assert_eq!(
+        known(anchor.clone().with_list(&of_party, now()).unwrap()),
+        Some(revocation())
+    );
     // The same number on the root's list is another certificate.
     let root = authority.anchor.certificate();
     let of_root = list(1, of_party.revoked(), root, &authority.key);
     assert!(verify(&anchor.clone().with_list(&of_root, now()).unwrap()).is_ok());
     let of_authority = [(issuing.serial_number().to_vec(), revocation())];
     let of_authority = list(2, &of_authority, root, &authority.key);
-    let judged = verify(&anchor.with_list(&of_authority, now()).unwrap());
+    let anchor = anchor.with_list(&of_authority, now()).unwrap();
+    assert_eq!(known(anchor.clone()), Some(revocation()));
+    let judged = verify(&anchor);
     assert!(
         matches!(judged, Err(CertificateError::Authority(error)) if matches!(*error, CertificateError::Revoked { .. }))
     );

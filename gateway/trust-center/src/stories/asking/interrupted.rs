@@ -2,6 +2,7 @@
 //! revoked, or the gateway refuses it.
 
 use super::*;
+use crate::revoke::Whom;
 
 /// Revokes a supplier, as an operator does beside the service.
 fn revoke(house: &House, name: &'static str) -> impl FnOnce() + Send + 'static {
@@ -9,7 +10,7 @@ fn revoke(house: &House, name: &'static str) -> impl FnOnce() + Send + 'static {
     move || {
         let books = Books::open(&home).unwrap();
         let reason = RevocationReason::KeyCompromise;
-        books.revoke(clock::now(), name, None, reason).unwrap();
+        books.revoke(clock::now(), name, None, reason, &[]).unwrap();
     }
 }
 
@@ -78,7 +79,7 @@ async fn revoked_supplier_is_left_out_before_all_else() {
     let reason = RevocationReason::KeyCompromise;
     house
         .books
-        .revoke(clock::now(), "City Works", None, reason)
+        .revoke(clock::now(), "City Works", None, reason, &[])
         .unwrap();
     assert!(house.books.next_job(guid).unwrap().unwrap().request.is_none());
     visit(&house).await.unwrap();
@@ -100,6 +101,43 @@ async fn revoked_supplier_is_left_out_before_all_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gateway_is_told_that_the_author_of_what_it_runs_for_somebody_else_is_revoked() {
+    let (house, guid, gateway) = house_with_gateway();
+    let author = Supplier::certified(&house, "City Works");
+    let supplier = Supplier::certified(&house, "Country Works");
+    let package = author.package.as_slice();
+    Applications::of_home(&house.home())
+        .keep(application_digest(package), package)
+        .unwrap();
+    let request = supplier.with_package(supplier.request(guid), package);
+    admit(&house, &supplier, &request).unwrap();
+    approve(&house, request.id);
+    visit(&house).await.unwrap();
+    let before = gateway.bundle().unwrap();
+    assert_eq!(
+        (before.applications.len(), before.revoked.as_slice()),
+        (1, &[][..])
+    );
+    let (home, now) = (house.home(), clock::now());
+    let whom = Whom::Party("City Works".parse().unwrap());
+    crate::revoke::revoke((&home, &house.books), &whom, RevocationReason::KeyCompromise, now).unwrap();
+    visit(&house).await.unwrap();
+    let bundle = gateway.bundle().unwrap();
+    assert_eq!(bundle.applications, before.applications);
+    let [revoked] = bundle.revoked.as_slice() else {
+        panic!("{:?}", bundle.revoked);
+    };
+    assert_eq!(revoked.certificate, author.fingerprint());
+    assert!(revoked.condemns_earlier_signatures());
+    // Nobody gets it anew.
+    let again = supplier.with_package(supplier.request(guid), package);
+    assert!(matches!(
+        admit(&house, &supplier, &again),
+        Err(AdmissionError::Application(ApplicationsError::Signature(_)))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
     let (house, guid, gateway) = house_with_gateway();
     let (first, second) = (
@@ -114,7 +152,9 @@ async fn supplier_that_is_revoked_during_a_visit_is_left_out_by_it() {
     gateway.meanwhile(move || {
         let reason = RevocationReason::KeyCompromise;
         let books = Books::open(&home).unwrap();
-        books.revoke(clock::now(), "City Works", None, reason).unwrap();
+        books
+            .revoke(clock::now(), "City Works", None, reason, &[])
+            .unwrap();
     });
     visit(&house).await.unwrap();
     let served = gateway.bundle().unwrap().suppliers;
