@@ -95,6 +95,18 @@ impl DayKind {
             Self::Holiday => 3,
         }
     }
+
+    /// Returns the kind of a code in the input blob.
+    #[must_use]
+    pub const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Work),
+            1 => Some(Self::Saturday),
+            2 => Some(Self::Sunday),
+            3 => Some(Self::Holiday),
+            _ => None,
+        }
+    }
 }
 
 /// A time in which one stage holds, within one local day.

@@ -13,6 +13,8 @@ use crate::report::Chain;
 
 /// How often a window is evaluated anew in one go if readings come meanwhile.
 const MAX_OVERTAKEN: usize = 3;
+/// How many evaluations that are damaged are passed over on the way back to one that says what it has left.
+const MAX_DAMAGED: usize = 16;
 
 /// What came of the evaluation of a window.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ impl Evaluator<'_> {
         };
         let prepared = match sources.prepare(assigned, window)? {
             Ok(Some(prepared)) => prepared,
-            Ok(None) => return Ok(Ok(nothing(assigned, window))),
+            Ok(None) => return Ok(Ok(nothing(assigned, window, sources.state))),
             Err(fault) => return Ok(Err(failure(fault.code(), &fault))),
         };
         let known = self.store.database().evaluation(&assigned.key, window.from());
@@ -190,22 +192,24 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Returns what the window before has left, if the application leaves anything.
+    /// Returns what the nearest window before that was evaluated has left, if the application leaves anything: one in between
+    /// that failed changes nothing.
     fn state_before(&self, assigned: &Assigned, window: Period) -> Result<Vec<u8>, DatabaseError> {
         if assigned.manifest.limits().state_bytes == 0 {
             return Ok(Vec::new());
         }
-        let second = Span::from_seconds(1).unwrap_or(Span::DAY);
-        let schedule = &assigned.assignment;
-        let before = schedule
-            .window
-            .at(window.from().saturating_sub(second), &schedule.zone);
-        let before = before.and_then(|before| self.store.database().evaluation(&assigned.key, before.from()));
-        let made = match before {
-            Some(before) => self.store.database().made(before.number)?,
-            None => None,
-        };
-        Ok(made.map(|made| made.state).unwrap_or_default())
+        let database = self.store.database();
+        let mut end = window.from();
+        for _ in 0..MAX_DAMAGED {
+            let Some(before) = database.evaluation_before(&assigned.key, end) else {
+                break;
+            };
+            if let Some(made) = database.made(before.number)? {
+                return Ok(made.state);
+            }
+            end = before.window.from();
+        }
+        Ok(Vec::new())
     }
 }
 
@@ -223,15 +227,17 @@ fn key_of(value: &Derived) -> (&Element, Timestamp) {
     (&value.reading.element, value.reading.time)
 }
 
-/// A window without readings is evaluated to nothing: it is done, until readings come.
-fn nothing(assigned: &Assigned, window: Period) -> Made {
+/// A window without readings is evaluated to nothing: it is done, until readings come, and what the window before has left is
+/// handed on to the one behind.
+fn nothing(assigned: &Assigned, window: Period, state: Vec<u8>) -> Made {
     let mut digest = Sha256::new();
     digest.update(b"nothing");
     digest.update(assigned.key);
     digest.update(window.from().unix_seconds().to_be_bytes());
+    digest.update(&state);
     Made {
         values: Vec::new(),
-        state: Vec::new(),
+        state,
         given: Vec::new(),
         digest: digest.finalize().into(),
     }

@@ -312,6 +312,10 @@ impl ApplicationsTask {
         &self.journal
     }
 
+    pub(super) fn evaluator(&self, now: Timestamp) -> Evaluator<'_> {
+        self.shared.evaluator(now)
+    }
+
     pub(super) fn known(&self) -> &[Assigned] {
         &self.known.1
     }

@@ -17,6 +17,8 @@ use super::task::ApplicationsTask;
 use super::*;
 use crate::journal::{CardKeyVerifier, Journal, moment};
 
+mod state;
+
 const HOUR: i64 = 3_600;
 
 /// What an application is that makes the difference of the readings at the ends of its window.
@@ -37,11 +39,17 @@ impl Scene {
     fn new(host: Host) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let task = task(folder.path(), host);
-        let bytes = with_manifest(b"\0asm\x01\0\0\0", MANIFEST.as_bytes()).unwrap();
-        let digest = task.store().applications().keep(&bytes).unwrap();
         let mut scene = Self { folder, task };
+        let digest = scene.keep("1.0.0");
         scene.task.assign(assigned(scene.task.store(), digest));
         scene
+    }
+
+    /// Keeps a version of the application; returns its digest.
+    fn keep(&self, version: &str) -> Fingerprint {
+        let manifest = MANIFEST.replace("1.0.0", version);
+        let bytes = with_manifest(b"\0asm\x01\0\0\0", manifest.as_bytes()).unwrap();
+        self.task.store().applications().keep(&bytes).unwrap()
     }
 
     /// Ends the task and its store, and starts both again.

@@ -1,20 +1,25 @@
-//! The readings of an input blob, read back: what a value was made of.
+//! The readings, slots and state of an input blob, read back: what a value was made of.
 
 use model::{Decimal, Obis, Status, Timestamp, Unit};
 
 use super::bytes::Reader;
 use super::{ChannelView, Flags, InputView, ViewError};
+use crate::calendar::{DayKind, Slot};
+use crate::limits::MAX_SLOTS;
 
 /// Where the header has the time from which those of readings count, and the number of each table's entries.
 const BASE: usize = 40;
 const PARAMETERS: usize = 52;
 const CHANNELS: usize = 56;
 const SLOTS: usize = 60;
+const STATE: usize = 72;
 /// The length of the header, and of the entries of the tables.
 const HEADER_BYTES: usize = 80;
 const PARAMETER_BYTES: usize = 16;
 const CHANNEL_BYTES: usize = 24;
 const SLOT_BYTES: usize = 24;
+/// Texts and state are filled up to a multiple of it.
+const ALIGNMENT: usize = 8;
 /// Where an entry of the channels has its scaler.
 const SCALER: usize = 7;
 
@@ -67,6 +72,51 @@ impl InputView {
         }
         Ok(given)
     }
+
+    /// Returns the slots of the calendar of the blob that this is the view of, in order; none for an application without one.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError`] if it is another one.
+    pub fn slots(&self, blob: &[u8]) -> Result<Vec<Slot>, ViewError> {
+        let parameters = part(count(blob, PARAMETERS)?, PARAMETER_BYTES)?;
+        let channels = part(count(blob, CHANNELS)?, CHANNEL_BYTES)?;
+        let place = HEADER_BYTES.checked_add(parameters);
+        let place = place.and_then(|place| place.checked_add(channels));
+        let table = place.and_then(|place| blob.get(place..));
+        let mut reader = Reader(table.ok_or(ViewError::Header)?);
+        let mut slots = Vec::new();
+        for _ in 0..count(blob, SLOTS)?.min(MAX_SLOTS) {
+            slots.push(slot(&mut reader).ok_or(ViewError::Header)?);
+        }
+        Ok(slots)
+    }
+
+    /// Returns the state of the blob that this is the view of: what the run before had left.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError`] if it is another one.
+    pub fn state<'a>(&self, blob: &'a [u8]) -> Result<&'a [u8], ViewError> {
+        let length = count(blob, STATE)?;
+        let padded = length.checked_next_multiple_of(ALIGNMENT);
+        let place = padded.and_then(|padded| blob.len().checked_sub(padded));
+        let rest = place.and_then(|place| blob.get(place..));
+        rest.and_then(|rest| rest.get(..length)).ok_or(ViewError::Header)
+    }
+}
+
+fn slot(reader: &mut Reader<'_>) -> Option<Slot> {
+    let (from, to) = (reader.i64()?, reader.i64()?);
+    let (offset, stage) = (reader.u16()?, reader.u16()?);
+    let [day, ..] = reader.array::<4>()?;
+    Some(Slot {
+        from: Timestamp::from_unix_seconds(from).ok()?,
+        to: Timestamp::from_unix_seconds(to).ok()?,
+        offset_minutes: offset.cast_signed(),
+        stage,
+        day: DayKind::of_code(day)?,
+    })
 }
 
 fn reading(
@@ -105,7 +155,7 @@ fn part(count: usize, bytes: usize) -> Result<usize, ViewError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::input;
+    use crate::samples::{berlin, calendar, input, window};
 
     #[test]
     fn readings_are_read_back_as_they_were_given() {
@@ -129,5 +179,22 @@ mod tests {
         let view = InputView::parse(&blob).unwrap();
         assert!(view.readings(&blob[..blob.len() / 2]).is_err());
         assert!(view.readings(b"").is_err());
+    }
+
+    #[test]
+    fn slots_and_state_are_read_back_as_they_were_given() {
+        let mut input = input();
+        let window = window("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        input.slots = calendar().slots(window, &berlin()).unwrap();
+        assert!(input.slots.len() > 1);
+        for state in [&b"state"[..], b"", b"eight by", &[7; 300]] {
+            input.state = state.to_vec();
+            let blob = input.encode().unwrap();
+            let view = InputView::parse(&blob).unwrap();
+            assert_eq!(view.slots(&blob).unwrap(), input.slots);
+            assert_eq!(view.state(&blob).unwrap(), state);
+            assert!(view.slots(&blob[..100]).is_err());
+            assert!(view.state(&blob[..70]).is_err());
+        }
     }
 }

@@ -281,11 +281,7 @@ impl Inner {
         let mut head = self.head.next();
         mark(&transaction, &mut head.days, known.as_slice(), false)?;
         let (label, number) = label_of(new, revision, &transaction)?;
-        let behind = self
-            .evaluations
-            .newest
-            .get(&(new.assignment, new.window.to()))
-            .copied();
+        let behind = self.evaluations.behind(new);
         let oldest = self.evaluations.oldest();
         if !is_same {
             insert(&transaction, &mut head.days, number, &label, new)?;
@@ -384,6 +380,13 @@ impl Evaluations {
                 entry.is_stale = is_stale;
             }
         }
+    }
+
+    /// Returns the evaluation that was given what a window leaves: that of the next window that was evaluated.
+    fn behind(&self, new: &NewEvaluation) -> Option<i64> {
+        let later = (new.assignment, new.window.to())..;
+        let ((found, _), number) = self.newest.range(later).next()?;
+        (*found == new.assignment).then_some(*number)
     }
 
     /// Returns the evaluation that has to go for another one.

@@ -30,6 +30,17 @@ impl Database {
         inner.evaluations.view(number)
     }
 
+    /// Returns the newest evaluation of the last window that ends at a time or before it.
+    #[must_use]
+    pub fn evaluation_before(&self, assignment: &[u8; 32], time: Timestamp) -> Option<Evaluation> {
+        let inner = self.lock();
+        let evaluations = &inner.evaluations;
+        let of_assignment = (*assignment, Timestamp::EPOCH)..(*assignment, time.max(Timestamp::EPOCH));
+        let views = evaluations.newest.range(of_assignment).rev();
+        let mut views = views.filter_map(|(_, number)| evaluations.view(*number));
+        views.find(|evaluation| evaluation.window.to() <= time)
+    }
+
     /// Returns the newest evaluations of windows of an assignment that may have to be evaluated anew, the earliest first.
     #[must_use]
     pub fn stale_evaluations(&self, assignment: &[u8; 32]) -> Vec<Evaluation> {

@@ -127,6 +127,27 @@ fn what_a_window_leaves_marks_the_one_behind_it() {
 }
 
 #[test]
+fn what_a_window_leaves_passes_over_windows_that_were_not_evaluated() {
+    let place = Place::new();
+    let database = place.open();
+    store(&database, &evaluation(5 * HOUR, 1, []));
+    let mut other = evaluation(3 * HOUR, 1, []);
+    other.assignment = [8; 32];
+    store(&database, &other);
+    store(&database, &evaluation(HOUR, 1, []));
+    let [stale] = database.stale_evaluations(&[7; 32]).try_into().unwrap();
+    assert_eq!(stale.window, period(4 * HOUR, 5 * HOUR));
+    let before = |end| {
+        database
+            .evaluation_before(&[7; 32], at(end))
+            .map(|found| found.window)
+    };
+    assert_eq!(before(4 * HOUR), Some(period(0, HOUR)));
+    assert_eq!(before(5 * HOUR), Some(period(4 * HOUR, 5 * HOUR)));
+    assert_eq!(before(HOUR - 1), None, "the window is not over then");
+}
+
+#[test]
 fn element_that_a_meter_has_is_never_covered() {
     let place = Place::new();
     let database = place.open();
