@@ -61,6 +61,7 @@ struct Row {
     window: Window,
     zone: Zone,
     from: Option<Timestamp>,
+    to: Option<Timestamp>,
     inputs: BTreeMap<String, Vec<ElementPattern>>,
     #[serde(default)]
     parameters: BTreeMap<String, Value>,
@@ -98,18 +99,20 @@ impl AssignmentsFile {
     }
 
     /// Returns the assignments. One that does not say from when on it holds does so from now on, or as long as it did before
-    /// under the same name.
+    /// under the same name. Of those that share a name, each but the first says it itself.
     #[must_use]
     pub fn assignments(&self, before: &[Assignment], now: Timestamp) -> Vec<Assignment> {
         let rows = self.rows.iter().cloned();
         let since = |name: &RuleName| {
             before
                 .iter()
-                .find(|known| known.name == *name)
+                .filter(|known| known.name == *name)
                 .map(|known| known.from)
+                .min()
         };
         rows.map(|row| Assignment {
             from: row.from.or_else(|| since(&row.name)).unwrap_or(now),
+            to: row.to,
             name: row.name,
             inputs: row.inputs,
             parameters: row.parameters,
@@ -159,6 +162,27 @@ mod tests {
             .try_into()
             .unwrap();
         assert_eq!(given.from.to_string(), "2026-11-01T00:00:00Z");
+    }
+
+    #[test]
+    fn tariff_changes_at_a_date() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-12-23T12:00:00Z".parse().unwrap();
+        let [first] = parsed(FILE).unwrap().assignments(&[], now).try_into().unwrap();
+        let ended = FILE.replace("window =", "to = \"2026-12-31T23:00:00Z\"\nwindow =");
+        let next = FILE.replace("window =", "from = \"2026-12-31T23:00:00Z\"\nwindow =");
+        let next = next.replace("\"06:00\"", "\"07:00\"");
+        let both = parsed(&(ended + &next)).unwrap();
+        let [old, new] = both
+            .assignments(std::slice::from_ref(&first), later)
+            .try_into()
+            .unwrap();
+        assert_eq!((old.from, old.to), (first.from, Some(new.from)));
+        assert_eq!((new.to, &new.name), (None, &old.name));
+        assert!(!old.is_beside(&new) && old.is_beside(&first));
+        // The same file once more says the same.
+        let again = both.assignments(&[new.clone(), old.clone()], later);
+        assert_eq!(again, [old, new]);
     }
 
     #[test]

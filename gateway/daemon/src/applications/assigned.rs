@@ -6,10 +6,11 @@ use evaluation::manifest::{AppId, InputRole, OutputRole, Version};
 use evaluation::{Manifest, Package};
 use messages::content::{ApplicationEntry, Assignment, RevokedCertificate};
 use messages::package;
-use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Span};
+use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Period, Span};
 use sha2::{Digest, Sha256};
-use store::Store;
+use store::{DatabaseError, Evaluation, Store};
 
+use super::given;
 use crate::report::Chain;
 
 /// An assignment, with what is known of its application.
@@ -20,6 +21,8 @@ pub(crate) struct Assigned {
     /// The application's digest.
     pub(crate) digest: Fingerprint,
     pub(crate) manifest: Manifest,
+    /// On whose behalf it runs.
+    pub(crate) supplier: String,
     pub(crate) assignment: Assignment,
     /// The author's certificate, if it is revoked in a way that stops the application.
     pub(crate) stopped: Option<RevokedCertificate>,
@@ -37,8 +40,14 @@ pub(crate) enum AssignmentFault {
     /// A parameter does not fit.
     #[error("a parameter does not fit the application")]
     Parameter(#[from] evaluation::manifest::ParameterError),
-    /// Another assignment makes the same elements.
-    #[error("it would make elements that {other:?} makes, too: {elements}")]
+    /// Another one of the same application has the same name at the same time, so that both would be one series.
+    #[error("{other:?} has the same name at the same time; give it another one")]
+    Twice { other: String },
+    /// Another assignment makes the same elements at the same time.
+    #[error(
+        "it would make elements that {other:?} makes at the same time, too: {elements}; end the earlier one with `to`, where \
+         the later one has `from`"
+    )]
     Overlap { other: String, elements: ElementPattern },
 }
 
@@ -63,6 +72,7 @@ impl Assigned {
                 key: key(&supplier, manifest.id(), assignment),
                 digest: entry.digest,
                 manifest: manifest.clone(),
+                supplier: supplier.clone(),
                 assignment: assignment.clone(),
                 stopped,
             }));
@@ -99,6 +109,28 @@ impl Assigned {
             .iter()
             .map(|role| role.keep.unwrap_or(history));
         keeps.max_by_key(|keep| keep.seconds()).unwrap_or(history)
+    }
+
+    /// Returns the assignment that an evaluation was made by, as it was then; `None` if that is not kept.
+    pub(super) fn of_evaluation(
+        store: &Store,
+        evaluation: &Evaluation,
+        manifest: &Manifest,
+    ) -> Result<Option<Self>, DatabaseError> {
+        let given = store.database().given(evaluation.number)?;
+        let context = given.and_then(|given| given::split(&given).0);
+        Ok(context.map(|context| Self {
+            key: evaluation.assignment,
+            digest: evaluation.application,
+            manifest: manifest.clone(),
+            supplier: context.supplier.into_owned(),
+            assignment: context.assignment.into_owned(),
+        }))
+    }
+
+    /// Returns whether a window is one of its own.
+    pub(super) fn covers(&self, key: [u8; 32], window: Period) -> bool {
+        self.key == key && self.assignment.covers(window.from())
     }
 
     fn check(&self) -> Result<(), AssignmentFault> {
@@ -155,7 +187,12 @@ pub(crate) fn check_assignments(all: &[Assigned]) -> Result<(), (String, Assignm
     let title = |assigned: &Assigned| format!("{} ({})", assigned.assignment.name, assigned.manifest.id());
     for (index, assigned) in all.iter().enumerate() {
         assigned.check().map_err(|fault| (title(assigned), fault))?;
-        for other in all.iter().take(index) {
+        let earlier = all.iter().take(index);
+        for other in earlier.filter(|other| other.assignment.is_beside(&assigned.assignment)) {
+            if other.key == assigned.key {
+                let other = title(other);
+                return Err((title(assigned), AssignmentFault::Twice { other }));
+            }
             let others = other.makes();
             let both = assigned.makes().into_iter().find_map(|one| {
                 let mut common = others.iter().filter_map(|two| one.intersection(two));
@@ -196,7 +233,7 @@ pub(crate) fn name(id: &AppId, version: Version) -> String {
     format!("{id} {version}")
 }
 
-/// What belongs to whom stays so when certificates, parameters and versions change; another window is another series.
+/// What belongs to whom stays so when certificates, parameters, versions and dates change; another window is another series.
 fn key(supplier: &str, id: &AppId, assignment: &Assignment) -> [u8; 32] {
     let Assignment {
         name, window, zone, ..

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::{Fingerprint, Period, Span, Timestamp};
-use store::Store;
+use store::{DatabaseError, Evaluation, Store};
 
-use super::Assigned;
+use super::{Assigned, manifest_of};
 
 /// How many windows are looked at in one go, so that a long time without evaluation is caught up with piece by piece.
 const MAX_LOOK: usize = 4_096;
@@ -28,8 +28,8 @@ pub(super) struct Patience {
     applications: BTreeMap<Fingerprint, (u32, Timestamp)>,
     /// The tries of each window with an application.
     windows: BTreeMap<(Timestamp, [u8; 32], Fingerprint), u8>,
-    /// Before which time there is nothing to be evaluated for the first time.
-    cursors: BTreeMap<[u8; 32], Timestamp>,
+    /// Before which time there is nothing to be evaluated for the first time, by series and the assignment's beginning.
+    cursors: BTreeMap<([u8; 32], Timestamp), Timestamp>,
 }
 
 impl Patience {
@@ -69,14 +69,18 @@ impl Patience {
     /// Drops what belongs to nothing that is assigned.
     pub(super) fn keep_only(&mut self, all: &[Assigned]) {
         let is_assigned = |key: &[u8; 32]| all.iter().any(|assigned| assigned.key == *key);
-        self.cursors.retain(|key, _| is_assigned(key));
+        self.cursors.retain(|(key, _), _| is_assigned(key));
         self.windows.retain(|(_, key, _), _| is_assigned(key));
         self.applications
             .retain(|digest, _| all.iter().any(|assigned| assigned.digest == *digest));
     }
 
     fn may_try(&self, assigned: &Assigned, window: Period) -> bool {
-        let tries = self.windows.get(&(window.from(), assigned.key, assigned.digest));
+        self.may_try_of((window.from(), assigned.key, assigned.digest))
+    }
+
+    fn may_try_of(&self, place: (Timestamp, [u8; 32], Fingerprint)) -> bool {
+        let tries = self.windows.get(&place);
         tries.is_none_or(|tries| *tries < MAX_TRIES)
     }
 }
@@ -118,12 +122,56 @@ pub(super) fn next(
     let earliest = earliest(assigned, now, history);
     let stale = store.database().stale_evaluations(&assigned.key);
     let windows = stale.into_iter().map(|evaluation| evaluation.window);
-    let mut windows =
-        windows.filter(|window| window.from() >= earliest && patience.may_try(assigned, *window));
+    let mut windows = windows.filter(|window| {
+        window.from() >= earliest
+            && assigned.assignment.covers(window.from())
+            && patience.may_try(assigned, *window)
+    });
     if let Some(window) = windows.next() {
         return Some(window);
     }
     first_open(store, patience, assigned, (earliest, moment))
+}
+
+/// Returns the next window whose readings have changed and that no assignment covers any more, with the assignment that it
+/// was evaluated by. One of which that is not known, or that would be too old, stays as it is.
+pub(super) fn next_left(
+    store: &Store,
+    patience: &Patience,
+    all: &[Assigned],
+    moment: Moment,
+) -> Result<Option<(Assigned, Period)>, DatabaseError> {
+    let is_left = |evaluation: &Evaluation| {
+        let (key, window) = (evaluation.assignment, evaluation.window);
+        !all.iter().any(|assigned| assigned.covers(key, window))
+    };
+    let stale = store.database().all_stale_evaluations();
+    let mut manifests = BTreeMap::new();
+    for evaluation in stale.iter().filter(|evaluation| is_left(evaluation)) {
+        let (window, digest) = (evaluation.window, evaluation.application);
+        if !patience.may_try_of((window.from(), evaluation.assignment, digest)) {
+            continue;
+        }
+        let manifest = manifests
+            .entry(digest)
+            .or_insert_with(|| manifest_of(store, digest));
+        // It is damaged, and the TSM sends it again.
+        let Some(manifest) = manifest else {
+            continue;
+        };
+        let assigned = Assigned::of_evaluation(store, evaluation, manifest)?;
+        let is_young = |assigned: &Assigned| earliest(assigned, moment.now, moment.history) <= window.from();
+        let Some(assigned) = assigned.filter(is_young) else {
+            store.database().watch_window(window);
+            store.database().confirm_evaluation(evaluation.number)?;
+            tracing::warn!(application = %digest, from = %window.from(), "readings came late for a window whose assignment is gone; what was made stays");
+            continue;
+        };
+        if patience.of(digest).is_none_or(|(_, until)| until <= moment.now) {
+            return Ok(Some((assigned, window)));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the time before which no window begins that is still evaluated: what its application may look back at, and what
@@ -156,13 +204,14 @@ fn first_open(
     (earliest, moment): (Timestamp, Moment),
 ) -> Option<Period> {
     let schedule = &assigned.assignment;
-    let cursor = patience.cursors.get(&assigned.key).copied();
+    let place = (assigned.key, schedule.from);
+    let cursor = patience.cursors.get(&place).copied();
     let from = cursor
         .unwrap_or_else(|| begin(store, assigned, (earliest, moment.now)))
         .max(earliest);
     let mut window = schedule.window.from(from, &schedule.zone)?;
     for _ in 0..MAX_LOOK {
-        if window.to() > moment.now {
+        if window.to() > moment.now || !schedule.covers(window.from()) {
             return None;
         }
         let is_open = store
@@ -172,7 +221,7 @@ fn first_open(
         if is_open && patience.may_try(assigned, window) {
             return is_settled(store, assigned, window, moment).then_some(window);
         }
-        patience.cursors.insert(assigned.key, window.to());
+        patience.cursors.insert(place, window.to());
         window = schedule.window.from(window.to(), &schedule.zone)?;
     }
     None

@@ -1,12 +1,15 @@
 //! One evaluation: readings in, values out, all of it in the store or nothing.
 
+use std::borrow::Cow;
+
 use evaluation::interface::InputView;
 use evaluation::protocol::Failure;
 use evaluation::{Derived as Accepted, LogLevel, Manifest, Outcome, accept};
-use model::{Element, Period, Reading, Span, Timestamp};
+use model::{Element, MeterId, Period, Reading, Span, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{DatabaseError, Derived, NewEvaluation, Store, Stored};
 
+use super::given::{self, Context};
 use super::input::{Prepared, Sources};
 use super::{Assigned, Host};
 use crate::report::Chain;
@@ -34,8 +37,9 @@ pub(super) enum Evaluated {
 pub(super) struct Made {
     pub(super) values: Vec<Derived>,
     pub(super) state: Vec<u8>,
-    /// What the application was given.
+    /// What the application was given, and of whose meters.
     pub(super) given: Vec<u8>,
+    pub(super) meters: Vec<MeterId>,
     pub(super) digest: [u8; 32],
 }
 
@@ -60,6 +64,11 @@ impl Evaluator<'_> {
             };
             let until = window.to().saturating_add(assigned.longest_keep(self.history));
             let values = made.values.len();
+            let context = Context {
+                supplier: assigned.supplier.as_str().into(),
+                assignment: Cow::Borrowed(&assigned.assignment),
+                meters: made.meters.into(),
+            };
             let new = NewEvaluation {
                 assignment: assigned.key,
                 window,
@@ -68,7 +77,7 @@ impl Evaluator<'_> {
                 digest: made.digest,
                 values: made.values,
                 state: made.state,
-                given: made.given,
+                given: context.before(&made.given),
                 until,
             };
             match self.store.database().store_evaluation(&new)? {
@@ -112,7 +121,8 @@ impl Evaluator<'_> {
                 return Ok(Ok(Made {
                     values: made.values,
                     state: made.state,
-                    given,
+                    given: given::split(&given).1.to_vec(),
+                    meters: prepared.meters,
                     digest: prepared.digest,
                 }));
             }
@@ -163,6 +173,7 @@ impl Evaluator<'_> {
             values,
             state: outcome.state,
             given,
+            meters,
             digest,
         })
     }
@@ -239,6 +250,7 @@ fn nothing(assigned: &Assigned, window: Period, state: Vec<u8>) -> Made {
         values: Vec::new(),
         state,
         given: Vec::new(),
+        meters: Vec::new(),
         digest: digest.finalize().into(),
     }
 }

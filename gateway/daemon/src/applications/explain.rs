@@ -11,7 +11,7 @@ use super::view::{
     AppView, AppsView, AssignmentView, BasisView, ExplanationView, MadeView, RevisionView, RunOf, RunView,
     StoppedView,
 };
-use super::{Assigned, assigned};
+use super::{Assigned, assigned, given};
 use crate::clock;
 
 /// The most basis readings of one revision that are shown; the rest is in the package's input all the same.
@@ -97,6 +97,7 @@ impl Explainer {
             window: schedule.window.to_string(),
             zone: schedule.zone.to_string(),
             from: schedule.from,
+            to: schedule.to,
             inputs: inputs.collect(),
             evaluated_until: self.shared.store.database().evaluated_until(&assigned.key),
         }
@@ -148,11 +149,9 @@ impl Explainer {
 
     fn revision(&self, evaluation: &Evaluation, value: &Derived) -> Result<RevisionView, Refusal> {
         let given = self.shared.store.database().given(evaluation.number)?;
-        let basis = given
-            .as_deref()
-            .map(|given| basis(given, value))
-            .unwrap_or_default();
-        let reproduced = match &given {
+        let given = given.as_deref().map(|given| given::split(given).1);
+        let basis = given.map(|given| basis(given, value)).unwrap_or_default();
+        let reproduced = match given {
             Some(given) => self.reproduces(evaluation, value, given)?,
             None => Err("what the application was given is damaged".to_owned()),
         };

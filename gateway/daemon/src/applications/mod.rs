@@ -9,6 +9,7 @@ mod assigned;
 mod due;
 mod evaluate;
 mod explain;
+mod given;
 mod input;
 mod task;
 #[cfg(test)]

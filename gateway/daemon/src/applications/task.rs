@@ -214,6 +214,12 @@ impl ApplicationsTask {
             let window = due::next(&self.shared.store, &mut self.shared.patience(), assigned, moment)?;
             Some((assigned.clone(), window))
         });
+        let due = match due {
+            Some(due) => Some(due),
+            // Without a bundle nobody knows what is assigned no more.
+            None if self.known.1.is_empty() && self.known.0.is_none() => None,
+            None => due::next_left(&self.shared.store, &self.shared.patience(), &self.known.1, moment)?,
+        };
         let done = match due {
             Some((assigned, window)) => self.evaluate(&assigned, window, now).map(|()| Step::Done),
             None => self.forget(now),

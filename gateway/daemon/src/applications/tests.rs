@@ -17,6 +17,7 @@ use super::task::ApplicationsTask;
 use super::*;
 use crate::journal::{CardKeyVerifier, Journal, moment};
 
+mod change;
 mod state;
 
 const HOUR: i64 = 3_600;
@@ -148,6 +149,7 @@ fn assignment(name: &str, role: &str, elements: &str) -> Assignment {
         window: "PT1H".parse().unwrap(),
         zone: "UTC0".parse().unwrap(),
         from: at(0),
+        to: None,
     }
 }
 

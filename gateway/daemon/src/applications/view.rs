@@ -68,6 +68,8 @@ pub(crate) struct AssignmentView {
     pub(super) window: String,
     pub(super) zone: String,
     pub(super) from: Timestamp,
+    /// From when on no window of it begins.
+    pub(super) to: Option<Timestamp>,
     pub(super) inputs: Vec<String>,
     /// The end of the last window that was evaluated.
     pub(super) evaluated_until: Option<Timestamp>,
@@ -107,6 +109,9 @@ impl fmt::Display for AppsView {
                 match assignment.evaluated_until {
                     Some(until) => writeln!(formatter, ", evaluated until {until}")?,
                     None => writeln!(formatter, ", nothing evaluated since {}", assignment.from)?,
+                }
+                if let Some(to) = assignment.to {
+                    writeln!(formatter, "    for windows that begin before {to}")?;
                 }
             }
             if let Some(StoppedView { code, since, reason }) = &app.stopped {

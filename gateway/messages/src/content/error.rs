@@ -56,8 +56,17 @@ pub enum ContentError {
     /// The columns of a series do not fit each other.
     #[error("the content has a series that contradicts itself")]
     Series(#[source] SeriesError),
-    /// Two assignments of one application have one name.
-    #[error("the content has two assignments of one application with the name {name:?}")]
+    /// An assignment ends before it has begun.
+    #[error("the assignment {name:?} of the content ends before it has begun")]
+    EmptyAssignment {
+        /// Its name.
+        name: String,
+    },
+    /// Two assignments of one application have one name at the same time.
+    #[error(
+        "the content has two assignments of one application with the name {name:?} that hold at the same time; end the \
+         earlier one with `to`, where the later one has `from`"
+    )]
     RepeatedAssignment {
         /// The name.
         name: String,

@@ -139,7 +139,54 @@ fn assignment() -> Assignment {
         window: model::Window::Day,
         zone: "CET-1CEST,M3.5.0,M10.5.0/3".parse().unwrap(),
         from: now(),
+        to: None,
     }
+}
+
+#[test]
+fn assignments_of_one_name_follow_upon_each_other() {
+    let world = world();
+    let [begin, change, end] = [0, 86_400, 2 * 86_400].map(|seconds| {
+        let seconds = now().unix_seconds() + seconds;
+        Timestamp::from_unix_seconds(seconds).unwrap()
+    });
+    let series = |spans: &[(Timestamp, Option<Timestamp>)]| {
+        let mut bundle = bundle(&world);
+        let spans = spans.iter().map(|(from, to)| Assignment {
+            from: *from,
+            to: *to,
+            ..assignment()
+        });
+        bundle.applications[0].assignments = spans.collect();
+        let json = Content::Bundle(bundle.clone()).to_json()?;
+        assert_eq!(Content::parse(&json).unwrap(), Content::Bundle(bundle));
+        Ok::<_, ContentError>(String::from_utf8(json.to_vec()).unwrap())
+    };
+    let json = series(&[(begin, Some(change)), (change, Some(end)), (end, None)]).unwrap();
+    assert_eq!(
+        json.matches("\"to\":").count(),
+        2,
+        "what has no end says nothing of it"
+    );
+    for spans in [
+        [(begin, None), (change, None)],
+        [(begin, Some(end)), (change, None)],
+        [(change, None), (begin, Some(end))],
+    ] {
+        let error = series(&spans).unwrap_err();
+        assert!(
+            matches!(error, ContentError::RepeatedAssignment { .. }),
+            "{error}"
+        );
+    }
+    let error = series(&[(change, Some(change))]).unwrap_err();
+    assert!(matches!(error, ContentError::EmptyAssignment { .. }), "{error}");
+    let own = Assignment {
+        from: begin,
+        to: Some(change),
+        ..assignment()
+    };
+    assert!(own.covers(begin) && !own.covers(change));
 }
 
 #[test]

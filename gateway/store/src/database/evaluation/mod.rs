@@ -245,6 +245,17 @@ impl Database {
     pub fn store_evaluation(&self, new: &NewEvaluation) -> Result<Stored, DatabaseError> {
         self.watch(self.lock().store_evaluation(new), DatabaseError::is_damage)
     }
+
+    /// Leaves an evaluation of the window that is watched as it is: it would be made of the same, or cannot be made anew. On
+    /// return that is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the database; nothing has changed then.
+    pub fn confirm_evaluation(&self, number: u64) -> Result<Stored, DatabaseError> {
+        let confirmed = self.lock().confirm_evaluation(number.cast_signed());
+        self.watch(confirmed, DatabaseError::is_damage)
+    }
 }
 
 impl Inner {
@@ -304,6 +315,28 @@ impl Inner {
         } else {
             Stored::Revision(revision)
         })
+    }
+
+    fn confirm_evaluation(&mut self, number: i64) -> Result<Stored, DatabaseError> {
+        let entry = self.evaluations.rows.get(&number);
+        let window = entry.map(|entry| entry.label.window);
+        let watched = self
+            .evaluations
+            .watched
+            .filter(|watched| Some(watched.window) == window);
+        if watched.is_none_or(|watched| watched.is_touched) {
+            return Ok(Stored::Overtaken);
+        }
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut head = self.head.next();
+        mark(&transaction, &mut head.days, &[number], false)?;
+        head.store(&transaction)?;
+        transaction.commit()?;
+        self.evaluations.set_stale(&[number], false);
+        self.confirm(head)?;
+        Ok(Stored::Same)
     }
 
     /// Marks the evaluations that a time of registration concerns; returns which, for when the transaction is committed.

@@ -54,6 +54,16 @@ impl Database {
         views.filter(|evaluation| evaluation.is_stale).collect()
     }
 
+    /// Returns the newest evaluations of windows of all assignments that may have to be evaluated anew.
+    #[must_use]
+    pub fn all_stale_evaluations(&self) -> Vec<Evaluation> {
+        let inner = self.lock();
+        let evaluations = &inner.evaluations;
+        let views = evaluations.newest.values();
+        let views = views.filter_map(|number| evaluations.view(*number));
+        views.filter(|evaluation| evaluation.is_stale).collect()
+    }
+
     /// Returns the end of the last window of an assignment that was evaluated.
     #[must_use]
     pub fn evaluated_until(&self, assignment: &[u8; 32]) -> Option<Timestamp> {
