@@ -54,10 +54,10 @@ pub use bindings::{
     Tamper, Tampering, Termination,
 };
 pub use database::{
-    Arrears, Asked, AskedError, BundleError, Checked, Damaged, Database, DatabaseError, Derived, Evaluation,
-    Forgotten, InstalledBundle, LEAD, Latest, Loss, Lost, Made, NewEvaluation, OutboxError, OutboxMessage,
-    Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError, RestrictionsError, Round,
-    RowKind, Sealed, Stored,
+    Arrears, Asked, AskedError, BundleError, ChangedTimes, Checked, Damaged, Database, DatabaseError,
+    Derived, Evaluation, Forgotten, InstalledBundle, LEAD, Latest, Loss, Lost, Made, NewEvaluation,
+    OutboxError, OutboxMessage, Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError,
+    RestrictionsError, Round, RowKind, Sealed, Stored,
 };
 pub use files::FileError;
 pub use logs::{

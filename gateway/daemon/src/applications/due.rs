@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{Fingerprint, Period, Span, Timestamp};
-use store::{DatabaseError, Evaluation, Store};
+use store::{ChangedTimes, DatabaseError, Evaluation, Store};
 
 use super::{Assigned, manifest_of};
 
@@ -18,7 +18,11 @@ const FIRST_REST: Span = match Span::from_seconds(60) {
 };
 /// How often that doubles, up to some 17 hours.
 const MAX_DOUBLINGS: u32 = 10;
-/// How many windows that have failed are kept in mind; behind that, the earliest is tried again.
+/// How often it doubles if the system is at fault, up to some hour: what is wrong with it may be over any time.
+const MAX_DOUBLINGS_OF_SYSTEM: u32 = 6;
+/// The codes of failures that are the system's: the process was not started, ended, or did not get the time that it needed.
+const OF_SYSTEM: [&str; 4] = ["start", "died", "time", "stopped"];
+/// How many windows that have failed are kept in mind; behind that, the earliest is left until a reading comes for it.
 const MAX_FAILED: usize = 1_024;
 
 /// What is known of windows and applications that have failed, since the start.
@@ -26,25 +30,38 @@ const MAX_FAILED: usize = 1_024;
 pub(super) struct Patience {
     /// The failures in a row of each application, and until when it is left alone.
     applications: BTreeMap<Fingerprint, (u32, Timestamp)>,
-    /// The tries of each window with an application.
-    windows: BTreeMap<(Timestamp, [u8; 32], Fingerprint), u8>,
+    /// The tries of each window with an application, and where the window ends.
+    windows: BTreeMap<(Timestamp, [u8; 32], Fingerprint), (u8, Timestamp)>,
     /// Before which time there is nothing to be evaluated for the first time, by series and the assignment's beginning.
     cursors: BTreeMap<([u8; 32], Timestamp), Timestamp>,
 }
 
 impl Patience {
-    /// Takes note of a failure; returns until when the application is left alone.
-    pub(super) fn failed(&mut self, assigned: &Assigned, window: Period, now: Timestamp) -> Timestamp {
-        let tries = self
-            .windows
-            .entry((window.from(), assigned.key, assigned.digest))
-            .or_default();
-        *tries = tries.saturating_add(1);
-        if self.windows.len() > MAX_FAILED {
-            self.windows.pop_first();
+    /// Takes note of a failure with a code; returns until when the application is left alone. If the system is at fault, it
+    /// was no try.
+    pub(super) fn failed(
+        &mut self,
+        assigned: &Assigned,
+        window: Period,
+        (code, now): (&str, Timestamp),
+    ) -> Timestamp {
+        let is_of_system = OF_SYSTEM.contains(&code);
+        if !is_of_system {
+            let place = (window.from(), assigned.key, assigned.digest);
+            let tries = self.windows.entry(place);
+            let (tries, _) = tries.or_insert_with(|| (0, window.to()));
+            *tries = tries.saturating_add(1);
+            if self.windows.len() > MAX_FAILED {
+                self.windows.pop_first();
+            }
         }
+        let most = if is_of_system {
+            MAX_DOUBLINGS_OF_SYSTEM
+        } else {
+            MAX_DOUBLINGS
+        };
         let (count, until) = self.applications.entry(assigned.digest).or_insert((0, now));
-        let doublings = (*count).min(MAX_DOUBLINGS);
+        let doublings = (*count).min(most);
         *count = count.saturating_add(1);
         let rest = FIRST_REST
             .seconds()
@@ -59,6 +76,30 @@ impl Patience {
         self.applications.remove(&assigned.digest);
         self.windows
             .remove(&(window.from(), assigned.key, assigned.digest));
+    }
+
+    /// Takes note of when something was registered: a window that a reading came for is tried as if it had never failed.
+    pub(super) fn reopen(&mut self, store: &Store, all: &[Assigned], changed: &ChangedTimes) {
+        let Some(earliest) = changed.earliest() else {
+            return;
+        };
+        self.windows.retain(|(from, ..), (_, to)| {
+            let window = Period::new(*from, *to);
+            !window.is_ok_and(|window| changed.touch(window))
+        });
+        let second = Span::from_seconds(1).unwrap_or(Span::DAY);
+        for assigned in all {
+            let schedule = &assigned.assignment;
+            // A time is the end of a window, too.
+            let first = schedule
+                .window
+                .at(earliest.saturating_sub(second), &schedule.zone);
+            let back = first.map_or(earliest, Period::from);
+            let back = back.max(least(store, assigned));
+            if let Some(cursor) = self.cursors.get_mut(&(assigned.key, schedule.from)) {
+                *cursor = (*cursor).min(back);
+            }
+        }
     }
 
     /// Returns how many failures in a row an application has, and until when it is left alone.
@@ -81,7 +122,7 @@ impl Patience {
 
     fn may_try_of(&self, place: (Timestamp, [u8; 32], Fingerprint)) -> bool {
         let tries = self.windows.get(&place);
-        tries.is_none_or(|tries| *tries < MAX_TRIES)
+        tries.is_none_or(|(tries, _)| *tries < MAX_TRIES)
     }
 }
 
@@ -195,6 +236,15 @@ fn begin(store: &Store, assigned: &Assigned, (earliest, now): (Timestamp, Timest
     } else {
         earliest
     }
+}
+
+/// Returns the time before which nothing is evaluated for the first time: what had to go for later windows.
+fn least(store: &Store, assigned: &Assigned) -> Timestamp {
+    let database = store.database();
+    let kept = database
+        .evaluations_are_full()
+        .then(|| database.evaluated_since(&assigned.key));
+    kept.flatten().unwrap_or(Timestamp::EPOCH)
 }
 
 fn first_open(

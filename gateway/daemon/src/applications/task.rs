@@ -204,6 +204,10 @@ impl ApplicationsTask {
                 );
             }
         }
+        let changed = self.shared.store.database().take_changed_times();
+        let mut patience = self.shared.patience();
+        patience.reopen(&self.shared.store, &self.known.1, &changed);
+        drop(patience);
         let moment = Moment {
             now,
             period: self.shared.period,
@@ -246,7 +250,10 @@ impl ApplicationsTask {
             Evaluated::Same => self.shared.patience().succeeded(assigned, window),
             Evaluated::Later => tracing::debug!(application = name, "readings keep coming"),
             Evaluated::Failed(failure) => {
-                let until = self.shared.patience().failed(assigned, window, now);
+                let until = self
+                    .shared
+                    .patience()
+                    .failed(assigned, window, (&failure.code, now));
                 tracing::warn!(application = name, from = %window.from(), code = failure.code, %until, "an application failed: {}", failure.text);
                 let event = SystemEvent::ApplicationFailed {
                     application: LogText::cut(&name),

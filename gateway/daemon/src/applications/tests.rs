@@ -18,6 +18,7 @@ use super::*;
 use crate::journal::{CardKeyVerifier, Journal, moment};
 
 mod change;
+mod retry;
 mod state;
 
 const HOUR: i64 = 3_600;

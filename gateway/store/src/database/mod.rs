@@ -62,7 +62,7 @@ pub use asked::{Asked, AskedError};
 pub use bundle::{BundleError, InstalledBundle};
 pub use checks::Checked;
 pub use error::DatabaseError;
-pub use evaluation::{Derived, Evaluation, LEAD, Made, NewEvaluation, Stored};
+pub use evaluation::{ChangedTimes, Derived, Evaluation, LEAD, Made, NewEvaluation, Stored};
 pub use head::RowKind;
 pub use history::{Forgotten, Sealed};
 pub use loss::{Loss, Lost};

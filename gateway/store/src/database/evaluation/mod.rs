@@ -6,6 +6,7 @@
 //!
 //! The labels of all evaluations are held in memory. What was made is read when somebody asks for it.
 
+mod changed;
 mod forgetting;
 mod questions;
 mod row;
@@ -25,6 +26,7 @@ use super::point::Point;
 use super::{Database, DatabaseError, Inner};
 use row::Label;
 
+pub use changed::ChangedTimes;
 pub use row::Made;
 
 /// The greatest number of evaluations; some 10 MB of labels, and 60 years of days for one assignment. Behind it, the oldest
@@ -129,6 +131,7 @@ pub(super) struct Evaluations {
     names: Vec<Element>,
     damaged: usize,
     watched: Option<Watched>,
+    changed: ChangedTimes,
 }
 
 #[derive(Debug)]
@@ -399,9 +402,10 @@ impl Evaluations {
     /// Takes note that something was registered.
     pub(super) fn registered(&mut self, touched: &[i64], times: impl Iterator<Item = Timestamp>) {
         self.set_stale(touched, true);
-        if let Some(watched) = &mut self.watched {
-            let window = watched.window;
-            for time in times {
+        for time in times {
+            self.changed.add(time);
+            if let Some(watched) = &mut self.watched {
+                let window = watched.window;
                 watched.is_touched |= is_given(window, time);
             }
         }

@@ -159,6 +159,15 @@ impl Database {
         Ok(latest.into_values().collect())
     }
 
+    /// Returns the start of the first window of an assignment that was evaluated and is kept.
+    #[must_use]
+    pub fn evaluated_since(&self, assignment: &[u8; 32]) -> Option<Timestamp> {
+        let inner = self.lock();
+        let later = (*assignment, Timestamp::EPOCH)..;
+        let ((found, from), _) = inner.evaluations.newest.range(later).next()?;
+        (found == assignment).then_some(*from)
+    }
+
     /// Returns whether the oldest evaluation goes for the next one.
     #[must_use]
     pub fn evaluations_are_full(&self) -> bool {
