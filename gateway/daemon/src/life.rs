@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::app;
-use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer};
+use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer, Frame};
 use crate::binding::BindingSource;
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
@@ -329,7 +329,10 @@ fn start_serving(
         standing.clone(),
         Arc::clone(&findings),
         meters.clone(),
-        config.registration_period,
+        Frame {
+            period: config.registration_period,
+            history: config.history,
+        },
     );
     let pushing = exchange.clone();
     let broker = config

@@ -6,12 +6,16 @@ use evaluation::manifest::{AppId, InputRole, OutputRole, Version};
 use evaluation::{Manifest, Package};
 use messages::content::{ApplicationEntry, Assignment, RevokedCertificate};
 use messages::package;
-use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Period, Span};
+use model::{Element, ElementPattern, Fingerprint, Obis, ObisPattern, Period, Span, Window};
 use sha2::{Digest, Sha256};
-use store::{DatabaseError, Evaluation, Store};
+use store::{Database, DatabaseError, Evaluation, Store};
 
 use super::given;
 use crate::report::Chain;
+
+/// The seconds of the shortest local day, in which the clock is put forward by an hour, and of the shortest month.
+const SHORTEST_DAY: u32 = 23 * 3_600;
+const SHORTEST_MONTH: u32 = 28 * 86_400 - 3_600;
 
 /// An assignment, with what is known of its application.
 #[derive(Debug, Clone)]
@@ -40,6 +44,17 @@ pub(crate) enum AssignmentFault {
     /// A parameter does not fit.
     #[error("a parameter does not fit the application")]
     Parameter(#[from] evaluation::manifest::ParameterError),
+    /// A window would have no reading of its own.
+    #[error(
+        "its windows of {window} are shorter than the registration period of {period}; give it longer ones"
+    )]
+    Short { window: Span, period: Span },
+    /// What all assignments would keep is more than there is room for, and this one has the most of it.
+    #[error(
+        "it would keep {windows} windows, and all assignments together are to keep {limit} at most, so that nobody's values \
+         go for somebody else's; give it longer windows, or have its application keep them for a shorter time"
+    )]
+    Share { windows: usize, limit: usize },
     /// Another one of the same application has the same name at the same time, so that both would be one series.
     #[error("{other:?} has the same name at the same time; give it another one")]
     Twice { other: String },
@@ -109,6 +124,17 @@ impl Assigned {
             .iter()
             .map(|role| role.keep.unwrap_or(history));
         keeps.max_by_key(|keep| keep.seconds()).unwrap_or(history)
+    }
+
+    /// Returns how many of its windows are kept at a time, without revisions.
+    fn windows_kept(&self, history: Span) -> usize {
+        let window = match self.assignment.window {
+            Window::Grid(span) => span.seconds(),
+            Window::Day => SHORTEST_DAY,
+            Window::Month => SHORTEST_MONTH,
+        };
+        let kept = self.longest_keep(history).seconds().div_ceil(window.max(1));
+        usize::try_from(kept).unwrap_or(usize::MAX)
     }
 
     /// Returns the assignment that an evaluation was made by, as it was then; `None` if that is not kept.
@@ -181,9 +207,52 @@ fn made_of(output: &OutputRole, input: ObisPattern) -> ObisPattern {
     }
 }
 
+/// What assignments have to get along with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    /// The registration period.
+    pub(crate) period: Span,
+    /// How long readings are kept.
+    pub(crate) history: Span,
+}
+
+impl Frame {
+    /// Checks that windows are no shorter than the registration period, and that there is room for all that are to be kept.
+    fn check(self, all: &[Assigned]) -> Result<(), (&Assigned, AssignmentFault)> {
+        let period = self.period;
+        for assigned in all {
+            match assigned.assignment.window {
+                Window::Grid(window) if window.seconds() < period.seconds() => {
+                    return Err((assigned, AssignmentFault::Short { window, period }));
+                }
+                Window::Grid(_) | Window::Day | Window::Month => {}
+            }
+        }
+        // Those of one name follow upon each other, so that they fill the same room.
+        let mut series = BTreeMap::new();
+        for assigned in all {
+            let windows = assigned.windows_kept(self.history);
+            let most = series.entry(assigned.key).or_insert((windows, assigned));
+            if windows > most.0 {
+                *most = (windows, assigned);
+            }
+        }
+        let limit = Database::MAX_EVALUATIONS;
+        let total = series
+            .values()
+            .fold(0usize, |sum, (windows, _)| sum.saturating_add(*windows));
+        match series.into_values().max_by_key(|(windows, _)| *windows) {
+            Some((windows, assigned)) if total > limit => {
+                Err((assigned, AssignmentFault::Share { windows, limit }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Checks the assignments of a bundle against each other and the manifests of their applications; returns the one that
 /// cannot be carried out.
-pub(crate) fn check_assignments(all: &[Assigned]) -> Result<(), (String, AssignmentFault)> {
+pub(crate) fn check_assignments(all: &[Assigned], frame: Frame) -> Result<(), (String, AssignmentFault)> {
     let title = |assigned: &Assigned| format!("{} ({})", assigned.assignment.name, assigned.manifest.id());
     for (index, assigned) in all.iter().enumerate() {
         assigned.check().map_err(|fault| (title(assigned), fault))?;
@@ -204,7 +273,9 @@ pub(crate) fn check_assignments(all: &[Assigned]) -> Result<(), (String, Assignm
             }
         }
     }
-    Ok(())
+    frame
+        .check(all)
+        .map_err(|(assigned, fault)| (title(assigned), fault))
 }
 
 /// Reads the manifest of a package that is kept.

@@ -115,6 +115,13 @@ fn task(folder: &Path, host: Host) -> ApplicationsTask {
     ApplicationsTask::new((store.into(), journal), standing, periods, host).0
 }
 
+fn frame() -> Frame {
+    Frame {
+        period: Span::QUARTER_HOUR,
+        history: "P730D".parse().unwrap(),
+    }
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds).unwrap()
 }
@@ -363,7 +370,7 @@ fn assignments_that_cannot_be_carried_out_are_named() {
             (&[entry(digest, assignments)], &[]),
             &std::collections::BTreeMap::new(),
         );
-        check_assignments(&all).map_err(|(_, fault)| fault)
+        check_assignments(&all, frame()).map_err(|(_, fault)| fault)
     };
     let good = assignment("house", "register", "M1/1-0:1.8.0*255");
     assert!(fault(vec![good.clone()]).is_ok());
@@ -384,7 +391,75 @@ fn assignments_that_cannot_be_carried_out_are_named() {
         Err(AssignmentFault::Overlap { elements, .. }) if elements.to_string() == "M1/1-0:1.8.1*255"
     ));
     again.inputs = [("register".to_owned(), vec!["M2/1-0:1.8.0*255".parse().unwrap()])].into();
-    assert!(fault(vec![good, again]).is_ok());
+    assert!(fault(vec![good.clone(), again.clone()]).is_ok());
+    // One that follows upon another may make the same, under another name, too.
+    again.inputs = good.inputs.clone();
+    again.from = at(9 * HOUR);
+    let mut ended = good.clone();
+    ended.to = Some(at(9 * HOUR));
+    assert!(fault(vec![ended.clone(), again.clone()]).is_ok());
+    assert!(fault(vec![again.clone(), ended]).is_ok());
+    assert!(matches!(
+        fault(vec![good.clone(), again]),
+        Err(AssignmentFault::Overlap { .. })
+    ));
+    let entries = ["M1/1-0:1.8.0*255", "M2/1-0:1.8.0*255"].map(|elements| {
+        let assignment = assignment("house", "register", elements);
+        entry(digest, vec![assignment])
+    });
+    let all = Assigned::all(store, &entries, &std::collections::BTreeMap::new());
+    let (_, twice) = check_assignments(&all, frame()).unwrap_err();
+    assert!(matches!(twice, AssignmentFault::Twice { .. }), "{twice}");
+}
+
+#[test]
+fn assignments_that_would_flush_out_others_are_refused() {
+    let scene = Scene::new(difference);
+    let store = scene.task.store();
+    // Its values are kept for 42 days.
+    let digest = scene.task.known()[0].digest;
+    let fault = |windows: &[(&str, &str)]| {
+        let assignments = windows.iter().map(|(meter, window)| Assignment {
+            window: window.parse().unwrap(),
+            ..assignment(meter, "register", &format!("{meter}/1-0:1.8.0*255"))
+        });
+        let all = Assigned::all(
+            store,
+            &[entry(digest, assignments.collect())],
+            &std::collections::BTreeMap::new(),
+        );
+        check_assignments(&all, frame()).map_err(|(name, fault)| (name, fault.to_string()))
+    };
+    let (_, short) = fault(&[("M1", "PT5M")]).unwrap_err();
+    assert!(short.contains("shorter than the registration period"), "{short}");
+    assert_eq!(fault(&[("M1", "PT15M"), ("M2", "day"), ("M3", "month")]), Ok(()));
+    let quarters = [
+        ("M1", "day"),
+        ("M2", "PT15M"),
+        ("M3", "PT15M"),
+        ("M4", "PT15M"),
+        ("M5", "PT15M"),
+    ];
+    assert_eq!(fault(&quarters), Ok(()));
+    let six = [&quarters[..], &[("M6", "PT15M")]].concat();
+    let (name, many) = fault(&six).unwrap_err();
+    assert!(name.starts_with('M') && !name.starts_with("M1"), "{name}");
+    assert!(many.contains("4032 windows") && many.contains("20000"), "{many}");
+    // What follows upon another one takes no more room.
+    let mut all = Assigned::all(
+        store,
+        &[entry(digest, vec![assignment("house", "register", "*")])],
+        &std::collections::BTreeMap::new(),
+    );
+    all[0].assignment.window = "PT15M".parse().unwrap();
+    let series: Vec<_> = (0..6)
+        .map(|hour| {
+            let mut one = all[0].clone();
+            (one.assignment.from, one.assignment.to) = (at(hour * HOUR), Some(at((hour + 1) * HOUR)));
+            one
+        })
+        .collect();
+    assert!(check_assignments(&series, frame()).is_ok());
 }
 
 #[test]

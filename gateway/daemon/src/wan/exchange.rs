@@ -20,6 +20,7 @@ use super::answer::{self, Room, Sources, Written};
 use super::condition::Condition;
 use super::install::{self, Waiting};
 use super::rejection::Rejection;
+use crate::applications::Frame;
 use crate::card::{CardFault, CardHandle, CardKeys, Identity, Standing, check_validity};
 use crate::clock;
 use crate::journal::Journal;
@@ -43,6 +44,8 @@ pub(crate) struct Exchange {
     registration_period: Span,
     standing: watch::Receiver<Standing>,
     condition: Condition,
+    /// What applications have to get along with.
+    pub(super) frame: Frame,
 }
 
 /// Writes what is answered; no supplier is given anything by it.
@@ -90,8 +93,8 @@ struct Reply {
 
 impl Exchange {
     /// Builds the exchange over the card, the store, the logs and the standing that decides what is served. `findings`
-    /// are those of the start, for the reports to the TSM; `meters` is what the latest values are answered from, and
-    /// `registration_period` how often they are registered.
+    /// are those of the start, for the reports to the TSM; `meters` is what the latest values are answered from; `frame` is
+    /// what the applications of a bundle have to get along with.
     pub(crate) fn new(
         card: CardHandle,
         store: Arc<Store>,
@@ -99,7 +102,7 @@ impl Exchange {
         standing: watch::Receiver<Standing>,
         findings: Arc<[Finding]>,
         meters: watch::Receiver<Vec<MeterView>>,
-        registration_period: Span,
+        frame: Frame,
     ) -> Self {
         Self {
             condition: Condition::new(findings, Arc::clone(&store), journal.clone()),
@@ -107,8 +110,9 @@ impl Exchange {
             store,
             journal,
             waiting: Waiting::default(),
+            frame,
             meters,
-            registration_period,
+            registration_period: frame.period,
             standing,
         }
     }

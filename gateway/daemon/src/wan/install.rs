@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::app;
-use crate::applications::{Assigned, application_name, check_assignments, manifest_of, revoked_author};
+use crate::applications::{Assigned, application_name, check_assignments, manifest_of, revoked_author, Frame};
 use crate::card::Identity;
 use crate::clock;
 use crate::journal::Journal;
@@ -73,7 +73,7 @@ pub(super) fn take(
     let offered = (bundle.bundle_version, digest);
     let is_awaited = is_awaited((anchored.version, anchored.digest), offered)?;
     let mut heard = check(bundle, identity)?;
-    check_applications(&exchange.store, bundle)?;
+    check_applications(&exchange.store, bundle, exchange.frame)?;
     heard.insert(opened.sender.certificate().fingerprint());
     let waited = Waited {
         digest,
@@ -294,7 +294,7 @@ fn author_of(package: &Package<'_>) -> Option<String> {
 
 /// Checks what a bundle says of applications: that each is here and no earlier version than the installed one, and that what
 /// it is assigned to fits its manifest, and nothing else makes the same elements.
-fn check_applications(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
+fn check_applications(store: &Store, bundle: &Bundle, frame: Frame) -> Result<(), Rejection> {
     for entry in &bundle.applications {
         let digest = entry.digest;
         let bytes = store.applications().read(digest)?;
@@ -313,7 +313,8 @@ fn check_applications(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
         .collect();
     check_authors(store, bundle)?;
     let all = Assigned::all(store, (&bundle.applications, &bundle.revoked), &names);
-    check_assignments(&all).map_err(|(assignment, source)| Rejection::Assignment { assignment, source })
+    check_assignments(&all, frame)
+        .map_err(|(assignment, source)| Rejection::Assignment { assignment, source })
 }
 
 /// Returns whether a bundle is newer than the one that the card vouches for, by version and digest.

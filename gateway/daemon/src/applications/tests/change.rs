@@ -22,7 +22,7 @@ impl Scene {
     fn assign(&mut self, digest: Fingerprint, assignments: Vec<Assignment>) {
         let entry = entry(digest, assignments);
         let all = Assigned::all(self.task.store(), &[entry], &std::collections::BTreeMap::new());
-        check_assignments(&all).unwrap();
+        check_assignments(&all, frame()).unwrap();
         self.task.assign(all);
     }
 

@@ -54,6 +54,11 @@ const MANIFEST: &str = r#"{
     "outputs": [{ "output": "copy", "obis": "*" }]
 }"#;
 
+const FRAME: Frame = Frame {
+    period: Span::QUARTER_HOUR,
+    history: Span::DAY,
+};
+
 /// A trust centre, and those whom it has certified.
 struct Center {
     key: SoftwareKey,
@@ -244,11 +249,11 @@ fn version_only_grows_and_the_same_module_may_be_signed_anew() {
     let mut back = bundle;
     let earlier = store.applications().keep(&signed(&author, "1.1.0")).unwrap();
     back.applications[0].digest = earlier;
-    let refused = check_applications(&store, &back).unwrap_err();
+    let refused = check_applications(&store, &back, FRAME).unwrap_err();
     assert_eq!(refused.code(), "application-version");
     back.applications[0].digest = Fingerprint::new([9; 32]);
     assert_eq!(
-        check_applications(&store, &back).unwrap_err().code(),
+        check_applications(&store, &back, FRAME).unwrap_err().code(),
         "no-application"
     );
 }

@@ -10,6 +10,7 @@ mod changed;
 mod forgetting;
 mod questions;
 mod row;
+mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -29,9 +30,6 @@ use row::Label;
 pub use changed::ChangedTimes;
 pub use row::Made;
 
-/// The greatest number of evaluations; some 10 MB of labels, and 60 years of days for one assignment. Behind it, the oldest
-/// ones go.
-const MAX_EVALUATIONS: usize = 20_000;
 /// How far before a window a reading may lie that is given to it: the last one before, where there is none at its start.
 pub const LEAD: Span = match Span::from_seconds(31 * 86_400) {
     Some(month) => month,
@@ -296,11 +294,11 @@ impl Inner {
         mark(&transaction, &mut head.days, known.as_slice(), false)?;
         let (label, number) = label_of(new, revision, &transaction)?;
         let behind = self.evaluations.behind(new);
-        let oldest = self.evaluations.oldest();
+        let outdated = self.evaluations.outdated(new.assignment);
         if !is_same {
             insert(&transaction, &mut head.days, number, &label, new)?;
             mark(&transaction, &mut head.days, behind.as_slice(), true)?;
-            delete(&transaction, &mut head.days, oldest.as_slice())?;
+            delete(&transaction, &mut head.days, outdated.as_slice())?;
         }
         head.store(&transaction)?;
         transaction.commit()?;
@@ -308,7 +306,7 @@ impl Inner {
         if !is_same {
             self.evaluations.add(number, label, false);
             self.evaluations.set_stale(behind.as_slice(), true);
-            oldest
+            outdated
                 .into_iter()
                 .for_each(|number| self.evaluations.remove(number));
         }
@@ -424,13 +422,6 @@ impl Evaluations {
         let later = (new.assignment, new.window.to())..;
         let ((found, _), number) = self.newest.range(later).next()?;
         (*found == new.assignment).then_some(*number)
-    }
-
-    /// Returns the evaluation that has to go for another one.
-    fn oldest(&self) -> Option<i64> {
-        let is_full = self.rows.len() >= MAX_EVALUATIONS;
-        let first = self.rows.keys().next().copied();
-        first.filter(|_| is_full)
     }
 
     /// Returns whether so many elements are made that no others may be.

@@ -6,7 +6,7 @@ use model::{Element, Fingerprint, Reading, Timestamp};
 use rusqlite::OptionalExtension;
 
 use super::super::{Database, DatabaseError};
-use super::{Derived, Entry, Evaluation, MAX_EVALUATIONS, Made, row};
+use super::{Derived, Entry, Evaluation, Made, row};
 
 impl Database {
     /// Returns every element that a meter has given, in order: those of [`Database::elements`] that no application has made.
@@ -168,10 +168,10 @@ impl Database {
         (found == assignment).then_some(*from)
     }
 
-    /// Returns whether the oldest evaluation goes for the next one.
+    /// Returns whether an evaluation goes for the next one.
     #[must_use]
     pub fn evaluations_are_full(&self) -> bool {
-        self.lock().evaluations.rows.len() >= MAX_EVALUATIONS
+        self.lock().evaluations.are_full()
     }
 
     /// Returns the applications that have made anything that is kept.
