@@ -9,7 +9,7 @@ use model::{Element, MeterId, Period, Reading, Span, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{DatabaseError, Derived, NewEvaluation, Store, Stored};
 
-use super::given::{self, Context};
+use super::given::Context;
 use super::input::{Prepared, Sources};
 use super::{Assigned, Host};
 use crate::report::Chain;
@@ -43,6 +43,23 @@ pub(super) struct Made {
     pub(super) digest: [u8; 32],
 }
 
+/// What a window has come to before anything runs.
+enum Ready {
+    /// It has readings.
+    Run(Box<Prepared>),
+    /// It has none, and that is what comes of it.
+    Nothing(Made),
+}
+
+impl Ready {
+    const fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Run(prepared) => prepared.digest,
+            Self::Nothing(made) => made.digest,
+        }
+    }
+}
+
 /// What evaluations need.
 #[derive(Debug)]
 pub(super) struct Evaluator<'a> {
@@ -56,31 +73,25 @@ pub(super) struct Evaluator<'a> {
 impl Evaluator<'_> {
     /// Evaluates a window and stores what comes of it.
     pub(super) fn evaluate(&self, assigned: &Assigned, window: Period) -> Result<Evaluated, DatabaseError> {
+        let database = self.store.database();
         for _ in 0..MAX_OVERTAKEN {
-            self.store.database().watch_window(window);
-            let made = match self.make(assigned, window)? {
-                Ok(made) => made,
+            database.watch_window(window);
+            let ready = match self.ready(assigned, window)? {
+                Ok(ready) => ready,
                 Err(failure) => return Ok(Evaluated::Failed(failure)),
             };
-            let until = window.to().saturating_add(assigned.longest_keep(self.history));
-            let values = made.values.len();
-            let context = Context {
-                supplier: assigned.supplier.as_str().into(),
-                assignment: Cow::Borrowed(&assigned.assignment),
-                meters: made.meters.into(),
+            let known = database.evaluation(&assigned.key, window.from());
+            let known =
+                known.filter(|known| (known.digest, known.application) == (ready.digest(), assigned.digest));
+            let (stored, values) = match known {
+                // The same version need not run over the same again to be found to make the same.
+                Some(known) => (database.confirm_evaluation(known.number)?, 0),
+                None => match self.carry_out(assigned, ready)? {
+                    Ok(made) => (self.keep(assigned, window, &made)?, made.values.len()),
+                    Err(failure) => return Ok(Evaluated::Failed(failure)),
+                },
             };
-            let new = NewEvaluation {
-                assignment: assigned.key,
-                window,
-                time: self.now,
-                application: assigned.digest,
-                digest: made.digest,
-                values: made.values,
-                state: made.state,
-                given: context.before(&made.given),
-                until,
-            };
-            match self.store.database().store_evaluation(&new)? {
+            match stored {
                 Stored::Revision(revision) => return Ok(Evaluated::Stored { revision, values }),
                 Stored::Same => return Ok(Evaluated::Same),
                 Stored::Overtaken => {}
@@ -95,44 +106,63 @@ impl Evaluator<'_> {
         Ok(Evaluated::Later)
     }
 
-    /// Runs the application over a window; stores nothing.
+    /// Runs the application over a window, whatever is stored of it; stores nothing.
     pub(super) fn make(
         &self,
         assigned: &Assigned,
         window: Period,
     ) -> Result<Result<Made, Failure>, DatabaseError> {
+        match self.ready(assigned, window)? {
+            Ok(ready) => self.carry_out(assigned, ready),
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
+    /// Reads what the application is to be given.
+    fn ready(&self, assigned: &Assigned, window: Period) -> Result<Result<Ready, Failure>, DatabaseError> {
         let sources = Sources {
             store: self.store,
             period: self.period,
             state: self.state_before(assigned, window)?,
             now: self.now,
         };
-        let prepared = match sources.prepare(assigned, window)? {
-            Ok(Some(prepared)) => prepared,
-            Ok(None) => return Ok(Ok(nothing(assigned, window, sources.state))),
-            Err(fault) => return Ok(Err(failure(fault.code(), &fault))),
+        Ok(match sources.prepare(assigned, window)? {
+            Ok(Some(prepared)) => Ok(Ready::Run(Box::new(prepared))),
+            Ok(None) => Ok(Ready::Nothing(nothing(assigned, window, sources.state))),
+            Err(fault) => Err(failure(fault.code(), &fault)),
+        })
+    }
+
+    fn carry_out(&self, assigned: &Assigned, ready: Ready) -> Result<Result<Made, Failure>, DatabaseError> {
+        let prepared = match ready {
+            Ready::Run(prepared) => *prepared,
+            Ready::Nothing(made) => return Ok(Ok(made)),
         };
-        let known = self.store.database().evaluation(&assigned.key, window.from());
-        if let Some(known) = known.filter(|known| known.digest == prepared.digest) {
-            // The same was evaluated before: it need not run again to be found the same.
-            let made = self.store.database().made(known.number)?;
-            let given = self.store.database().given(known.number)?;
-            if let (Some(made), Some(given)) = (made, given) {
-                return Ok(Ok(Made {
-                    values: made.values,
-                    state: made.state,
-                    given: given::split(&given).1.to_vec(),
-                    meters: prepared.meters,
-                    digest: prepared.digest,
-                }));
-            }
-        }
         let bytes = match self.store.applications().read(assigned.digest) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Err(absent())),
             Err(error) => return Ok(Err(failure("package", &error))),
         };
         Ok(self.run(assigned, &bytes, prepared))
+    }
+
+    fn keep(&self, assigned: &Assigned, window: Period, made: &Made) -> Result<Stored, DatabaseError> {
+        let context = Context {
+            supplier: assigned.supplier.as_str().into(),
+            assignment: Cow::Borrowed(&assigned.assignment),
+            meters: made.meters.as_slice().into(),
+        };
+        self.store.database().store_evaluation(&NewEvaluation {
+            assignment: assigned.key,
+            window,
+            time: self.now,
+            application: assigned.digest,
+            digest: made.digest,
+            values: made.values.clone(),
+            state: made.state.clone(),
+            given: context.before(&made.given),
+            until: window.to().saturating_add(assigned.longest_keep(self.history)),
+        })
     }
 
     fn run(&self, assigned: &Assigned, package: &[u8], prepared: Prepared) -> Result<Made, Failure> {

@@ -117,7 +117,6 @@ impl Explainer {
             let (id, since) = (id.to_owned(), revoked.time);
             return Err(Refusal::Stopped { id, since });
         }
-        let (name, digest) = (first.name(), first.digest);
         let evaluator = self.shared.evaluator(clock::now());
         let mut runs = Vec::new();
         for assigned in meant {
@@ -126,12 +125,14 @@ impl Explainer {
                 Err(failure) => (Vec::new(), Some(format!("{} ({})", failure.text, failure.code))),
             };
             runs.push(RunOf {
+                application: assigned.name(),
+                digest: assigned.digest,
                 name: assigned.assignment.name.to_string(),
                 values,
                 failure,
             });
         }
-        Ok(RunView::new(name, digest, period, runs))
+        Ok(RunView::new(period, runs))
     }
 
     /// Explains how the value of an element at a time came about, revision by revision.

@@ -18,6 +18,7 @@ use super::*;
 use crate::journal::{CardKeyVerifier, Journal, moment};
 
 mod change;
+mod dry;
 mod retry;
 mod state;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::Derived;
 
 const LIST_SCHEMA: &str = "smgw.app.list/1";
-const RUN_SCHEMA: &str = "smgw.app.run/1";
+const RUN_SCHEMA: &str = "smgw.app.run/2";
 const EXPLANATION_SCHEMA: &str = "smgw.app.explanation/1";
 
 /// The applications of the gateway.
@@ -189,8 +189,6 @@ impl fmt::Display for MadeView {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunView {
     schema: String,
-    pub(super) application: String,
-    pub(super) digest: Fingerprint,
     pub(super) period: Period,
     pub(super) assignments: Vec<RunOf>,
 }
@@ -198,6 +196,9 @@ pub(crate) struct RunView {
 /// What it would make of one assignment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunOf {
+    /// Id and version of the application that was run.
+    pub(super) application: String,
+    pub(super) digest: Fingerprint,
     pub(super) name: String,
     pub(super) values: Vec<MadeView>,
     /// Why there are none, if it failed.
@@ -205,16 +206,9 @@ pub(crate) struct RunOf {
 }
 
 impl RunView {
-    pub(super) fn new(
-        application: String,
-        digest: Fingerprint,
-        period: Period,
-        assignments: Vec<RunOf>,
-    ) -> Self {
+    pub(super) fn new(period: Period, assignments: Vec<RunOf>) -> Self {
         Self {
             schema: RUN_SCHEMA.to_owned(),
-            application,
-            digest,
             period,
             assignments,
         }
@@ -224,13 +218,9 @@ impl RunView {
 impl fmt::Display for RunView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.period.from(), self.period.to());
-        writeln!(
-            formatter,
-            "{} from {from} to {to}; nothing is stored",
-            self.application
-        )?;
+        writeln!(formatter, "From {from} to {to}; nothing is stored")?;
         for run in &self.assignments {
-            writeln!(formatter, "{}:", run.name)?;
+            writeln!(formatter, "{} by {} ({}):", run.name, run.application, run.digest)?;
             for value in &run.values {
                 writeln!(formatter, "  {value}")?;
             }

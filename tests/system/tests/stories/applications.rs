@@ -108,6 +108,24 @@ impl Street {
         signed.unwrap_or_else(|error| panic!("{}", told(&error)))
     }
 
+    /// Writes a package with one vector, which gets the fuel that `app check` says it takes.
+    fn write_package(&self, name: &str, module: &[u8], mut manifest: Value) -> PathBuf {
+        let file = self.stage.path(name);
+        std::fs::write(&file, package(module, &manifest)).unwrap();
+        let command = self.stage.command(Program::Smgw, "app").arg("check");
+        let checked = self.stage.run(&command.arg("--json").arg(&file)).unwrap();
+        let checked: Value = serde_json::from_str(&checked.lines[0]).unwrap();
+        let fault = checked["fault"].as_str().unwrap();
+        let behind = fault.split("takes ").nth(1);
+        let fuel = behind.and_then(|behind| behind.split(' ').next());
+        let fuel: u64 = fuel
+            .and_then(|fuel| fuel.parse().ok())
+            .unwrap_or_else(|| panic!("{fault}"));
+        manifest["vectors"][0]["fuel"] = fuel.into();
+        std::fs::write(&file, package(module, &manifest)).unwrap();
+        file
+    }
+
     /// Runs a command of the gateway about applications; returns its code and its answer.
     fn app(&self, words: &[&str]) -> (Option<i32>, Value) {
         let command = self.stage.command(Program::Smgw, "app");
@@ -219,14 +237,34 @@ fn package(module: &[u8], manifest: &Value) -> Vec<u8> {
     [module, &[0], &leb128(content.len()), &content].concat()
 }
 
-/// The tariff with stages that is shipped, for registration periods of seconds.
+/// The tariff with stages that is shipped, for registration periods of seconds: as many windows as there is room for.
 fn fast_tariff(stage: &Stage) -> PathBuf {
     let shipped = std::fs::read(stage.application("taf-2").unwrap()).unwrap();
-    let (module, mut manifest) = parts(&shipped);
-    manifest["inputs"][0]["finest"] = "PT1S".into();
+    let (module, manifest) = parts(&shipped);
     let file = stage.path("taf-2.wasm");
-    std::fs::write(&file, package(module, &manifest)).unwrap();
+    std::fs::write(&file, package(module, &fast(manifest))).unwrap();
     file
+}
+
+fn fast(mut manifest: Value) -> Value {
+    manifest["inputs"][0]["finest"] = "PT1S".into();
+    let outputs = manifest["outputs"].as_array_mut().unwrap();
+    outputs
+        .iter_mut()
+        .for_each(|output| output["keep"] = "PT12H".into());
+    manifest
+}
+
+/// A later version of it that makes nothing of anything.
+fn silent_tariff(street: &Street) -> PathBuf {
+    let shipped = std::fs::read(street.stage.application("taf-2").unwrap()).unwrap();
+    let mut manifest = fast(parts(&shipped).1);
+    manifest["version"] = "1.0.1".into();
+    let mut vector = manifest["vectors"][0].clone();
+    vector["outputs"] = json!([]);
+    manifest["vectors"] = json!([vector]);
+    let module = HOSTILE.replace("(br $ever)", "");
+    street.write_package("silent.wasm", &wat::parse_str(module).unwrap(), manifest)
 }
 
 /// Assigns a tariff with one stage for all times to what is counted.
@@ -296,7 +334,7 @@ fn derived_registers_reach_the_supplier_and_late_readings_revise_them() {
         revised.map(|(_, _, to)| to)
     });
     let (_, explained) = street.app(&["explain", &element, &to]);
-    let revisions = explained["revisions"].as_array().unwrap();
+    let revisions = explained["series"][0]["revisions"].as_array().unwrap();
     let numbers: Vec<_> = revisions.iter().map(|revision| &revision["revision"]).collect();
     assert_eq!(numbers, [&json!(2), &json!(1)], "{explained}");
     assert!(
@@ -317,6 +355,47 @@ fn derived_registers_reach_the_supplier_and_late_readings_revise_them() {
     distinct.sort();
     distinct.dedup();
     assert_eq!(distinct.len(), firsts.len(), "{firsts:?}");
+    assert_that_a_dry_run_runs_what_is_assigned(&mut street, &element);
+}
+
+/// A later version makes something else of the readings that a stored value is made of: run dry, that comes out, and the
+/// stored value stays.
+fn assert_that_a_dry_run_runs_what_is_assigned(street: &mut Street, element: &str) {
+    let silent = silent_tariff(street);
+    let signed = street.sign(&silent);
+    let made = street.values("*/1-0:1.8.1*255");
+    let (to, value) = made.iter().next_back().unwrap();
+    let (_, explained) = street.app(&["explain", element, to]);
+    let newest = explained["series"][0]["revisions"][0].clone();
+    let period = format!("{}/{to}", newest["window"]["from"].as_str().unwrap());
+    let dry = |street: &Street| {
+        street.app(&["run", "taf-2", "--dry", "--period", &period]).1["assignments"][0].clone()
+    };
+    let before = dry(street);
+    let values = before["values"].as_array().unwrap();
+    let own = values.iter().find(|made| made["obis"] == json!("1-0:1.8.1*255"));
+    assert_eq!(
+        (&before["application"], &own.unwrap()["value"]),
+        (&json!("taf-2 1.0.0"), &json!(value))
+    );
+    street
+        .install(&signed, &assignments("PT10S"))
+        .unwrap_or_else(|log| panic!("{log}\n{}", read(street.gateway.log())));
+    let after = street.wait("the later version", || {
+        Some(dry(street)).filter(|after| after["application"] == json!("taf-2 1.0.1"))
+    });
+    assert_eq!(
+        (&after["values"], &after["failure"]),
+        (&json!([]), &Value::Null),
+        "{after}"
+    );
+    let (_, explained) = street.app(&["explain", element, to]);
+    let stored = &explained["series"][0]["revisions"][0];
+    assert_eq!(
+        (&stored["application"], &stored["value"], &stored["reproduced"]),
+        (&json!("taf-2 1.0.0"), &newest["value"], &json!(true)),
+        "{explained}"
+    );
 }
 
 /// Each window's register is what the meter has counted in it, to the last digit. Returns the registers by their times.
@@ -354,18 +433,30 @@ fn assert_that_the_command_line_explains(street: &Street, element: &str, made: &
     let (code, explained) = street.app(&["explain", element, to]);
     assert_eq!(
         (code, &explained["schema"]),
-        (Some(0), &json!("smgw.app.explanation/1"))
+        (Some(0), &json!("smgw.app.explanation/2"))
     );
-    let newest = &explained["revisions"][0];
+    let series = &explained["series"][0];
+    assert_eq!(
+        (&series["assignment"], &series["supplier"]),
+        (&json!("household"), &json!("City Works")),
+        "{explained}"
+    );
+    let newest = &series["revisions"][0];
     assert_eq!(
         (&newest["reproduced"], &newest["application"]),
         (&json!(true), &json!("taf-2 1.0.0"))
     );
     assert_eq!(newest["value"]["value"], json!(made[to]), "{explained}");
     assert!(newest["basis"].as_array().unwrap().len() >= 2, "{explained}");
+    assert_eq!(
+        newest["basis"][0]["meter"], newest["value"]["meter"],
+        "{explained}"
+    );
+    assert_eq!(newest["slots"][0]["stage"], json!(1), "{explained}");
+    assert!(newest["parameters"]["stages"].is_object(), "{explained}");
     let period = format!("{}/{to}", newest["window"]["from"].as_str().unwrap());
     let (code, dry) = street.app(&["run", "taf-2", "--dry", "--period", &period]);
-    assert_eq!((code, &dry["schema"]), (Some(0), &json!("smgw.app.run/1")));
+    assert_eq!((code, &dry["schema"]), (Some(0), &json!("smgw.app.run/2")));
     assert_eq!(
         dry["assignments"][0]["values"][0]["value"],
         json!(made[to]),
@@ -397,11 +488,11 @@ fn hostile_application_is_contained_and_named() {
     let mut street = Street::new();
     let module = wat::parse_str(HOSTILE).unwrap();
     let texts = json!({ "de": "Nie fertig", "en": "Never done" });
-    let mut manifest = json!({
+    let manifest = json!({
         "schema": "smgw.manifest/1", "id": "hostile", "version": "1.0.0", "interface": "smgw:tariff/1",
         "name": texts, "description": texts,
         "inputs": [{ "role": "register", "obis": "1-0:1.8.0*255", "units": ["Wh"], "finest": "PT1S", "history": "P30D" }],
-        "outputs": [{ "output": "nothing", "obis": "x-x:x.x.9*255" }],
+        "outputs": [{ "output": "nothing", "obis": "x-x:x.x.9*255", "keep": "PT6H" }],
         "vectors": [{
             "name": "one reading", "window": { "from": "2026-11-23T12:00:00Z", "to": "2026-11-23T13:00:00Z" },
             "channels": [{ "role": "register", "obis": "1-0:1.8.0*255", "unit": "Wh", "step": "PT15M",
@@ -409,28 +500,7 @@ fn hostile_application_is_contained_and_named() {
             "outputs": [], "fuel": 0
         }]
     });
-    let file = street.stage.path("hostile.wasm");
-    std::fs::write(&file, package(&module, &manifest)).unwrap();
-    // What it takes for its vector it says itself.
-    let command = street
-        .stage
-        .command(Program::Smgw, "app")
-        .arg("check")
-        .arg("--json")
-        .arg(&file);
-    let checked: Value = serde_json::from_str(&street.stage.run(&command).unwrap().lines[0]).unwrap();
-    let fault = checked["fault"].as_str().unwrap();
-    let fuel: u64 = fault
-        .split("takes ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
-    manifest["vectors"][0]["fuel"] = fuel.into();
-    std::fs::write(&file, package(&module, &manifest)).unwrap();
+    let file = street.write_package("hostile.wasm", &module, manifest);
     let refused = street.install(&file, &assignments("PT4S")).unwrap_err();
     assert!(refused.contains("not signed by its author"), "{refused}");
 

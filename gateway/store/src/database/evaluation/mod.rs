@@ -104,7 +104,7 @@ pub struct Evaluation {
 pub enum Stored {
     /// It is on the disk, as this revision.
     Revision(u32),
-    /// The newest one was made of the same, and stays.
+    /// The newest one was made of the same by the same application, and stays.
     Same,
     /// Its values are of so many elements that no others find room.
     NoRoom,
@@ -285,7 +285,8 @@ impl Inner {
         let key = (new.assignment, new.window.from());
         let known = self.evaluations.newest.get(&key).copied();
         let before = known.and_then(|number| Some((number, &self.evaluations.rows.get(&number)?.label)));
-        let is_same = before.is_some_and(|(_, label)| label.digest == new.digest);
+        let is_same = before
+            .is_some_and(|(_, label)| (label.digest, label.application) == (new.digest, new.application));
         let revision = before.map_or(0, |(_, label)| label.revision).saturating_add(1);
         let transaction = self
             .connection

@@ -72,10 +72,10 @@ fn late_readings_lead_to_another_revision_and_the_newest_is_handed_out() {
         Stored::Same
     );
     assert!(database.stale_evaluations(&[7; 32]).is_empty());
-    assert_eq!(
-        store(&database, &evaluation(HOUR, 2, [made(HOUR, "6")])),
-        Stored::Revision(2)
-    );
+    // By another application it is one.
+    let mut other = evaluation(HOUR, 1, [made(HOUR, "6")]);
+    other.application = model::Fingerprint::new([8; 32]);
+    assert_eq!(store(&database, &other), Stored::Revision(2));
     drop(database);
     let database = place.open();
     let found = database.evaluations_at(&made_element(), at(HOUR)).unwrap();
