@@ -4,7 +4,7 @@ use evaluation::calendar::{CalendarError, Offsets};
 use evaluation::interface::{Channel, Flags, Input, InputError, InputReading};
 use evaluation::limits::MAX_READINGS;
 use evaluation::manifest::{InputRole, Misfit, ParameterError, Value};
-use model::{Element, MeterId, Period, Reading, Span, Timestamp};
+use model::{Element, MeterId, Period, Reading, Span, Timestamp, Unit};
 use sha2::{Digest, Sha256};
 use store::{DatabaseError, LEAD, Store};
 
@@ -28,6 +28,21 @@ pub(crate) enum InputFault {
     /// A reading that belongs to it is damaged.
     #[error("a reading of the window is damaged")]
     Damaged,
+    /// The readings of an element have not one unit.
+    #[error(
+        "the unit of {element} changes from {before} to {after} at {time}, so that no value can be made of the window; end \
+         the assignment in front of the change, and begin another one behind it"
+    )]
+    Unit {
+        /// The element.
+        element: Element,
+        /// The time of the first reading with the other unit.
+        time: Timestamp,
+        /// The unit before.
+        before: Unit,
+        /// The other unit.
+        after: Unit,
+    },
     /// The parameters do not fit the manifest.
     #[error("the parameters do not fit the application")]
     Parameter(#[from] ParameterError),
@@ -48,6 +63,7 @@ impl InputFault {
         match self {
             Self::TooMany => "too-many-readings",
             Self::Damaged => "damaged-readings",
+            Self::Unit { .. } => "unit-changed",
             Self::Parameter(_) => "parameter",
             Self::Calendar(_) => "calendar",
             Self::Misfit(_) => "misfit",
@@ -86,9 +102,13 @@ impl Sources<'_> {
                     Err(fault) => return Ok(Err(fault)),
                 };
                 let readings = self.led_in(element, role, window, readings)?;
-                if let Some(channel) = self.channel(index, role, &readings) {
-                    channels.push(channel);
-                    meters.push(element.meter.clone());
+                match self.channel(index, role, &readings) {
+                    Ok(Some(channel)) => {
+                        channels.push(channel);
+                        meters.push(element.meter.clone());
+                    }
+                    Ok(None) => {}
+                    Err(fault) => return Ok(Err(fault)),
                 }
             }
             if channels.len() == before && !role.optional {
@@ -206,7 +226,12 @@ impl Sources<'_> {
     }
 
     /// Returns the channel of an element: those of its readings that are no finer than the role needs to see.
-    fn channel(&self, role: usize, manifest: &InputRole, readings: &[Reading]) -> Option<Channel> {
+    fn channel(
+        &self,
+        role: usize,
+        manifest: &InputRole,
+        readings: &[Reading],
+    ) -> Result<Option<Channel>, InputFault> {
         let finest = manifest.finest;
         let is_coarse = self.period.is_multiple_of(finest);
         let step = if is_coarse { self.period } else { finest };
@@ -214,8 +239,18 @@ impl Sources<'_> {
             .iter()
             .filter(|reading| is_coarse || finest.has_on_grid(reading.time));
         let mut before: Option<Timestamp> = None;
+        let mut unit = None;
         let mut given = Vec::new();
         for reading in shown {
+            let before_it = *unit.get_or_insert(reading.quantity.unit);
+            if before_it != reading.quantity.unit {
+                return Err(InputFault::Unit {
+                    element: reading.element.clone(),
+                    time: reading.time,
+                    before: before_it,
+                    after: reading.quantity.unit,
+                });
+            }
             let distance = before.map_or(0, |before| reading.time.seconds_since(before));
             let has_gap = distance > i64::from(step.seconds());
             given.push(InputReading {
@@ -226,14 +261,14 @@ impl Sources<'_> {
             });
             before = Some(reading.time);
         }
-        let first = readings.first()?;
-        (!given.is_empty()).then(|| Channel {
+        let of = readings.first().map(|reading| reading.element.obis).zip(unit);
+        Ok(of.map(|(obis, unit)| Channel {
             role: u16::try_from(role).unwrap_or(u16::MAX),
-            obis: first.element.obis,
-            unit: first.quantity.unit,
+            obis,
+            unit,
             step,
             readings: given,
-        })
+        }))
     }
 }
 

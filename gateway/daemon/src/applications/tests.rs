@@ -361,6 +361,28 @@ fn what_is_past_its_time_is_forgotten_and_not_made_again() {
 }
 
 #[test]
+fn window_in_which_the_unit_changes_gets_no_value_and_says_why() {
+    let mut scene = Scene::new(difference);
+    let mut other = reading(HOUR + 900, 20);
+    other.quantity.unit = Unit::VarHour;
+    scene.register(&[(0, 10), (HOUR, 15)]);
+    let round = Round {
+        readings: vec![other],
+        gaps: Vec::new(),
+    };
+    scene.task.store().database().register(&round).unwrap();
+    scene.settle(2 * HOUR + 900);
+    assert_eq!(scene.revisions(HOUR), [(1, "0.5".to_owned())]);
+    assert_eq!(scene.revisions(2 * HOUR), []);
+    let failures = scene.failures();
+    assert!(
+        failures[0].contains("(unit-changed)")
+            && failures[0].contains("from Wh to varh at 1970-01-01T01:15:00Z"),
+        "{failures:?}"
+    );
+}
+
+#[test]
 fn assignments_that_cannot_be_carried_out_are_named() {
     let scene = Scene::new(difference);
     let store = scene.task.store();
