@@ -100,7 +100,7 @@ fn derived(
         to,
         quantity: quantity(role, channel, record, index)?,
         status: Status::from_bits(u32::from(record.status)),
-        basis: basis(input, record).ok_or(AcceptError::Basis { index })?,
+        basis: basis(input, channel, record, index)?,
     })
 }
 
@@ -126,10 +126,23 @@ fn period(input: &InputView, record: &Record) -> Option<(Timestamp, Timestamp)> 
     within.then_some((from, to))
 }
 
-/// The basis is at least one reading of the input.
-fn basis(input: &InputView, record: &Record) -> Option<Range<u32>> {
-    let end = record.basis_first.checked_add(record.basis_count)?;
-    (record.basis_count > 0 && end <= input.readings).then_some(record.basis_first..end)
+/// The basis is at least one reading of the input, and one of them is of the element's channel.
+fn basis(
+    input: &InputView,
+    channel: &ChannelView,
+    record: &Record,
+    index: usize,
+) -> Result<Range<u32>, AcceptError> {
+    let basis = || {
+        let end = record.basis_first.checked_add(record.basis_count)?;
+        (record.basis_count > 0 && end <= input.readings).then_some(record.basis_first..end)
+    };
+    let basis = basis().ok_or(AcceptError::Basis { index })?;
+    if channel.is_in(&basis) {
+        Ok(basis)
+    } else {
+        Err(AcceptError::ForeignBasis { index })
+    }
 }
 
 /// The reason why what an application has made is not taken.
@@ -184,6 +197,12 @@ pub enum AcceptError {
         /// The element's index in the output.
         index: usize,
     },
+    /// A basis without a reading of the element's own channel.
+    #[error("element {index} of the application says to be made of readings of other channels than its own")]
+    ForeignBasis {
+        /// The element's index in the output.
+        index: usize,
+    },
     /// No basis, or one that the input does not have.
     #[error("element {index} of the application does not say what it is made of")]
     Basis {
@@ -206,6 +225,7 @@ impl AcceptError {
             Self::Scaler { .. } => "wrong-scaler",
             Self::Period { .. } => "period-outside-window",
             Self::Basis { .. } => "no-basis",
+            Self::ForeignBasis { .. } => "foreign-basis",
         }
     }
 }
@@ -232,6 +252,40 @@ mod tests {
             element.element("M1".parse().unwrap()).to_string(),
             "M1 1-0:1.8.1*255"
         );
+    }
+
+    #[test]
+    fn basis_has_a_reading_of_the_channel_that_the_element_is_of() {
+        let mut input = input();
+        let mut second = input.channels[0].clone();
+        second.obis = "1-0:2.8.0*255".parse().unwrap();
+        input.channels.push(second);
+        let view = InputView::parse(&input.encode().unwrap()).unwrap();
+        let made = |channel, basis_first, basis_count| {
+            let record = Record {
+                channel,
+                basis_first,
+                basis_count,
+                ..record()
+            };
+            let records = vec![record];
+            let blob = OutputView { records, state: b"" }.encode();
+            accept(&manifest(), &view, &blob).map(|outcome| outcome.elements[0].basis.clone())
+        };
+        // Three readings each.
+        let foreign = Err(AcceptError::ForeignBasis { index: 0 });
+        for (channel, first, count, expected) in [
+            (0, 0, 3, Ok(0..3)),
+            (0, 2, 1, Ok(2..3)),
+            (0, 3, 3, foreign.clone()),
+            (1, 0, 3, foreign.clone()),
+            (1, 3, 1, Ok(3..4)),
+            (0, 0, 6, Ok(0..6)),
+            (1, 2, 2, Ok(2..4)),
+            (1, 3, 4, Err(AcceptError::Basis { index: 0 })),
+        ] {
+            assert_eq!(made(channel, first, count), expected, "{channel} {first} {count}");
+        }
     }
 
     #[test]

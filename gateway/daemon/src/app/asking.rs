@@ -13,7 +13,7 @@ use crate::local::apps;
 
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Print one JSON document (schemas smgw.app.list/1, smgw.app.run/2 and smgw.app.explanation/1).
+    /// Print one JSON document (schemas smgw.app.list/1, smgw.app.run/2 and smgw.app.explanation/2).
     #[arg(long)]
     json: bool,
     /// The configuration file.

@@ -1,8 +1,9 @@
 //! One evaluation: readings in, values out, all of it in the store or nothing.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use evaluation::interface::InputView;
+use evaluation::interface::{Channel, InputView};
 use evaluation::protocol::Failure;
 use evaluation::{Derived as Accepted, LogLevel, Manifest, Outcome, accept};
 use model::{Element, MeterId, Period, Reading, Span, Timestamp};
@@ -181,6 +182,9 @@ impl Evaluator<'_> {
                 continue;
             };
             let element = accepted.element(meter.clone());
+            if meters_of(&accepted.basis, &input.channels, &meters).any(|other| other != meter) {
+                return Err(foreign_basis(&element));
+            }
             if element.obis != channel.obis && measured.contains(&element) {
                 return Err(own_element(&element));
             }
@@ -264,6 +268,22 @@ pub(super) fn run(host: Host, manifest: &Manifest, package: &[u8], given: &[u8])
     accept(manifest, &view, &run.output).map_err(|error| failure(error.code(), &error))
 }
 
+/// Returns whose meters the readings are that a value says to be made of, channel by channel.
+fn meters_of<'a>(
+    basis: &'a Range<u32>,
+    channels: &'a [Channel],
+    meters: &'a [MeterId],
+) -> impl Iterator<Item = &'a MeterId> {
+    let mut first = 0u32;
+    let touched = channels.iter().map(move |channel| {
+        let begin = first;
+        first = begin.saturating_add(u32::try_from(channel.readings.len()).unwrap_or(u32::MAX));
+        basis.start < first && begin < basis.end
+    });
+    let of = meters.iter().zip(touched);
+    of.filter_map(|(meter, touched)| touched.then_some(meter))
+}
+
 fn key_of(value: &Derived) -> (&Element, Timestamp) {
     (&value.reading.element, value.reading.time)
 }
@@ -303,6 +323,13 @@ fn absent() -> Failure {
     Failure {
         code: "package".to_owned(),
         text: "the package of the application is not here, or damaged; the TSM sends it again".to_owned(),
+    }
+}
+
+fn foreign_basis(element: &Element) -> Failure {
+    Failure {
+        code: "foreign-basis".to_owned(),
+        text: format!("the application says that {element} is made of readings of another meter, too"),
     }
 }
 

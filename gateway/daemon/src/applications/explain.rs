@@ -6,16 +6,20 @@ use model::{Element, Fingerprint, Period, Timestamp};
 use store::{DatabaseError, Derived, Evaluation, FileError};
 
 use super::evaluate;
+use super::given::{self, Context};
 use super::task::{Shared, name_of};
 use super::view::{
     AppView, AppsView, AssignmentView, BasisView, ExplanationView, MadeView, RevisionView, RunOf, RunView,
-    StoppedView,
+    SeriesView, SlotView, StoppedView,
 };
-use super::{Assigned, assigned, given};
+use super::{Assigned, assigned};
 use crate::clock;
 
 /// The most basis readings of one revision that are shown; the rest is in the package's input all the same.
 const MAX_BASIS: usize = 10_000;
+
+/// The most slots of the calendar of one revision that are shown: those of a month with some changes a day.
+const MAX_SLOTS: usize = 200;
 
 /// Answers the command line.
 #[derive(Debug, Clone)]
@@ -135,23 +139,54 @@ impl Explainer {
         Ok(RunView::new(period, runs))
     }
 
-    /// Explains how the value of an element at a time came about, revision by revision.
+    /// Explains how the value of an element at a time came about, by what made it, revision by revision.
     pub(crate) fn explain(&self, element: &Element, time: Timestamp) -> Result<ExplanationView, Refusal> {
         let found = self.shared.store.database().evaluations_at(element, time)?;
         if found.is_empty() {
             let element = element.clone();
             return Err(Refusal::NotMade { element, time });
         }
-        let revisions = found
-            .iter()
-            .map(|(evaluation, value)| self.revision(evaluation, value));
-        Ok(ExplanationView::new(revisions.collect::<Result<_, _>>()?))
+        let (_, all) = self.shared.assigned();
+        let mut keys: Vec<[u8; 32]> = Vec::new();
+        let mut series: Vec<SeriesView> = Vec::new();
+        for (evaluation, value) in &found {
+            let key = evaluation.assignment;
+            let given = self.shared.store.database().given(evaluation.number)?;
+            let (context, blob) = given.as_deref().map(given::split).unzip();
+            let context = context.flatten();
+            let revision = self.revision((evaluation, value), context.as_ref(), blob)?;
+            if let Some(place) = keys.iter().position(|known| *known == key)
+                && let Some(known) = series.get_mut(place)
+            {
+                known.revisions.push(revision);
+                continue;
+            }
+            let assigned = all.iter().find(|assigned| assigned.key == key);
+            let (name, supplier) = match (&context, assigned) {
+                (Some(context), _) => (Some(&context.assignment.name), Some(context.supplier.to_string())),
+                (None, Some(assigned)) => (Some(&assigned.assignment.name), Some(assigned.supplier.clone())),
+                (None, None) => (None, None),
+            };
+            keys.push(key);
+            series.push(SeriesView {
+                assignment: name.map(ToString::to_string),
+                supplier: supplier.filter(|supplier| !supplier.is_empty()),
+                revisions: vec![revision],
+            });
+        }
+        Ok(ExplanationView::new(series))
     }
 
-    fn revision(&self, evaluation: &Evaluation, value: &Derived) -> Result<RevisionView, Refusal> {
-        let given = self.shared.store.database().given(evaluation.number)?;
-        let given = given.as_deref().map(|given| given::split(given).1);
-        let basis = given.map(|given| basis(given, value)).unwrap_or_default();
+    fn revision(
+        &self,
+        (evaluation, value): (&Evaluation, &Derived),
+        context: Option<&Context<'_>>,
+        given: Option<&[u8]>,
+    ) -> Result<RevisionView, Refusal> {
+        let view = given.and_then(|given| Some((InputView::parse(given).ok()?, given)));
+        let basis = view.as_ref().map(|view| basis(view, context, value));
+        let slots = view.as_ref().map(|view| slots(view, value));
+        let state = view.as_ref().and_then(|(view, given)| view.state(given).ok());
         let reproduced = match given {
             Some(given) => self.reproduces(evaluation, value, given)?,
             None => Err("what the application was given is damaged".to_owned()),
@@ -167,7 +202,10 @@ impl Explainer {
             window: evaluation.window,
             application: name_of(&self.shared.store, evaluation.application),
             digest: evaluation.application,
-            basis,
+            parameters: context.map(|context| context.assignment.parameters.clone()),
+            slots: slots.unwrap_or_default(),
+            state_bytes: state.map_or(0, <[u8]>::len),
+            basis: basis.unwrap_or_default(),
             reproduced,
             fault,
         })
@@ -202,21 +240,42 @@ impl Explainer {
 }
 
 /// Returns the readings that a value is made of.
-fn basis(given: &[u8], value: &Derived) -> Vec<BasisView> {
-    let readings = InputView::parse(given)
-        .and_then(|view| view.readings(given))
-        .unwrap_or_default();
+fn basis(
+    (view, given): &(InputView, &[u8]),
+    context: Option<&Context<'_>>,
+    value: &Derived,
+) -> Vec<BasisView> {
+    let readings = view.readings(given).unwrap_or_default();
     let first = usize::try_from(value.basis.start).unwrap_or(usize::MAX);
     let count = value.basis.end.saturating_sub(value.basis.start);
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_BASIS);
     let shown = readings.iter().skip(first).take(count);
+    let meter = |channel: u16| context?.meters.get(usize::from(channel)).map(ToString::to_string);
     shown
         .map(|reading| BasisView {
+            meter: meter(reading.channel),
             obis: reading.obis.to_string(),
             time: reading.time,
             value: reading.value.to_string(),
             unit: reading.unit.to_string(),
             status: reading.status,
+        })
+        .collect()
+}
+
+/// Returns the slots of the calendar in a value's period: those of its stage, or all if it has none of theirs.
+fn slots((view, given): &(InputView, &[u8]), value: &Derived) -> Vec<SlotView> {
+    let slots = view.slots(given).unwrap_or_default();
+    let held = slots
+        .iter()
+        .filter(|slot| slot.from < value.reading.time && value.from < slot.to);
+    let has_stage = held.clone().any(|slot| slot.stage == value.stage);
+    held.filter(|slot| !has_stage || slot.stage == value.stage)
+        .take(MAX_SLOTS)
+        .map(|slot| SlotView {
+            from: slot.from,
+            to: slot.to,
+            stage: slot.stage,
         })
         .collect()
 }

@@ -19,6 +19,7 @@ use crate::journal::{CardKeyVerifier, Journal, moment};
 
 mod change;
 mod dry;
+mod explained;
 mod retry;
 mod state;
 

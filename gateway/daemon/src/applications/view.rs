@@ -1,5 +1,6 @@
 //! Applications as the command line shows them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use messages::content::RevokedCertificate;
@@ -9,7 +10,7 @@ use store::Derived;
 
 const LIST_SCHEMA: &str = "smgw.app.list/1";
 const RUN_SCHEMA: &str = "smgw.app.run/2";
-const EXPLANATION_SCHEMA: &str = "smgw.app.explanation/1";
+const EXPLANATION_SCHEMA: &str = "smgw.app.explanation/2";
 
 /// The applications of the gateway.
 #[derive(Debug, Serialize, Deserialize)]
@@ -238,6 +239,16 @@ impl fmt::Display for RunView {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ExplanationView {
     schema: String,
+    /// By what made it; what has made it last stands first.
+    pub(super) series: Vec<SeriesView>,
+}
+
+/// What one assignment has made of the value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SeriesView {
+    /// The assignment's name, and on whose behalf it is; none if neither a bundle nor a revision tells.
+    pub(super) assignment: Option<String>,
+    pub(super) supplier: Option<String>,
     /// The newest revision first.
     pub(super) revisions: Vec<RevisionView>,
 }
@@ -252,6 +263,12 @@ pub(crate) struct RevisionView {
     /// Id and version of the application, if its package is still here.
     pub(super) application: Option<String>,
     pub(super) digest: Fingerprint,
+    /// The parameters at that time; none if an earlier version of the gateway has made it.
+    pub(super) parameters: Option<BTreeMap<String, serde_json::Value>>,
+    /// The slots of the calendar that held in the value's period, of the value's stage if it has one of theirs.
+    pub(super) slots: Vec<SlotView>,
+    /// How many bytes the window before had left.
+    pub(super) state_bytes: usize,
     /// The readings that it is made of.
     pub(super) basis: Vec<BasisView>,
     /// Whether the same came out just now, of the same version and the same readings; or why it was not tried.
@@ -259,9 +276,19 @@ pub(crate) struct RevisionView {
     pub(super) fault: Option<String>,
 }
 
+/// A slot of the calendar.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SlotView {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) stage: u16,
+}
+
 /// A reading that a value is made of.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BasisView {
+    /// Whose it is; none if an earlier version of the gateway has made the value.
+    pub(super) meter: Option<String>,
     pub(super) obis: String,
     pub(super) time: Timestamp,
     pub(super) value: String,
@@ -270,48 +297,82 @@ pub(crate) struct BasisView {
 }
 
 impl ExplanationView {
-    pub(super) fn new(revisions: Vec<RevisionView>) -> Self {
+    pub(super) fn new(series: Vec<SeriesView>) -> Self {
         Self {
             schema: EXPLANATION_SCHEMA.to_owned(),
-            revisions,
+            series,
         }
     }
 }
 
 impl fmt::Display for ExplanationView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for revision in &self.revisions {
-            let name = revision
-                .application
-                .as_deref()
-                .unwrap_or("an application that is gone");
-            writeln!(formatter, "revision {}: {}", revision.revision, revision.value)?;
-            writeln!(
-                formatter,
-                "  made {} by {name} ({})",
-                revision.made, revision.digest
-            )?;
-            let (from, to) = (revision.window.from(), revision.window.to());
-            writeln!(
-                formatter,
-                "  of the window from {from} to {to}, of these readings:"
-            )?;
-            for reading in &revision.basis {
-                let BasisView {
-                    obis,
-                    time,
-                    value,
-                    unit,
-                    ..
-                } = reading;
-                writeln!(formatter, "    {time}  {obis}  {value} {unit}")?;
+        for series in &self.series {
+            match (&series.assignment, &series.supplier) {
+                (Some(name), Some(supplier)) => writeln!(formatter, "assignment {name} for {supplier}")?,
+                (Some(name), None) => writeln!(formatter, "assignment {name}")?,
+                (None, _) => writeln!(formatter, "an assignment that is gone")?,
             }
-            match &revision.fault {
-                _ if revision.reproduced => writeln!(formatter, "  run once more, the same came out")?,
-                Some(fault) => writeln!(formatter, "  not run once more: {fault}")?,
-                None => writeln!(formatter, "  run once more, SOMETHING ELSE came out")?,
-            }
+            series
+                .revisions
+                .iter()
+                .try_for_each(|revision| write!(formatter, "{revision}"))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for RevisionView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self
+            .application
+            .as_deref()
+            .unwrap_or("an application that is gone");
+        writeln!(formatter, "revision {}: {}", self.revision, self.value)?;
+        writeln!(formatter, "  made {} by {name} ({})", self.made, self.digest)?;
+        for (name, value) in self.parameters.iter().flatten() {
+            writeln!(formatter, "  with {name} = {value}")?;
+        }
+        if self.value.stage > 0 {
+            writeln!(formatter, "  stage {}", self.value.stage)?;
+        }
+        for SlotView { from, to, stage } in &self.slots {
+            writeln!(formatter, "    stage {stage} from {from} to {to}")?;
+        }
+        if self.state_bytes > 0 {
+            writeln!(
+                formatter,
+                "  with {} bytes that the window before had left",
+                self.state_bytes
+            )?;
+        }
+        let (from, to) = (self.window.from(), self.window.to());
+        writeln!(
+            formatter,
+            "  of the window from {from} to {to}, of these readings:"
+        )?;
+        self.basis
+            .iter()
+            .try_for_each(|reading| writeln!(formatter, "    {reading}"))?;
+        match &self.fault {
+            _ if self.reproduced => writeln!(formatter, "  run once more, the same came out"),
+            Some(fault) => writeln!(formatter, "  not run once more: {fault}"),
+            None => writeln!(formatter, "  run once more, SOMETHING ELSE came out"),
+        }
+    }
+}
+
+impl fmt::Display for BasisView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            meter,
+            obis,
+            time,
+            value,
+            unit,
+            ..
+        } = self;
+        let meter = meter.as_deref().unwrap_or("?");
+        write!(formatter, "{time}  {meter} {obis}  {value} {unit}")
     }
 }

@@ -389,6 +389,15 @@ pub struct ChannelView {
     pub count: u32,
 }
 
+impl ChannelView {
+    /// Returns whether one of its readings is among these, by their indices into the input.
+    #[must_use]
+    pub const fn is_in(&self, basis: &std::ops::Range<u32>) -> bool {
+        let end = self.first.saturating_add(self.count);
+        basis.start < end && self.first < basis.end
+    }
+}
+
 impl InputView {
     /// Reads the head and the channels of a blob.
     ///
