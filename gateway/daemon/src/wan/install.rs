@@ -150,7 +150,7 @@ fn forget_answers(store: &Store, heard: &BTreeSet<Fingerprint>) -> Result<(), Re
 }
 
 /// Keeps an application for the bundle that is to name it. It has to be the one of its digest, a package that its author and
-/// the TSM have signed, no earlier version than the installed one, and to do on this device what the vectors of its manifest
+/// the TSM have signed, no earlier version than any that is kept, and to do on this device what the vectors of its manifest
 /// say; they are run in processes of their own.
 pub(super) fn keep_application(
     store: &Store,
@@ -239,32 +239,45 @@ fn check_authors(store: &Store, bundle: &Bundle) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Refuses a version that is not higher than the installed one of the same author, unless it is the very same module and
-/// manifest, signed once more.
+/// Refuses a version that is not higher than every other one of the same author that is kept, be it for what it has made
+/// alone; the very same module and manifest, signed once more, is no other one. What the bundle in force names may stay.
 fn check_version(store: &Store, offered: &Package<'_>, author: &str) -> Result<(), Rejection> {
-    let Some(installed) = installed(store)? else {
+    let named: BTreeSet<_> = installed(store)?
+        .iter()
+        .flat_map(|bundle| &bundle.applications)
+        .map(|entry| entry.digest)
+        .collect();
+    // It may come again because it is damaged here.
+    if named.contains(&application_digest(offered.bytes())) {
         return Ok(());
-    };
-    for entry in installed.applications {
-        let Some(bytes) = store.applications().read(entry.digest)? else {
+    }
+    let (id, version) = (offered.manifest().id(), offered.manifest().version());
+    let mut higher = None;
+    for digest in store.applications().list()? {
+        let Some(bytes) = store.applications().read(digest)? else {
             continue;
         };
         let Ok(known) = Package::parse(&bytes) else {
             continue;
         };
-        let (id, version) = (offered.manifest().id(), offered.manifest().version());
-        let is_other = known.manifest().id() != id || author_of(&known).as_deref() != Some(author);
-        if is_other || signed_content(&known) == signed_content(offered) {
+        if known.manifest().id() != id || author_of(&known).as_deref() != Some(author) {
             continue;
         }
-        if version <= known.manifest().version() {
-            return Err(Rejection::OlderApplication {
-                offered: format!("{id} {version}"),
-                installed: known.manifest().version().to_string(),
-            });
+        if signed_content(&known) == signed_content(offered) {
+            if named.contains(&digest) {
+                return Ok(());
+            }
+        } else if version <= known.manifest().version() {
+            higher = higher.max(Some(known.manifest().version()));
         }
     }
-    Ok(())
+    match higher {
+        Some(kept) => Err(Rejection::OlderApplication {
+            offered: format!("{id} {version}"),
+            kept: kept.to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Returns the bundle that is stored, if it can be read.
@@ -292,7 +305,7 @@ fn author_of(package: &Package<'_>) -> Option<String> {
     Some(certificate.subject().ok()?.name().to_string())
 }
 
-/// Checks what a bundle says of applications: that each is here and no earlier version than the installed one, and that what
+/// Checks what a bundle says of applications: that each is here and no earlier version than any that is kept, and that what
 /// it is assigned to fits its manifest, and nothing else makes the same elements.
 fn check_applications(store: &Store, bundle: &Bundle, frame: Frame) -> Result<(), Rejection> {
     for entry in &bundle.applications {

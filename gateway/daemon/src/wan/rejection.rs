@@ -132,15 +132,15 @@ pub(super) enum Rejection {
         /// Since when.
         since: model::Timestamp,
     },
-    /// An application is an earlier version than the installed one, or other bytes under the same version.
+    /// An application is an earlier version than one that is kept, or other bytes under the same version.
     #[error(
-        "the application {offered} is no higher version than {installed}, which is installed; give it a higher one"
+        "the application {offered} is no higher version than {kept}, which the gateway has had; give it a higher one"
     )]
     OlderApplication {
         /// Its id and version.
         offered: String,
-        /// The installed version.
-        installed: String,
+        /// The highest version that is kept.
+        kept: String,
     },
     /// An application cannot be run on what it is assigned to.
     #[error("the assignment {assignment} of the bundle cannot be carried out")]

@@ -245,6 +245,23 @@ fn version_only_grows_and_the_same_module_may_be_signed_anew() {
     ] {
         assert_eq!(code(&package), "application");
     }
+    // What no bundle names any more, and is kept for the values that it has made, counts as well.
+    store.applications().keep(&signed(&author, "1.4.0")).unwrap();
+    assert_eq!(code(&signed(&author, "1.3.0")), "application-version");
+    assert_eq!(code(&signed(&author, "1.4.1")), "application");
+    assert_eq!(code(&signed(&other, "1.0.0")), "application");
+    let mut next = bundle.clone();
+    next.applications[0].digest = store.applications().keep(&signed(&author, "1.3.0")).unwrap();
+    let refused = check_applications(&store, &next, FRAME).unwrap_err();
+    assert_eq!(refused.code(), "application-version");
+    assert!(
+        refused.reason().contains("sample 1.3.0") && refused.reason().contains("1.4.0"),
+        "{}",
+        refused.reason()
+    );
+    // What is in force stays, also signed once more, so that grants can change without it.
+    assert!(check_applications(&store, &bundle, FRAME).is_ok());
+    assert_eq!(code(&signed(&author, "1.2.0")), "application");
     // A bundle does not go back to what is still kept for the values that it has made.
     let mut back = bundle;
     let earlier = store.applications().keep(&signed(&author, "1.1.0")).unwrap();
