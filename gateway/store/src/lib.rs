@@ -20,6 +20,7 @@
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `applications/` | the energy applications that bundles name, each under its digest |
 //! | `web-accounts`, `web-certificate` | passwords and tokens of the local web, and its key and certificate |
+//! | `pseudonym.key` | the secret that pseudonyms are made with |
 //! | `schedules` | how far what the gateway sends by itself has been sent |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
@@ -37,6 +38,7 @@ mod database;
 mod files;
 mod logs;
 mod milestone;
+mod pseudonyms;
 mod schedules;
 
 use std::path::Path;
@@ -45,6 +47,8 @@ use model::LogKind;
 
 use database::Opening;
 use milestone::Milestones;
+use pseudonyms::Pseudonyms;
+use zeroize::Zeroizing;
 
 pub use access::{Access, AccessError, AccessRecord};
 pub use applications::{ApplicationError, Applications};
@@ -66,6 +70,7 @@ pub use logs::{
     SignedHeads, Verification,
 };
 pub use milestone::{DatabasePosition, Milestone};
+pub use pseudonyms::PseudonymError;
 pub use schedules::{ScheduleKey, Schedules};
 
 /// The whole store of one gateway.
@@ -76,6 +81,7 @@ pub struct Store {
     bindings: Result<Bindings, BindingsError>,
     database: Database,
     milestones: Result<Milestones, FileError>,
+    pseudonyms: Pseudonyms,
     schedules: Schedules,
 }
 
@@ -110,6 +116,7 @@ impl Store {
             bindings,
             database,
             milestones: Milestones::open(folder),
+            pseudonyms: Pseudonyms::open(folder),
             schedules: Schedules::open(folder),
         })
     }
@@ -133,6 +140,17 @@ impl Store {
     #[must_use]
     pub const fn applications(&self) -> &Applications {
         &self.applications
+    }
+
+    /// Returns the pseudonym of what a label names: HMAC-SHA-256 under a secret of this gateway. At the first one the secret
+    /// is made of `random`, and is on the disk before anything is made with it.
+    ///
+    /// # Errors
+    ///
+    /// [`PseudonymError`] if the secret is damaged or out of reach, or there is no device key.
+    pub fn pseudonym(&self, label: &[u8], random: &Zeroizing<[u8; 32]>) -> Result<[u8; 32], PseudonymError> {
+        let bindings = self.bindings().map_err(|_| PseudonymError::NoDeviceKey)?;
+        self.pseudonyms.tag(bindings, label, random)
     }
 
     /// Returns how far the schedules have been kept.
@@ -272,7 +290,7 @@ mod tests {
             gateway: GatewayId::new([9; 16]),
             time: "2026-11-23T12:00:00Z".parse().unwrap(),
         };
-        let pairing = zeroize::Zeroizing::new(vec![0xab; 16]);
+        let pairing = Zeroizing::new(vec![0xab; 16]);
         let bindings = store.bindings().unwrap();
         bindings
             .begin(&Intent {

@@ -120,6 +120,11 @@ impl Bindings {
         })
     }
 
+    /// Returns the tag of some bytes under the device key; what they begin with says what it is for.
+    pub(crate) fn tag(&self, bytes: &[u8]) -> [u8; 32] {
+        self.place.device.tag(bytes)
+    }
+
     /// Returns what was put right when the bindings were opened, for the log.
     #[must_use]
     pub fn repairs(&self) -> &[Repair] {
