@@ -32,6 +32,10 @@ use crate::{DenialReason, Denied, Granted};
 /// and resolution. Of a query for many elements, those that all layers let pass are released and the others left out. A
 /// validity is about when is asked; how old the values may be is the history. The period is cut off behind `now`.
 ///
+/// Of a grant with a delivery rule nothing else is permitted than the rule says, on no other occasion. Where a pseudonym stands
+/// for the meter, nobody gets anything who asks by the meter's name, and what is granted is of one such grant only: where a
+/// grant names the meter, that one counts and none under a pseudonym.
+///
 /// A grant or limit that says how often it may be asked is held against the time at which something of the same pattern
 /// of the grant was granted before. If that lies in the future, since the clock was set back, it still counts.
 ///
@@ -86,6 +90,7 @@ fn weigh<'a>(
     let own = rules.grants.iter().filter(|grant| grant.supplier == supplier);
     let held = Asked::new(&asked, now);
     let permits = permits(&held, own, (occasion, is_paced), trace)?;
+    let permits = of_one_name(permits);
     let scope = Scope {
         ceilings: [
             ceiling(&held, rules.policy.iter().filter(of_all), trace)?,
@@ -129,7 +134,9 @@ fn permits<'a>(
     for grant in grants {
         let mut patterns = grant.elements.iter().filter(|pattern| asked.meets(pattern));
         let first = patterns.next();
-        let judged = asked.judge(first.is_some(), &Terms::of_grant(grant));
+        let judged = asked
+            .judge(first.is_some(), &Terms::of_grant(grant))
+            .and_then(|()| asked.judge_delivery(grant, occasion));
         trace.note(Layer::Grant, || grant.id.clone(), judged.as_ref().err());
         if let Err(reason) = judged {
             closest.offer(reason, || grant.id.clone());
@@ -157,6 +164,17 @@ fn permits<'a>(
         return Err(closest.denial());
     }
     Ok(permits)
+}
+
+/// Keeps the permits that name the meter, or else those of one grant that has a pseudonym stand for it: under two of them one
+/// answer would tell which pseudonyms are the same meter's.
+fn of_one_name(mut permits: Vec<Permit<'_>>) -> Vec<Permit<'_>> {
+    if permits.iter().any(|permit| permit.grant.pseudonymous().is_none()) {
+        permits.retain(|permit| permit.grant.pseudonymous().is_none());
+    } else if let Some(grant) = permits.first().map(|permit| permit.grant) {
+        permits.retain(|permit| std::ptr::eq(permit.grant, grant));
+    }
+    permits
 }
 
 /// Returns what the limits of some suppliers leave.
@@ -309,6 +327,40 @@ impl<'a> Asked<'a> {
             Some(element) => pattern.matches(element),
             None => pattern.overlaps(&self.query.elements),
         }
+    }
+
+    /// Judges the query by the delivery rule of a grant, if it has one.
+    fn judge_delivery(&self, grant: &Grant, occasion: &Occasion<'_>) -> Result<(), DenialReason> {
+        if !occasion.has(grant) {
+            return Err(DenialReason::NotOnDemand);
+        }
+        let Some(rule) = grant.delivery.as_deref() else {
+            return Ok(());
+        };
+        let (asked, finest) = (self.query.resolution, rule.finest());
+        if !rule
+            .elements()
+            .iter()
+            .any(|pattern| pattern.overlaps(&self.query.elements.obis))
+        {
+            return Err(DenialReason::ElementNotGranted);
+        }
+        let names = self.query.elements.meter.is_some()
+            || grant.elements.iter().any(|pattern| pattern.meter.is_some());
+        if rule.is_pseudonymous() && names {
+            return Err(DenialReason::PseudonymOnly);
+        }
+        if self.query.aggregation != rule.aggregation() {
+            let asked = self.query.aggregation;
+            return Err(DenialReason::AggregationNotGranted { asked });
+        }
+        if asked < finest {
+            return Err(DenialReason::TooFine { asked, finest });
+        }
+        if !asked.is_multiple_of(finest) {
+            return Err(DenialReason::OffGrid { asked, finest });
+        }
+        Ok(())
     }
 
     /// Judges the query by one rule; the first condition that fails is the reason.

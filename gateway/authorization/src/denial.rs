@@ -109,6 +109,12 @@ pub enum DenialReason {
         /// The earliest start that was permitted when the query was decided; it moves on with the clock.
         earliest: Timestamp,
     },
+    /// The values are delivered by the grant's rule, and not on this occasion.
+    #[error("the grant's delivery rule says when the values are sent, and this is no occasion that it names")]
+    NotOnDemand,
+    /// The values are delivered under a pseudonym, and were asked for by the meter's name.
+    #[error("the supplier gets these values under a pseudonym only, and asked for a meter by its name")]
+    PseudonymOnly,
     /// The consumer objects.
     #[error("the consumer objects to handing these values out to the supplier")]
     ConsumerObjects,
@@ -147,6 +153,8 @@ impl DenialReason {
             Self::TooFine { .. } => "too-fine",
             Self::OffGrid { .. } => "off-grid",
             Self::TooFarBack { .. } => "too-far-back",
+            Self::NotOnDemand => "not-on-demand",
+            Self::PseudonymOnly => "pseudonym-only",
             Self::ConsumerObjects => "consumer-objects",
             Self::ConsumerCoarser { .. } => "consumer-coarser",
             Self::TooOften { .. } => "too-often",
@@ -162,13 +170,15 @@ impl DenialReason {
             Self::ElementNotGranted => (1, 0),
             Self::Expired { since } => (2, since.unix_seconds()),
             Self::NotYetValid { from } => (3, from.unix_seconds().saturating_neg()),
-            Self::AggregationNotGranted { .. } => (4, 0),
-            Self::TooFine { finest, .. } => (5, coarse(finest)),
-            Self::OffGrid { finest, .. } => (6, coarse(finest)),
-            Self::TooFarBack { earliest } => (7, earliest.unix_seconds().saturating_neg()),
-            Self::ConsumerObjects => (8, 0),
-            Self::ConsumerCoarser { finest, .. } => (9, coarse(finest)),
-            Self::TooOften { again, .. } => (10, again.unix_seconds().saturating_neg()),
+            Self::NotOnDemand => (4, 0),
+            Self::PseudonymOnly => (5, 0),
+            Self::AggregationNotGranted { .. } => (6, 0),
+            Self::TooFine { finest, .. } => (7, coarse(finest)),
+            Self::OffGrid { finest, .. } => (8, coarse(finest)),
+            Self::TooFarBack { earliest } => (9, earliest.unix_seconds().saturating_neg()),
+            Self::ConsumerObjects => (10, 0),
+            Self::ConsumerCoarser { finest, .. } => (11, coarse(finest)),
+            Self::TooOften { again, .. } => (12, again.unix_seconds().saturating_neg()),
         }
     }
 
@@ -198,6 +208,8 @@ impl DenialReason {
             | Self::Expired { .. }
             | Self::AggregationNotGranted { .. }
             | Self::TooFarBack { .. }
+            | Self::NotOnDemand
+            | Self::PseudonymOnly
             | Self::ConsumerObjects
             | Self::TooOften { .. } => None,
         }
@@ -262,6 +274,8 @@ mod tests {
             DenialReason::AggregationNotGranted {
                 asked: Aggregation::Mean,
             },
+            DenialReason::NotOnDemand,
+            DenialReason::PseudonymOnly,
             DenialReason::ConsumerObjects,
             DenialReason::ConsumerCoarser { asked, finest },
             DenialReason::TooOften {

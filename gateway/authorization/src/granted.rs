@@ -1,7 +1,8 @@
 //! The proof that something may leave the gateway.
 
 use model::{
-    Element, ElementPattern, Fingerprint, Grant, Limit, Purpose, Query, Restriction, Span, Timestamp,
+    DeliveryRule, Element, ElementPattern, Fingerprint, Grant, Limit, MeterId, Purpose, Query, Restriction,
+    Series, Span, Timestamp,
 };
 
 use crate::rules::Layer;
@@ -47,6 +48,14 @@ pub(crate) struct Permit<'a> {
     pub(crate) pattern: &'a ElementPattern,
     /// When something of it was granted before, on another occasion.
     pub(crate) last: Option<Timestamp>,
+}
+
+impl Permit<'_> {
+    /// Returns whether grant and delivery rule, if there is one, permit an element.
+    fn has(&self, element: &Element) -> bool {
+        let rule = self.grant.delivery.as_deref();
+        self.pattern.matches(element) && rule.is_none_or(|rule| rule.delivers(element.obis))
+    }
 }
 
 /// What limits and restrictions leave of the permits.
@@ -262,6 +271,12 @@ impl<'a, T> Granted<'a, T> {
         })
     }
 
+    /// Returns the delivery rule by which a pseudonym stands for the meter, if one does.
+    #[must_use]
+    pub fn pseudonymous(&self) -> Option<&'a DeliveryRule> {
+        self.permits.iter().find_map(|permit| permit.grant.pseudonymous())
+    }
+
     /// Returns what has to wait from now on, if it is released to who asked for it.
     pub fn paced(&self) -> impl Iterator<Item = Paced<'a>> + '_ {
         let limits = self.scope.ceilings.iter().flat_map(Ceiling::limits);
@@ -274,10 +289,35 @@ impl<'a, T> Granted<'a, T> {
             })
         })
     }
+}
 
-    /// Returns the value itself, for sealing.
-    #[must_use]
-    pub fn into_inner(self) -> T {
+impl Granted<'_, Vec<Series>> {
+    /// Returns the values themselves, for sealing. `name` gives the pseudonym of a meter for the supplier by a delivery rule;
+    /// it is asked where one has to stand for the meter, and then no other name gets out.
+    ///
+    /// # Errors
+    ///
+    /// That of `name`; nothing gets out then.
+    pub fn into_series<E>(
+        self,
+        mut name: impl FnMut(&DeliveryRule, &MeterId) -> Result<MeterId, E>,
+    ) -> Result<Vec<Series>, E> {
+        let rule = self.pseudonymous();
+        let mut released = self.value;
+        if let Some(rule) = rule {
+            for series in &mut released {
+                series.element.meter = name(rule, &series.element.meter)?;
+            }
+            // The order of the meters' own names would tell something of them.
+            released.sort_by(|one, other| one.element.cmp(&other.element));
+        }
+        Ok(released)
+    }
+
+    /// Returns the values themselves, of grants that name the meter.
+    #[cfg(test)]
+    pub(crate) fn into_inner(self) -> Vec<Series> {
+        assert_eq!(self.pseudonymous(), None);
         self.value
     }
 }
@@ -305,7 +345,7 @@ impl<'a> Granted<'a, Query> {
             && self
                 .permits
                 .iter()
-                .any(|permit| permit.pattern.matches(element) && self.scope.leaves(permit, element))
+                .any(|permit| permit.has(element) && self.scope.leaves(permit, element))
     }
 
     /// Returns what was made of the query, by the same rules.

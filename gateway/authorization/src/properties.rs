@@ -4,6 +4,7 @@
     reason = "the figures of these tests are small"
 )]
 
+mod deliveries;
 mod layers;
 
 use std::collections::BTreeSet;
@@ -60,6 +61,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             validity,
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "test".parse().unwrap(),
         },
     )

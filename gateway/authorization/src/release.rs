@@ -389,6 +389,7 @@ mod tests {
             validity: Period::new(at(0), at(1000)).unwrap(),
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "test".parse().unwrap(),
         };
         let query = Query {

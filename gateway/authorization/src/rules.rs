@@ -42,6 +42,8 @@ pub enum Occasion<'a> {
     },
     /// The gateway sends by itself; the interval of the grant says how often.
     Scheduled,
+    /// The gateway sends by itself, since a grant's delivery rule says so; grants without one permit nothing then.
+    Delivered,
 }
 
 impl fmt::Debug for Occasion<'_> {
@@ -52,6 +54,7 @@ impl fmt::Debug for Occasion<'_> {
                 .field("continues", continues)
                 .finish_non_exhaustive(),
             Self::Scheduled => formatter.write_str("Scheduled"),
+            Self::Delivered => formatter.write_str("Delivered"),
         }
     }
 }
@@ -63,11 +66,20 @@ impl Occasion<'_> {
         continues: None,
     };
 
+    /// Returns whether a grant permits something then: with a delivery rule only what and when the rule says.
+    pub(crate) fn has(&self, grant: &Grant) -> bool {
+        match (self, grant.delivery.as_deref()) {
+            (Self::Asked { .. }, Some(rule)) => rule.is_on_demand(),
+            (Self::Delivered, Some(_)) | (Self::Asked { .. } | Self::Scheduled, None) => true,
+            (Self::Scheduled, Some(_)) | (Self::Delivered, None) => false,
+        }
+    }
+
     /// Returns the earlier occasion by which one pattern of a grant has to wait, if there is one.
     pub(crate) fn last(&self, grant: &Grant, pattern: &ElementPattern) -> Option<Timestamp> {
         match self {
             Self::Asked { last, continues } => last(grant, pattern).filter(|last| Some(*last) != *continues),
-            Self::Scheduled => None,
+            Self::Scheduled | Self::Delivered => None,
         }
     }
 }

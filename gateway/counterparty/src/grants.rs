@@ -1,14 +1,18 @@
 //! The grants file: what a supplier is to have, as an operator writes it.
 //!
 //! TOML, one `[[grant]]` per rule. The supplier is named by whoever reads it, and a grant without
-//! times holds from now on for a year.
+//! times holds from now on for a year. A delivery rule stands in the grant, as `[grant.delivery]`, or in a file of its own, as the
+//! shipped ones do (JSON), which `delivery_file` names from the folder of the grants file on.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use messages::content::{MAX_GRANTS, MAX_PATTERNS, RuleName, WordError};
-use model::{Aggregation, ElementPattern, Fingerprint, Grant, Period, Purpose, Span, Timestamp};
+use messages::content::{MAX_DELIVERIES, MAX_GRANTS, MAX_PATTERNS, RuleName, WordError};
+use model::{
+    Aggregation, DeliveryRule, ElementPattern, Fingerprint, Grant, GrantError, Period, Purpose, Span,
+    Timestamp,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -16,6 +20,8 @@ use crate::files::{self, FileError};
 
 /// The greatest size of a grants file in bytes.
 const MAX_FILE: usize = 1_024 * 1_024;
+/// The greatest size of a file with a delivery rule in bytes: its texts and its patterns are bounded far below.
+const MAX_RULE_FILE: usize = 32 * 1_024;
 /// How long a grant holds that does not say until when.
 const DEFAULT_DAYS: u32 = 365;
 
@@ -82,6 +88,55 @@ pub enum GrantsError {
         /// The line, counted from 1.
         line: usize,
     },
+    /// A grant has a delivery rule twice.
+    #[error("{}, line {line}: this grant has both delivery and delivery_file; leave one out", path.display())]
+    TwoRules {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// The file with a delivery rule cannot be read.
+    #[error("{}, line {line}: the delivery_file of this grant cannot be read", path.display())]
+    RuleFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// Why not.
+        #[source]
+        source: FileError,
+    },
+    /// The file with a delivery rule has none.
+    #[error("{}, line {line}: {} is no delivery rule: {message}", path.display(), file.display())]
+    Rule {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The file that should have the rule.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A grant and its delivery rule contradict each other.
+    #[error("{}, line {line}: {source}", path.display())]
+    Delivery {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What contradicts what.
+        source: GrantError,
+    },
+    /// There are too many delivery rules.
+    #[error("{} has {found} delivery rules; a bundle has {MAX_DELIVERIES} at most", path.display())]
+    Rules {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        found: usize,
+    },
     /// A grant ends before it begins.
     #[error("{}, line {line}: this grant ends before it begins; correct valid_from or valid_until", path.display())]
     Validity {
@@ -117,6 +172,8 @@ struct Rule {
     history: Span,
     push: Option<Span>,
     at_most: Option<Span>,
+    delivery: Option<Box<DeliveryRule>>,
+    delivery_file: Option<PathBuf>,
     valid_from: Option<Timestamp>,
     valid_until: Option<Timestamp>,
     purpose: Purpose,
@@ -148,9 +205,10 @@ impl GrantsFile {
         let mut rules = Vec::with_capacity(document.grant.len());
         for rule in document.grant {
             let line = line_of(text, Some(rule.span()));
-            let rule = rule.into_inner();
+            let mut rule = rule.into_inner();
             let at = || (path.to_owned(), line);
             check(&rule, at)?;
+            read_delivery(&mut rule, at)?;
             if !names.insert(rule.id.clone()) {
                 let (path, line) = at();
                 return Err(GrantsError::RepeatedId {
@@ -160,6 +218,11 @@ impl GrantsFile {
                 });
             }
             rules.push((line, rule));
+        }
+        let found = rules.iter().filter(|(_, rule)| rule.delivery.is_some()).count();
+        if found > MAX_DELIVERIES {
+            let path = path.to_owned();
+            return Err(GrantsError::Rules { path, found });
         }
         Ok(Self {
             path: path.to_owned(),
@@ -171,7 +234,8 @@ impl GrantsFile {
     ///
     /// # Errors
     ///
-    /// [`GrantsError::Validity`] if a grant has ended before it begins.
+    /// [`GrantsError::Validity`] if a grant has ended before it begins, [`GrantsError::Delivery`] if one contradicts its
+    /// delivery rule.
     pub fn grants(&self, supplier: Fingerprint, now: Timestamp) -> Result<Vec<Grant>, GrantsError> {
         let year = Span::from_seconds(DEFAULT_DAYS.saturating_mul(Span::DAY.seconds())).unwrap_or(Span::DAY);
         let grant = |(line, rule): &(usize, Rule)| {
@@ -181,7 +245,7 @@ impl GrantsFile {
                 path: self.path.clone(),
                 line: *line,
             })?;
-            Ok(Grant {
+            let grant = Grant {
                 id: rule.id.clone(),
                 supplier,
                 elements: rule.elements.clone(),
@@ -191,8 +255,15 @@ impl GrantsFile {
                 validity,
                 push: rule.push,
                 at_most: rule.at_most,
+                delivery: rule.delivery.clone(),
                 purpose: rule.purpose.clone(),
-            })
+            };
+            grant.check().map_err(|source| GrantsError::Delivery {
+                path: self.path.clone(),
+                line: *line,
+                source,
+            })?;
+            Ok(grant)
         };
         self.rules.iter().map(grant).collect()
     }
@@ -211,6 +282,35 @@ fn check(rule: &Rule, at: impl Fn() -> (PathBuf, usize)) -> Result<(), GrantsErr
     if found == 0 || found > MAX_PATTERNS {
         let (path, line) = at();
         return Err(GrantsError::Elements { path, line, found });
+    }
+    Ok(())
+}
+
+/// Reads the delivery rule that a grant names by its file.
+fn read_delivery(rule: &mut Rule, at: impl Fn() -> (PathBuf, usize)) -> Result<(), GrantsError> {
+    let Some(named) = rule.delivery_file.take() else {
+        return Ok(());
+    };
+    let (path, line) = at();
+    if rule.delivery.is_some() {
+        return Err(GrantsError::TwoRules { path, line });
+    }
+    let file = path.parent().unwrap_or(Path::new("")).join(named);
+    let text = match files::read_text(&file, MAX_RULE_FILE) {
+        Ok(text) => text,
+        Err(source) => return Err(GrantsError::RuleFile { path, line, source }),
+    };
+    match serde_json::from_str(&text) {
+        Ok(read) => rule.delivery = Some(read),
+        Err(error) => {
+            let message = error.to_string();
+            return Err(GrantsError::Rule {
+                path,
+                line,
+                file,
+                message,
+            });
+        }
     }
     Ok(())
 }
@@ -262,6 +362,94 @@ purpose = "billing by consumption"
         let grants = parse(&format!("{GOOD}at_most = \"PT1H\"\n")).unwrap();
         let grants = grants.grants(supplier(), now()).unwrap();
         assert_eq!(grants[0].at_most.map(Span::seconds), Some(3_600));
+    }
+
+    const GRID: &str = r#"[[grant]]
+id = "grid"
+elements = ["*/1-0:32.7.0*255"]
+finest = "PT1M"
+aggregations = ["latest"]
+history = "PT1H"
+purpose = "state of the grid"
+[grant.delivery]
+schema = "smgw.delivery/1"
+id = "voltage"
+version = "1.0.0"
+taf = 10
+name = { de = "Spannung", en = "Voltage" }
+description = { de = "Wenn sie das Band verlässt.", en = "When it leaves the band." }
+elements = ["1-x:32.7.0*255"]
+finest = "PT1M"
+aggregation = "latest"
+triggers = [{ every = "PT15M" }, { outside = { obis = "1-0:32.7.0*255", least = "207", most = "253", unit = "V", hysteresis = "2" } }]
+identity = { pseudonym = { rotation = "P30D" } }
+"#;
+
+    #[test]
+    fn delivery_rule_stands_in_its_grant() {
+        let grants = parse(GRID).unwrap().grants(supplier(), now()).unwrap();
+        let rule = grants[0].delivery.as_ref().unwrap();
+        assert_eq!((rule.taf(), rule.triggers().len()), (10, 2));
+        assert!(rule.is_pseudonymous());
+    }
+
+    #[test]
+    fn faults_of_delivery_rules_are_named_with_file_and_line() {
+        for (from, to, expected, words) in [
+            ("taf = 10", "taf = 17", 8, "numbers 1 to 16"),
+            ("least = \"207\"", "least = \"300\"", 8, "trigger 1"),
+            (
+                "identity = { pseudonym = { rotation = \"P30D\" } }",
+                "identity = \"meter\"",
+                8,
+                "pseudonym",
+            ),
+            ("every =", "evry =", 18, "evry"),
+        ] {
+            assert!(GRID.contains(from), "{from}");
+            let error = parse(&GRID.replace(from, to)).unwrap_err();
+            let is_named = matches!(&error, GrantsError::Syntax { line, message, .. }
+                if *line == expected && message.contains(words));
+            assert!(is_named, "{error}");
+        }
+        let error = parse(&GRID.replace("*/1-0", "M1/1-0")).unwrap();
+        let error = error.grants(supplier(), now()).unwrap_err();
+        assert!(error.to_string().starts_with("grants.toml, line 1: "), "{error}");
+        assert!(error.to_string().contains("pseudonym"), "{error}");
+        let twice = GRID.replace("[grant.delivery]", "delivery_file = \"x\"\n[grant.delivery]");
+        let error = parse(&twice).unwrap_err();
+        assert!(matches!(error, GrantsError::TwoRules { line: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn shipped_delivery_rule_is_read_from_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "{}delivery_file = \"rule.json\"\n",
+            GRID.split("[grant.").next().unwrap()
+        );
+        let path = folder.path().join("grants.toml");
+        std::fs::write(&path, &text).unwrap();
+        let error = GrantsFile::read(&path).unwrap_err();
+        assert!(matches!(error, GrantsError::RuleFile { line: 1, .. }), "{error}");
+        let rule = folder.path().join("rule.json");
+        std::fs::write(&rule, include_str!("../../apps/taf-10/delivery.json")).unwrap();
+        let grants = GrantsFile::read(&path).unwrap();
+        let grants = grants.grants(supplier(), now()).unwrap();
+        assert_eq!(grants[0].delivery.as_ref().unwrap().id().as_str(), "taf-10");
+        std::fs::write(&rule, "{}").unwrap();
+        let error = GrantsFile::read(&path).unwrap_err();
+        assert!(matches!(error, GrantsError::Rule { line: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn example_file_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../apps/taf-10/grants.toml");
+        let grants = GrantsFile::read(&path)
+            .unwrap()
+            .grants(supplier(), now())
+            .unwrap();
+        assert!(grants[0].pseudonymous().is_some());
     }
 
     #[test]

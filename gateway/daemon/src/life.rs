@@ -33,7 +33,7 @@ use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFai
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
 use crate::status::StatusSource;
-use crate::wan::{self, BrokerWay, Exchange};
+use crate::wan::{self, BrokerWay, Exchange, Samples};
 
 /// Threads of the runtime: one may block on the card while the other serves.
 const WORKERS: usize = 2;
@@ -384,8 +384,17 @@ fn start_serving(
     }
     if let Some(broker) = broker {
         tasks.spawn("broker", broker.run(stop.clone()));
-        tasks.spawn("schedules", wan::keep_the_schedules(pushing, stop.clone()));
+        start_sending(pushing, (tasks, stop));
     }
+}
+
+/// Starts what sends by itself: schedules, and delivery rules with the values that they watch.
+fn start_sending(exchange: Exchange, (tasks, stop): (&mut Tasks, &CancellationToken)) {
+    let samples = Samples::default();
+    let sampling = wan::sample(exchange.clone(), samples.clone(), stop.clone());
+    tasks.spawn("samples", sampling);
+    let keeping = wan::keep_the_schedules(exchange, samples, stop.clone());
+    tasks.spawn("schedules", keeping);
 }
 
 /// What is asked about applications, and the latest values that they have made.

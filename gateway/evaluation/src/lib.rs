@@ -17,7 +17,6 @@
 
 pub mod calendar;
 mod check;
-pub mod delivery;
 pub mod engine;
 pub mod interface;
 pub mod limits;

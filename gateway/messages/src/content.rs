@@ -20,8 +20,9 @@ use model::{Fingerprint, Grant, Limit, Series, Timestamp};
 
 pub use assignment::{Assignment, MAX_ASSIGNMENTS, MAX_PARAMETERS, MAX_PLAYERS, MAX_ROLES};
 pub use bodies::{
-    Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, InstallationRequest, Push,
-    Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request, RevokedCertificate,
+    Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, Cause, Delivered,
+    InstallationRequest, Push, Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request,
+    RevokedCertificate,
     SupplierEntry, UnitReport,
 };
 pub use error::{ContentError, List, PartyError};
@@ -62,6 +63,9 @@ pub const MAX_SUPPLIERS: usize = 32;
 
 /// The greatest number of grants in a bundle.
 pub const MAX_GRANTS: usize = 1_024;
+
+/// The greatest number of delivery rules in a bundle: two for each supplier. A gateway watches the values of each.
+pub const MAX_DELIVERIES: usize = 64;
 
 /// The greatest number of limits of the TSM's policy in a bundle: two for each supplier.
 pub const MAX_LIMITS: usize = 64;
@@ -313,9 +317,15 @@ fn check_series(series: &[Series]) -> Result<(), ContentError> {
 
 fn check_grants(grants: &[Grant]) -> Result<(), ContentError> {
     check_count(List::Grants, grants.len(), MAX_GRANTS)?;
-    grants
-        .iter()
-        .try_for_each(|grant| check_rule(&grant.id, grant.elements.len()))
+    let deliveries = grants.iter().filter(|grant| grant.delivery.is_some()).count();
+    check_count(List::Deliveries, deliveries, MAX_DELIVERIES)?;
+    grants.iter().try_for_each(|grant| {
+        check_rule(&grant.id, grant.elements.len())?;
+        grant.check().map_err(|source| {
+            let id = grant.id.clone();
+            ContentError::Grant { id, source }
+        })
+    })
 }
 
 fn check_limits(limits: &[Limit]) -> Result<(), ContentError> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::text::serde_as_text;
-use crate::{Aggregation, Element, ElementPattern, Fingerprint, Period, Span};
+use crate::{Aggregation, DeliveryRule, Element, ElementPattern, Fingerprint, Period, Span};
 
 /// An authorisation that the TSM installs: what one supplier may have.
 ///
@@ -38,6 +38,10 @@ pub struct Grant {
     /// patterns of elements; as often as wished, if it does not say. What the gateway sends by itself is not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<Span>,
+    /// The rule by which alone the values are delivered; then nothing else of the grant leaves the gateway, and on no other
+    /// occasion. Without one the supplier asks, and `push` says what is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Box<DeliveryRule>>,
     /// What the data are for.
     pub purpose: Purpose,
 }
@@ -52,6 +56,81 @@ impl Grant {
     pub fn covers(&self, element: &Element) -> bool {
         self.elements.iter().any(|pattern| pattern.matches(element))
     }
+
+    /// Returns the rule of the grant if it has a pseudonym stand for the meter.
+    #[must_use]
+    pub fn pseudonymous(&self) -> Option<&DeliveryRule> {
+        self.delivery.as_deref().filter(|rule| rule.is_pseudonymous())
+    }
+
+    /// Returns the elements that both the grant and its delivery rule name; none, if it has no rule.
+    #[must_use]
+    pub fn delivered(&self) -> Vec<ElementPattern> {
+        let Some(rule) = self.delivery.as_deref() else {
+            return Vec::new();
+        };
+        let mut delivered: Vec<ElementPattern> = Vec::new();
+        for granted in &self.elements {
+            for obis in rule.elements() {
+                let named = ElementPattern {
+                    meter: None,
+                    obis: *obis,
+                };
+                let common = granted.intersection(&named);
+                delivered.extend(common.filter(|common| !delivered.contains(common)));
+            }
+        }
+        delivered
+    }
+
+    /// Checks that the grant and its delivery rule, if it has one, leave something to deliver, and no name beside a pseudonym.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`] names what contradicts itself.
+    pub fn check(&self) -> Result<(), GrantError> {
+        let Some(rule) = self.delivery.as_deref() else {
+            return Ok(());
+        };
+        if self.push.is_some() {
+            return Err(GrantError::PushBesideRule);
+        }
+        let aggregation = rule.aggregation();
+        if !self.aggregations.contains(&aggregation) {
+            return Err(GrantError::OtherAggregation { aggregation });
+        }
+        if rule.is_pseudonymous() && self.elements.iter().any(|pattern| pattern.meter.is_some()) {
+            return Err(GrantError::NamedMeter);
+        }
+        if self.delivered().is_empty() || self.finest.common_multiple(rule.finest()).is_none() {
+            return Err(GrantError::NothingInCommon);
+        }
+        Ok(())
+    }
+}
+
+/// The reason why a grant and its delivery rule contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// It has a schedule of its own, too.
+    #[error("a grant with a delivery rule has no push; have the rule say how often")]
+    PushBesideRule,
+    /// The values are made in a way that the grant does not name.
+    #[error(
+        "the delivery rule delivers values of the kind {aggregation}, which the grant does not permit; add it to aggregations"
+    )]
+    OtherAggregation {
+        /// How the rule has them made.
+        aggregation: Aggregation,
+    },
+    /// It names the meter that a pseudonym is to stand for.
+    #[error("the delivery rule has a pseudonym stand for the meter, and the grant names one; grant */OBIS")]
+    NamedMeter,
+    /// No element and resolution belong to both.
+    #[error(
+        "the grant and its delivery rule have no element or no resolution in common; correct elements or finest"
+    )]
+    NothingInCommon,
 }
 
 /// What data are handed out for, in up to 60 characters; the consumer reads it.

@@ -11,7 +11,9 @@
 )]
 
 mod aggregation;
+mod app;
 mod binding;
+mod delivery;
 mod element;
 mod grant;
 mod identity;
@@ -28,9 +30,11 @@ mod time;
 mod window;
 
 pub use aggregation::{Aggregation, ParseAggregationError, Summary};
+pub use app::{AppId, AppWordError, Texts, Version};
 pub use binding::Binding;
+pub use delivery::{DeliveryError, DeliveryRule, Identity, Pseudonym, Side, Trigger};
 pub use element::{Element, ElementPattern, Medium, MeterId, MeterIdError, ParseElementPatternError};
-pub use grant::{Grant, Purpose, PurposeError, Query};
+pub use grant::{Grant, GrantError, Purpose, PurposeError, Query};
 pub use identity::{CardId, Fingerprint, GatewayId, KeySlot, ParseIdentityError};
 pub use limit::Limit;
 pub use log::{

@@ -32,8 +32,8 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    /// How many schedules are known at most: one for each grant of a bundle.
-    pub const MAX_COUNT: usize = 1_024;
+    /// How many schedules are known at most: one for each grant of a bundle, and as many of delivery rules.
+    pub const MAX_COUNT: usize = 2_048;
 
     /// Reads what is known; nothing, if the file is damaged.
     pub(crate) fn open(folder: &Path) -> Self {

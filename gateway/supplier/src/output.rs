@@ -6,7 +6,7 @@ mod fleet;
 use std::io::{self, Write};
 
 use messages::certificate::PartyName;
-use messages::content::{Answer, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
+use messages::content::{Answer, Delivered, MessageId, Refusal, RefusalCode, RefusalReason, RuleName};
 use model::{CardId, ElementPattern, Fingerprint, Period, Series, Timestamp};
 use serde::Serialize;
 use supplier::{Received, RequestView, Taken};
@@ -137,6 +137,9 @@ struct TakenIn<'a> {
     message: MessageId,
     grant: Option<&'a RuleName>,
     period: Option<Period>,
+    /// The delivery rule, and why it had it sent, if one had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<&'a Delivered>,
     new: u64,
     series: &'a [Series],
 }
@@ -172,6 +175,7 @@ impl Printer {
             message: received.answer.id,
             grant: received.schedule.as_ref().map(|(grant, _)| grant),
             period: received.schedule.as_ref().map(|(_, period)| *period),
+            delivery: received.delivery.as_ref(),
             new: received.kept.new,
             series: &received.answer.series,
         };

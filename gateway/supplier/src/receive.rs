@@ -7,7 +7,7 @@ use counterparty::conversation::{Conversation, ConversationError, Keeper};
 use counterparty::exchange::{Exchange, ExchangeError, GatewayAddress, Identity};
 use counterparty::gateways::GatewayError;
 use counterparty::hub::{Group, Hub};
-use messages::content::{Answer, Content, RuleName};
+use messages::content::{Answer, Content, Delivered, RuleName};
 use model::{CardId, Period, Timestamp};
 
 use crate::home::{Home, HomeError};
@@ -67,6 +67,9 @@ pub struct Received {
     pub answer: Answer,
     /// The grant on whose schedule they came, and for which time; absent for an answer to a pull that was cut off.
     pub schedule: Option<(RuleName, Period)>,
+    /// By which delivery rule of the grant they came, and why then, if by one; where they are pseudonymous, the meters of the
+    /// answer are pseudonyms.
+    pub delivery: Option<Delivered>,
     /// What became of them in the store.
     pub kept: Kept,
 }
@@ -174,13 +177,14 @@ impl Reception {
         self.hub.receipt(guid, receipt).await?;
         let unexpected = || ReceiveError::Unexpected { guid };
         let answer = answer_in(&content).ok_or_else(unexpected)?.into_owned();
-        let schedule = match content {
-            Content::Push(push) => Some((push.grant, push.period)),
-            _ => None,
+        let (schedule, delivery) = match content {
+            Content::Push(push) => (Some((push.grant, push.period)), push.delivery),
+            _ => (None, None),
         };
         Ok(Received {
             answer,
             schedule,
+            delivery,
             kept: keeper.kept.ok_or_else(unexpected)?,
         })
     }

@@ -69,7 +69,12 @@ fn report(outcome: Result<Received, ReceiveError>, printer: &mut Printer) -> Res
     if let Some((grant, period)) = &received.schedule {
         let guid = received.answer.gateway;
         let (from, to) = (period.from(), period.to());
-        tracing::info!(%guid, %grant, %from, %to, new = received.kept.new, "received");
+        let rule = received
+            .delivery
+            .as_ref()
+            .map(|delivery| delivery.rule.to_string());
+        let pseudonymous = received.delivery.as_ref().map(|delivery| delivery.pseudonymous);
+        tracing::info!(%guid, %grant, %from, %to, rule, pseudonymous, new = received.kept.new, "received");
     }
     printer
         .print_received(&received, &mut io::stdout().lock())

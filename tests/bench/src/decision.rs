@@ -135,6 +135,7 @@ fn grants(elements: impl Fn(usize) -> String) -> Result<Vec<Grant>, Fault> {
             validity: Period::new(now()?.saturating_sub(Span::DAY), now()?.saturating_add(Span::DAY))?,
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "billing".parse()?,
         })
     };

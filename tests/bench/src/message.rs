@@ -391,6 +391,7 @@ impl World {
             aggregations: model::Aggregation::USUAL.into(),
             push: None,
             at_most: None,
+            delivery: None,
         }];
         let asker = Asker { supplier, name: "" };
         let rules = Rules {
@@ -418,7 +419,11 @@ impl World {
             gateway: "fd5a::1".parse()?,
             supplier,
             time: self.now,
-            series: release.finish(None).series.into_inner(),
+            series: release
+                .finish(None)
+                .series
+                .into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()))
+                .unwrap_or_default(),
             refusals: Vec::new(),
             rest: Vec::new(),
         });

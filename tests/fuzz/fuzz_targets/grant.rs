@@ -70,7 +70,11 @@ fuzz_target!(|input: &[u8]| {
     });
     let mut release = granted.begin(authorization::Registration { period: query.resolution, made: [].into() });
     release.take(readings.collect::<Vec<_>>(), []);
-    for series in release.finish(None).series.into_inner() {
+    for series in release
+            .finish(None)
+            .series
+            .into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()))
+            .unwrap_or_default() {
         let covering = grants.iter().filter(|grant| grant.supplier == supplier && grant.covers(&series.element));
         let mut grids = covering.map(|grant| grant.finest);
         assert!(grids.any(|finest: Span| series.step.is_multiple_of(finest)));

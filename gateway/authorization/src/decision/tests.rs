@@ -30,6 +30,7 @@ fn grant() -> Grant {
         validity: period("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
         push: None,
         at_most: None,
+        delivery: None,
         purpose: "billing".parse().unwrap(),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Pacing {
     Asked,
     /// A schedule has it sent.
     Scheduled,
+    /// A delivery rule has it sent.
+    Delivered,
 }
 
 /// The pace of one supplier in one request.
@@ -58,7 +60,7 @@ impl<'a> Pace<'a> {
     pub(crate) fn continues(&self, query: &Query) -> Result<Option<Timestamp>, DatabaseError> {
         match self.pacing {
             Pacing::Asked => self.database.last_asked(&self.key_of_query(query)),
-            Pacing::Scheduled => Ok(None),
+            Pacing::Scheduled | Pacing::Delivered => Ok(None),
         }
     }
 
@@ -68,8 +70,10 @@ impl<'a> Pace<'a> {
         continues: Option<Timestamp>,
         decide: impl FnOnce(&Occasion<'_>) -> T,
     ) -> Result<T, DatabaseError> {
-        if self.pacing == Pacing::Scheduled {
-            return Ok(decide(&Occasion::Scheduled));
+        match self.pacing {
+            Pacing::Asked => {}
+            Pacing::Scheduled => return Ok(decide(&Occasion::Scheduled)),
+            Pacing::Delivered => return Ok(decide(&Occasion::Delivered)),
         }
         let failure = RefCell::new(None);
         let last = |grant: &Grant, pattern: &ElementPattern| match self.last(grant, pattern) {
@@ -100,7 +104,7 @@ impl<'a> Pace<'a> {
             occasion: self.now,
             longest: None,
         };
-        if self.pacing == Pacing::Scheduled {
+        if self.pacing != Pacing::Asked {
             return Ok(waiting);
         }
         for paced in granted.paced() {

@@ -80,6 +80,9 @@ impl fmt::Display for GrantsView {
             if let Some(at_most) = grant.at_most {
                 write!(formatter, ", asked every {at_most} at most")?;
             }
+            if let Some(rule) = &grant.delivery {
+                write!(formatter, ", delivered by {rule}")?;
+            }
             writeln!(formatter, ", for {}", grant.purpose)?;
         }
         for limit in &self.policy {

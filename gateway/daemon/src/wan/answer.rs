@@ -6,8 +6,8 @@ use authorization::{Asker, Denied, Granted, Registration, Released, Rules, decid
 use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
 use messages::envelope::MAX_FRAME;
 use model::{
-    Aggregation, CardId, ConsumerEvent, Fingerprint, LogText, Period, Purpose, Query, Reading, Series, Span,
-    Timestamp,
+    Aggregation, CardId, ConsumerEvent, DeliveryRule, Fingerprint, LogText, MeterId, Period, Pseudonym,
+    Purpose, Query, Reading, Series, Span, Timestamp,
 };
 use store::{Asked, Store};
 use tokio::sync::watch;
@@ -28,6 +28,12 @@ const MAX_STEP: usize = 1 << 20;
 
 /// How often an answer that turns out too long is made from half as many rows.
 const MAX_HALVINGS: usize = 4;
+
+/// What a pseudonym begins with: no meter's identity does, which has a manufacturer in capitals, or a maker's name.
+const PSEUDONYM: &str = "pseudonym-";
+
+/// How many bytes of the MAC a pseudonym has: as many as find room in a meter's identity, and more than anybody guesses.
+const PSEUDONYM_BYTES: usize = 15;
 
 /// How much an answer may hold; what finds no room is left to the next request.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +90,8 @@ enum Outcome {
         rules: Vec<String>,
         purpose: Vec<Purpose>,
         values: u64,
+        /// Whether pseudonyms stand for the meters.
+        pseudonymous: bool,
     },
     /// It was denied.
     Denied {
@@ -100,6 +108,7 @@ impl Outcome {
             rules: granted.rules().map(|rule| rule.id.to_owned()).collect(),
             purpose: purpose.into_iter().collect(),
             values: 0,
+            pseudonymous: granted.pseudonymous().is_some(),
         }
     }
 }
@@ -148,6 +157,7 @@ impl Note {
                 rules,
                 purpose,
                 values,
+                pseudonymous,
             } => ConsumerEvent::Answered {
                 supplier,
                 name,
@@ -159,6 +169,7 @@ impl Note {
                 resolution,
                 aggregation,
                 values,
+                pseudonymous,
                 bytes,
             },
             Outcome::Denied { code, rule } => ConsumerEvent::Denied {
@@ -185,14 +196,22 @@ pub(super) struct Sources<'a> {
     pub(super) meters: &'a watch::Receiver<Vec<MeterView>>,
     /// How often values are registered.
     pub(super) registration_period: Span,
+    /// What is held in memory besides, for a delivery rule.
+    pub(super) held: &'a [Reading],
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
+    /// Has what is held in memory for a delivery rule answer, too.
+    pub(super) const fn with(self, held: &'a [Reading]) -> Self {
+        Self { held, ..self }
+    }
+
     /// Returns what is in memory of the elements of a query.
     fn in_memory(self, query: &Query) -> Vec<Reading> {
         let meters = self.meters.borrow();
         let readings = meters.iter().flat_map(MeterView::readings);
         readings
+            .chain(self.held.iter().cloned())
             .filter(|reading| query.elements.matches(&reading.element))
             .collect()
     }
@@ -281,6 +300,22 @@ impl Desk<'_> {
         Err(Rejection::TooMuch { limit: room.bytes })
     }
 
+    /// Returns the pseudonym by which the supplier gets a meter's values from a delivery rule now.
+    fn pseudonym(&self, rule: &DeliveryRule, meter: &MeterId) -> Result<MeterId, Rejection> {
+        let made_of = Pseudonym {
+            rule,
+            recipient: self.request.sender,
+            meter,
+            at: self.now,
+        };
+        let label = made_of.label().ok_or(Rejection::WrongKind)?;
+        let random = Zeroizing::new(random::bytes()?);
+        let tag = self.sources.store.pseudonym(&label, &random)?;
+        let (kept, _) = tag.split_at_checked(PSEUDONYM_BYTES).unwrap_or_default();
+        let name = format!("{PSEUDONYM}{}", hex::encode(kept));
+        name.parse().map_err(|_| Rejection::WrongKind)
+    }
+
     fn answer(&self, gateway: CardId, mut rows: usize) -> Result<(Answer, Vec<Note>, Vec<Asked>), Rejection> {
         let request = self.request;
         let mut parts = Vec::new();
@@ -336,7 +371,8 @@ impl Desk<'_> {
                 }
             }
         }
-        let (series, answered) = unwrap(parts, request.sender);
+        let name = |rule: &DeliveryRule, meter: &MeterId| self.pseudonym(rule, meter);
+        let (series, answered) = unwrap(parts, request.sender, name)?;
         notes.extend(answered);
         let answer = Answer {
             id: MessageId::new(random::bytes()?),
@@ -352,19 +388,24 @@ impl Desk<'_> {
     }
 }
 
-/// Takes the values of one supplier out of their `Granted`. This is the only place that does.
-fn unwrap(parts: Vec<(Granted<'_, Vec<Series>>, Note)>, supplier: Fingerprint) -> (Vec<Series>, Vec<Note>) {
+/// Takes the values of one supplier out of their `Granted`, with pseudonyms where they stand for meters. This is the only
+/// place that does, for what is handed out.
+fn unwrap(
+    parts: Vec<(Granted<'_, Vec<Series>>, Note)>,
+    supplier: Fingerprint,
+    name: impl Fn(&DeliveryRule, &MeterId) -> Result<MeterId, Rejection>,
+) -> Result<(Vec<Series>, Vec<Note>), Rejection> {
     let own = parts
         .into_iter()
         .filter(|(granted, _)| granted.supplier() == supplier);
-    let (series, notes): (Vec<_>, Vec<_>) = own
-        .map(|(granted, note)| {
-            let series = granted.into_inner();
-            let values = series.iter().map(|series| series.points().count()).sum();
-            (series, note.with_values(values))
-        })
-        .unzip();
-    (series.into_iter().flatten().collect(), notes)
+    let (mut all, mut notes) = (Vec::new(), Vec::new());
+    for (granted, note) in own {
+        let series = granted.into_series(&name)?;
+        let values = series.iter().map(|series| series.points().count()).sum();
+        all.extend(series);
+        notes.push(note.with_values(values));
+    }
+    Ok((all, notes))
 }
 
 fn trace(granted: &Granted<'_, Query>, request: &Request) {

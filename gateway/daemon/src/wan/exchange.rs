@@ -123,7 +123,13 @@ impl Exchange {
             store: &self.store,
             meters: &self.meters,
             registration_period: self.registration_period,
+            held: &[],
         }
+    }
+
+    /// Returns what is in memory of the meters, as it changes.
+    pub(super) fn meters(&self) -> watch::Receiver<Vec<MeterView>> {
+        self.meters.clone()
     }
 
     /// Returns the identity to serve with, if the gateway serves at all.

@@ -17,5 +17,5 @@ mod turns;
 
 pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay};
 pub(crate) use exchange::Exchange;
-pub(crate) use push::keep_the_schedules;
+pub(crate) use push::{Samples, keep_the_schedules, sample};
 pub(crate) use server::serve;

@@ -7,28 +7,34 @@
 //! Each message has an id that follows from card, supplier, grant, period and part. The outbox is written before the
 //! schedule; what a power cut lets the gateway make twice is the same message to its recipient.
 
+mod bands;
+mod deliveries;
+mod parcel;
+mod samples;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use authorization::{Asker, Occasion, Rules, decide};
-use card::Partner;
-use messages::certificate::Role;
-use messages::content::{Answer, Content, MessageId, Push, Request, RuleName};
-use model::{Aggregation, CardId, Fingerprint, Grant, Limit, LogEvent, Period, Query, Span, Timestamp};
+use model::{Aggregation, CardId, Fingerprint, Grant, Limit, Period, Query, Span, Timestamp};
 use sha2::{Digest, Sha256};
-use store::{OutboxError, OutboxMessage, ScheduleKey};
+use store::ScheduleKey;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Desk, Note, Room};
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::card::{Bundle, Identity};
 use crate::clock;
-use crate::grants::{Pacing, Restrictions};
 use crate::liveness;
+use deliveries::Deliveries;
+use parcel::{Parcel, send, short};
+
+pub(crate) use samples::{Samples, sample};
 
 /// How often the schedules are looked at.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// How long lies between two looks at least, however fast values come that a delivery rule watches.
+const LEAST_LOOK: Duration = Duration::from_secs(1);
 
 /// How long to wait at first, and at most, after something could not be sent on the schedule of a grant.
 const FIRST_PAUSE_SECONDS: u32 = 20;
@@ -43,45 +49,46 @@ const SPREAD_SECONDS: u32 = 3_600;
 /// How many periods are caught up with, of those that passed while the gateway was off or served nobody.
 const MAX_CAUGHT_UP: u32 = 32;
 
-/// How many messages one period takes at most; what is left then is for the supplier to pull.
-const MAX_PARTS: u32 = 32;
-
 /// How many periods are sent between two looks: each takes the card as long as a signature.
 const MAX_AT_ONCE: usize = 8;
 
 /// How long that may take, at most some hundred messages, each signed by a slow card.
 const LONGEST_SENDING: Duration = Duration::from_secs(600);
 
-/// How many rules a resolution is made coarser by, one after the other; what is left then is for the supplier to pull.
-const MAX_COARSER: usize = 8;
-
 /// Sends what is due until the daemon stops.
-pub(crate) async fn keep_the_schedules(exchange: Exchange, stop: CancellationToken) {
+pub(crate) async fn keep_the_schedules(exchange: Exchange, samples: Samples, stop: CancellationToken) {
     let mut pauses = Pauses::default();
+    let mut deliveries = Deliveries::new(samples.clone());
     loop {
+        let looked = tokio::time::Instant::now();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+            () = samples.arrived() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(looked + LEAST_LOOK) => {}
         }
         let working = exchange.clone();
         let sending = liveness::long_work(LONGEST_SENDING, move || {
-            let sent = send_due(&working, &mut pauses, clock::now());
-            (pauses, sent)
+            let sent = send_due(&working, &mut pauses, &mut deliveries, clock::now());
+            (pauses, deliveries, sent)
         });
-        pauses = match sending.await {
-            Ok((pauses, sent)) => {
+        (pauses, deliveries) = match sending.await {
+            Ok((pauses, deliveries, sent)) => {
                 // Nobody is served at the moment: the periods are caught up with.
                 if let Err(rejection) = sent
                     && !matches!(rejection, Rejection::NotServing { .. })
                 {
                     not_sent(&rejection);
                 }
-                pauses
+                (pauses, deliveries)
             }
             Err(error) => {
                 tracing::error!("a thread that sent what is due has failed: {error}");
                 tokio::time::sleep(Duration::from_secs(u64::from(LONGEST_PAUSE_SECONDS))).await;
-                Pauses::default()
+                (Pauses::default(), Deliveries::new(samples.clone()))
             }
         };
     }
@@ -96,7 +103,12 @@ fn not_sent(rejection: &Rejection) {
 }
 
 /// Sends what is due now, as much as there is room and time for. What is wrong with one grant keeps no other waiting.
-fn send_due(exchange: &Exchange, pauses: &mut Pauses, now: Timestamp) -> Result<(), Rejection> {
+fn send_due(
+    exchange: &Exchange,
+    pauses: &mut Pauses,
+    deliveries: &mut Deliveries,
+    now: Timestamp,
+) -> Result<(), Rejection> {
     let (state, identity) = exchange.serving()?;
     let Some(bundle) = identity.bundle.as_ref().filter(|_| state.serves_suppliers()) else {
         return Ok(());
@@ -106,7 +118,8 @@ fn send_due(exchange: &Exchange, pauses: &mut Pauses, now: Timestamp) -> Result<
     let mut pushing: Vec<_> = grants
         .filter_map(|grant| Some((grant, interval(grant, bundle.policy())?, key_of(grant))))
         .collect();
-    let known = pushing.iter().map(|(.., key)| *key).collect();
+    let mut known: BTreeSet<_> = pushing.iter().map(|(.., key)| *key).collect();
+    known.extend(deliveries::keys(bundle));
     schedules.keep_only(&known).map_err(Rejection::Schedules)?;
     pauses.keep_only(&known);
     // Another one is the first each time, so that those with many periods leave room for all.
@@ -115,6 +128,7 @@ fn send_due(exchange: &Exchange, pauses: &mut Pauses, now: Timestamp) -> Result<
     let first = looks.and_then(|looks| looks.checked_rem(grants)).unwrap_or(0);
     pushing.rotate_left(usize::try_from(first).unwrap_or(0));
     let mut left = MAX_AT_ONCE;
+    deliveries.deliver(exchange, (&identity, bundle), pauses, &mut left, now)?;
     for (grant, every, key) in pushing {
         if pauses.holds(&key, now) || owes_receipts(exchange, grant.supplier)? {
             continue;
@@ -157,7 +171,14 @@ fn keep_one(
     (grant, period): (&Grant, Period),
     now: Timestamp,
 ) -> Result<(), Rejection> {
-    send(exchange, parties, (grant, period), now)?;
+    let parcel = Parcel {
+        grant,
+        period,
+        queries: queries(grant, period),
+        delivery: None,
+        held: &[],
+    };
+    send(exchange, parties, &parcel, now)?;
     let kept = exchange.store.schedules().keep(key_of(grant), period.to());
     kept.map_err(Rejection::Schedules)
 }
@@ -196,6 +217,12 @@ impl Pauses {
 /// Returns how often a grant has the gateway send: not more often than it, and the limits that are for its supplier, may be
 /// asked. Then whole periods of the schedule are sent together.
 fn interval(grant: &Grant, policy: &[Limit]) -> Option<Span> {
+    slowed(grant.push?, grant, policy)
+}
+
+/// Returns how often something is sent that would be so often, were it not for the times between two requests that the grant
+/// and the limits for its supplier say.
+fn slowed(every: Span, grant: &Grant, policy: &[Limit]) -> Option<Span> {
     let limits = policy
         .iter()
         .filter(|limit| limit.supplier.is_none_or(|supplier| supplier == grant.supplier));
@@ -203,7 +230,7 @@ fn interval(grant: &Grant, policy: &[Limit]) -> Option<Span> {
         .at_most
         .into_iter()
         .chain(limits.filter_map(|limit| limit.at_most));
-    paces.try_fold(grant.push?, |every, pace| {
+    paces.try_fold(every, |every, pace| {
         if every < pace {
             every.common_multiple(pace)
         } else {
@@ -256,102 +283,6 @@ fn due(
     due
 }
 
-/// Puts what was registered in a period into the outbox.
-fn send(
-    exchange: &Exchange,
-    (identity, bundle): (&Identity, &Bundle),
-    (grant, period): (&Grant, Period),
-    now: Timestamp,
-) -> Result<(), Rejection> {
-    let supplier = bundle.supplier(grant.supplier).ok_or(Rejection::NoGrant)?;
-    let verified = identity
-        .anchor
-        .verify_party(&supplier.certificates, now, Role::Supplier);
-    let recipient = verified.map_err(Rejection::ReplyTo)?.enc;
-    let name: RuleName = grant.id.parse().map_err(|_| Rejection::WrongKind)?;
-    let restrictions = Restrictions::of(&exchange.store, now)?;
-    let rules = Rules {
-        grants: bundle.grants(),
-        policy: bundle.policy(),
-        restrictions: &restrictions,
-    };
-    let asker = Asker {
-        supplier: grant.supplier,
-        name: supplier.name.as_str(),
-    };
-    let queries_of_grant = queries(grant, period).into_iter();
-    let mut queries: Vec<Query> = queries_of_grant
-        .map(|query| as_fine_as_is_left(query, asker, &rules, now))
-        .collect();
-    for part in 0..MAX_PARTS {
-        let id = id_of(identity.guid, grant, period, part);
-        let request = Request {
-            id,
-            sender: grant.supplier,
-            recipient: identity.guid,
-            time: now,
-            queries,
-        };
-        let desk = Desk {
-            request: &request,
-            rules,
-            pacing: Pacing::Scheduled,
-            name: supplier.name.as_str(),
-            sources: exchange.sources(),
-            now,
-        };
-        let wrap = |answer: Answer| {
-            Content::Push(Push {
-                id,
-                gateway: identity.guid,
-                supplier: grant.supplier,
-                time: now,
-                grant: name.clone(),
-                period,
-                series: answer.series,
-            })
-        };
-        let room = Room::of_message(OutboxMessage::MAX_CONTENT);
-        let (written, rest) = desk.write(identity.guid, room, wrap)?;
-        if written.notes.iter().any(Note::has_values) {
-            let partner = Partner::Supplier(grant.supplier);
-            let content = exchange.seal(&written.json, (partner, &recipient), identity, now)?;
-            let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
-            let notes = written.notes.into_iter().map(|note| note.into_event(bytes));
-            exchange.journal.write(notes.map(LogEvent::from))?;
-            queue(exchange, id, grant.supplier, content)?;
-        }
-        queries = rest;
-        if queries.is_empty() {
-            return Ok(());
-        }
-    }
-    tracing::warn!(
-        grant = grant.id,
-        "a period has more than {MAX_PARTS} messages hold; the supplier has to pull the rest"
-    );
-    Ok(())
-}
-
-/// Puts a message into the outbox, unless it is there already.
-fn queue(
-    exchange: &Exchange,
-    id: MessageId,
-    recipient: Fingerprint,
-    content: Vec<u8>,
-) -> Result<(), Rejection> {
-    let message = OutboxMessage {
-        id: *id.as_bytes(),
-        recipient,
-        content,
-    };
-    match exchange.store.database().enqueue(&message) {
-        // It was made before a power cut, and waits with other random bytes around the same values.
-        Ok(()) | Err(OutboxError::IdTaken) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Asks for what a grant permits, as finely as it does, and in the first of the ways that it permits.
 fn queries(grant: &Grant, period: Period) -> Vec<Query> {
     // The latest value belongs to no period.
@@ -373,58 +304,9 @@ fn queries(grant: &Grant, period: Period) -> Vec<Query> {
         .collect()
 }
 
-/// Makes a query coarser until limits and restrictions leave it, if they do at any resolution.
-fn as_fine_as_is_left(mut query: Query, asker: Asker<'_>, rules: &Rules<'_>, now: Timestamp) -> Query {
-    for _ in 0..MAX_COARSER {
-        let decided = decide(&query, asker, rules, &Occasion::Scheduled, now);
-        let finest = decided.err().and_then(|denied| denied.reason.finest());
-        match finest.and_then(|finest| query.resolution.common_multiple(finest)) {
-            Some(coarser) => query.resolution = coarser,
-            None => break,
-        }
-    }
-    query
-}
-
 /// Names the schedule of a grant.
 fn key_of(grant: &Grant) -> ScheduleKey {
     short(&[grant.supplier.as_bytes(), grant.id.as_bytes()])
-}
-
-/// Names a message of a schedule.
-fn id_of(guid: CardId, grant: &Grant, period: Period, part: u32) -> MessageId {
-    let (guid, from, to) = (
-        guid.to_string(),
-        period.from().to_string(),
-        period.to().to_string(),
-    );
-    let part = part.to_be_bytes();
-    // What it permits too: a grant of the same name that comes again with more is another message.
-    let elements: Vec<String> = grant.elements.iter().map(ToString::to_string).collect();
-    let (elements, finest) = (elements.join(" "), grant.finest.to_string());
-    let aggregations: Vec<String> = grant.aggregations.iter().map(ToString::to_string).collect();
-    MessageId::new(short(&[
-        guid.as_bytes(),
-        grant.supplier.as_bytes(),
-        grant.id.as_bytes(),
-        elements.as_bytes(),
-        finest.as_bytes(),
-        aggregations.join(" ").as_bytes(),
-        from.as_bytes(),
-        to.as_bytes(),
-        &part,
-    ]))
-}
-
-/// Returns the first half of a digest of several texts, each behind its length.
-fn short(texts: &[&[u8]]) -> [u8; 16] {
-    let mut digest = Sha256::new();
-    for text in texts {
-        digest.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        digest.update(text);
-    }
-    let digest = digest.finalize();
-    digest.first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -203,6 +203,9 @@ pub(super) enum Rejection {
     /// How far what is sent by itself has been sent cannot be written down.
     #[error("how far the schedules have been kept cannot be written down")]
     Schedules(#[source] store::FileError),
+    /// There is no pseudonym to hand values out under.
+    #[error(transparent)]
+    Pseudonym(#[from] store::PseudonymError),
     /// No random bytes could be drawn.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -299,6 +302,7 @@ impl Rejection {
             | Self::Asked(_)
             | Self::Bundle(_)
             | Self::Schedules(_)
+            | Self::Pseudonym(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_)) => "store",
             Self::StorageFull => "storage-full",
@@ -362,6 +366,7 @@ impl Rejection {
             | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Schedules(_)
+            | Self::Pseudonym(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)
@@ -386,6 +391,7 @@ impl Rejection {
             | Self::Outbox(_)
             | Self::Bundle(_)
             | Self::Schedules(_)
+            | Self::Pseudonym(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)

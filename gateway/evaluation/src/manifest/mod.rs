@@ -7,13 +7,11 @@ mod misfit;
 mod parameter;
 mod vector;
 
-use std::fmt;
-use std::str::FromStr;
-
 use model::{Obis, ObisPattern, Span, Unit};
 use serde::{Deserialize, Serialize};
 
 pub use misfit::Misfit;
+pub use model::{AppId, Texts, Version};
 pub use parameter::{Domain, Parameter, ParameterError, Value};
 pub use vector::{ExpectedOutput, Vector, VectorChannel, VectorInputError, VectorReading};
 
@@ -58,16 +56,6 @@ struct RawManifest {
     limits: Limits,
     #[serde(default)]
     vectors: Vec<Vector>,
-}
-
-/// A text in both languages of the user interface.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Texts {
-    /// German.
-    pub de: String,
-    /// English.
-    pub en: String,
 }
 
 /// A role that an element plays for the application.
@@ -139,15 +127,6 @@ impl OutputRole {
     #[must_use]
     pub fn unit_of(&self, made_of: Unit) -> Unit {
         self.unit.unwrap_or(made_of)
-    }
-}
-
-impl Texts {
-    /// Returns whether both have 1 to so many bytes, and no control characters.
-    pub(crate) fn fit(&self, most_bytes: usize) -> bool {
-        let fits =
-            |text: &String| (1..=most_bytes).contains(&text.len()) && !text.chars().any(char::is_control);
-        fits(&self.de) && fits(&self.en)
     }
 }
 
@@ -316,7 +295,7 @@ impl RawManifest {
         for names in [inputs, outputs, parameters] {
             let mut seen = std::collections::BTreeSet::new();
             for name in names {
-                if !is_name(name) || !seen.insert(name) {
+                if !AppId::is_name(name) || !seen.insert(name) {
                     return Err(ManifestError::Name {
                         name: name.to_owned(),
                     });
@@ -324,98 +303,6 @@ impl RawManifest {
             }
         }
         Ok(())
-    }
-}
-
-/// Returns whether the text is a name: 1 to 40 small letters, digits and dashes.
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=40).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// The name of an application, such as `taf-2`: 1 to 40 small letters, digits and dashes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AppId(String);
-
-impl AppId {
-    /// Returns the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for AppId {
-    type Error = ManifestError;
-
-    fn try_from(text: String) -> Result<Self, ManifestError> {
-        if is_name(&text) {
-            Ok(Self(text))
-        } else {
-            Err(ManifestError::Name { name: text })
-        }
-    }
-}
-
-impl From<AppId> for String {
-    fn from(id: AppId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for AppId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&self.0)
-    }
-}
-
-/// A version of an application, `1.2.3`; compared by its parts.
-///
-/// Spec: Semantic Versioning 2.0.0, without pre-releases and build marks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Version {
-    major: u16,
-    minor: u16,
-    patch: u16,
-}
-
-impl FromStr for Version {
-    type Err = ManifestError;
-
-    fn from_str(text: &str) -> Result<Self, ManifestError> {
-        let number = |part: &str| {
-            let canonical = part == "0" || !part.starts_with(['0', '+']);
-            part.parse().ok().filter(|_| canonical)
-        };
-        let mut parts = text.split('.').map(number);
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => {
-                Ok(Self { major, minor, patch })
-            }
-            _ => Err(ManifestError::Version),
-        }
-    }
-}
-
-impl TryFrom<String> for Version {
-    type Error = ManifestError;
-
-    fn try_from(text: String) -> Result<Self, ManifestError> {
-        text.parse()
-    }
-}
-
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.{}.{}", self.major, self.minor, self.patch)
     }
 }
 
@@ -469,9 +356,6 @@ pub enum ManifestError {
         /// The name.
         name: String,
     },
-    /// The version is malformed.
-    #[error("a version has the form 1.2.3")]
-    Version,
     /// A limit lies above the hard one.
     #[error("{limit} lies above what any application may take")]
     Limit {

@@ -106,7 +106,11 @@ fn counts_lengths_and_versions_are_bounded() {
         Err(ManifestError::TooLong { bytes: long.len() })
     );
     for text in ["1.2", "1.2.3.4", "01.2.3", "1.2.x", "+1.2.3", "1.2.65536"] {
-        assert_eq!(text.parse::<Version>(), Err(ManifestError::Version), "{text}");
+        assert_eq!(
+            text.parse::<Version>(),
+            Err(model::AppWordError::Version),
+            "{text}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! The bodies of contents, as they stand in JSON.
 
-use model::{CardId, Fingerprint, GatewayState, Grant, Limit, Period, Query, Series, Timestamp};
+use model::{AppId, CardId, Fingerprint, GatewayState, Grant, Limit, Obis, Period, Query, Series, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, PartyName, RevocationReason, Triple};
@@ -64,8 +64,37 @@ pub struct Push {
     pub grant: RuleName,
     /// What has been registered in this time, or in a part of it if there is too much for one message.
     pub period: Period,
+    /// By which delivery rule, and why now; absent if the grant has none, and its own schedule had it sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivered>,
     /// The values.
     pub series: Vec<Series>,
+}
+
+/// By which delivery rule something was sent, and why now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivered {
+    /// The rule.
+    pub rule: AppId,
+    /// The number of its tariff use case.
+    pub taf: u8,
+    /// Why now.
+    pub cause: Cause,
+    /// Whether the series name their meters by pseudonyms.
+    pub pseudonymous: bool,
+}
+
+/// Why a delivery rule has something sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Cause {
+    /// Its time had come.
+    Due,
+    /// A value of this code had left its band.
+    Left(Obis),
+    /// A value of this code was back in its band.
+    Returned(Obis),
 }
 
 /// A query, or the part of one, that was refused.

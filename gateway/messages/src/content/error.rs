@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::{CardId, SeriesError};
+use model::{CardId, GrantError, SeriesError};
 
 use crate::certificate::Role;
 use crate::content::words::WordError;
@@ -74,6 +74,15 @@ pub enum ContentError {
     /// A grant's name is empty, too long or not printable.
     #[error("the content has a grant without a proper name")]
     GrantName(#[source] WordError),
+    /// A grant and its delivery rule contradict each other.
+    #[error("the content has the grant {id:?}, which contradicts its delivery rule")]
+    Grant {
+        /// The grant.
+        id: String,
+        /// What contradicts what.
+        #[source]
+        source: GrantError,
+    },
 }
 
 /// A list in a content.
@@ -91,6 +100,8 @@ pub enum List {
     Issuing,
     /// The grants of a bundle.
     Grants,
+    /// The delivery rules of a bundle.
+    Deliveries,
     /// The energy applications of a bundle or a report.
     Applications,
     /// The revoked certificates of a bundle.
@@ -122,6 +133,7 @@ impl fmt::Display for List {
             Self::Suppliers => "suppliers",
             Self::Issuing => "issuing authorities",
             Self::Grants => "grants",
+            Self::Deliveries => "delivery rules",
             Self::Applications => "applications",
             Self::Revoked => "revoked certificates",
             Self::Pieces => "pieces of an application",

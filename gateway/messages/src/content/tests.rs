@@ -1,3 +1,5 @@
+mod deliveries;
+
 use model::{GatewayState, Grant, Limit, Period, Query, Reading, Series, SeriesError, Span, Status};
 use proptest::prelude::*;
 
@@ -78,6 +80,7 @@ fn grant() -> Grant {
         validity: query().period,
         push: None,
         at_most: None,
+        delivery: None,
         purpose: "billing".parse().unwrap(),
     }
 }
@@ -348,6 +351,7 @@ fn push() -> Push {
         time: now(),
         grant: "billing".parse().unwrap(),
         period: query().period,
+        delivery: None,
         series: answer().series,
     }
 }

@@ -34,6 +34,9 @@ pub enum ConsumerEvent {
         aggregation: Aggregation,
         /// How many values left the gateway.
         values: u64,
+        /// Whether pseudonyms stood for the meters.
+        #[serde(default, skip_serializing_if = "is_false")]
+        pseudonymous: bool,
         /// The length of the sealed message in bytes; entries of one request share it.
         bytes: u64,
     },
@@ -106,6 +109,7 @@ impl fmt::Display for ConsumerEvent {
                 resolution,
                 aggregation,
                 values,
+                pseudonymous,
                 ..
             } => {
                 let (from, to) = (period.from(), period.to());
@@ -115,6 +119,9 @@ impl fmt::Display for ConsumerEvent {
                     many(*aggregation)
                 )?;
                 write!(formatter, " every {resolution}")?;
+                if *pseudonymous {
+                    write!(formatter, ", under a pseudonym and without the meter's name")?;
+                }
                 purpose
                     .iter()
                     .try_for_each(|purpose| write!(formatter, ", for {purpose}"))
@@ -150,6 +157,11 @@ impl fmt::Display for ConsumerEvent {
             }
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn describe(restriction: &Restriction, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

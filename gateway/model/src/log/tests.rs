@@ -143,6 +143,7 @@ fn consumer_events() -> Vec<ConsumerEvent> {
             resolution: Span::QUARTER_HOUR,
             aggregation: Aggregation::Value,
             values: 96,
+            pseudonymous: false,
             bytes: 4_000,
         },
         ConsumerEvent::Denied {

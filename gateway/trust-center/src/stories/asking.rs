@@ -103,6 +103,7 @@ impl Supplier {
             validity: Period::new(now, later(now, 86_400)).unwrap(),
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "billing".parse().unwrap(),
         }
     }

@@ -267,8 +267,11 @@ impl fmt::Display for Told<'_> {
             grant.validity.to(),
             grant.purpose
         )?;
-        match grant.at_most {
-            Some(at_most) => write!(formatter, ", asked every {at_most} at most"),
+        if let Some(at_most) = grant.at_most {
+            write!(formatter, ", asked every {at_most} at most")?;
+        }
+        match &grant.delivery {
+            Some(rule) => write!(formatter, ", delivered by {rule}"),
             None => Ok(()),
         }
     }
@@ -292,6 +295,7 @@ mod tests {
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "billing".parse().unwrap(),
         }
     }

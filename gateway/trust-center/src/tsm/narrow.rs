@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use messages::content::{MAX_PATTERNS, RuleName};
-use model::{ElementPattern, Grant, Limit, Period, Span, Timestamp};
+use model::{ElementPattern, Grant, GrantError, Limit, Period, Span, Timestamp};
 
 /// The reason why grants contradict themselves, each other or the policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,14 @@ pub(crate) enum Contradiction {
         /// Its resolution.
         finest: Span,
     },
+    /// A grant and its delivery rule contradict each other.
+    #[error("the grant {id:?} contradicts its delivery rule: {source}")]
+    Delivery {
+        /// The grant.
+        id: String,
+        /// What contradicts what.
+        source: GrantError,
+    },
     /// The policy permits nothing of a grant.
     #[error(
         "the policy permits nothing of the grant {id:?}; ask for other elements, or for coarser or less old values"
@@ -98,6 +106,9 @@ pub(crate) fn check(grants: &[Grant], now: Timestamp) -> Result<(), Contradictio
         }
         if let Some(push) = grant.push.filter(|push| !push.is_multiple_of(finest)) {
             return Err(Contradiction::PushOffGrid { id, push, finest });
+        }
+        if let Err(source) = grant.check() {
+            return Err(Contradiction::Delivery { id, source });
         }
     }
     Ok(())
@@ -179,7 +190,7 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
     if elements.is_empty() || aggregations.is_empty() || history < finest {
         return None;
     }
-    Some(Grant {
+    let common = Grant {
         elements,
         finest,
         aggregations,
@@ -188,7 +199,9 @@ fn common(grant: &Grant, limit: &Limit) -> Option<Grant> {
         history,
         validity,
         ..grant.clone()
-    })
+    };
+    // Of a delivery rule that has nothing in common with the limit, nothing is left.
+    common.check().is_ok().then_some(common)
 }
 
 /// Returns whether one grant gives nothing that the other one does not.
@@ -208,6 +221,7 @@ pub(crate) fn is_within(one: &Grant, other: &Grant) -> bool {
         && (one.push.is_none() || one.push == other.push)
         // None comes before every span: it is asked as often as wished.
         && one.at_most >= other.at_most
+        && one.delivery == other.delivery
         && in_time(one.validity)
 }
 
@@ -242,6 +256,7 @@ mod tests {
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "billing".parse().unwrap(),
         }
     }

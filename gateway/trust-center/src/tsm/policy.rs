@@ -241,6 +241,7 @@ history = "P30D"
             validity: Period::new(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).unwrap(),
             push: None,
             at_most: None,
+            delivery: None,
             purpose: "billing".parse().unwrap(),
         }
     }

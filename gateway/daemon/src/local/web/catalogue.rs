@@ -99,6 +99,7 @@ catalogue! {
     resolution: "Auflösung", "Resolution";
     values: "Werte", "Values";
     given: "erhielt", "was given";
+    under_a_pseudonym: "unter einem Pseudonym", "under a pseudonym";
     refused: "abgelehnt", "refused";
     grants_changed: "Die Berechtigungen wurden geändert", "The grants were changed";
     restricted: "Von Ihnen eingeschränkt", "Restricted by you";

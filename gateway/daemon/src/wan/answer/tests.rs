@@ -1,3 +1,5 @@
+mod pseudonyms;
+
 use model::{Element, Grant, LogEvent, Quantity, Status, Unit};
 use store::{DeviceKey, Protection, Round};
 
@@ -84,6 +86,7 @@ fn grant() -> Grant {
         validity: Period::new(at(0), at(9 * DAY)).unwrap(),
         push: None,
         at_most: None,
+        delivery: None,
         purpose: "billing".parse().unwrap(),
     }
 }
@@ -109,6 +112,7 @@ fn written_by(
             store,
             meters: &meters,
             registration_period: Span::QUARTER_HOUR,
+            held: &[],
         },
         now,
     };
@@ -334,6 +338,7 @@ fn the_consumer_reads_who_was_given_what_and_for_which_purpose() {
         rules: vec!["billing".to_owned()],
         purpose: vec!["billing by consumption".parse().unwrap()],
         values: 96,
+        pseudonymous: false,
     });
     let event = LogEvent::from(answered.into_event(4_711));
     let json = serde_json::to_value(&event).unwrap();

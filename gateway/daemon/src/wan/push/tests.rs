@@ -1,6 +1,10 @@
 //! The schedules: what is due, how it rests, and what messages are called.
 
+use authorization::{Asker, Rules};
+
+use super::parcel::{as_fine_as_is_left, id_of};
 use super::*;
+use crate::grants::Pacing;
 
 const DAY: i64 = 86_400;
 
@@ -22,6 +26,7 @@ fn grant() -> Grant {
         validity: Period::new(at(DAY / 2), at(1_000 * DAY)).unwrap(),
         push: Some(Span::DAY),
         at_most: None,
+        delivery: None,
         purpose: "billing".parse().unwrap(),
     }
 }
@@ -108,7 +113,7 @@ fn what_is_sent_is_as_fine_as_limits_and_restrictions_leave() {
         };
         let [power, gas] = queries(&grants[0], period).try_into().unwrap();
         let resolution = |query| {
-            as_fine_as_is_left(query, asker, &rules, at(9 * DAY))
+            as_fine_as_is_left(query, asker, (&rules, Pacing::Scheduled), at(9 * DAY))
                 .resolution
                 .seconds()
         };
@@ -162,8 +167,8 @@ fn gateways_are_spread_and_wait_until_values_have_settled() {
 fn messages_are_named_by_card_supplier_grant_period_and_part() {
     let guid: CardId = "fd5a::1".parse().unwrap();
     let period = Period::new(at(0), at(DAY)).unwrap();
-    let one = id_of(guid, &grant(), period, 0);
-    assert_eq!(one, id_of(guid, &grant(), period, 0));
+    let one = id_of(guid, &grant(), (period, None), 0);
+    assert_eq!(one, id_of(guid, &grant(), (period, None), 0));
     let mut other = grant();
     other.id.push('x');
     let mut more = grant();
@@ -171,11 +176,11 @@ fn messages_are_named_by_card_supplier_grant_period_and_part() {
     let later = Period::new(at(DAY), at(2 * DAY)).unwrap();
     let all = [
         one,
-        id_of("fd5a::2".parse().unwrap(), &grant(), period, 0),
-        id_of(guid, &other, period, 0),
-        id_of(guid, &grant(), later, 0),
-        id_of(guid, &grant(), period, 1),
-        id_of(guid, &more, period, 0),
+        id_of("fd5a::2".parse().unwrap(), &grant(), (period, None), 0),
+        id_of(guid, &other, (period, None), 0),
+        id_of(guid, &grant(), (later, None), 0),
+        id_of(guid, &grant(), (period, None), 1),
+        id_of(guid, &more, (period, None), 0),
     ];
     assert_eq!(BTreeSet::from(all).len(), 6);
     assert_ne!(key_of(&grant()), key_of(&other));

@@ -108,6 +108,7 @@ fn answered(values: u64, rules: usize) -> LogEvent {
         resolution: Span::QUARTER_HOUR,
         aggregation: model::Aggregation::Value,
         values,
+        pseudonymous: false,
         bytes: 1,
     }
     .into()

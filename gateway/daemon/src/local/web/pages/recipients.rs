@@ -155,13 +155,19 @@ fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
             resolution,
             aggregation,
             values,
+            pseudonymous,
             ..
         } => {
             let purposes: Vec<_> = purpose.iter().map(ToString::to_string).collect();
+            let outcome = format!("{} {values} {}", words.given, words.values);
             Line {
                 purpose: purposes.join(", "),
                 resolution: format!("{resolution}, {aggregation}"),
-                outcome: format!("{} {values} {}", words.given, words.values),
+                outcome: if *pseudonymous {
+                    format!("{outcome}, {}", words.under_a_pseudonym)
+                } else {
+                    outcome
+                },
                 ..bare(name.as_str(), asked(elements, period))
             }
         }

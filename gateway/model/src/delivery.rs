@@ -1,8 +1,8 @@
 //! Delivery rules: tariff use cases that compute nothing and say only what goes when to whom.
 //!
 //! TAF 9 (feed-in as it is), 10 (state of the grid) and 14 (frequent values) hand out readings that the gateway has anyhow. A
-//! module would have nothing to do; the rule is data, JSON with the schema name `smgw.delivery/1`, and what it permits is
-//! bounded by the recipient's grant as everything is.
+//! module would have nothing to do; the rule is data with the schema name `smgw.delivery/1`, it stands in the grant of its
+//! recipient, and the narrower of the two holds.
 //!
 //! Values of the grid say nothing about a contract, and their recipient need not know whose they are: the rule for TAF 10
 //! must name its elements by a pseudonym, which changes with the rule, the recipient and time, so that nobody can follow a
@@ -10,24 +10,31 @@
 //!
 //! Spec: BSI TR-03109-1 (tariff use cases 9, 10 and 14, and their pseudonyms).
 
-use model::{Aggregation, Decimal, Fingerprint, MeterId, Obis, ObisPattern, Quantity, Span, Timestamp, Unit};
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{AppId, JsonFault, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, Texts, Version};
+use crate::{
+    Aggregation, AppId, Decimal, Fingerprint, MeterId, Obis, ObisPattern, Quantity, Span, Texts, Timestamp,
+    Unit, Version,
+};
 
 /// The schema name that a rule states.
-pub const SCHEMA: &str = "smgw.delivery/1";
-/// The most bytes of a rule.
-pub const MAX_BYTES: usize = 16 * 1024;
+const SCHEMA: &str = "smgw.delivery/1";
 /// The most patterns of elements in a rule.
-pub const MAX_ELEMENTS: usize = 64;
+const MAX_ELEMENTS: usize = 64;
 /// The most reasons to deliver in a rule.
-pub const MAX_TRIGGERS: usize = 64;
+const MAX_TRIGGERS: usize = 64;
+/// The most bytes of the name in one language.
+const MAX_NAME_BYTES: usize = 80;
+/// The most bytes of the description in one language.
+const MAX_DESCRIPTION_BYTES: usize = 600;
 /// The number of the use case whose values are the grid's.
 const STATE_OF_THE_GRID: u8 = 10;
 
 /// A delivery rule, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawRule", into = "RawRule")]
 pub struct DeliveryRule(RawRule);
 
 /// A delivery rule as it is written.
@@ -65,7 +72,20 @@ pub enum Trigger {
         most: Decimal,
         /// The unit of both.
         unit: Unit,
+        /// How far inside the band a value that was outside has to be to count as back, so that one that wavers at an end
+        /// is no reason again and again; not at all, if it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hysteresis: Option<Decimal>,
     },
+}
+
+/// On which side of the ends of a band a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// In the band.
+    Inside,
+    /// Below or above it, or not yet far enough back in it.
+    Outside,
 }
 
 /// How a delivery names the meter.
@@ -81,20 +101,10 @@ pub enum Identity {
     },
 }
 
-impl DeliveryRule {
-    /// Reads and checks a rule.
-    ///
-    /// # Errors
-    ///
-    /// [`DeliveryError`] names the first thing that is wrong.
-    pub fn parse(json: &[u8]) -> Result<Self, DeliveryError> {
-        if json.len() > MAX_BYTES {
-            return Err(DeliveryError::TooLong { bytes: json.len() });
-        }
-        let rule: RawRule = serde_json::from_slice(json).map_err(|error| DeliveryError::Json {
-            line: error.line(),
-            source: JsonFault(error.to_string()),
-        })?;
+impl TryFrom<RawRule> for DeliveryRule {
+    type Error = DeliveryError;
+
+    fn try_from(rule: RawRule) -> Result<Self, DeliveryError> {
         if rule.schema != SCHEMA {
             return Err(DeliveryError::Schema);
         }
@@ -117,12 +127,24 @@ impl DeliveryRule {
         if let Some(index) = rule.triggers.iter().position(|trigger| !rule.permits(trigger)) {
             return Err(DeliveryError::Trigger { index });
         }
+        let watched = |trigger: &Trigger| matches!(trigger, Trigger::Outside { .. });
+        if rule.aggregation != Aggregation::Latest && rule.triggers.iter().any(watched) {
+            return Err(DeliveryError::NotLatest);
+        }
         if rule.taf == STATE_OF_THE_GRID && rule.identity == Identity::Meter {
             return Err(DeliveryError::GridNamed);
         }
         Ok(Self(rule))
     }
+}
 
+impl From<DeliveryRule> for RawRule {
+    fn from(rule: DeliveryRule) -> Self {
+        rule.0
+    }
+}
+
+impl DeliveryRule {
     /// Returns the rule's name, the same for every version.
     #[must_use]
     pub const fn id(&self) -> &AppId {
@@ -151,6 +173,12 @@ impl DeliveryRule {
     #[must_use]
     pub const fn description(&self) -> &Texts {
         &self.0.description
+    }
+
+    /// Returns the patterns of the codes whose values are delivered.
+    #[must_use]
+    pub fn elements(&self) -> &[ObisPattern] {
+        &self.0.elements
     }
 
     /// Returns whether values of that code are delivered.
@@ -182,6 +210,59 @@ impl DeliveryRule {
     pub const fn identity(&self) -> Identity {
         self.0.identity
     }
+
+    /// Returns whether the meter is not named, but a pseudonym stands for it.
+    #[must_use]
+    pub const fn is_pseudonymous(&self) -> bool {
+        matches!(self.0.identity, Identity::Pseudonym { .. })
+    }
+
+    /// Returns whether the recipient may ask.
+    #[must_use]
+    pub fn is_on_demand(&self) -> bool {
+        self.0.triggers.contains(&Trigger::OnDemand)
+    }
+}
+
+/// In one line.
+impl fmt::Display for DeliveryRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = &self.0;
+        write!(
+            formatter,
+            "{} {} (TAF {}), {} every {}",
+            rule.id, rule.version, rule.taf, rule.aggregation, rule.finest
+        )?;
+        for trigger in &rule.triggers {
+            write!(formatter, ", {trigger}")?;
+        }
+        match rule.identity {
+            Identity::Meter => Ok(()),
+            Identity::Pseudonym { rotation } => write!(formatter, ", under a pseudonym for {rotation}"),
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnDemand => formatter.write_str("on demand"),
+            Self::Every(period) => write!(formatter, "each {period}"),
+            Self::Outside {
+                obis,
+                least,
+                most,
+                unit,
+                hysteresis,
+            } => {
+                write!(formatter, "when {obis} leaves {least} to {most} {unit}")?;
+                match hysteresis {
+                    Some(hysteresis) => write!(formatter, " and is back by {hysteresis}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 impl RawRule {
@@ -191,24 +272,39 @@ impl RawRule {
             Trigger::OnDemand => true,
             Trigger::Every(period) => period.is_multiple_of(self.finest),
             Trigger::Outside {
-                obis, least, most, ..
+                obis,
+                least,
+                most,
+                hysteresis,
+                ..
             } => {
-                let ordered = least.compare(*most).is_some_and(std::cmp::Ordering::is_lt);
-                ordered && self.elements.iter().any(|pattern| pattern.matches(*obis))
+                let ends = inner(*least, *most, hysteresis.unwrap_or(Decimal::whole(0)));
+                ends.is_some() && self.elements.iter().any(|pattern| pattern.matches(*obis))
             }
         }
     }
 }
 
+/// Returns the ends between which a value is back in a band; `None` if nothing is, or the hysteresis is negative.
+fn inner(least: Decimal, most: Decimal, hysteresis: Decimal) -> Option<(Decimal, Decimal)> {
+    if hysteresis.compare(Decimal::whole(0))?.is_lt() {
+        return None;
+    }
+    let (low, high) = (least.checked_add(hysteresis)?, most.checked_sub(hysteresis)?);
+    low.compare(high)?.is_lt().then_some((low, high))
+}
+
 impl Trigger {
-    /// Returns whether a value is outside the band; `None` if the trigger does not look at it.
+    /// Returns on which side of the band's ends a value is, of which the one before was on a side; `None` if the trigger
+    /// does not look at it.
     #[must_use]
-    pub fn is_outside(&self, found: Obis, quantity: Quantity) -> Option<bool> {
+    pub fn side(&self, before: Side, found: Obis, quantity: Quantity) -> Option<Side> {
         let Self::Outside {
             obis,
             least,
             most,
             unit,
+            hysteresis,
         } = self
         else {
             return None;
@@ -216,9 +312,12 @@ impl Trigger {
         if *obis != found || *unit != quantity.unit {
             return None;
         }
-        let below = quantity.value.compare(*least)?.is_lt();
-        let above = quantity.value.compare(*most)?.is_gt();
-        Some(below || above)
+        let (low, high) = match before {
+            Side::Inside => (*least, *most),
+            Side::Outside => inner(*least, *most, hysteresis.unwrap_or(Decimal::whole(0)))?,
+        };
+        let is_inside = quantity.value.compare(low)?.is_ge() && quantity.value.compare(high)?.is_le();
+        Some(if is_inside { Side::Inside } else { Side::Outside })
     }
 }
 
@@ -260,23 +359,9 @@ impl Pseudonym<'_> {
     }
 }
 
-/// The reason why bytes are no delivery rule.
+/// The reason why something is no delivery rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// Longer than [`MAX_BYTES`].
-    #[error("the delivery rule has {bytes} bytes, more than {MAX_BYTES}")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
-    /// No JSON of this form.
-    #[error("line {line} of the delivery rule is not of the form that it states")]
-    Json {
-        /// The line.
-        line: usize,
-        /// What is wrong with it.
-        source: JsonFault,
-    },
     /// Another schema.
     #[error("the delivery rule is not of the schema {SCHEMA}")]
     Schema,
@@ -304,8 +389,13 @@ pub enum DeliveryError {
         /// Its index.
         index: usize,
     },
+    /// Something other than the latest values, with a band that they may leave: only these are looked at as they come.
+    #[error(
+        "the delivery rule looks at whether values leave a band, and does not deliver the latest ones; correct its aggregation"
+    )]
+    NotLatest,
     /// Values of the grid with the meter's name.
-    #[error("the delivery rule names the meter of values that are the grid's")]
+    #[error("the delivery rule names the meter of values that are the grid's; give it a pseudonym")]
     GridNamed,
 }
 
@@ -318,14 +408,19 @@ mod tests {
     const TAF_14: &str = include_str!("../../apps/taf-14/delivery.json");
 
     fn rule(json: &str) -> DeliveryRule {
-        DeliveryRule::parse(json.as_bytes()).unwrap()
+        serde_json::from_str(json).unwrap()
     }
 
-    fn fault(from: &str, to: &str) -> DeliveryError {
+    fn fault(from: &str, to: &str) -> String {
         assert!(TAF_10.contains(from), "{from}");
-        DeliveryRule::parse(TAF_10.replacen(from, to, 1).as_bytes())
-            .map(|_| ())
+        let text = TAF_10.replacen(from, to, 1);
+        serde_json::from_str::<DeliveryRule>(&text)
             .unwrap_err()
+            .to_string()
+    }
+
+    fn is(fault: &str, error: &DeliveryError) -> bool {
+        fault.starts_with(&error.to_string())
     }
 
     #[test]
@@ -352,19 +447,33 @@ mod tests {
     #[test]
     fn values_that_leave_their_band_are_a_reason_to_deliver() {
         let rule = rule(TAF_10);
-        let outside = |obis: &str, value: &str, unit| {
+        let side = |before, obis: &str, value: &str, unit| {
             let quantity = Quantity {
                 value: value.parse().unwrap(),
                 unit,
             };
             let mut triggers = rule.triggers().iter();
-            triggers.find_map(|trigger| trigger.is_outside(obis.parse().unwrap(), quantity))
+            triggers.find_map(|trigger| trigger.side(before, obis.parse().unwrap(), quantity))
         };
-        assert_eq!(outside("1-0:32.7.0*255", "230.1", Unit::Volt), Some(false));
-        assert_eq!(outside("1-0:32.7.0*255", "206.9", Unit::Volt), Some(true));
-        assert_eq!(outside("1-0:32.7.0*255", "253.1", Unit::Volt), Some(true));
-        assert_eq!(outside("1-0:32.7.0*255", "253.1", Unit::Watt), None);
-        assert_eq!(outside("1-0:31.7.0*255", "99", Unit::Ampere), None);
+        let volts = |before, value| side(before, "1-0:32.7.0*255", value, Unit::Volt);
+        for value in ["207", "230.1", "253"] {
+            assert_eq!(volts(Side::Inside, value), Some(Side::Inside), "{value}");
+        }
+        for value in ["206.9", "253.1"] {
+            assert_eq!(volts(Side::Inside, value), Some(Side::Outside), "{value}");
+        }
+        assert_eq!(side(Side::Inside, "1-0:32.7.0*255", "253.1", Unit::Watt), None);
+        assert_eq!(side(Side::Inside, "1-0:31.7.0*255", "99", Unit::Ampere), None);
+        // Back in the band is who is two volts inside.
+        for (value, expected) in [
+            ("207", Side::Outside),
+            ("208.9", Side::Outside),
+            ("209", Side::Inside),
+            ("251", Side::Inside),
+            ("251.1", Side::Outside),
+        ] {
+            assert_eq!(volts(Side::Outside, value), Some(expected), "{value}");
+        }
     }
 
     #[test]
@@ -431,39 +540,70 @@ mod tests {
 
     #[test]
     fn every_fault_is_named() {
-        assert!(matches!(fault("\"taf\"", "\"tag\""), DeliveryError::Json { .. }));
-        assert!(matches!(
-            fault("\"rotation\": \"P30D\"", "\"rotation\": \"P30D\", \"x\": 1"),
-            DeliveryError::Json { .. }
-        ));
-        assert_eq!(fault("delivery/1", "delivery/2"), DeliveryError::Schema);
-        assert_eq!(fault("\"taf\": 10", "\"taf\": 0"), DeliveryError::Taf);
-        assert_eq!(fault("\"Netzzustandsdaten\"", "\"\""), DeliveryError::Texts);
-        let cut = |json: &str, list: &str| {
-            let mut value: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert!(fault("\"taf\"", "\"tag\"").starts_with("unknown field `tag`"));
+        let unknown = fault("\"rotation\": \"P30D\"", "\"rotation\": \"P30D\", \"x\": 1");
+        assert!(unknown.starts_with("unknown field `x`"), "{unknown}");
+        let cases = [
+            ("delivery/1", "delivery/2", DeliveryError::Schema),
+            ("\"taf\": 10", "\"taf\": 0", DeliveryError::Taf),
+            ("\"Netzzustandsdaten\"", "\"\"", DeliveryError::Texts),
+            ("\"PT15M\"", "\"PT7S\"", DeliveryError::Trigger { index: 1 }),
+            (
+                "\"least\": \"207\"",
+                "\"least\": \"253\"",
+                DeliveryError::Trigger { index: 2 },
+            ),
+            (
+                "\"hysteresis\": \"2\"",
+                "\"hysteresis\": \"-2\"",
+                DeliveryError::Trigger { index: 2 },
+            ),
+            (
+                "\"hysteresis\": \"2\"",
+                "\"hysteresis\": \"23\"",
+                DeliveryError::Trigger { index: 2 },
+            ),
+            ("\"latest\"", "\"value\"", DeliveryError::NotLatest),
+            (
+                "{ \"pseudonym\": { \"rotation\": \"P30D\" } }",
+                "\"meter\"",
+                DeliveryError::GridNamed,
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let fault = fault(from, to);
+            assert!(is(&fault, &expected), "{fault}");
+        }
+        let cut = |list: &str| {
+            let mut value: serde_json::Value = serde_json::from_str(TAF_10).unwrap();
             value[list] = serde_json::json!([]);
-            DeliveryRule::parse(value.to_string().as_bytes())
-                .map(|_| ())
+            serde_json::from_value::<DeliveryRule>(value)
                 .unwrap_err()
+                .to_string()
         };
-        assert_eq!(cut(TAF_10, "elements"), DeliveryError::Elements { found: 0 });
-        assert_eq!(cut(TAF_10, "triggers"), DeliveryError::Triggers { found: 0 });
-        assert_eq!(
-            fault("\"PT15M\"", "\"PT7S\""),
-            DeliveryError::Trigger { index: 1 }
+        assert!(is(&cut("elements"), &DeliveryError::Elements { found: 0 }));
+        assert!(is(&cut("triggers"), &DeliveryError::Triggers { found: 0 }));
+    }
+
+    #[test]
+    fn rule_is_told_in_one_line() {
+        let text = rule(TAF_10).to_string();
+        assert!(
+            text.starts_with("taf-10 1.0.0 (TAF 10), latest every PT1M, on demand, each PT15M, "),
+            "{text}"
         );
-        assert_eq!(
-            fault("\"least\": \"207\"", "\"least\": \"253\""),
-            DeliveryError::Trigger { index: 2 }
-        );
-        assert_eq!(
-            fault("{ \"pseudonym\": { \"rotation\": \"P30D\" } }", "\"meter\""),
-            DeliveryError::GridNamed
-        );
-        let long = vec![b' '; MAX_BYTES + 1];
-        assert_eq!(
-            DeliveryRule::parse(&long),
-            Err(DeliveryError::TooLong { bytes: long.len() })
-        );
+        let band =
+            ", when 1-0:14.7.0*255 leaves 49.5 to 50.5 Hz and is back by 0.1, under a pseudonym for P30D";
+        assert!(text.ends_with(band), "{text}");
+        assert!(rule(TAF_14).to_string().ends_with("each PT1M"));
+    }
+
+    #[test]
+    fn rule_reads_back_its_json() {
+        for json in [TAF_9, TAF_10, TAF_14] {
+            let rule = rule(json);
+            let written = serde_json::to_string(&rule).unwrap();
+            assert_eq!(serde_json::from_str::<DeliveryRule>(&written).unwrap(), rule);
+        }
     }
 }
