@@ -49,7 +49,8 @@ const SPREAD_SECONDS: u32 = 3_600;
 /// How many periods are caught up with, of those that passed while the gateway was off or served nobody.
 const MAX_CAUGHT_UP: u32 = 32;
 
-/// How many periods are sent between two looks: each takes the card as long as a signature.
+/// How many periods are sent between two looks, and as many times what delivery rules have sent: each takes the card as long
+/// as a signature.
 const MAX_AT_ONCE: usize = 8;
 
 /// How long that may take, at most some hundred messages, each signed by a slow card.
@@ -127,8 +128,9 @@ fn send_due(
     let grants = u64::try_from(pushing.len()).unwrap_or(u64::MAX);
     let first = looks.and_then(|looks| looks.checked_rem(grants)).unwrap_or(0);
     pushing.rotate_left(usize::try_from(first).unwrap_or(0));
-    let mut left = MAX_AT_ONCE;
-    deliveries.deliver(exchange, (&identity, bundle), pauses, &mut left, now)?;
+    // Each has its own share, so that neither keeps the other waiting.
+    let (mut left, mut left_of_rules) = (MAX_AT_ONCE, MAX_AT_ONCE);
+    deliveries.deliver(exchange, (&identity, bundle), pauses, &mut left_of_rules, now)?;
     for (grant, every, key) in pushing {
         if pauses.holds(&key, now) || owes_receipts(exchange, grant.supplier)? {
             continue;

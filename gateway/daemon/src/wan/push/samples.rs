@@ -127,18 +127,6 @@ fn ruled(grant: &Grant) -> Option<(&Grant, Span)> {
 }
 
 #[cfg(test)]
-impl Samples {
-    /// Holds values of the rule of a grant, as if they had been read.
-    pub(super) fn hold(&self, key: ScheduleKey, readings: impl IntoIterator<Item = Reading>) {
-        let mut held = self.lock();
-        let of_rule = held.entry(key).or_default();
-        for reading in readings {
-            of_rule.add(reading);
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use model::{Decimal, Quantity, Status, Unit};
 
