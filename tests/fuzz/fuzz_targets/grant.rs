@@ -70,11 +70,9 @@ fuzz_target!(|input: &[u8]| {
     });
     let mut release = granted.begin(authorization::Registration { period: query.resolution, made: [].into() });
     release.take(readings.collect::<Vec<_>>(), []);
-    for series in release
-            .finish(None)
-            .series
-            .into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()))
-            .unwrap_or_default() {
+    let released = release.finish(None).series;
+    let named = released.into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()));
+    for series in named.unwrap_or_default() {
         let covering = grants.iter().filter(|grant| grant.supplier == supplier && grant.covers(&series.element));
         let mut grids = covering.map(|grant| grant.finest);
         assert!(grids.any(|finest: Span| series.step.is_multiple_of(finest)));
