@@ -28,6 +28,8 @@ mod cluster;
 #[cfg(test)]
 mod degraded;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod faults;
