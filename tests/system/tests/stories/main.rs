@@ -86,6 +86,8 @@ mod tsm;
 #[cfg(test)]
 mod units;
 #[cfg(test)]
+mod updates;
+#[cfg(test)]
 mod watchdog;
 #[cfg(test)]
 mod whole_system;
