@@ -44,6 +44,21 @@ fn value_may_follow_a_gap_but_no_gap_a_value() {
 }
 
 #[test]
+fn times_that_32_bits_do_not_hold_are_kept_on_every_processor() {
+    let place = Place::new();
+    // Before and behind the ends of 31 and of 32 bits: 2038-01-19T03:14:07Z and 2106-02-07T06:28:15Z.
+    let ends = [i64::from(i32::MAX), i64::from(u32::MAX)];
+    let times = ends
+        .into_iter()
+        .flat_map(|end| [end - 900, end, end + 1, end + 900]);
+    let readings: Vec<_> = times.map(|time| reading("M1", time, "1")).collect();
+    for reading in &readings {
+        place.open().register(&round([reading.clone()], [])).unwrap();
+    }
+    assert_eq!(all(&place.open()).readings, readings);
+}
+
+#[test]
 fn every_digit_and_remark_is_kept() {
     let place = Place::new();
     let mut readings = Vec::new();
