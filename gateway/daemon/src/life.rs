@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use model::{LogEvent, LogText, Reading, Span, SystemEvent};
 use store::{DeviceKey, Protection, Store};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -143,7 +143,7 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     let journal = journal::open(&config, &store)?;
     journal.note(journal::start_up(&config, &store, &findings));
     // What can fail and be mended comes first; a card that is bound stays bound.
-    let doors = runtime.block_on(Doors::open(&config));
+    let doors = runtime.block_on(async { Doors::open(&config) });
     let doors = doors.inspect_err(|error| journal.note([stopped(Some(error))]))?;
     let (data, pulses) = (Arc::clone(&store), tasks.pulses.clone());
     let custodian = Custodian::start(config.card.clone(), data, journal.clone(), &pulses);
@@ -251,11 +251,11 @@ struct Doors {
 }
 
 impl Doors {
-    async fn open(config: &Config) -> Result<Self, LifeError> {
-        let web = listen("the local page", config.web).await?;
+    fn open(config: &Config) -> Result<Self, LifeError> {
+        let web = listen("the local page", config.web)?;
         let https = config.https.as_ref().map(|https| https.listen);
-        let https = listen("the local web", https).await?;
-        let wan = listen("the WAN listener", config.wan).await?;
+        let https = listen("the local web", https)?;
+        let wan = listen("the WAN listener", config.wan)?;
         Ok(Self {
             control: open_control(&config.control_socket)?,
             web,
@@ -516,16 +516,30 @@ fn untimely(ended: Result<TaskEnd, tokio::task::JoinError>) -> LifeError {
     error
 }
 
-async fn listen(what: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, LifeError> {
+fn listen(what: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, LifeError> {
     let Some(address) = address else { return Ok(None) };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(source) => Err(LifeError::Listen {
-            what,
-            at: address.to_string(),
-            source,
-        }),
-    }
+    let listener = open_door(address).map_err(|source| LifeError::Listen {
+        what,
+        at: address.to_string(),
+        source,
+    })?;
+    Ok(Some(listener))
+}
+
+/// Listens at an address, even at one that the gateway gets later: a cable that is not in yet stops nobody from measuring.
+fn open_door(address: SocketAddr) -> std::io::Result<TcpListener> {
+    /// Connections that wait to be taken up: the doors take them up at once.
+    const WAITING: u32 = 128;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A daemon that starts again does not wait for the connections of the last one to be forgotten.
+    socket.set_reuseaddr(true)?;
+    rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 fn open_control(path: &Path) -> Result<UnixListener, LifeError> {
@@ -539,6 +553,27 @@ fn open_control(path: &Path) -> Result<UnixListener, LifeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_door_opens_at_an_address_that_the_gateway_does_not_have_yet() {
+        // Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
+        for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let door = listen("the local web", Some(address)).unwrap().unwrap();
+            assert_eq!(door.local_addr().unwrap().ip(), address.ip());
+        }
+        let first = listen("the local web", "127.0.0.1:0".parse().ok())
+            .unwrap()
+            .unwrap();
+        let taken = listen("the local web", first.local_addr().ok()).unwrap_err();
+        assert!(matches!(
+            taken,
+            LifeError::Listen {
+                what: "the local web",
+                ..
+            }
+        ));
+    }
 
     #[tokio::test]
     async fn a_task_that_ends_by_itself_stops_the_daemon() {
