@@ -20,12 +20,14 @@ do_install:append() {
     install -D -m 0644 ${S}/systemd/pcscd.socket.d/smgw.conf ${D}${systemd_system_unitdir}/pcscd.socket.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.sysusers ${D}${nonarch_libdir}/sysusers.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.tmpfiles ${D}${nonarch_libdir}/tmpfiles.d/smgw.conf
+    install -D -m 0644 ${S}/systemd/smgw.sysctl ${D}${nonarch_libdir}/sysctl.d/60-smgw.conf
     install -D -m 0644 ${S}/yocto-layer/recipes-smgw/smgw/smgw.toml ${D}${datadir}/smgw/smgw.toml
     # The configuration and the store of the data partition are mounted here.
     install -d ${D}${sysconfdir}/smgw ${D}${localstatedir}/lib/smgw
 }
 
 FILES:${PN} += "\
+    ${nonarch_libdir}/sysctl.d \
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/tmpfiles.d \
     ${systemd_system_unitdir}/pcscd.socket.d \

@@ -25,8 +25,9 @@ for _ in range(count):
         pass
 print(len(calls))
 ";
-/// What the gateway offers, what a broker and a meter listen on, and what nobody may reach.
+/// What the gateway offers suppliers and the household, what a broker and a meter listen on, and what nobody may reach.
 const OFFERED: u16 = 8_443;
+const WEB: u16 = 443;
 const BROKER: u16 = 8_883;
 const METER: u16 = 502;
 const CLOSED: u16 = 22;
@@ -77,7 +78,7 @@ impl Scene {
         let renaming = shell(script, &[name, host.address()]).inside(host.id());
         assert_eq!(stage.run(&renaming).unwrap().code, Some(0));
         let scene = Self {
-            gateway: Side::on(&stage, host, &[OFFERED, CLOSED]),
+            gateway: Side::on(&stage, host, &[OFFERED, WEB, CLOSED]),
             other: Side::on(&stage, other, &[BROKER, METER, CLOSED]),
             _network: network,
             stage,
@@ -133,15 +134,18 @@ fn on_the_side_of_the_wan_only_messages_come_in_and_only_known_services_are_call
     let scene = Scene::with_port("wan0");
     // One address does not take all the connections that the gateway has.
     assert_eq!(scene.calls_in(OFFERED, 10), 8);
-    assert_eq!(scene.calls_in(CLOSED, 1), 0);
+    for port in [WEB, CLOSED] {
+        assert_eq!(scene.calls_in(port, 1), 0, "{port}");
+    }
     assert_eq!(scene.calls_out(BROKER, 1), 1);
     assert_eq!(scene.calls_out(METER, 1), 0, "no meter is looked for in the WAN");
     assert_eq!(scene.calls_out(CLOSED, 1), 0);
 }
 
 #[test]
-fn on_the_side_of_the_meters_nobody_comes_in_and_meters_are_called() {
+fn on_the_side_of_the_meters_only_the_web_is_reached_and_meters_are_called() {
     let scene = Scene::with_port("lan0");
+    assert_eq!(scene.calls_in(WEB, 14), 12);
     for port in [OFFERED, CLOSED] {
         assert_eq!(scene.calls_in(port, 1), 0, "{port}");
     }

@@ -9,14 +9,14 @@ use crate::build::{root, run_step};
 use crate::error::XtaskError;
 
 /// What the machine has besides Debian's smallest set.
-const PACKAGES: &str = "systemd,systemd-sysv,udev,linux-image-cloud-amd64,nftables,iproute2,pcscd,sqlite3";
+const PACKAGES: &str = "systemd,systemd-sysv,udev,linux-image-cloud-amd64,nftables,iproute2,pcscd,sqlite3,curl";
 /// The release of Debian.
 const RELEASE: &str = "bookworm";
 /// What more the root's file system has room for, in megabytes: nothing is ever written to it.
 const ROOM_MB: u64 = 200;
 
 /// Where what comes from the repository is installed: file, mode, place.
-const INSTALLED: [(&str, &str, &str); 11] = [
+const INSTALLED: [(&str, &str, &str); 12] = [
     (
         "systemd/pcscd.socket.d/smgw.conf",
         "644",
@@ -24,6 +24,7 @@ const INSTALLED: [(&str, &str, &str); 11] = [
     ),
     ("systemd/smgw.sysusers", "644", "usr/lib/sysusers.d/smgw.conf"),
     ("systemd/smgw.tmpfiles", "644", "usr/lib/tmpfiles.d/smgw.conf"),
+    ("systemd/smgw.sysctl", "644", "usr/lib/sysctl.d/60-smgw.conf"),
     ("systemd/nftables.conf", "644", "usr/share/smgw/nftables.conf"),
     ("systemd/first-boot", "755", "usr/libexec/smgw/first-boot"),
     ("systemd/health", "755", "usr/libexec/smgw/health"),
