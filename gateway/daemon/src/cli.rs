@@ -18,6 +18,7 @@ use crate::app::{self, AppCommand};
 use crate::binding::{BindingView, ConfirmationView};
 use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
 use crate::config::Config;
+use crate::diagnostics;
 use crate::life;
 use crate::local::control::{self, ControlError};
 use crate::mbus;
@@ -315,7 +316,8 @@ fn print(text: &str) -> ExitCode {
 
 /// Says on standard error what failed. If even that fails, the exit code still tells.
 pub(crate) fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    drop(writeln!(io::stderr(), "smgw: {}", Chain(error)));
+    let level = diagnostics::error_prefix();
+    drop(writeln!(io::stderr(), "{level}smgw: {}", Chain(error)));
     ExitCode::from(code)
 }
 

@@ -23,6 +23,7 @@ use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer, Frame};
 use crate::binding::BindingSource;
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
+use crate::diagnostics;
 use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses};
@@ -126,11 +127,7 @@ impl Tasks {
 
 /// Runs the daemon until it is told to stop or has to.
 pub(crate) fn run(config: Config) -> Result<(), LifeError> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .init();
+    diagnostics::begin();
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

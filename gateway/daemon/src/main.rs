@@ -7,6 +7,7 @@ mod card;
 mod cli;
 mod clock;
 mod config;
+mod diagnostics;
 mod grants;
 mod journal;
 mod life;

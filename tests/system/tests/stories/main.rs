@@ -32,6 +32,8 @@ mod delivery;
 #[cfg(test)]
 mod device;
 #[cfg(test)]
+mod diagnostics;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod firewall;
