@@ -68,6 +68,8 @@ mod over_a_broker;
 #[cfg(test)]
 mod pushes;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod renewed_authority;
 #[cfg(test)]
 mod revoked;
