@@ -85,6 +85,9 @@ pub(crate) enum XtaskError {
     /// A machine with the gateway did not stand what a device has to.
     #[error("the machine does not do what a device has to")]
     Machine(#[from] crate::vm::MachineError),
+    /// A package for Debian is not what it is to be.
+    #[error("the packages for Debian are not what they are to be")]
+    Package(#[from] crate::deb::PackageError),
     /// Inputs break the properties of fuzz targets.
     #[error("these fuzz targets found something: {0}; the inputs are in tests/fuzz/artifacts")]
     Findings(String),

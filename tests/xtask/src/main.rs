@@ -1,5 +1,5 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `torture`,
-//! `fuzz` and `vm`.
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `deb`,
+//! `torture`, `fuzz` and `vm`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
@@ -11,6 +11,7 @@ mod browser;
 mod build;
 mod crates;
 mod cross;
+mod deb;
 mod demo;
 mod error;
 mod fuzz;
@@ -49,6 +50,8 @@ enum Chore {
     Cross(cross::Options),
     /// Holds the results and the fuel of the energy applications against each other on aarch64 and armv7, under qemu.
     CrossEvaluation,
+    /// Makes packages for Debian of gateway, trust centre and supplier, and has lintian judge them.
+    Deb(deb::Options),
     /// Builds and runs the whole system on this machine and shows what the supplier receives.
     Demo(demo::Options),
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Crates => crates::run(),
         Chore::Cross(options) => cross::run(&options),
         Chore::CrossEvaluation => cross::evaluation(),
+        Chore::Deb(options) => deb::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Verify => verify::run(),

@@ -132,6 +132,19 @@ pub(crate) const FOR_VM: [Package; 8] = [
     package("mke2fs", "e2fsprogs"),
 ];
 
+/// What packages for Debian need: what builds the programs, finds their libraries, judges the packages, and a small Debian to
+/// install them in.
+pub(crate) const FOR_DEB: [Package; 8] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("pkg-config", "pkg-config"),
+    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
+    package("strip", "binutils"),
+    package("dpkg-shlibdeps", "dpkg-dev"),
+    package("lintian", "lintian"),
+    package("mmdebstrap", "mmdebstrap"),
+];
+
 /// What the fuzz targets need: libFuzzer is written in C++, and the card's way to a reader is not among them.
 pub(crate) const FOR_FUZZ: [Package; 3] = [
     package("cc", "gcc"),

@@ -11,18 +11,22 @@ use crate::steps::{PERIOD, read, told};
 
 /// How much each unit exposes, in tenths, by the measure of `systemd-analyze security`; 15 is the most that any may have.
 /// A unit that became tighter gets a lower number here, so that it stays so.
-const EXPOSURES: [(&str, u32); 4] = [
+const EXPOSURES: [(&str, u32); 6] = [
     ("smgw-firewall.service", 14),
     ("smgw-first-boot.service", 14),
     ("smgw-health.service", 9),
     ("smgw.service", 13),
+    ("supplier.service", 11),
+    ("trust-center.service", 11),
 ];
 /// Programs that the units start, besides those of the system.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 6] = [
     "usr/bin/smgw",
     "usr/sbin/nft",
     "usr/libexec/smgw/first-boot",
     "usr/libexec/smgw/health",
+    "usr/bin/supplier",
+    "usr/bin/trust-center",
 ];
 /// What is called by root alone: SQLite gives the files beside a database the owner of the database (robustFchown of its
 /// os_unix.c). The device runs as another user, tests may not.

@@ -9,7 +9,8 @@ use crate::build::{root, run_step};
 use crate::error::XtaskError;
 
 /// What the machine has besides Debian's smallest set.
-const PACKAGES: &str = "systemd,systemd-sysv,udev,linux-image-cloud-amd64,nftables,iproute2,pcscd,sqlite3,curl";
+const PACKAGES: &str =
+    "systemd,systemd-sysv,udev,linux-image-cloud-amd64,nftables,iproute2,pcscd,sqlite3,curl";
 /// The release of Debian.
 const RELEASE: &str = "bookworm";
 /// What more the root's file system has room for, in megabytes: nothing is ever written to it.
@@ -96,26 +97,9 @@ impl Image {
     /// [`XtaskError::Step`] names what failed; it takes root.
     pub(super) fn make(folder: &Path, programs: &Programs) -> Result<Self, XtaskError> {
         std::fs::create_dir_all(folder).map_err(XtaskError::file(folder))?;
-        let debian = folder.join("debian.tar");
-        if !debian.exists() {
-            let unfinished = folder.join("unfinished.tar");
-            let mut make = Command::new("mmdebstrap");
-            make.args(["--quiet", "--variant=minbase"])
-                .arg(format!("--include={PACKAGES}"));
-            run_step("mmdebstrap", make.arg(RELEASE).arg(&unfinished))?;
-            std::fs::rename(&unfinished, &debian).map_err(XtaskError::file(&debian))?;
-        }
         let place = tempfile::tempdir_in(folder).map_err(XtaskError::file(folder))?;
         let tree = place.path().join("root");
-        std::fs::create_dir(&tree).map_err(XtaskError::file(&tree))?;
-        let mut unpack = Command::new("tar");
-        unpack
-            .arg("-C")
-            .arg(&tree)
-            .arg("-xf")
-            .arg(&debian)
-            .arg("--exclude=./dev/*");
-        run_step("tar", &mut unpack)?;
+        unpack_debian(folder, &tree)?;
         install_all(&tree, programs)?;
         run_step(
             "chroot",
@@ -131,6 +115,34 @@ impl Image {
         make_disk(&image.root, Some(&tree))?;
         Ok(image)
     }
+}
+
+/// Unpacks a small Debian as a new folder; what comes from Debian is fetched once and kept.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] names what failed; it takes root.
+pub(crate) fn unpack_debian(folder: &Path, tree: &Path) -> Result<(), XtaskError> {
+    std::fs::create_dir_all(folder).map_err(XtaskError::file(folder))?;
+    let debian = folder.join("debian.tar");
+    let list = folder.join("debian.packages");
+    // Another list of packages is another Debian.
+    if !std::fs::read_to_string(&list).is_ok_and(|made| made == PACKAGES) {
+        let mut make = Command::new("mmdebstrap");
+        make.args(["--quiet", "--variant=minbase"])
+            .arg(format!("--include={PACKAGES}"));
+        run_step("mmdebstrap", make.arg(RELEASE).arg(&debian))?;
+        std::fs::write(&list, PACKAGES).map_err(XtaskError::file(&list))?;
+    }
+    std::fs::create_dir(tree).map_err(XtaskError::file(tree))?;
+    let mut unpack = Command::new("tar");
+    unpack
+        .arg("-C")
+        .arg(tree)
+        .arg("-xf")
+        .arg(&debian)
+        .arg("--exclude=./dev/*");
+    run_step("tar", &mut unpack)
 }
 
 /// Makes an empty data partition.

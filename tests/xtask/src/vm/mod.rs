@@ -21,6 +21,7 @@ use crate::error::XtaskError;
 use crate::torture::Random;
 use crate::{apps, packages};
 use image::Image;
+pub(crate) use image::unpack_debian;
 use machine::{Machine, Said};
 
 /// How long the machine may take for all that is checked in it, with an emulated processor.
