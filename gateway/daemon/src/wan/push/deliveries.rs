@@ -255,7 +255,7 @@ impl Work<'_> {
 
     /// Returns what the grant lets through of the values of a point, to look at; none of it is handed out.
     fn permitted(&self, period: Period) -> Result<Vec<Reading>, Rejection> {
-        let restrictions = Restrictions::of(&self.exchange.store)?;
+        let restrictions = Restrictions::of(&self.exchange.store, self.now)?;
         let rules = Rules {
             grants: slice::from_ref(self.grant),
             policy: self.bundle.policy(),

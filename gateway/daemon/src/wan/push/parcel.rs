@@ -51,7 +51,7 @@ pub(super) fn send(
         .anchor
         .verify_party(&supplier.certificates, now, Role::Supplier);
     let recipient = verified.map_err(Rejection::ReplyTo)?.enc;
-    let restrictions = Restrictions::of(&exchange.store)?;
+    let restrictions = Restrictions::of(&exchange.store, now)?;
     let (grants, pacing) = match parcel.delivery {
         Some(_) => (slice::from_ref(grant), Pacing::Delivered),
         None => (bundle.grants(), Pacing::Scheduled),
