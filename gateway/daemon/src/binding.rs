@@ -150,6 +150,11 @@ impl BindingSource {
 }
 
 impl BindingView {
+    /// Returns the gateway's own identity, if it is bound.
+    pub(crate) fn gateway(&self) -> Option<GatewayId> {
+        self.binding.as_ref().map(|binding| binding.gateway)
+    }
+
     fn of_trouble(trouble: String) -> Self {
         Self {
             trouble: Some(trouble),

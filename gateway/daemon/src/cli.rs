@@ -1,9 +1,17 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+mod config;
+mod doctor;
 mod grants;
+mod identity;
 mod log;
+mod meter;
 pub(crate) mod ordering;
+mod readings;
+mod report;
 mod selftest;
+mod wan;
+mod watch;
 mod web;
 
 use std::fmt::Display;
@@ -11,7 +19,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::app::{self, AppCommand};
@@ -24,9 +32,17 @@ use crate::local::control::{self, ControlError};
 use crate::mbus;
 use crate::modbus;
 use crate::report::Chain;
+use config::ConfigCommand;
+use doctor::DoctorOptions;
 use grants::GrantsCommand;
+use identity::IdentityOptions;
 use log::LogCommand;
+use meter::MeterCommand;
+use readings::ReadingsOptions;
+use report::ReportOptions;
 use selftest::SelftestOptions;
+use wan::WanCommand;
+use watch::Watch;
 use web::WebCommand;
 
 /// The configuration file of an installed gateway.
@@ -37,13 +53,12 @@ pub(crate) const FAILURE: u8 = 1;
 const UNAVAILABLE: u8 = 69;
 pub(crate) const CONFIGURATION: u8 = 78;
 
+/// What the exit codes mean, on every help page that does not say it itself.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 77 refused, 78 wrong configuration.";
+
 /// Smart-meter gateway: polls meters, keeps what they say, and hands it to whom the card permits.
 #[derive(Debug, Parser)]
-#[command(
-    name = "smgw",
-    version,
-    after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad input or a damaged log, 69 no daemon answers, 77 refused, 78 wrong configuration."
-)]
+#[command(name = "smgw", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,10 +72,14 @@ enum Command {
     Status {
         #[command(flatten)]
         file: ConfigFile,
-        /// Print one JSON document (schema smgw.status/1).
+        #[command(flatten)]
+        watch: Watch,
+        /// Print one JSON document (schema smgw.status/1); with --watch one a line.
         #[arg(long)]
         json: bool,
     },
+    /// Examines the gateway part by part: what is wrong, why, and what to do; or explains a code.
+    Doctor(DoctorOptions),
     /// Looks after the once-only binding to the card.
     Binding {
         #[command(subcommand)]
@@ -99,6 +118,22 @@ enum Command {
         #[command(subcommand)]
         command: CardCommand,
     },
+    /// Shows the meters of the running gateway, and how each is read.
+    Meter {
+        #[command(subcommand)]
+        command: MeterCommand,
+    },
+    /// Shows registered values of the running gateway.
+    Readings(ReadingsOptions),
+    /// Shows how the gateway is reached from outside, and what is in the way.
+    Wan {
+        #[command(subcommand)]
+        command: WanCommand,
+    },
+    /// Shows who the gateway is: GUID, certificates, the fingerprint for the label, versions.
+    Identity(IdentityOptions),
+    /// Makes one document for whoever helps, without consumption and without secrets.
+    Report(ReportOptions),
     /// Looks after the configuration.
     Config {
         #[command(subcommand)]
@@ -163,16 +198,6 @@ struct CardOptions {
     json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Checks a configuration without starting anything; names file, line and key of a fault.
-    Check {
-        /// The file to check.
-        #[arg(default_value = DEFAULT_CONFIG)]
-        file: PathBuf,
-    },
-}
-
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The configuration file.
@@ -180,17 +205,47 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// Carries out what the command line says, and returns the exit code. One that is not understood, or asks for help, ends
+/// the process.
+pub(crate) fn run() -> ExitCode {
+    let matches = command().get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.run(),
+        Err(error) => error.exit(),
+    }
+}
+
+/// Returns the command line with the exit codes on every page.
+fn command() -> clap::Command {
+    with_exit_codes(Cli::command())
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_exit_codes);
+    if command.get_after_help().is_some() {
+        command
+    } else {
+        command.after_help(EXIT_CODES)
+    }
+}
+
 impl Cli {
     /// Carries out the command and returns the exit code.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         match self.command {
             Command::Run(file) => with_config(file.config, |config| match life::run(config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(FAILURE, &error),
             }),
-            Command::Status { file, json } => with_config(file.config, |config| {
-                answer(control::ask(&config.control_socket), json)
+            Command::Status { file, watch, json } => with_config(file.config, |config| {
+                watch.run(|| answer(control::ask(&config.control_socket), json))
             }),
+            Command::Doctor(options) => options.run(),
+            Command::Meter { command } => command.run(),
+            Command::Readings(options) => options.run(),
+            Command::Wan { command } => command.run(),
+            Command::Identity(options) => options.run(),
+            Command::Report(options) => options.run(),
             Command::Binding {
                 command: BindingCommand::Show { file, json },
             } => with_config(file.config, |config| {
@@ -227,9 +282,7 @@ impl Cli {
             Command::Card {
                 command: CardCommand::Relay(file),
             } => with_config(file.config, |config| relay(&config)),
-            Command::Config {
-                command: ConfigCommand::Check { file },
-            } => with_config(file, |config| print(&config.to_string())),
+            Command::Config { command } => command.run(),
             Command::Modbus { command } => command.run(),
         }
     }
@@ -297,12 +350,19 @@ fn card(config: &Config) -> Result<CardView, ControlError> {
 /// Shows what the daemon answered, for people or as JSON.
 fn answer<T: Display + Serialize>(answer: Result<T, ControlError>, json: bool) -> ExitCode {
     match answer {
-        Ok(shown) if json => match serde_json::to_string(&shown) {
-            Ok(text) => print(&format!("{text}\n")),
-            Err(error) => fail(FAILURE, &error),
-        },
-        Ok(shown) => print(&shown.to_string()),
+        Ok(shown) => show(&shown, json),
         Err(error @ ControlError::NoDaemon { .. }) => fail(UNAVAILABLE, &error),
+        Err(error) => fail(FAILURE, &error),
+    }
+}
+
+/// Shows something for people or as JSON.
+fn show<T: Display + Serialize>(shown: &T, json: bool) -> ExitCode {
+    if !json {
+        return print(&shown.to_string());
+    }
+    match serde_json::to_string(shown) {
+        Ok(text) => print(&format!("{text}\n")),
         Err(error) => fail(FAILURE, &error),
     }
 }
@@ -323,12 +383,42 @@ pub(crate) fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    /// Checks a page and those below it.
+    fn says_exit_codes(page: &clap::Command, path: &str) {
+        let path = format!("{path} {}", page.get_name());
+        let after = page.get_after_help().map(ToString::to_string);
+        assert!(
+            after.is_some_and(|after| after.contains("Exit codes: 0 ")),
+            "{path}"
+        );
+        page.get_subcommands()
+            .for_each(|below| says_exit_codes(below, &path));
+    }
+
+    #[test]
+    fn every_page_says_what_the_exit_codes_mean() {
+        says_exit_codes(&command(), "");
+    }
+
+    #[test]
+    fn json_names_its_schema_on_every_page_that_has_it() {
+        fn check(page: &clap::Command) {
+            let json = page.get_arguments().find(|argument| argument.get_id() == "json");
+            if let Some(help) = json.and_then(clap::Arg::get_help) {
+                let help = help.to_string();
+                let after = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let named = help.contains("smgw.") || after.contains("smgw.");
+                assert!(named, "{}: {help}", page.get_name());
+            }
+            page.get_subcommands().for_each(check);
+        }
+        check(&command());
     }
 }

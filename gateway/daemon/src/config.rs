@@ -4,6 +4,7 @@
 //! hold. Every error names file, line and key.
 
 mod document;
+mod origin;
 mod web;
 
 use std::collections::BTreeSet;
@@ -19,10 +20,12 @@ use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
 use store::{LogLimits, OtpPlace};
 
+use crate::codes::{Code, examination as codes};
 use crate::modbus::source::SourceError;
 use crate::wan::BrokerConfig;
 use web::WebSection;
 
+pub(crate) use origin::Settings;
 pub(crate) use web::HttpsConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.
@@ -91,6 +94,15 @@ impl Config {
     ///
     /// [`ConfigError`] names file, line and key.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        Self::read_with_text(file).map(|(config, _)| config)
+    }
+
+    /// Reads and checks a configuration file, and returns its text too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`].
+    pub(crate) fn read_with_text(file: &Path) -> Result<(Self, String), ConfigError> {
         let unreadable = |source| ConfigError::Unreadable {
             file: file.to_owned(),
             source,
@@ -103,11 +115,14 @@ impl Config {
                 file: file.to_owned(),
             });
         }
-        Self::parse(&text).map_err(|fault| ConfigError::Fault {
-            file: file.to_owned(),
-            line: fault.line(&text),
-            fault,
-        })
+        match Self::parse(&text) {
+            Ok(config) => Ok((config, text)),
+            Err(fault) => Err(ConfigError::Fault {
+                file: file.to_owned(),
+                line: fault.line(&text),
+                fault,
+            }),
+        }
     }
 
     /// Reads and checks a configuration.
@@ -301,6 +316,24 @@ pub(crate) enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Returns the line of the fault, if it is about one.
+    pub(crate) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Fault { line, .. } => Some(*line),
+            Self::Unreadable { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Returns what stands in the catalogue of codes.
+    pub(crate) const fn code(&self) -> Code {
+        match self {
+            Self::Unreadable { .. } => codes::CONFIGURATION_MISSING,
+            Self::TooLarge { .. } | Self::Fault { .. } => codes::CONFIGURATION_WRONG,
+        }
+    }
+}
+
 /// What is wrong in a configuration; `at` is the offset in bytes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -462,12 +495,17 @@ impl Fault {
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,
         };
-        text.bytes()
-            .take(at)
-            .filter(|byte| *byte == b'\n')
-            .count()
-            .saturating_add(1)
+        line_at(text, at)
     }
+}
+
+/// Returns the line of an offset in bytes, counted from 1.
+fn line_at(text: &str, at: usize) -> usize {
+    text.bytes()
+        .take(at)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        .saturating_add(1)
 }
 
 #[cfg(test)]

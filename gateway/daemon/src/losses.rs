@@ -6,49 +6,32 @@ use std::collections::BTreeMap;
 
 use store::{Loss, Lost, RowKind};
 
+use crate::codes::{Code, device as codes};
 use crate::mounts::Finding;
-
-/// What helps against most losses: the device is no longer to be trusted.
-const WORN: &str = "Have the device's flash memory examined: it does not keep what is written to it. What is missing \
-                    stays marked as such.";
-
-/// What helps where files may have been removed or put back.
-const HANDLED: &str = "Find out who or what has changed the files of the data folder; they must not be removed, or put \
-                       back from a copy. For an hour, requests that may be repeats are refused.";
 
 /// Returns a finding for each kind of loss.
 pub(crate) fn findings(losses: &[Loss]) -> Vec<Finding> {
     let mut kinds: BTreeMap<(&str, &str), (usize, &Loss)> = BTreeMap::new();
     for loss in losses {
-        let (count, latest) = kinds.entry(kind(loss.lost)).or_insert((0, loss));
+        let (code, of_rows) = kind(loss.lost);
+        let (count, latest) = kinds.entry((code.code, of_rows)).or_insert((0, loss));
         *count = count.saturating_add(1);
         *latest = loss;
     }
-    let finding = |((code, _), (count, loss)): ((&str, &str), (usize, &Loss))| Finding {
-        code: code.to_owned(),
-        text: text(loss, count),
-        remedy: remedy(loss.lost).to_owned(),
-    };
-    kinds.into_iter().map(finding).collect()
+    let finding = |(count, loss): (usize, &Loss)| Finding::new(kind(loss.lost).0, text(loss, count));
+    kinds.into_values().map(finding).collect()
 }
 
-/// Returns the stable code, and the kind of rows where there is one.
-const fn kind(lost: Lost) -> (&'static str, &'static str) {
+/// Returns what stands in the catalogue of codes, and the kind of rows where there is one.
+const fn kind(lost: Lost) -> (Code, &'static str) {
     match lost {
-        Lost::Rows { kind, .. } => ("SMGW-F-0401", name(kind)),
-        Lost::Commits { .. } => ("SMGW-F-0402", ""),
-        Lost::Replaced => ("SMGW-F-0403", ""),
-        Lost::Head => ("SMGW-F-0404", ""),
-        Lost::Witness => ("SMGW-F-0405", ""),
-        Lost::Database => ("SMGW-F-0406", ""),
-        Lost::Salvaged => ("SMGW-F-0407", ""),
-    }
-}
-
-const fn remedy(lost: Lost) -> &'static str {
-    match lost {
-        Lost::Rows { .. } | Lost::Head | Lost::Salvaged => WORN,
-        Lost::Commits { .. } | Lost::Replaced | Lost::Witness | Lost::Database => HANDLED,
+        Lost::Rows { kind, .. } => (codes::ROWS_LOST, name(kind)),
+        Lost::Commits { .. } => (codes::COMMITS_LOST, ""),
+        Lost::Replaced => (codes::DATABASE_REPLACED, ""),
+        Lost::Head => (codes::HEAD_LOST, ""),
+        Lost::Witness => (codes::WITNESS_LOST, ""),
+        Lost::Database => (codes::DATABASE_LOST, ""),
+        Lost::Salvaged => (codes::DATABASE_SALVAGED, ""),
     }
 }
 
@@ -168,7 +151,7 @@ mod tests {
         assert!(
             findings
                 .iter()
-                .all(|finding| finding.remedy.contains("files") || finding.remedy == WORN)
+                .all(|finding| finding.remedy.contains("files") || finding.remedy == codes::WORN)
         );
     }
 }

@@ -6,8 +6,10 @@ mod binding;
 mod card;
 mod cli;
 mod clock;
+mod codes;
 mod config;
 mod diagnostics;
+mod doctor;
 mod grants;
 mod journal;
 mod life;
@@ -26,8 +28,6 @@ mod wan;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    cli::Cli::parse().run()
+    cli::run()
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes::{Code, device as codes};
+
 /// Where the kernel says what is mounted.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 
@@ -33,6 +35,17 @@ pub(crate) struct Finding {
     pub(crate) remedy: String,
 }
 
+impl Finding {
+    /// Says of a code what was found; the remedy is the catalogue's.
+    pub(crate) fn new(code: Code, text: String) -> Self {
+        Self {
+            code: code.code.to_owned(),
+            text,
+            remedy: code.remedy.to_owned(),
+        }
+    }
+}
+
 /// What is wrong with a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fault {
@@ -51,30 +64,14 @@ enum Fault {
 }
 
 impl Fault {
-    const fn code(&self) -> &'static str {
+    const fn entry(&self) -> Code {
         match self {
-            Self::Unknown => "SMGW-F-0101",
-            Self::Memory { .. } => "SMGW-F-0102",
-            Self::Overlay => "SMGW-F-0103",
-            Self::NoBarriers { .. } => "SMGW-F-0104",
-            Self::LongCommit { .. } => "SMGW-F-0105",
-            Self::Writeback => "SMGW-F-0106",
-        }
-    }
-
-    const fn remedy(&self) -> &'static str {
-        match self {
-            Self::Unknown => "Mount /proc, and see that the data folder exists.",
-            Self::Memory { .. } | Self::Overlay => {
-                "Put the data folder on a partition of its own with a journaling file system, such as ext4."
-            }
-            Self::NoBarriers { .. } => "Mount the data partition with barriers, which is the default.",
-            Self::LongCommit { .. } => {
-                "Mount the data partition with commit=5 or less; leave the option out for the default."
-            }
-            Self::Writeback => {
-                "Mount the data partition with data=ordered, which is the default, or data=journal."
-            }
+            Self::Unknown => codes::MOUNT_UNKNOWN,
+            Self::Memory { .. } => codes::MOUNT_MEMORY,
+            Self::Overlay => codes::MOUNT_OVERLAY,
+            Self::NoBarriers { .. } => codes::MOUNT_NO_BARRIERS,
+            Self::LongCommit { .. } => codes::MOUNT_LONG_COMMIT,
+            Self::Writeback => codes::MOUNT_WRITEBACK,
         }
     }
 }
@@ -108,11 +105,7 @@ impl fmt::Display for Fault {
 
 impl From<&Fault> for Finding {
     fn from(fault: &Fault) -> Self {
-        Self {
-            code: fault.code().to_owned(),
-            text: fault.to_string(),
-            remedy: fault.remedy().to_owned(),
-        }
+        Self::new(fault.entry(), fault.to_string())
     }
 }
 

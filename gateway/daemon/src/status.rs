@@ -11,6 +11,7 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::card::{SOFT_CARD, Standing};
+use crate::codes::device as codes;
 use crate::journal::Journal;
 use crate::local::web::Shelf;
 use crate::losses;
@@ -142,13 +143,8 @@ pub(crate) fn findings(at_the_start: &[Finding], store: &Store, journal: &Journa
 
 /// Returns what is wrong with a file that says who may use the local web: nobody gets in by a damaged one.
 fn damaged_access(file: &str) -> Finding {
-    Finding {
-        code: "SMGW-F-0501".to_owned(),
-        text: format!("The file {file} is damaged: nobody can use the local web over HTTPS."),
-        remedy: "Issue new passwords with smgw web reset and smgw web password, or make a new certificate with smgw web \
-                 certificate --new."
-            .to_owned(),
-    }
+    let text = format!("The file {file} is damaged: nobody can use the local web over HTTPS.");
+    Finding::new(codes::ACCESS_DAMAGED, text)
 }
 
 /// Returns the state that is reported: a gateway that serves, and with which something is wrong, is degraded.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use card::{CardKey, LifeCycle};
 use messages::certificate::{Certificate, CertificateError};
-use model::{CardId, Timestamp};
+use model::{CardId, Fingerprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::obstacle::Obstacle;
@@ -67,6 +67,9 @@ pub(crate) struct CertificateView {
     not_after: Timestamp,
     /// How long it is valid, in words.
     expiry: String,
+    /// The SHA-256 digest of the certificate.
+    #[serde(default)]
+    fingerprint: Option<Fingerprint>,
 }
 
 /// The name of the schema and its version.
@@ -102,6 +105,38 @@ impl CardView {
         });
     }
 
+    /// Returns code, cause and remedy of what is in the way.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let causes = self.causes.iter();
+        causes.map(|view| (view.code.as_str(), view.cause.as_str(), view.remedy.as_str()))
+    }
+
+    /// Returns the reader's name, if a card could be reached.
+    pub(crate) fn reader(&self) -> Option<&str> {
+        self.reader.as_deref()
+    }
+
+    /// Returns the GUID, as far as the card says it.
+    pub(crate) const fn guid(&self) -> Option<CardId> {
+        self.guid
+    }
+
+    /// Returns whether the card is a file or a program.
+    pub(crate) const fn is_soft(&self) -> bool {
+        self.soft_card
+    }
+
+    /// Returns the trust centre that the card trusts, as far as the card says it.
+    pub(crate) fn trust_centre(&self) -> Option<&str> {
+        self.trust_centre.as_deref()
+    }
+
+    /// Returns which certificates there are, when each ends, and its SHA-256 digest.
+    pub(crate) fn certificate_ends(&self) -> impl Iterator<Item = (&str, Timestamp, Option<Fingerprint>)> {
+        let certificates = self.certificates.iter();
+        certificates.map(|one| (one.key.as_str(), one.not_after, one.fingerprint))
+    }
+
     /// Returns whether nothing keeps the card from being bound, or from serving this gateway.
     pub(crate) const fn is_in_order(&self) -> bool {
         self.obstacles.is_empty()
@@ -120,6 +155,7 @@ impl CertificateView {
             not_before,
             not_after,
             expiry: expiry(not_before, not_after, now),
+            fingerprint: Some(certificate.fingerprint()),
         })
     }
 }

@@ -8,6 +8,7 @@
 use model::{GatewayState, LogText, SystemEvent};
 use store::{HeadsFault, LogFault, Verification};
 
+use crate::codes::device as codes;
 use crate::mounts::Finding;
 
 /// One thing that is wrong.
@@ -62,25 +63,15 @@ impl Cause {
 impl Damage {
     /// Returns what the status says about it.
     pub(super) fn finding(&self) -> Finding {
-        let (code, remedy) = match self.cause {
-            Cause::Loss => (
-                "SMGW-F-0201",
-                "Keep a copy of the logs folder for the auditor, check the flash, and have the gateway and its card \
-                 replaced together. Metering goes on until then.",
-            ),
-            Cause::Change => (
-                "SMGW-F-0202",
-                "Keep the gateway as it is for the auditor, and have it and its card replaced together.",
-            ),
+        let code = match self.cause {
+            Cause::Loss => codes::LOG_LOST,
+            Cause::Change => codes::LOG_CHANGED,
         };
-        Finding {
-            code: code.to_owned(),
-            text: format!(
-                "{}: {}. No supplier is served; smgw log verify says more.",
-                self.event, self.reason
-            ),
-            remedy: remedy.to_owned(),
-        }
+        let text = format!(
+            "{}: {}. No supplier is served; smgw log verify says more.",
+            self.event, self.reason
+        );
+        Finding::new(code, text)
     }
 }
 

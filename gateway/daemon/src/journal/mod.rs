@@ -20,6 +20,7 @@ use store::{LogError, Logs, Moment, Verification};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::codes::device as codes;
 use crate::mounts::Finding;
 use crate::report::Chain;
 use damage::Damage;
@@ -251,11 +252,9 @@ impl Journal {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let state = self.state();
         let damage = state.damage.as_ref().map(Damage::finding);
-        let full = state.full.map(|log| Finding {
-            code: "SMGW-F-0203".to_owned(),
-            text: format!("The {log} log is full: metering goes on, and no supplier is served."),
-            remedy: "Free the disk, or give the log more room under [logs] and start the gateway again."
-                .to_owned(),
+        let full = state.full.map(|log| {
+            let text = format!("The {log} log is full: metering goes on, and no supplier is served.");
+            Finding::new(codes::LOG_FULL, text)
         });
         damage.into_iter().chain(full).collect()
     }

@@ -6,6 +6,7 @@ use model::{LogEvent, LogText, SystemEvent, Timestamp};
 use store::{Bindings, LogError, Logs, Loss, Store};
 
 use super::{CardKeyVerifier, Journal, moment};
+use crate::codes::device as codes;
 use crate::config::Config;
 use crate::losses;
 use crate::mounts::Finding;
@@ -45,7 +46,7 @@ pub(crate) fn open(config: &Config, store: &Store) -> Result<Journal, LogError> 
             );
             tracing::error!("{text}");
             let journal = open(true)?;
-            journal.note([finding("SMGW-F-0301", &text).into()]);
+            journal.note([finding(codes::LOGS_SET_ASIDE.code, &text).into()]);
             Ok(journal)
         }
         opened => opened,

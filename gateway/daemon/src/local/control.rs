@@ -7,6 +7,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocking;
 use super::grants::{self, GrantsSource};
 use super::web::{self, AccessSource};
-use super::{apps, logs, server};
+use super::{apps, logs, readings, server};
 use crate::applications::Explainer;
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
 use crate::card::{Apdus, CardFault, CardHandle, CardView, Confirmation};
@@ -82,6 +83,7 @@ pub(crate) async fn serve(
     card: CardHandle,
     stop: CancellationToken,
 ) {
+    let store = Arc::clone(&source.store);
     let status = Router::new().route(STATUS, get(status)).with_state(source);
     let binding = Router::new().route(BINDING, get(binding)).with_state(bindings);
     let card = Router::new()
@@ -94,6 +96,7 @@ pub(crate) async fn serve(
         .merge(logs::router(journal))
         .merge(grants::router(granting))
         .merge(apps::router(explainer))
+        .merge(readings::router(store))
         .merge(web::control_router(access));
     server::serve(listener, router, is_permitted, stop).await;
 }

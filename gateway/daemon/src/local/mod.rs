@@ -4,6 +4,7 @@ pub(crate) mod apps;
 pub(crate) mod control;
 pub(crate) mod grants;
 pub(crate) mod logs;
+pub(crate) mod readings;
 mod server;
 pub(crate) mod web;
 

@@ -31,6 +31,7 @@ mod session;
 mod shelf;
 mod zone;
 
+pub(crate) use catalogue::german_of;
 pub(crate) use control::{AccessSource, router as control_router};
 pub(crate) use control::{CERTIFICATE, Certificate, Issue, Issued, NewCertificate, PASSWORD, RESET, Reset};
 pub(crate) use headers::Ends;

@@ -248,6 +248,11 @@ impl Words {
     }
 }
 
+/// Returns cause and remedy of a state in German.
+pub(crate) const fn german_of(state: GatewayState) -> (&'static str, &'static str) {
+    (GERMAN.cause(state), GERMAN.remedy_of(state))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

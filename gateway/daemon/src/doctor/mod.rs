@@ -1,0 +1,349 @@
+//! `smgw doctor`: the examination of the gateway, part by part, with the daemon running and without.
+//!
+//! With a daemon that answers, its own view counts: it has the card and the buses to itself. Without one, files, ports and the
+//! reader are looked at from outside, and what only the daemon knows is said not to be checked. Nothing is changed either way.
+//!
+//! The parts are functions of their own, so that the installation can take the same steps one by one.
+
+pub(crate) mod buses;
+pub(crate) mod card;
+mod check;
+pub(crate) mod clock;
+pub(crate) mod ladder;
+pub(crate) mod storage;
+mod units;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use model::{GatewayState, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::Logs;
+
+use crate::card::{CardView, Slot, inspect};
+use crate::codes::{Code, examination as codes};
+use crate::config::{Config, ConfigError};
+use crate::journal::{self, CardKeyVerifier};
+use crate::local::control::{self, ControlError};
+use crate::local::logs::{self, Report};
+use crate::mounts::{self, Finding};
+use crate::report::Chain;
+use crate::status::Status;
+use crate::wan::BrokerView;
+
+pub(crate) use check::{Area, Check, Outcome};
+
+/// The name of the schema and its version; additive within the version.
+const SCHEMA: &str = "smgw.doctor/1";
+/// How long the own web may take to accept a connection.
+const WEB_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is said of what only the daemon knows.
+const NO_DAEMON: &str = "only a running gateway can tell";
+
+/// Everything that an examination has found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Examination {
+    schema: String,
+    time: Timestamp,
+    version: String,
+    /// Whether a running gateway was asked; otherwise files, ports and the reader were looked at.
+    asked_daemon: bool,
+    /// Whether nothing is wrong.
+    well: bool,
+    checks: Vec<Check>,
+}
+
+impl Examination {
+    fn new(asked_daemon: bool, checks: Vec<Check>) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            time: crate::clock::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            asked_daemon,
+            well: !checks.iter().any(Check::is_finding),
+            checks,
+        }
+    }
+
+    /// Returns whether nothing is wrong.
+    pub(crate) const fn is_well(&self) -> bool {
+        self.well
+    }
+}
+
+/// Examines the gateway whose configuration is in this file.
+pub(crate) fn examine(file: &Path) -> Examination {
+    let config = match Config::read(file) {
+        Ok(config) => config,
+        Err(error) => {
+            let mut checks = vec![configuration_fault(&error)];
+            checks.extend(units::units());
+            checks.extend([clock::clock(), ladder::link(), ladder::route()]);
+            return Examination::new(false, checks);
+        }
+    };
+    let mut checks = configuration(file, &config);
+    checks.extend(units::units());
+    let asked = control::ask(&config.control_socket);
+    checks.push(daemon(&asked));
+    let status = asked.ok();
+    checks.extend(data(&config, status.as_ref()));
+    checks.extend(reader(&config, status.is_some()));
+    checks.push(clock::clock());
+    checks.extend(wan(&config, status.as_ref()));
+    checks.extend(meters(&config, status.as_ref()));
+    checks.push(logs(&config, status.is_some()));
+    checks.extend(web(&config, status.as_ref()));
+    Examination::new(status.is_some(), checks)
+}
+
+fn configuration_fault(error: &ConfigError) -> Check {
+    Check::error(
+        Area::Configuration,
+        "file",
+        error.code(),
+        Chain(error).to_string(),
+    )
+}
+
+fn configuration(file: &Path, config: &Config) -> Vec<Check> {
+    let area = Area::Configuration;
+    let mut checks = vec![Check::good(area, "file", file.display().to_string())];
+    if config.buses.is_empty() {
+        checks.push(Check::warning(
+            area,
+            "buses",
+            codes::NO_METERS,
+            "there is no [[bus]]",
+        ));
+    }
+    if config.wan.is_none() && config.broker.is_none() {
+        let found = "neither [wan] listen nor [wan.broker]";
+        checks.push(Check::notice(area, "WAN", codes::NO_WAN, found));
+    }
+    checks
+}
+
+/// Says of the daemon whether it runs, and in which state it is.
+fn daemon(asked: &Result<Status, ControlError>) -> Check {
+    let (area, what) = (Area::Service, "gateway");
+    match asked {
+        Ok(status) => state(status),
+        Err(error) => Check::error(area, what, refusal(error), Chain(error).to_string()),
+    }
+}
+
+/// Tells a daemon that is not there from one that does not talk to this user, or to nobody.
+fn refusal(error: &ControlError) -> Code {
+    match error {
+        ControlError::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            codes::CONTROL_REFUSED
+        }
+        ControlError::NoDaemon { .. } => codes::NO_DAEMON,
+        _ => codes::CONTROL_SILENT,
+    }
+}
+
+/// Says of the state of the daemon what its own code says.
+fn state(status: &Status) -> Check {
+    let detail = status.detail.as_deref().unwrap_or(&status.cause);
+    let found = format!("{}: {detail}", status.state);
+    let (area, what, code) = (Area::Service, "gateway", Code::from(status.state));
+    let mut check = match status.state {
+        GatewayState::Operational => return Check::good(area, what, found),
+        GatewayState::Bound | GatewayState::Binding | GatewayState::Unbound | GatewayState::Degraded => {
+            Check::warning(area, what, code, found)
+        }
+        GatewayState::CardMissing
+        | GatewayState::CardForeign
+        | GatewayState::Tampered
+        | GatewayState::ClockUnknown
+        | GatewayState::StorageFull => Check::error(area, what, code, found),
+    };
+    check.remedy = Some(status.remedy.clone());
+    check
+}
+
+fn data(config: &Config, status: Option<&Status>) -> Vec<Check> {
+    let folder = storage::folder(&config.data);
+    if folder.code.as_deref() == Some(codes::DATA_MISSING.code) {
+        return vec![folder];
+    }
+    let mut checks = vec![
+        folder,
+        storage::space(&config.data),
+        storage::device_key(config.device_key.as_deref(), &config.data),
+    ];
+    let findings = status.map_or_else(|| mounts::examine(&config.data), |status| status.findings.clone());
+    checks.extend(findings.iter().map(of_finding));
+    checks
+}
+
+/// Takes over what the daemon, or the look at the mounts, has found.
+fn of_finding(finding: &Finding) -> Check {
+    let Finding { code, text, remedy } = finding;
+    let known = crate::codes::find(code);
+    let area = match code.strip_prefix("SMGW-F-").and_then(|number| number.get(..2)) {
+        Some("02" | "03") => Area::Logs,
+        Some("05") => Area::Web,
+        _ => Area::Data,
+    };
+    Check {
+        area,
+        what: "finding".to_owned(),
+        outcome: Outcome::Warning,
+        found: text.clone(),
+        took_ms: None,
+        code: Some(code.clone()),
+        cause: Some(known.map_or_else(|| text.clone(), |known| known.cause.to_owned())),
+        remedy: Some(remedy.clone()),
+    }
+}
+
+fn reader(config: &Config, has_daemon: bool) -> Vec<Check> {
+    let view = if has_daemon {
+        match control::ask_for::<CardView>(&config.control_socket, control::CARD) {
+            Ok(view) => view,
+            Err(error) => {
+                return vec![Check::error(
+                    Area::Card,
+                    "reader",
+                    codes::CONTROL_SILENT,
+                    Chain(&error).to_string(),
+                )];
+            }
+        }
+    } else {
+        inspect(&Slot::new(config.card.slot.clone()), None, None)
+    };
+    card::card(&view, crate::clock::now())
+}
+
+/// Climbs the ladder of the WAN: the link, the route, and the way that the configuration names.
+pub(crate) fn wan(config: &Config, status: Option<&Status>) -> Vec<Check> {
+    let mut checks = vec![ladder::link(), ladder::route()];
+    if let Some(broker) = &config.broker {
+        let (name, addresses) = ladder::name(&broker.address);
+        checks.push(name);
+        checks.push(ladder::connection(&addresses));
+        let view = status.and_then(|status| status.broker.as_ref());
+        checks.push(view.map_or_else(
+            || Check::not_checked(Area::Wan, "TLS and broker", NO_DAEMON),
+            |view: &BrokerView| ladder::broker(view),
+        ));
+    }
+    if let Some(listen) = config.wan {
+        checks.push(match status {
+            Some(status) if status.wan.is_some() => {
+                Check::good(Area::Wan, "direct", format!("the gateway listens on {listen}"))
+            }
+            Some(_) => Check::error(Area::Wan, "direct", codes::NO_LISTENER, listen.to_string()),
+            None => Check::not_checked(Area::Wan, "direct", NO_DAEMON),
+        });
+    }
+    if config.broker.is_some() || config.wan.is_some() {
+        checks.push(status.map_or_else(
+            || Check::not_checked(Area::Wan, "first contact", NO_DAEMON),
+            |status| ladder::contact(status.bundle_version),
+        ));
+    }
+    checks
+}
+
+fn meters(config: &Config, status: Option<&Status>) -> Vec<Check> {
+    let lines = config.buses.iter().map(|bus| buses::line(bus, status.is_some()));
+    let mut checks: Vec<_> = lines.collect();
+    let now = crate::clock::now();
+    match status {
+        Some(status) => {
+            let period = status.registration_period;
+            checks.extend(status.meters.iter().map(|meter| buses::meter(meter, period, now)));
+        }
+        None if config.buses.is_empty() => {}
+        None => checks.push(Check::not_checked(Area::Meters, "values", NO_DAEMON)),
+    }
+    checks
+}
+
+fn logs(config: &Config, has_daemon: bool) -> Check {
+    let (area, what) = (Area::Logs, "chains");
+    let report = if has_daemon {
+        control::ask_for::<Report>(&config.control_socket, logs::VERIFICATION)
+            .map_err(|error| Chain(&error).to_string())
+    } else {
+        let folder = config.data.join(journal::FOLDER);
+        if matches!(folder.try_exists(), Ok(false)) {
+            let why = "there are none yet; the gateway begins them at its first start";
+            return Check::not_checked(area, what, why);
+        }
+        Logs::verify_folder(&folder, &CardKeyVerifier::new(None))
+            .map(|verification| Report::new(&verification, false))
+            .map_err(|error| Chain(&error).to_string())
+    };
+    match report {
+        Ok(report) if report.sound => Check::good(area, what, "all three logs are sound"),
+        Ok(_) => Check::error(
+            area,
+            what,
+            codes::LOGS_BAD,
+            "a log is not what was written into it",
+        ),
+        Err(why) => Check::error(area, what, codes::LOGS_UNREADABLE, why),
+    }
+}
+
+fn web(config: &Config, status: Option<&Status>) -> Vec<Check> {
+    let Some(https) = &config.https else {
+        return Vec::new();
+    };
+    let area = Area::Web;
+    let Some(status) = status else {
+        return vec![Check::not_checked(area, "certificate", NO_DAEMON)];
+    };
+    let certificate = match status.https_fingerprint {
+        Some(fingerprint) => Check::good(area, "certificate", format!("SHA-256 {fingerprint}")),
+        None => Check::error(area, "certificate", codes::WEB_CERTIFICATE, "it serves nobody"),
+    };
+    let address = reachable(https.listen);
+    let door = match TcpStream::connect_timeout(&address, WEB_TIMEOUT) {
+        Ok(_) => Check::good(area, "door", address.to_string()),
+        Err(error) => Check::error(area, "door", codes::WEB_CLOSED, format!("{address}: {error}")),
+    };
+    vec![certificate, door]
+}
+
+/// Returns where somebody who listens is reached from the same machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(address) if address.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address.ip(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl fmt::Display for Examination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.asked_daemon {
+            writeln!(
+                formatter,
+                "No running gateway was asked: this is what files, ports and the reader tell."
+            )?;
+        }
+        self.checks
+            .iter()
+            .try_for_each(|check| write!(formatter, "{check}"))?;
+        let count = self.checks.iter().filter(|check| check.is_finding()).count();
+        match count {
+            0 => writeln!(formatter, "Nothing is wrong."),
+            1 => writeln!(formatter, "One thing is wrong."),
+            count => writeln!(formatter, "{count} things are wrong."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
