@@ -144,6 +144,10 @@ enum Command {
         #[command(subcommand)]
         command: modbus::Command,
     },
+    /// Writes man pages and completions into a folder, for packages.
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Generate(manual::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -246,6 +250,8 @@ impl Cli {
             Command::Wan { command } => command.run(),
             Command::Identity(options) => options.run(),
             Command::Report(options) => options.run(),
+            #[cfg(feature = "manual")]
+            Command::Generate(options) => done(&options.write(command())),
             Command::Binding {
                 command: BindingCommand::Show { file, json },
             } => with_config(file.config, |config| {

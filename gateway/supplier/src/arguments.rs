@@ -61,6 +61,10 @@ pub(crate) enum Command {
     },
     /// Fetches the lists of revoked certificates, by which gateways are checked from then on
     Crl(Crl),
+    /// Writes man pages and completions into a folder, for packages
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Generate(manual::Options),
 }
 
 /// `supplier gateways`

@@ -75,6 +75,10 @@ enum ProgramError {
     /// It is not known which gateways to ask, or where.
     #[error(transparent)]
     Known(#[from] KnownError),
+    /// The manual cannot be written.
+    #[cfg(feature = "manual")]
+    #[error(transparent)]
+    Manual(#[from] manual::ManualError),
     /// The way to the TSM cannot be prepared.
     #[error(transparent)]
     Tsm(#[from] TsmClientError),
@@ -127,6 +131,11 @@ fn main() -> ExitCode {
         Command::Proof(act) => reports::proof(&act).map(whole),
         Command::Bill(act) => reports::bill(&act).map(whole),
         Command::Export(act) => reports::export(&act).map(whole),
+        #[cfg(feature = "manual")]
+        Command::Generate(options) => options
+            .write(<Arguments as clap::CommandFactory>::command())
+            .map(whole)
+            .map_err(Into::into),
     };
     match done {
         Ok(Done::Whole) => ExitCode::SUCCESS,

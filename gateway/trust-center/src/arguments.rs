@@ -85,6 +85,10 @@ pub(crate) enum Command {
     Unlock(CardAct),
     /// Ends the life of a bound card, for good
     Terminate(CardAct),
+    /// Writes man pages and completions into a folder, for packages
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Generate(manual::Options),
 }
 
 /// Where the trust centre is, and how it answers.

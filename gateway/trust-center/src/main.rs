@@ -139,6 +139,10 @@ enum ProgramError {
     /// A card was not unlocked or terminated.
     #[error(transparent)]
     CardAct(#[from] CardActError),
+    /// The manual cannot be written.
+    #[cfg(feature = "manual")]
+    #[error(transparent)]
+    Manual(#[from] manual::ManualError),
     /// No runtime for the network.
     #[error("the network cannot be used")]
     Runtime(#[source] io::Error),
@@ -156,6 +160,10 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Command::Init(act) => init(&act),
+        #[cfg(feature = "manual")]
+        Command::Generate(options) => options
+            .write(<Arguments as clap::CommandFactory>::command())
+            .map_err(Into::into),
         Command::Certify(act) => certify(&act),
         Command::CertifyFacility(act) => certify_facility(&act),
         Command::CertifyBroker(act) => certify_broker(act),

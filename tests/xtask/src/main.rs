@@ -1,4 +1,4 @@
-//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `deb`,
+//! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `deb`, `man`,
 //! `torture`, `fuzz` and `vm`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
@@ -16,6 +16,7 @@ mod demo;
 mod error;
 mod fuzz;
 mod kept;
+mod manual;
 mod packages;
 mod python;
 mod received;
@@ -57,6 +58,8 @@ enum Chore {
     /// Measures figures that have a limit and prints them beside it: `bench store`, `bench mbus`, `bench mbus-bus`,
     /// `bench modbus`, `bench card`, `bench evaluation`.
     Bench(bench::Options),
+    /// Writes man pages and completions of the programs into the target folder, for packages.
+    Man(manual::Options),
     /// Runs every check and test: format, clippy, build, tests, documentation.
     Verify,
     /// Boots a machine with our units under a real systemd, looks at it from inside, and cuts its power.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Deb(options) => deb::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Man(options) => manual::run(options),
         Chore::Verify => verify::run(),
         Chore::Vm(options) => vm::run(&options),
         Chore::Torture(options) => torture::run(&options),

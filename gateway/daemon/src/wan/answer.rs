@@ -217,7 +217,7 @@ impl<'a> Sources<'a> {
     }
 
     /// Returns what whole steps are held against.
-    fn registration(self) -> Registration {
+    pub(super) fn registration(self) -> Registration {
         Registration {
             period: self.registration_period,
             made: self.store.database().made_elements(),

@@ -275,7 +275,7 @@ impl Work<'_> {
             let Ok(granted) = decide(&query, asker, &rules, &Occasion::Delivered, self.now) else {
                 continue;
             };
-            let mut release = granted.begin(sources.registration());
+            let mut release = granted.begin(self.exchange.sources().registration());
             release.take(self.held.iter().cloned(), []);
             // They stay here, under the names of their meters.
             let series = release.finish(None).series;

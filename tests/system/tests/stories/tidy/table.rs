@@ -16,7 +16,7 @@ pub(super) struct Room {
 }
 
 /// Every crate that the workspace may have. Those that have nothing to do yet do not exist yet.
-pub(super) const HOUSE: [Room; 18] = [
+pub(super) const HOUSE: [Room; 19] = [
     pure("gateway/model", &[]),
     pure("gateway/card", &["model"]),
     pure("gateway/messages", &["model"]),
@@ -29,6 +29,7 @@ pub(super) const HOUSE: [Room; 18] = [
     },
     effect("gateway/store", &["model"]),
     effect("gateway/broker", &["model"]),
+    effect("gateway/manual", &[]),
     effect(
         "gateway/daemon",
         &[
@@ -37,6 +38,7 @@ pub(super) const HOUSE: [Room; 18] = [
             "bus",
             "card",
             "evaluation",
+            "manual",
             "mbus",
             "messages",
             "modbus",
@@ -47,9 +49,12 @@ pub(super) const HOUSE: [Room; 18] = [
     effect("gateway/counterparty", &["broker", "messages", "model"]),
     effect(
         "gateway/trust-center",
-        &["card", "counterparty", "messages", "model"],
+        &["card", "counterparty", "manual", "messages", "model"],
     ),
-    effect("gateway/supplier", &["card", "counterparty", "messages", "model"]),
+    effect(
+        "gateway/supplier",
+        &["card", "counterparty", "manual", "messages", "model"],
+    ),
     pure("meters/mbus", &["model"]),
     pure("meters/modbus", &["model"]),
     Room {
