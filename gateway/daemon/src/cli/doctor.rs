@@ -7,6 +7,7 @@ use clap::Args;
 use super::{ConfigFile, FAILURE, fail, show};
 use crate::codes::{self, CatalogueView};
 use crate::doctor::examine;
+use crate::mbus::session::{end_progress, show_progress};
 
 /// Options of `smgw doctor`.
 #[derive(Debug, Args)]
@@ -48,7 +49,8 @@ impl DoctorOptions {
             },
             None if list => show(&CatalogueView::of(codes::all()), json),
             None => {
-                let examination = examine(&file.config);
+                let examination = examine(&file.config, show_progress);
+                end_progress();
                 let shown = show(&examination, json);
                 if examination.is_well() || shown != ExitCode::SUCCESS {
                     shown

@@ -17,6 +17,7 @@ use crate::config::{Config, Settings};
 use crate::doctor::examine;
 use crate::local::control;
 use crate::local::logs::{self, Page};
+use crate::mbus::session::{end_progress, show_progress};
 use crate::report::Chain;
 use crate::status::Status;
 
@@ -52,6 +53,7 @@ impl ReportOptions {
     pub(super) fn run(self) -> ExitCode {
         let Self { output, json, file } = self;
         let document = document(&file.config);
+        end_progress();
         let text = if json {
             serde_json::to_string(&document)
         } else {
@@ -91,7 +93,7 @@ fn document(file: &Path) -> Value {
     let mut document = json!({
         "schema": SCHEMA,
         "time": clock::now(),
-        "examination": part(Ok::<_, String>(examine(file))),
+        "examination": part(Ok::<_, String>(examine(file, show_progress))),
     });
     let Some(fields) = document.as_object_mut() else {
         return document;

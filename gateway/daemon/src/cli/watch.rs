@@ -48,7 +48,7 @@ impl Watch {
             if shown == ExitCode::from(FAILURE) {
                 return shown;
             }
-            runtime.block_on(tokio::time::sleep(Duration::from_secs(seconds)));
+            runtime.block_on(async { tokio::time::sleep(Duration::from_secs(seconds)).await });
         }
     }
 }

@@ -19,7 +19,7 @@ super::codes! {
     DATA_LOW = "SMGW-D-0205", "The data partition is nearly full.", "Delete what is not the gateway's, or enlarge the partition.";
     DATA_UNKNOWN = "SMGW-D-0206", "The space on the data partition cannot be told.", "Check the data partition and its file system.";
     KEY_MISSING = "SMGW-D-0207", "The device key cannot be read, so that nothing is served.",
-        "See that the file that [store] device_key names has 32 bytes and is there before the gateway starts.";
+        "See that the file that [store] device_key names has 32 bytes and mode 0600, and is there before the gateway starts.";
     NO_DAEMON = "SMGW-D-0301", "No gateway runs: nobody answers on the control socket.",
         "Start it with systemctl start smgw, and read journalctl -u smgw if it does not stay.";
     CONTROL_REFUSED = "SMGW-D-0302", "The running gateway does not let this user ask.", "Run the command as root or as the gateway's user.";

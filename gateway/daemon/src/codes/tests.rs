@@ -54,7 +54,8 @@ fn named() -> BTreeMap<String, PathBuf> {
         collect(&root.join(folder), &mut files);
     }
     let mut found = BTreeMap::new();
-    for file in files {
+    // The codes that this file makes up are none.
+    for file in files.into_iter().filter(|file| !file.ends_with("codes/tests.rs")) {
         let text = fs::read_to_string(&file).unwrap();
         for (at, _) in text.match_indices("SMGW-") {
             if let Some(code) = text.get(at..at + LENGTH).filter(|code| is_code(code)) {

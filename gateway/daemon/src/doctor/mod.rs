@@ -42,6 +42,8 @@ const SCHEMA: &str = "smgw.doctor/1";
 const WEB_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is said of what only the daemon knows.
 const NO_DAEMON: &str = "only a running gateway can tell";
+/// What is said of what a daemon has that does not answer.
+const SILENT: &str = "the running gateway has it, and does not answer";
 
 /// Everything that an examination has found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,8 +76,8 @@ impl Examination {
     }
 }
 
-/// Examines the gateway whose configuration is in this file.
-pub(crate) fn examine(file: &Path) -> Examination {
+/// Examines the gateway whose configuration is in this file, and says at what it looks.
+pub(crate) fn examine(file: &Path, mut say: impl FnMut(&str)) -> Examination {
     let config = match Config::read(file) {
         Ok(config) => config,
         Err(error) => {
@@ -86,18 +88,51 @@ pub(crate) fn examine(file: &Path) -> Examination {
         }
     };
     let mut checks = configuration(file, &config);
+    say("looking at the services");
     checks.extend(units::units());
     let asked = control::ask(&config.control_socket);
     checks.push(daemon(&asked));
-    let status = asked.ok();
-    checks.extend(data(&config, status.as_ref()));
-    checks.extend(reader(&config, status.is_some()));
+    let daemon = Daemon::of(asked);
+    say("looking at the data folder");
+    checks.extend(data(&config, daemon.status()));
+    say("looking at the card");
+    checks.extend(reader(&config, &daemon));
     checks.push(clock::clock());
-    checks.extend(wan(&config, status.as_ref()));
-    checks.extend(meters(&config, status.as_ref()));
-    checks.push(logs(&config, status.is_some()));
-    checks.extend(web(&config, status.as_ref()));
-    Examination::new(status.is_some(), checks)
+    say("looking at the network");
+    checks.extend(wan(&config, daemon.status()));
+    say("looking at the meters");
+    checks.extend(meters(&config, &daemon));
+    say("walking the logs");
+    checks.push(logs(&config, &daemon));
+    checks.extend(web(&config, daemon.status()));
+    Examination::new(daemon.status().is_some(), checks)
+}
+
+/// Who has the card and the buses.
+enum Daemon {
+    /// A gateway that answers.
+    Answers(Box<Status>),
+    /// One that is there and does not: it has them all the same.
+    Silent,
+    /// Nobody.
+    Away,
+}
+
+impl Daemon {
+    fn of(asked: Result<Status, ControlError>) -> Self {
+        match asked {
+            Ok(status) => Self::Answers(Box::new(status)),
+            Err(error) if refusal(&error) == codes::NO_DAEMON => Self::Away,
+            Err(_) => Self::Silent,
+        }
+    }
+
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Answers(status) => Some(status),
+            Self::Silent | Self::Away => None,
+        }
+    }
 }
 
 fn configuration_fault(error: &ConfigError) -> Check {
@@ -203,23 +238,20 @@ fn of_finding(finding: &Finding) -> Check {
     }
 }
 
-fn reader(config: &Config, has_daemon: bool) -> Vec<Check> {
-    let view = if has_daemon {
-        match control::ask_for::<CardView>(&config.control_socket, control::CARD) {
-            Ok(view) => view,
-            Err(error) => {
-                return vec![Check::error(
-                    Area::Card,
-                    "reader",
-                    codes::CONTROL_SILENT,
-                    Chain(&error).to_string(),
-                )];
-            }
-        }
-    } else {
-        inspect(&Slot::new(config.card.slot.clone()), None, None)
+fn reader(config: &Config, daemon: &Daemon) -> Vec<Check> {
+    let (area, what) = (Area::Card, "reader");
+    let view = match daemon {
+        Daemon::Answers(_) => control::ask_for::<CardView>(&config.control_socket, control::CARD),
+        Daemon::Silent => return vec![Check::not_checked(area, what, SILENT)],
+        Daemon::Away => Ok(inspect(&Slot::new(config.card.slot.clone()), None, None)),
     };
-    card::card(&view, crate::clock::now())
+    match view {
+        Ok(view) => card::card(&view, crate::clock::now()),
+        Err(error) => {
+            let found = Chain(&error).to_string();
+            vec![Check::error(area, what, codes::CONTROL_SILENT, found)]
+        }
+    }
 }
 
 /// Climbs the ladder of the WAN: the link, the route, and the way that the configuration names.
@@ -253,14 +285,16 @@ pub(crate) fn wan(config: &Config, status: Option<&Status>) -> Vec<Check> {
     checks
 }
 
-fn meters(config: &Config, status: Option<&Status>) -> Vec<Check> {
-    let lines = config.buses.iter().map(|bus| buses::line(bus, status.is_some()));
+fn meters(config: &Config, daemon: &Daemon) -> Vec<Check> {
+    let is_in_use = !matches!(daemon, Daemon::Away);
+    let lines = config.buses.iter().map(|bus| buses::line(bus, is_in_use));
     let mut checks: Vec<_> = lines.collect();
     let now = crate::clock::now();
-    match status {
+    match daemon.status() {
         Some(status) => {
             let period = status.registration_period;
-            checks.extend(status.meters.iter().map(|meter| buses::meter(meter, period, now)));
+            let meters = status.meters.iter();
+            checks.extend(meters.map(|meter| buses::meter(meter, period, now)));
         }
         None if config.buses.is_empty() => {}
         None => checks.push(Check::not_checked(Area::Meters, "values", NO_DAEMON)),
@@ -268,20 +302,22 @@ fn meters(config: &Config, status: Option<&Status>) -> Vec<Check> {
     checks
 }
 
-fn logs(config: &Config, has_daemon: bool) -> Check {
+fn logs(config: &Config, daemon: &Daemon) -> Check {
     let (area, what) = (Area::Logs, "chains");
-    let report = if has_daemon {
-        control::ask_for::<Report>(&config.control_socket, logs::VERIFICATION)
-            .map_err(|error| Chain(&error).to_string())
-    } else {
-        let folder = config.data.join(journal::FOLDER);
-        if matches!(folder.try_exists(), Ok(false)) {
-            let why = "there are none yet; the gateway begins them at its first start";
-            return Check::not_checked(area, what, why);
+    let report = match daemon {
+        Daemon::Answers(_) => control::ask_for::<Report>(&config.control_socket, logs::VERIFICATION)
+            .map_err(|error| Chain(&error).to_string()),
+        Daemon::Silent => return Check::not_checked(area, what, SILENT),
+        Daemon::Away => {
+            let folder = config.data.join(journal::FOLDER);
+            if matches!(folder.try_exists(), Ok(false)) {
+                let why = "there are none yet; the gateway begins them at its first start";
+                return Check::not_checked(area, what, why);
+            }
+            Logs::verify_folder(&folder, &CardKeyVerifier::new(None))
+                .map(|verification| Report::new(&verification, false))
+                .map_err(|error| Chain(&error).to_string())
         }
-        Logs::verify_folder(&folder, &CardKeyVerifier::new(None))
-            .map(|verification| Report::new(&verification, false))
-            .map_err(|error| Chain(&error).to_string())
     };
     match report {
         Ok(report) if report.sound => Check::good(area, what, "all three logs are sound"),

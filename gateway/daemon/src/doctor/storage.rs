@@ -16,6 +16,8 @@ use crate::report::Chain;
 const FULL_BELOW: u64 = 4 << 20;
 /// With less room than this, in bytes, somebody should look: readings of some months.
 const LOW_BELOW: u64 = 64 << 20;
+/// The folder of what the key seals.
+const BINDINGS: &str = "bindings";
 /// The file with the device key, where the configuration names none.
 const OWN_KEY: &str = "device.key";
 
@@ -80,9 +82,9 @@ pub(crate) fn device_key(configured: Option<&Path>, data: &Path) -> Check {
     let own = data.join(OWN_KEY);
     let file = configured.unwrap_or(&own);
     let shown = file.display();
-    if configured.is_none()
-        && matches!(fs::metadata(file), Err(error) if error.kind() == io::ErrorKind::NotFound)
-    {
+    let is_missing = |file: &Path| matches!(file.try_exists(), Ok(false));
+    // With bindings that it does not fit, no new one is made.
+    if configured.is_none() && is_missing(file) && is_missing(&data.join(BINDINGS)) {
         let why = format!("there is no {shown} yet; the gateway makes it at its first start");
         return Check::not_checked(Area::Data, what, why);
     }
@@ -151,9 +153,12 @@ mod tests {
         let named = root.path().join("key");
         assert_eq!(code(&device_key(Some(&named), root.path())), Some("SMGW-D-0207"));
         fs::write(&named, [7; DeviceKey::LENGTH]).unwrap();
+        fs::set_permissions(&named, Permissions::from_mode(0o600)).unwrap();
         assert_eq!(device_key(Some(&named), root.path()).outcome, Outcome::Good);
         fs::write(&named, [7; 5]).unwrap();
         let short = device_key(Some(&named), root.path());
         assert_eq!(code(&short), Some("SMGW-D-0207"));
+        fs::create_dir(root.path().join(BINDINGS)).unwrap();
+        assert_eq!(code(&device_key(None, root.path())), Some("SMGW-D-0207"));
     }
 }

@@ -31,11 +31,11 @@ fn codes_of(examination: &Examination) -> Vec<&str> {
 
 #[test]
 fn missing_configuration_and_a_wrong_line_are_told_apart() {
-    let missing = examine(Path::new("/nonexistent/smgw.toml"));
+    let missing = examine(Path::new("/nonexistent/smgw.toml"), |_| {});
     assert_eq!(codes_of(&missing)[0], "SMGW-D-0101");
     assert!(!missing.is_well());
     let (_root, file) = gateway("colour = 1");
-    let wrong = examine(&file);
+    let wrong = examine(&file, |_| {});
     assert_eq!(codes_of(&wrong)[0], "SMGW-D-0102");
     let found = &wrong.checks[0].found;
     assert!(found.contains("line 2") && found.contains("colour"), "{found}");
@@ -44,7 +44,7 @@ fn missing_configuration_and_a_wrong_line_are_told_apart() {
 #[test]
 fn gateway_that_does_not_run_is_examined_from_outside_and_says_so() {
     let (_root, file) = gateway("");
-    let found = examine(&file);
+    let found = examine(&file, |_| {});
     let codes = codes_of(&found);
     for code in ["SMGW-D-0103", "SMGW-D-0104", "SMGW-D-0301"] {
         assert!(codes.contains(&code), "{code}: {found}");
@@ -65,7 +65,7 @@ fn missing_port_and_missing_folder_are_named() {
     let text = fs::read_to_string(&file).unwrap() + bus;
     fs::write(&file, text).unwrap();
     fs::remove_dir(root.path().join("data")).unwrap();
-    let found = examine(&file);
+    let found = examine(&file, |_| {});
     let codes = codes_of(&found);
     assert!(
         codes.contains(&"SMGW-D-0704") && codes.contains(&"SMGW-D-0201"),
@@ -84,6 +84,24 @@ fn daemon_that_is_away_is_told_from_one_that_refuses() {
     assert_eq!(refused(io::ErrorKind::NotFound), codes::NO_DAEMON);
     assert_eq!(refused(io::ErrorKind::PermissionDenied), codes::CONTROL_REFUSED);
     assert_eq!(refusal(&ControlError::Timeout), codes::CONTROL_SILENT);
+}
+
+#[test]
+fn card_and_lines_of_a_daemon_that_does_not_answer_are_left_alone() {
+    let (_root, file) = gateway("");
+    let bus =
+        "[[bus]]\nname = \"cellar\"\nmbus = \"127.0.0.1:1\"\n[[bus.meter]]\nname = \"gas\"\nprimary = 1\n";
+    let text = fs::read_to_string(&file).unwrap() + bus;
+    let config = Config::parse(&text).unwrap();
+    let silent = Daemon::of(Err(ControlError::Timeout));
+    let mut checks = reader(&config, &silent);
+    checks.extend(meters(&config, &silent));
+    checks.push(logs(&config, &silent));
+    assert_eq!(checks.len(), 4);
+    assert!(
+        checks.iter().all(|check| check.outcome == Outcome::NotChecked),
+        "{checks:?}"
+    );
 }
 
 #[test]

@@ -17,10 +17,13 @@ use crate::cli::{FAILURE, fail};
 /// The exit code if a frame could not be read.
 const BAD_INPUT: u8 = 3;
 
+/// The name of the schema of a line and its version; additive within the version.
+const SCHEMA: &str = "smgw.mbus.decode/1";
+
 /// What to decode, and how to show it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Print one JSON object for each frame, on a line of its own.
+    /// Print one JSON document for each frame, on a line of its own (schema smgw.mbus.decode/1).
     #[arg(long)]
     json: bool,
     /// The AES key of the meter, for encrypted telegrams: 32 hexadecimal digits.
@@ -149,7 +152,7 @@ impl<'o> Decoder<'o> {
         let text = text.unwrap_or_else(|error| {
             self.bad_input = true;
             if self.json {
-                json_error(error.code(), &error.to_string())
+                with_schema(&json_error(error.code(), &error.to_string()))
             } else {
                 table_error(error.code(), &error.to_string())
             }
@@ -189,11 +192,17 @@ impl<'o> Decoder<'o> {
 
     fn text(&self, address: Option<u8>, telegram: &Telegram<'_>) -> String {
         if self.json {
-            json_line(address, telegram)
+            with_schema(&json_line(address, telegram))
         } else {
             table(address, telegram)
         }
     }
+}
+
+/// Puts the name of the schema before the fields of an object.
+fn with_schema(object: &str) -> String {
+    let fields = object.strip_prefix('{').unwrap_or(object);
+    format!("{{\"schema\":\"{SCHEMA}\",{fields}")
 }
 
 /// A frame of a wireless meter without its checksums, as examples and receivers give them.
