@@ -110,8 +110,8 @@ pub(crate) fn examine(file: &Path, mut say: impl FnMut(&str)) -> Examination {
 
 /// Who has the card and the buses.
 enum Daemon {
-    /// A gateway that answers.
-    Answers(Box<Status>),
+    /// A gateway that answers, and when it did: the examination takes longer than a short registration period.
+    Answers(Box<Status>, Timestamp),
     /// One that is there and does not: it has them all the same.
     Silent,
     /// Nobody.
@@ -121,7 +121,7 @@ enum Daemon {
 impl Daemon {
     fn of(asked: Result<Status, ControlError>) -> Self {
         match asked {
-            Ok(status) => Self::Answers(Box::new(status)),
+            Ok(status) => Self::Answers(Box::new(status), crate::clock::now()),
             Err(error) if refusal(&error) == codes::NO_DAEMON => Self::Away,
             Err(_) => Self::Silent,
         }
@@ -129,7 +129,7 @@ impl Daemon {
 
     fn status(&self) -> Option<&Status> {
         match self {
-            Self::Answers(status) => Some(status),
+            Self::Answers(status, _) => Some(status),
             Self::Silent | Self::Away => None,
         }
     }
@@ -241,7 +241,7 @@ fn of_finding(finding: &Finding) -> Check {
 fn reader(config: &Config, daemon: &Daemon) -> Vec<Check> {
     let (area, what) = (Area::Card, "reader");
     let view = match daemon {
-        Daemon::Answers(_) => control::ask_for::<CardView>(&config.control_socket, control::CARD),
+        Daemon::Answers(..) => control::ask_for::<CardView>(&config.control_socket, control::CARD),
         Daemon::Silent => return vec![Check::not_checked(area, what, SILENT)],
         Daemon::Away => Ok(inspect(&Slot::new(config.card.slot.clone()), None, None)),
     };
@@ -289,15 +289,16 @@ fn meters(config: &Config, daemon: &Daemon) -> Vec<Check> {
     let is_in_use = !matches!(daemon, Daemon::Away);
     let lines = config.buses.iter().map(|bus| buses::line(bus, is_in_use));
     let mut checks: Vec<_> = lines.collect();
-    let now = crate::clock::now();
-    match daemon.status() {
-        Some(status) => {
+    match daemon {
+        Daemon::Answers(status, now) => {
             let period = status.registration_period;
             let meters = status.meters.iter();
-            checks.extend(meters.map(|meter| buses::meter(meter, period, now)));
+            checks.extend(meters.map(|meter| buses::meter(meter, period, *now)));
         }
-        None if config.buses.is_empty() => {}
-        None => checks.push(Check::not_checked(Area::Meters, "values", NO_DAEMON)),
+        Daemon::Silent | Daemon::Away if config.buses.is_empty() => {}
+        Daemon::Silent | Daemon::Away => {
+            checks.push(Check::not_checked(Area::Meters, "values", NO_DAEMON));
+        }
     }
     checks
 }
@@ -305,7 +306,7 @@ fn meters(config: &Config, daemon: &Daemon) -> Vec<Check> {
 fn logs(config: &Config, daemon: &Daemon) -> Check {
     let (area, what) = (Area::Logs, "chains");
     let report = match daemon {
-        Daemon::Answers(_) => control::ask_for::<Report>(&config.control_socket, logs::VERIFICATION)
+        Daemon::Answers(..) => control::ask_for::<Report>(&config.control_socket, logs::VERIFICATION)
             .map_err(|error| Chain(&error).to_string()),
         Daemon::Silent => return Check::not_checked(area, what, SILENT),
         Daemon::Away => {

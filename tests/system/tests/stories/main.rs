@@ -26,6 +26,8 @@ mod card_scripts;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod degraded;
 #[cfg(test)]
 mod delivery;
