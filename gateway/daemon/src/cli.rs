@@ -51,6 +51,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/smgw/smgw.toml";
 /// The exit codes, after sysexits.h where that has one.
 pub(crate) const FAILURE: u8 = 1;
 const UNAVAILABLE: u8 = 69;
+const REFUSED: u8 = 77;
 pub(crate) const CONFIGURATION: u8 = 78;
 
 /// What the exit codes mean, on every help page that does not say it itself.
@@ -358,6 +359,7 @@ fn answer<T: Display + Serialize>(answer: Result<T, ControlError>, json: bool) -
     match answer {
         Ok(shown) => show(&shown, json),
         Err(error @ ControlError::NoDaemon { .. }) => fail(UNAVAILABLE, &error),
+        Err(error @ ControlError::NotPermitted { .. }) => fail(REFUSED, &error),
         Err(error) => fail(FAILURE, &error),
     }
 }

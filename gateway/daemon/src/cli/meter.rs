@@ -24,12 +24,12 @@ const PROFILE_SCHEMA: &str = "smgw.meter-profile/1";
 pub(super) enum MeterCommand {
     /// Lists the meters: whether they answer, and since when not. No values.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
     )]
     List(Output),
     /// Shows a meter with its last values and what was counted on its line.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
     )]
     Show {
         /// Its name in the configuration, or its identity.

@@ -9,7 +9,7 @@ use model::{ElementPattern, ParseElementPatternError, ParseTimeError, Period, Sp
 use serde_json::json;
 
 use super::meter::find;
-use super::{ConfigFile, FAILURE, UNAVAILABLE, fail, with_config};
+use super::{ConfigFile, FAILURE, REFUSED, UNAVAILABLE, fail, with_config};
 use crate::clock;
 use crate::config::Config;
 use crate::local::control::{self, ControlError};
@@ -26,7 +26,7 @@ const HEAD: &str = "time,meter,obis,value,unit,status,gap";
 /// Options of `smgw readings`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Values are the consumer's: only root and the gateway's own user are answered.\n\nExit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 3 done, and some of it is damaged, 69 no daemon answers, 78 wrong configuration."
+    after_help = "Values are the consumer's: only root and the gateway's own user are answered.\n\nExit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 3 done, and some of it is damaged, 69 no daemon answers, 77 refused, 78 wrong configuration."
 )]
 pub(super) struct ReadingsOptions {
     /// Only this meter, by its name or its identity.
@@ -103,6 +103,9 @@ impl ReadingsOptions {
                 Ok(_) => ExitCode::from(DAMAGED),
                 Err(ReadingsError::Control(error @ ControlError::NoDaemon { .. })) => {
                     fail(UNAVAILABLE, &error)
+                }
+                Err(ReadingsError::Control(error @ ControlError::NotPermitted { .. })) => {
+                    fail(REFUSED, &error)
                 }
                 Err(error) => fail(FAILURE, &error),
             }

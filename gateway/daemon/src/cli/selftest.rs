@@ -5,11 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigFile, FAILURE, fail, print, with_config};
+use super::{ConfigFile, FAILURE, REFUSED, fail, print, with_config};
 use crate::card::{Order, SelftestView, Slot, selftest};
-
-/// The exit code of a test that is refused (sysexits.h: no permission).
-const REFUSED: u8 = 77;
 
 /// Options of `smgw card selftest`.
 #[derive(Debug, Args)]

@@ -23,7 +23,7 @@ const CHECK_SCHEMA: &str = "smgw.wan-check/1";
 pub(super) enum WanCommand {
     /// Shows where the running gateway listens, how it stands with its broker, and whom it serves.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
     )]
     Status {
         #[command(flatten)]

@@ -14,7 +14,6 @@ pub(crate) mod storage;
 mod units;
 
 use std::fmt;
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -174,9 +173,7 @@ fn daemon(asked: &Result<Status, ControlError>) -> Check {
 /// Tells a daemon that is not there from one that does not talk to this user, or to nobody.
 fn refusal(error: &ControlError) -> Code {
     match error {
-        ControlError::NoDaemon { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            codes::CONTROL_REFUSED
-        }
+        ControlError::NotPermitted { .. } => codes::CONTROL_REFUSED,
         ControlError::NoDaemon { .. } => codes::NO_DAEMON,
         _ => codes::CONTROL_SILENT,
     }
@@ -269,10 +266,10 @@ pub(crate) fn wan(config: &Config, status: Option<&Status>) -> Vec<Check> {
     }
     if let Some(listen) = config.wan {
         checks.push(match status {
-            Some(status) if status.wan.is_some() => {
-                Check::good(Area::Wan, "direct", format!("the gateway listens on {listen}"))
-            }
-            Some(_) => Check::error(Area::Wan, "direct", codes::NO_LISTENER, listen.to_string()),
+            Some(status) => status.wan.map_or_else(
+                || Check::error(Area::Wan, "direct", codes::NO_LISTENER, listen.to_string()),
+                |address| Check::good(Area::Wan, "direct", format!("the gateway listens on {address}")),
+            ),
             None => Check::not_checked(Area::Wan, "direct", NO_DAEMON),
         });
     }

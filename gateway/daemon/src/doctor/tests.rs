@@ -1,6 +1,7 @@
 //! Examinations of made-up gateways that do not run.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -75,14 +76,14 @@ fn missing_port_and_missing_folder_are_named() {
 
 #[test]
 fn daemon_that_is_away_is_told_from_one_that_refuses() {
-    let refused = |kind: io::ErrorKind| {
-        refusal(&ControlError::NoDaemon {
-            path: PathBuf::new(),
-            source: kind.into(),
-        })
-    };
-    assert_eq!(refused(io::ErrorKind::NotFound), codes::NO_DAEMON);
-    assert_eq!(refused(io::ErrorKind::PermissionDenied), codes::CONTROL_REFUSED);
+    let (path, source) = (PathBuf::new(), io::Error::from(io::ErrorKind::NotFound));
+    assert_eq!(
+        refusal(&ControlError::NoDaemon { path, source }),
+        codes::NO_DAEMON
+    );
+    let (path, source) = (PathBuf::new(), io::Error::from(io::ErrorKind::PermissionDenied));
+    let refused = ControlError::NotPermitted { path, source };
+    assert_eq!(refusal(&refused), codes::CONTROL_REFUSED);
     assert_eq!(refusal(&ControlError::Timeout), codes::CONTROL_SILENT);
 }
 

@@ -159,6 +159,15 @@ pub(crate) enum ControlError {
         #[source]
         source: io::Error,
     },
+    /// Somebody may listen on the socket, and this user may not ask.
+    #[error("this user may not ask the gateway on {}; run it as root or as the gateway's user", path.display())]
+    NotPermitted {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// The connection broke.
     #[error("the daemon's answer did not arrive")]
     Connection(#[from] hyper::Error),
@@ -217,16 +226,22 @@ fn converse<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, Con
     runtime.block_on(asking).unwrap_or(Err(ControlError::Timeout))
 }
 
+/// Tells a user who may not ask from a daemon that is not there.
+fn not_connected(path: &Path, source: io::Error) -> ControlError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ControlError::NotPermitted { path, source },
+        _ => ControlError::NoDaemon { path, source },
+    }
+}
+
 /// A request of the command line.
 type Request = hyper::Request<Full<Bytes>>;
 
 async fn exchange<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, ControlError> {
     let stream = UnixStream::connect(path)
         .await
-        .map_err(|source| ControlError::NoDaemon {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| not_connected(path, source))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async {
         let response = sender.send_request(request).await?;
