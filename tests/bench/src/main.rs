@@ -1,7 +1,7 @@
 //! Benches: figures that have a limit, measured and printed beside it.
 //!
-//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `decision`, `evaluation`, `fleet`, `message`, `personalize`
-//! and `tsm` build and run this. It is a program of its own, outside the default members, because it may name the database's
+//! `cargo xtask bench store`, `mbus`, `mbus-bus`, `modbus`, `card`, `decision`, `evaluation`, `fleet`, `message`, `personalize`,
+//! `tsm` and `web` build and run this. It is a program of its own, outside the default members, because it may name the database's
 //! engine for comparison and nothing else may.
 
 mod card;
@@ -17,6 +17,7 @@ mod modbus;
 mod personalize;
 mod store;
 mod tsm;
+mod web;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ enum Bench {
     Personalize(personalize::Options),
     /// The memory of a TSM with many gateways and their queues.
     Tsm(tsm::Options),
+    /// Every page of the local web with two years of quarter hours, what a browser loads, and the gateway's memory.
+    Web(web::Options),
     /// A step of a bench in a process of its own.
     #[command(hide = true)]
     Step(store::StepOptions),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Bench::Message(options) => message::run(&options),
         Bench::Personalize(options) => personalize::run(&options),
         Bench::Tsm(options) => tsm::run(&options),
+        Bench::Web(options) => web::run(&options),
         Bench::Step(options) => store::run_step(&options),
         Bench::MbusStep(options) => mbus::run_step(&options),
         Bench::EvaluationStep(options) => evaluation::run_step(&options),

@@ -131,3 +131,16 @@ fn short_bench_of_a_fleet_prints_its_table() {
         assert!(table.contains(line), "{table}");
     }
 }
+
+#[test]
+fn short_bench_of_the_local_web_prints_its_table() {
+    let table = table_of(&["web", "--short"]);
+    for line in [
+        "/history?by=year",
+        "greatest first view",
+        "all scripts together",
+        "memory (Pss)",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+}

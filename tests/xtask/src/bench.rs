@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     packages::ensure(&packages::FOR_VERIFY, &mut |text| eprintln!("{text}"))?;
     match options.arguments.first().map(String::as_str) {
         // They measure the programs as they are, so these stand beside it.
-        Some("card" | "fleet" | "personalize" | "tsm") => run_step("build", &mut programs())?,
+        Some("card" | "fleet" | "personalize" | "tsm" | "web") => run_step("build", &mut programs())?,
         Some("evaluation") => apps::run(apps::Options::default())?,
         // It measures a client in Python besides.
         Some("modbus") => python::ensure()?,
