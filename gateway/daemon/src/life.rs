@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::diagnostics;
 use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
-use crate::liveness::{Feeder, Notifier, Pulses};
+use crate::liveness::{Feeder, Notifier, Pulses, Vitals};
 use crate::local::control;
 use crate::local::grants::GrantsSource;
 use crate::local::web::{self, AccessSource, Portal};
@@ -353,6 +353,10 @@ fn start_serving(
         findings: Arc::clone(&findings),
         journal: journal.clone(),
         store: Arc::clone(&store),
+        vitals: Vitals {
+            pulses: tasks.pulses.clone(),
+            card: card.clone(),
+        },
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
     let bindings = BindingSource {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::card::{SOFT_CARD, Standing};
 use crate::codes::device as codes;
 use crate::journal::Journal;
+use crate::liveness::Vitals;
 use crate::local::web::Shelf;
 use crate::losses;
 use crate::metering::{MeterView, StatisticsView};
@@ -86,6 +87,8 @@ pub(crate) struct StatusSource {
     pub(crate) journal: Journal,
     /// What knows the losses, which may be found later too.
     pub(crate) store: Arc<Store>,
+    /// What monitoring is told besides.
+    pub(crate) vitals: Vitals,
 }
 
 impl StatusSource {

@@ -59,7 +59,7 @@ pub use bindings::{
 };
 pub use database::{
     Arrears, Asked, AskedError, BundleError, ChangedTimes, Checked, Damaged, Database, DatabaseError,
-    Derived, Evaluation, Forgotten, InstalledBundle, LEAD, Latest, Loss, Lost, Made, NewEvaluation,
+    Derived, Evaluation, Forgotten, Holdings, InstalledBundle, LEAD, Latest, Loss, Lost, Made, NewEvaluation,
     OutboxError, OutboxMessage, Page, Pending, Receipt, RegisterError, Registered, Remembered, RequestError,
     RestrictionsError, Round, RowKind, Sealed, Stored,
 };

@@ -1,6 +1,7 @@
 //! The handle through which everybody else uses the card.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -66,12 +67,25 @@ pub(crate) struct CardHandle {
 
 /// The way into the queue; it is closed when nobody holds it any more.
 #[derive(Debug)]
-struct Door(Arc<Queue<Job>>);
+struct Door {
+    queue: Arc<Queue<Job>>,
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
 
 impl Drop for Door {
     fn drop(&mut self) {
-        self.0.close();
+        self.queue.close();
     }
+}
+
+/// How often the card was asked for something since the daemon was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CardCalls {
+    /// How often it was asked.
+    pub(crate) calls: u64,
+    /// How often nothing came of it: it is absent, busy or late, or has refused.
+    pub(crate) failures: u64,
 }
 
 /// The reason why the card did not do a job.
@@ -115,7 +129,19 @@ impl CardHandle {
     /// Makes the first handle for a queue; the queue is closed with the last one.
     pub(super) fn new(queue: Arc<Queue<Job>>) -> Self {
         Self {
-            jobs: Arc::new(Door(queue)),
+            jobs: Arc::new(Door {
+                queue,
+                calls: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Returns how often the card was asked for something.
+    pub(crate) fn calls(&self) -> CardCalls {
+        CardCalls {
+            calls: self.jobs.calls.load(Ordering::Relaxed),
+            failures: self.jobs.failures.load(Ordering::Relaxed),
         }
     }
 
@@ -169,8 +195,10 @@ impl CardHandle {
             drop(reply.try_send(outcome));
             reached
         };
-        self.submit(priority, deadline, Job::Use(Box::new(work)))?;
-        wait(&result, deadline)?
+        let submitted = self.submit(priority, deadline, Job::Use(Box::new(work)));
+        let outcome = submitted.and_then(|()| wait(&result, deadline)?);
+        self.count(&outcome);
+        outcome
     }
 
     /// Has the card examined again and waits until the standing that follows is published.
@@ -205,12 +233,21 @@ impl CardHandle {
 
     fn ask<R>(&self, job: impl FnOnce(SyncSender<R>) -> Job) -> Result<R, CardFault> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.submit(Priority::Bulk, DEADLINE, job(reply))?;
-        wait(&answer, DEADLINE)
+        let submitted = self.submit(Priority::Bulk, DEADLINE, job(reply));
+        let outcome = submitted.and_then(|()| wait(&answer, DEADLINE));
+        self.count(&outcome);
+        outcome
+    }
+
+    fn count<R>(&self, outcome: &Result<R, CardFault>) {
+        self.jobs.calls.fetch_add(1, Ordering::Relaxed);
+        if outcome.is_err() {
+            self.jobs.failures.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn submit(&self, priority: Priority, deadline: Duration, job: Job) -> Result<(), CardFault> {
-        let pushed = self.jobs.0.push(priority, deadline, job);
+        let pushed = self.jobs.queue.push(priority, deadline, job);
         pushed.map_err(|refused| match refused {
             Refused::Full => CardFault::Busy,
             Refused::Closed => CardFault::Absent,

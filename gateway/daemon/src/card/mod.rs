@@ -35,7 +35,7 @@ pub(crate) use examination::tests::Center;
 
 pub(crate) use confirmation::{Confirmation, Confirmed, NotConfirmed};
 pub(crate) use custodian::{Custodian, CustodianThread};
-pub(crate) use handle::{CardFault, CardHandle};
+pub(crate) use handle::{CardCalls, CardFault, CardHandle};
 pub(crate) use inspection::inspect;
 pub(crate) use keys::CardKeys;
 pub(crate) use reader::SOFT_CARD;

@@ -7,7 +7,9 @@
 mod feeder;
 mod notifier;
 mod pulse;
+mod vitals;
 
 pub(crate) use feeder::Feeder;
 pub(crate) use notifier::Notifier;
 pub(crate) use pulse::{Pulses, ThreadPulse, long_work, work};
+pub(crate) use vitals::{VitalSigns, Vitals};

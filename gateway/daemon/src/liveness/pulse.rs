@@ -9,6 +9,7 @@
 //!
 //! A task that merely waits for the world, such as for a broker, is alive. A thread says by itself that it gets on.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -85,6 +86,17 @@ impl Pulses {
             pulse.ask(now);
         }
         stuck
+    }
+
+    /// Returns the names of all that have not ended, and whether each of that name gets on: it owes no answer, and its work has
+    /// not gone on, for longer than that.
+    pub(crate) fn alive(&self, now: Instant, longest: Duration) -> BTreeMap<&'static str, bool> {
+        let mut alive = BTreeMap::new();
+        for pulse in self.living() {
+            let gets_on = !pulse.is_stuck(now, longest);
+            *alive.entry(pulse.name).or_insert(true) &= gets_on;
+        }
+        alive
     }
 
     /// Returns whether each has answered what it was last asked: at the start, that it was polled at all.

@@ -14,6 +14,7 @@ use crate::binding::BindingSource;
 use crate::card::{CardHandle, Standing};
 use crate::grants::Restrictions;
 use crate::journal::{CardKeyVerifier, moment};
+use crate::liveness::{Pulses, Vitals};
 use crate::local::control::{self, ControlError};
 use crate::local::grants::GrantsSource;
 use crate::local::web::AccessSource;
@@ -52,6 +53,10 @@ where
         findings: Arc::new([]),
         journal: journal.clone(),
         store: Arc::clone(&store),
+        vitals: Vitals {
+            pulses: Pulses::default(),
+            card: CardHandle::ended(),
+        },
     };
     let stop = CancellationToken::new();
     let bindings = BindingSource {

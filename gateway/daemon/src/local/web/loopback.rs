@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics;
 use crate::clock;
-use crate::local::server;
+use crate::local::{blocking, server};
 use crate::metering::MeterView;
 use crate::status::{Status, StatusSource};
 
@@ -93,9 +93,13 @@ async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
 }
 
-async fn health(State(source): State<StatusSource>) -> impl IntoResponse {
-    let text = metrics::text(&source.status(), clock::now());
-    ([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text)
+async fn health(State(source): State<StatusSource>) -> Result<Response, StatusCode> {
+    // The database may be at work.
+    let text = blocking(move || {
+        let signs = source.vitals.take(&source.store);
+        metrics::text(&source.status(), &signs, clock::now())
+    });
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text.await?).into_response())
 }
 
 async fn status(State(source): State<StatusSource>) -> Json<Status> {
@@ -149,8 +153,11 @@ fn is_local(host: Option<&HeaderValue>) -> bool {
 #[cfg(test)]
 mod tests {
     use model::{GatewayState, Medium, Span, Unit};
+    use store::Holdings;
 
     use super::*;
+    use crate::card::CardCalls;
+    use crate::liveness::VitalSigns;
     use crate::metering::{StatisticsView, ValueView};
     use crate::mounts::Finding;
 
@@ -228,13 +235,32 @@ mod tests {
     fn metrics_tell_of_health_and_of_no_value() {
         let mut page = page_at("2026-11-23T12:00:30Z");
         page.status.meters[0].statistics.polls = 7;
-        let text = metrics::text(&page.status, page.now);
+        page.status.meters[0].error = Some("it does not answer".to_owned());
+        let signs = VitalSigns {
+            tasks: [("broker", false), ("grid", true)].into(),
+            card: CardCalls {
+                calls: 12,
+                failures: 3,
+            },
+            store: Holdings {
+                waiting_messages: 4,
+                ..Holdings::default()
+            },
+        };
+        let text = metrics::text(&page.status, &signs, page.now);
         for line in [
             "smgw_state{state=\"operational\"} 1",
             "smgw_state{state=\"unbound\"} 0",
             "smgw_findings 1",
             "smgw_meter_silence_seconds{bus=\"cellar\",meter=\"gas <b>\"} 30",
             "smgw_meter_polls_total{bus=\"cellar\",meter=\"gas <b>\"} 7",
+            "smgw_meter_up{bus=\"cellar\",meter=\"gas <b>\"} 0",
+            "smgw_task_alive{task=\"broker\"} 0",
+            "smgw_task_alive{task=\"grid\"} 1",
+            "smgw_card_calls_total 12",
+            "smgw_card_failures_total 3",
+            "smgw_outbox_messages 4",
+            "smgw_store_bytes 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),
