@@ -22,6 +22,7 @@ mod household;
 mod language;
 mod loopback;
 mod metrics;
+mod openapi;
 mod pages;
 mod password;
 mod portal;

@@ -7,12 +7,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use model::{ConsumerEvent, Element, Medium, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use super::deliveries::{self, Entry};
 use super::language::for_people;
-use super::pages::history::{Wanted, find, json_of};
+use super::openapi::{self, ElementWords, Endpoint, EventWords, MediumWords};
+use super::pages::history::{Document, Wanted, find, json_of};
 use super::pages::now::see;
 use super::pages::recipients::Before;
 use super::portal::{AsConsumer, Portal};
@@ -25,11 +27,30 @@ use crate::report::Chain;
 const VALUES_SCHEMA: &str = "smgw.web-values/1";
 const DELIVERIES_SCHEMA: &str = "smgw.web-deliveries/1";
 
+const VALUES: Endpoint = Endpoint::new::<Values>(
+    "/api/v1/values",
+    "The last value of each element of the own meters.",
+);
+const HISTORY: Endpoint = Endpoint::new::<Document>(
+    "/api/v1/history",
+    "What was consumed in each part of a day, week, month or year.",
+)
+.asking::<Wanted>()
+.or_missing();
+const DELIVERIES: Endpoint = Endpoint::new::<Deliveries>(
+    "/api/v1/deliveries",
+    "The consumer log: who was given what, the latest first.",
+)
+.asking::<Before>();
+/// Everything that a program can ask for.
+pub(super) const ENDPOINTS: [Endpoint; 3] = [VALUES, HISTORY, DELIVERIES];
+
 pub(super) fn routes() -> Router<Portal> {
     Router::new()
-        .route("/api/v1/values", get(values))
-        .route("/api/v1/history", get(history))
-        .route("/api/v1/deliveries", get(deliveries))
+        .route(VALUES.path, get(values))
+        .route(HISTORY.path, get(history))
+        .route(DELIVERIES.path, get(deliveries))
+        .route(openapi::PATH, get(openapi::serve))
 }
 
 /// Somebody who may read, and of which meters.
@@ -102,16 +123,34 @@ where
     }
 }
 
+/// The last values.
+#[derive(Serialize, JsonSchema)]
+struct Values {
+    /// The name of the schema and its version; additive within the version.
+    schema: &'static str,
+    /// The gateway's clock.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    time: Timestamp,
+    values: Vec<Value>,
+}
+
 /// The last value of an element, in the unit that the pages show.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Value {
+    /// The name of the meter.
     name: String,
+    #[schemars(with = "MediumWords")]
     medium: Medium,
+    #[schemars(with = "ElementWords")]
     element: Element,
+    /// An exact decimal number.
     value: String,
     unit: &'static str,
+    /// When it was measured.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     time: Timestamp,
     age_seconds: i64,
+    /// Whether newer values should have come.
     stale: bool,
     /// Why the meter gave nothing the last time, if it did not.
     error: Option<String>,
@@ -135,7 +174,8 @@ async fn values(State(portal): State<Portal>, Reader(own): Reader) -> Result<Res
         }
     });
     let values: Vec<_> = values.collect();
-    Ok(Json(json!({"schema": VALUES_SCHEMA, "time": now, "values": values})).into_response())
+    let (schema, time) = (VALUES_SCHEMA, now);
+    Ok(Json(Values { schema, time, values }).into_response())
 }
 
 async fn history(
@@ -147,12 +187,26 @@ async fn history(
     json_of(found).ok_or(ApiError::Missing)
 }
 
+/// A page of the consumer log.
+#[derive(Serialize, JsonSchema)]
+struct Deliveries {
+    /// The name of the schema and its version; additive within the version.
+    schema: &'static str,
+    /// What to ask for to get what is older, if there is something.
+    before: Option<u64>,
+    deliveries: Vec<Delivery>,
+}
+
 /// An entry of the consumer log.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Delivery {
+    /// Its number in the log.
     sequence: u64,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     time: Timestamp,
+    /// The stable code of the event.
     code: &'static str,
+    #[schemars(with = "EventWords")]
     event: ConsumerEvent,
 }
 
@@ -169,6 +223,10 @@ async fn deliveries(
         event: entry.event,
     };
     let entries: Vec<_> = page.entries.into_iter().map(entry).collect();
-    let document = json!({"schema": DELIVERIES_SCHEMA, "before": page.before, "deliveries": entries});
-    Ok(Json(document).into_response())
+    Ok(Json(Deliveries {
+        schema: DELIVERIES_SCHEMA,
+        before: page.before,
+        deliveries: entries,
+    })
+    .into_response())
 }

@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::civil::Date;
 use model::{Element, ElementPattern, Quantity};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::calendar::Span;
@@ -14,6 +15,7 @@ use super::super::chart::{Bar, draw};
 use super::super::history::{History, Row};
 use super::super::household::Measured;
 use super::super::language::{Language, for_people};
+use super::super::openapi::ElementWords;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::roster::Own;
 use super::super::zone::Zone;
@@ -25,10 +27,14 @@ use crate::clock;
 const SCHEMA: &str = "smgw.web-history/1";
 
 /// What is to be shown.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub(crate) struct Wanted {
+    /// The element, METER/OBIS; without it, the first register of the own meters.
+    #[schemars(with = "Option<String>")]
     element: Option<ElementPattern>,
+    /// What is looked at at once: `day`, which is what anything else means, `week`, `month` or `year`.
     by: Option<String>,
+    /// A day that lies in it, such as 2026-11-30; without it, today.
     at: Option<String>,
 }
 
@@ -325,25 +331,39 @@ fn record(separator: char, fields: &[&str]) -> String {
 }
 
 /// The history as JSON, with the same numbers as the page.
-#[derive(Serialize)]
-struct Document {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "History")]
+pub(in super::super) struct Document {
+    /// The name of the schema and its version; additive within the version.
     schema: &'static str,
+    #[schemars(with = "ElementWords")]
     element: Element,
+    /// `day`, `week`, `month` or `year`.
     by: &'static str,
+    /// The first day of it.
+    #[schemars(extend("format" = "date"))]
     from: String,
+    /// The unit of all numbers; empty while there is none.
     unit: &'static str,
     parts: Vec<Part>,
+    /// What is known of the consumption, an exact decimal number.
     sum: Option<String>,
     /// Whether nothing is missing in the sum.
     complete: bool,
 }
 
-#[derive(Serialize)]
+/// An hour of a day, a day of a week or month, a month of a year.
+#[derive(Serialize, JsonSchema)]
 struct Part {
+    #[schemars(with = "String", extend("format" = "date-time"))]
     from: model::Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     to: model::Timestamp,
+    /// An exact decimal number, if it is known.
     consumption: Option<String>,
+    /// The register at the end, or its last value.
     register: Option<String>,
+    /// Why something is missing or doubtful, as a code.
     note: Option<String>,
 }
 

@@ -62,8 +62,9 @@ struct RecipientsPage {
     fault: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 pub(in super::super) struct Before {
+    /// Only what is older than the entry of this number.
     pub(in super::super) before: Option<u64>,
 }
 
