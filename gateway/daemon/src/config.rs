@@ -5,6 +5,7 @@
 
 mod document;
 mod origin;
+mod home_assistant;
 mod web;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use crate::wan::BrokerConfig;
 use web::WebSection;
 
 pub(crate) use origin::Settings;
+pub(crate) use home_assistant::HomeAssistantConfig;
 pub(crate) use web::HttpsConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.
@@ -58,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) web: Option<SocketAddr>,
     /// The local web over HTTPS, if there is one.
     pub(crate) https: Option<HttpsConfig>,
+    /// What a consumer's own Home Assistant is told, if anything.
+    pub(crate) home_assistant: Option<HomeAssistantConfig>,
     /// Where suppliers and the TSM reach the gateway, if directly.
     pub(crate) wan: Option<SocketAddr>,
     /// The broker through which they reach it, if they do.
@@ -129,6 +133,8 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let mut document: Document = toml::from_str(text).map_err(|error| Fault::Toml(Box::new(error)))?;
         let (web, https) = document.web.take().map_or(Ok((None, None)), WebSection::check)?;
+        let home_assistant = document.home_assistant.take();
+        let home_assistant = home_assistant.map(|section| section.check(https.as_ref()));
         check_names(&document)?;
         let buses: Vec<_> = document
             .bus
@@ -150,6 +156,7 @@ impl Config {
             control_socket: document.control.socket,
             web,
             https,
+            home_assistant: home_assistant.transpose()?,
             broker: document.wan.broker.map(BrokerSection::check).transpose()?,
             wan: document.wan.listen,
             buses,
@@ -267,33 +274,45 @@ impl fmt::Display for Config {
         writeln!(formatter, "local page           {}", address(self.web))?;
         let https = self.https.as_ref().map(|https| https.listen);
         writeln!(formatter, "local web, HTTPS     {}", address(https))?;
+        match &self.home_assistant {
+            Some(told) => writeln!(
+                formatter,
+                "Home Assistant       {}, account {}",
+                told.broker, told.account
+            )?,
+            None => writeln!(formatter, "Home Assistant       off")?,
+        }
         writeln!(formatter, "WAN, direct          {}", address(self.wan))?;
         match &self.broker {
             Some(broker) => writeln!(formatter, "WAN, broker          {}", broker.address)?,
             None => writeln!(formatter, "WAN, broker          off")?,
         }
-        for bus in &self.buses {
-            let (protocol, endpoint, meters): (_, _, Vec<&str>) = match &bus.port {
-                Port::Mbus { endpoint, meters, .. } => (
-                    "M-Bus",
-                    endpoint.to_string(),
-                    meters.iter().map(|meter| meter.name.as_str()).collect(),
-                ),
-                Port::Modbus { endpoint, meters } => (
-                    "Modbus",
-                    endpoint.to_string(),
-                    meters.iter().map(|meter| meter.name.as_str()).collect(),
-                ),
-            };
-            writeln!(
-                formatter,
-                "bus {:<16} {protocol} at {endpoint}: {}",
-                bus.name,
-                meters.join(", ")
-            )?;
-        }
-        Ok(())
+        write_buses(formatter, &self.buses)
     }
+}
+
+fn write_buses(formatter: &mut fmt::Formatter<'_>, buses: &[BusConfig]) -> fmt::Result {
+    for bus in buses {
+        let (protocol, endpoint, meters): (_, _, Vec<&str>) = match &bus.port {
+            Port::Mbus { endpoint, meters, .. } => (
+                "M-Bus",
+                endpoint.to_string(),
+                meters.iter().map(|meter| meter.name.as_str()).collect(),
+            ),
+            Port::Modbus { endpoint, meters } => (
+                "Modbus",
+                endpoint.to_string(),
+                meters.iter().map(|meter| meter.name.as_str()).collect(),
+            ),
+        };
+        writeln!(
+            formatter,
+            "bus {:<16} {protocol} at {endpoint}: {}",
+            bus.name,
+            meters.join(", ")
+        )?;
+    }
+    Ok(())
 }
 
 /// The reason why a configuration is not taken.
@@ -440,6 +459,26 @@ pub(crate) enum Fault {
         crate::local::web::MOST_CONSUMERS
     )]
     Consumer { at: usize },
+    #[error("home_assistant.broker: {source}")]
+    HomeAssistantBroker {
+        at: usize,
+        source: broker::BrokerAddressError,
+    },
+    #[error("home_assistant: it needs [web.https], where the consumer switches it on")]
+    HomeAssistantAlone { at: usize },
+    #[error(
+        "home_assistant.broker: the broker is one of the house: a private or link-local address, a name without a dot, or one that ends in .local, .home.arpa or .internal"
+    )]
+    HomeAssistantFarAway { at: usize },
+    #[error("home_assistant.account: {account:?} is no consumer of [web.https]")]
+    HomeAssistantAccount { account: String, at: usize },
+    #[error(
+        "home_assistant.elements: 1 to {} patterns, such as \"*/1-0:1.8.0*255\"",
+        home_assistant::MOST_PATTERNS
+    )]
+    HomeAssistantElements { at: usize },
+    #[error("home_assistant: prefix is the beginning of a topic without wildcards, and language is de or en")]
+    HomeAssistantWord { at: usize },
     #[error("card.heartbeat_ms: the card is looked after every 50 to 500 ms")]
     Heartbeat { at: usize },
     #[error("wan.broker.address: {source}")]
@@ -491,6 +530,12 @@ impl Fault {
             | Self::WebNames { at }
             | Self::Zone { at }
             | Self::Consumer { at }
+            | Self::HomeAssistantBroker { at, .. }
+            | Self::HomeAssistantAlone { at }
+            | Self::HomeAssistantFarAway { at }
+            | Self::HomeAssistantAccount { at, .. }
+            | Self::HomeAssistantElements { at }
+            | Self::HomeAssistantWord { at }
             | Self::WebNotLocal { at } => *at,
             #[cfg(not(feature = "soft-card"))]
             Self::NoSoftCard { at } => *at,

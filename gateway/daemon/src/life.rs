@@ -430,13 +430,19 @@ fn start_web(
         let serving = web::serve_loopback(door, source.clone(), stop.clone());
         tasks.spawn("local page", serving);
     }
+    let home_assistant = config.home_assistant.clone();
     if let (Some(door), Some(config), Some((gate, shelf))) = (https, &config.https, access.0) {
+        if let Some(told) = home_assistant.clone() {
+            let telling = web::HomeAssistant::new(told, gate.clone(), source.clone());
+            tasks.spawn("Home Assistant", telling.run(stop.clone()));
+        }
         let portal = Portal {
             gate,
             granting,
             source,
             zone: config.zone.clone(),
             names: config.names.clone().into(),
+            home_assistant: home_assistant.map(Arc::new),
         };
         tasks.spawn("local web", web::serve(door, portal, shelf, stop.clone()));
     }

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::mbus::{DEFAULT_LATENCY_MS, KeyDigits, MAX_LATENCY_MS};
 
+use super::home_assistant::HomeAssistantSection;
 use super::web::WebSection;
 use super::{CardConfig, CardSlot, Fault};
 use crate::modbus::source;
@@ -39,6 +40,7 @@ pub(super) struct Document {
     pub(super) card: CardSection,
     pub(super) control: ControlSection,
     pub(super) web: Option<WebSection>,
+    pub(super) home_assistant: Option<HomeAssistantSection>,
     #[serde(default)]
     pub(super) wan: WanSection,
     #[serde(default)]

@@ -121,6 +121,9 @@ catalogue! {
     lift: "Aufheben", "Lift";
     since: "seit", "since";
     tokens_hint: "Ein Programm liest damit dieselben Werte, die Sie hier sehen, und ändert nichts.", "With it a program reads the same values that you see here, and changes nothing.";
+    home_assistant_on: "Ein: Die letzten Werte gehen an Ihren eigenen Broker im Haus, unverschlüsselt, wenn er kein Zertifikat hat:", "On: the last values go to your own broker in the house, not encrypted where it has no certificate:";
+    home_assistant_off: "Aus: Nichts geht an den Broker im Haus:", "Off: nothing goes to the broker in the house:";
+    home_assistant_hint: "Sie schalten es ein, indem Sie einen Zugriffsschlüssel dieses Namens anlegen, und aus, indem Sie ihn zurückziehen. Beides steht im Systemprotokoll.", "You switch it on by making an access token of this name, and off by revoking it. Both are in the system log.";
     token_name: "Name, etwa des Programms", "Name, such as the program's";
     token_make: "Anlegen", "Make";
     token_once: "Notieren Sie den Schlüssel jetzt. Er wird nur dieses eine Mal gezeigt:", "Write the token down now. It is shown this once only:";

@@ -304,6 +304,11 @@ impl Gate {
         Ok(())
     }
 
+    /// Finds somebody by the name of the account.
+    pub(super) fn identity(&self, account: &str) -> Option<Identity> {
+        self.roster.find(account).cloned()
+    }
+
     /// Returns the tokens of an account: what each is called, and when it was made.
     pub(super) fn tokens(&self, account: &str) -> Result<Vec<Token>, GateError> {
         let known = Accounts::read(&self.store)?.by_name.remove(account);

@@ -22,6 +22,7 @@ use super::secret::Secret;
 use super::session::Session;
 use super::shelf::Shelf;
 use super::zone::Zone;
+use crate::config::HomeAssistantConfig;
 use crate::local::grants::GrantsSource;
 use crate::local::server;
 use crate::report::Chain;
@@ -40,6 +41,8 @@ pub(crate) struct Portal {
     pub(crate) source: StatusSource,
     pub(crate) zone: Zone,
     pub(crate) names: Arc<[String]>,
+    /// What a consumer's own Home Assistant may be told, if anything.
+    pub(crate) home_assistant: Option<Arc<HomeAssistantConfig>>,
 }
 
 /// Serves the local web over HTTPS until it is stopped.

@@ -9,6 +9,8 @@ use model::{ConsumerEvent, Effect, ElementPattern, MeterId, Restriction, Span};
 use serde::Deserialize;
 
 use super::super::deliveries::{self, Entry, is_own, restrictions_of};
+use super::super::gate::GateError;
+use super::super::home_assistant::SWITCH;
 use super::super::language::Language;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::roster::Own;
@@ -60,6 +62,14 @@ struct RecipientsPage {
     restrictions: Vec<Restricted>,
     /// Why the restrictions cannot be read.
     fault: Option<String>,
+    home: Option<HomeAssistantLine>,
+}
+
+/// What the consumer's own Home Assistant is told, as the page shows it.
+struct HomeAssistantLine {
+    broker: String,
+    elements: Vec<String>,
+    is_on: bool,
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -77,6 +87,7 @@ async fn page(
     let frame = consumer.member.frame(&portal);
     let form_token = consumer.member.session.form_token.reveal().to_string();
     let own = consumer.own;
+    let account = consumer.member.session.identity.name;
     let page = working(language, move || {
         let log = deliveries::read(portal.source.journal.logs(), &own, before)?;
         let restrictions = portal.granting.restrictions();
@@ -104,9 +115,24 @@ async fn page(
                 .map(|one| restricted(language, &portal.zone, &own, one))
                 .collect(),
             fault,
+            home: home_assistant(&portal, &account)?,
         })
     });
     rendered(language, &page.await?)
+}
+
+/// Says what the account's own Home Assistant is told, if the configuration knows one of it.
+fn home_assistant(portal: &Portal, account: &str) -> Result<Option<HomeAssistantLine>, GateError> {
+    let config = portal.home_assistant.as_ref();
+    let Some(config) = config.filter(|config| config.account == account) else {
+        return Ok(None);
+    };
+    let tokens = portal.gate.tokens(account)?;
+    Ok(Some(HomeAssistantLine {
+        broker: config.broker.to_string(),
+        elements: config.elements.iter().map(ElementPattern::to_string).collect(),
+        is_on: tokens.iter().any(|token| token.name == SWITCH),
+    }))
 }
 
 /// The reason why the page cannot be made.
@@ -116,6 +142,8 @@ enum RecipientsError {
     Log(#[from] store::LogError),
     #[error("the last values cannot be read")]
     Database(#[from] store::DatabaseError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
 }
 
 fn meters_of(portal: &Portal, own: &Own) -> Result<Vec<String>, store::DatabaseError> {
