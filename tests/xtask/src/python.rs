@@ -7,10 +7,13 @@ use crate::error::XtaskError;
 
 /// What is installed, with fixed versions, so that a new one cannot break an old commit: a foreign
 /// M-Bus master, a foreign Modbus server and client, what both open ports with, the definitions of
-/// the SunSpec models, a reader of Parquet, what reads the files of a board's build, and a judge of recipes.
-const PACKAGES: [&str; 7] = [
+/// the SunSpec models, a reader of Parquet, what reads the files of a board's build, a judge of recipes, one of OpenAPI, and
+/// a reader of OpenMetrics.
+const PACKAGES: [&str; 9] = [
     "kas==5.5",
     "oelint-adv==9.11.0",
+    "openapi-spec-validator==0.9.0",
+    "prometheus_client==0.26.0",
     "pyarrow==26.0.1",
     "pyMeterBus==0.8.5",
     "pymodbus==3.16.1",

@@ -14,14 +14,14 @@ const STRANGER: &str = "127.0.0.2";
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines();
         let mut headers = lines.filter_map(|line| line.split_once(": "));
         headers
@@ -30,13 +30,13 @@ impl Answer {
     }
 
     /// Returns what a form of the page has to carry.
-    fn form_token(&self) -> &str {
+    pub(crate) fn form_token(&self) -> &str {
         let (_, rest) = self.body.split_once("name=\"form\" value=\"").expect("a form");
         rest.split('"').next().unwrap()
     }
 
     /// Checks where the answer leads to.
-    fn leads_to(&self, place: &str) {
+    pub(crate) fn leads_to(&self, place: &str) {
         assert_eq!(
             (self.status, self.header("location")),
             (303, Some(place)),
@@ -46,7 +46,7 @@ impl Answer {
 }
 
 /// A browser with cookies of its own.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     stage: &'a Stage,
     web: String,
     cookies: PathBuf,
@@ -54,7 +54,7 @@ struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    fn new(stage: &'a Stage, web: &str, name: &str) -> Self {
+    pub(crate) fn new(stage: &'a Stage, web: &str, name: &str) -> Self {
         Self {
             stage,
             web: web.trim_end_matches('/').to_owned(),
@@ -64,16 +64,16 @@ impl<'a> Browser<'a> {
     }
 
     /// Adds arguments of curl.
-    fn with(mut self, more: &[&str]) -> Self {
+    pub(crate) fn with(mut self, more: &[&str]) -> Self {
         self.more = more.iter().map(|&argument| argument.to_owned()).collect();
         self
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(path, &[])
     }
 
-    fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.ask(path, fields)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn log_in(&self, account: &str, password: &str) -> Answer {
+    pub(crate) fn log_in(&self, account: &str, password: &str) -> Answer {
         let page = self.get("/login");
         let form = page.form_token();
         let fields = [("account", account), ("password", password), ("form", form)];
@@ -128,7 +128,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Logs in with a first password, and changes it as one has to.
-    fn begin(&self, account: &str, first: &str) {
+    pub(crate) fn begin(&self, account: &str, first: &str) {
         self.log_in(account, first).leads_to("/password");
         self.get("/").leads_to(if account == "technician" {
             "/device"
@@ -151,7 +151,7 @@ impl<'a> Browser<'a> {
 }
 
 /// Asks the gateway's command line for one JSON document.
-fn smgw(house: &House, arguments: &[&str]) -> Value {
+pub(crate) fn smgw(house: &House, arguments: &[&str]) -> Value {
     let (verb, more) = arguments.split_first().unwrap();
     let mut command = house.stage.command(Program::Smgw, verb);
     for argument in more {
@@ -167,10 +167,16 @@ fn smgw(house: &House, arguments: &[&str]) -> Value {
 
 /// Opens a house whose gateway has a local web, and returns where that is.
 pub(crate) fn house_with_web() -> (House, String) {
+    house_with_web_and("")
+}
+
+/// As [`house_with_web`], with more in its configuration behind the local web.
+pub(crate) fn house_with_web_and(more: &str) -> (House, String) {
     let mut house = House::for_a_story(PERIOD).unwrap_or_else(|error| panic!("{}", told(&error)));
     let config = std::fs::read_to_string(&house.config).unwrap();
-    let web = "[web.https]\nlisten = \"127.0.0.1:0\"\nnames = [\"smgw.local\"]\n\n[control]";
-    std::fs::write(&house.config, config.replace("[control]", web)).unwrap();
+    let web = "[web.https]\nlisten = \"127.0.0.1:0\"\nnames = [\"smgw.local\"]\n";
+    let web = format!("{web}\n{more}\n[control]");
+    std::fs::write(&house.config, config.replace("[control]", &web)).unwrap();
     house.gateway.stop().unwrap();
     house
         .start_gateway_again("operational")
@@ -330,17 +336,21 @@ fn restrictions(house: &House, consumer: &Browser<'_>) {
     assert_eq!(consumer.post("/recipients/restrict", &unknown).status, 422);
 }
 
-fn tokens(stage: &Stage, web: &str, consumer: &Browser<'_>) {
+/// Makes an access token, and returns it.
+pub(crate) fn token(consumer: &Browser<'_>, name: &str) -> String {
     let page = consumer.get("/tokens");
-    let form = page.form_token();
-    let made = consumer.post("/tokens", &[("name", "display"), ("form", form)]);
+    let made = consumer.post("/tokens", &[("name", name), ("form", page.form_token())]);
     let (_, rest) = made.body.split_once("<code>GET").unwrap();
     let secrets = rest.split("<code>").filter_map(|part| part.split_once("</code>"));
-    let secret = secrets
-        .map(|(code, _)| code)
-        .find(|code| code.len() == 64)
-        .unwrap();
-    assert!(!consumer.get("/tokens").body.contains(secret), "it is shown once");
+    let mut codes = secrets.map(|(code, _)| code);
+    codes.find(|code| code.len() == 64).unwrap().to_owned()
+}
+
+fn tokens(stage: &Stage, web: &str, consumer: &Browser<'_>) {
+    let secret = token(consumer, "display");
+    let page = consumer.get("/tokens");
+    let form = page.form_token();
+    assert!(!page.body.contains(&secret), "it is shown once");
     let bearer = format!("Authorization: Bearer {secret}");
     let program = Browser::new(stage, web, "program").with(&["--header", &bearer]);
     let values: Value = serde_json::from_str(&program.get("/api/v1/values").body).unwrap();

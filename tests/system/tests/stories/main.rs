@@ -46,6 +46,8 @@ mod fleet;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod home_assistant;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod layer;
@@ -95,6 +97,10 @@ mod units;
 mod updates;
 #[cfg(test)]
 mod watchdog;
+#[cfg(test)]
+mod web_api;
+#[cfg(test)]
+mod web_hostile;
 #[cfg(test)]
 mod whole_system;
 #[cfg(test)]
