@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -23,10 +23,8 @@ pub(crate) struct Ends {
 
 /// Refuses foreign host names, and puts the protective headers on every answer.
 pub(super) async fn protect(State(portal): State<Portal>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok());
     let ends = request.extensions().get::<Ends>();
-    let ours = host
+    let ours = asked_host(request.headers(), request.uri())
         .zip(ends)
         .is_some_and(|(host, ends)| host::is_ours(host, ends.own, &portal.names));
     let mut response = if ours {
@@ -62,6 +60,18 @@ pub(super) async fn protect(State(portal): State<Portal>, request: Request, next
     response
 }
 
+/// Returns by which host something is asked for: the one that the header says, once, and that the target does not contradict
+/// (RFC 9112, section 3.2).
+pub(super) fn asked_host<'a>(headers: &'a HeaderMap, target: &Uri) -> Option<&'a str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    let is_only = hosts.next().is_none();
+    let agrees = target
+        .authority()
+        .is_none_or(|target| target.as_str().eq_ignore_ascii_case(host));
+    (is_only && agrees).then_some(host)
+}
+
 /// Returns a cookie of the request.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter();
@@ -82,6 +92,23 @@ pub(super) fn set_cookie(response: &mut Response, name: &str, value: &str, attri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn host_is_said_once_and_as_the_target_says_it() {
+        let asked = |hosts: &[&'static str], target: &str| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_static(host));
+            }
+            asked_host(&headers, &target.parse().unwrap()).map(str::to_owned)
+        };
+        assert_eq!(asked(&["smgw.local"], "/now").as_deref(), Some("smgw.local"));
+        let whole = "https://SMGW.local/now";
+        assert_eq!(asked(&["smgw.local"], whole).as_deref(), Some("smgw.local"));
+        assert_eq!(asked(&["smgw.local"], "http://evil.example/now"), None);
+        assert_eq!(asked(&["smgw.local", "evil.example"], "/now"), None);
+        assert_eq!(asked(&[], "/now"), None);
+    }
 
     #[test]
     fn cookies_are_found_among_others() {

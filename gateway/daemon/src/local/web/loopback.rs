@@ -11,6 +11,7 @@ use model::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::headers::asked_host;
 use super::metrics;
 use crate::clock;
 use crate::local::{blocking, server};
@@ -108,7 +109,7 @@ async fn status(State(source): State<StatusSource>) -> Json<Status> {
 
 /// Refuses foreign host names (DNS rebinding) and puts the protective headers on every answer.
 async fn protect(request: Request, next: Next) -> Response {
-    if !is_local(request.headers().get(header::HOST)) {
+    if !is_local(asked_host(request.headers(), request.uri())) {
         return (
             StatusCode::MISDIRECTED_REQUEST,
             "ask for this page by the gateway's address\n",
@@ -135,10 +136,8 @@ async fn protect(request: Request, next: Next) -> Response {
 }
 
 /// The page listens on loopback only, so that is how it is asked for.
-fn is_local(host: Option<&HeaderValue>) -> bool {
-    let Some(host) = host.and_then(|host| host.to_str().ok()) else {
-        return false;
-    };
+fn is_local(host: Option<&str>) -> bool {
+    let Some(host) = host else { return false };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn foreign_host_names_are_refused() {
-        let host = |text| is_local(Some(&HeaderValue::from_static(text)));
+        let host = |text| is_local(Some(text));
         assert!(host("127.0.0.1:8080") && host("localhost") && host("[::1]:80") && host("127.0.0.1"));
         assert!(!host("evil.example:8080") && !host("192.168.1.1") && !is_local(None));
     }
