@@ -25,6 +25,7 @@ use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::diagnostics;
 use crate::grants::Restrictions;
+use crate::heap;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses, Vitals};
 use crate::local::control;
@@ -128,6 +129,9 @@ impl Tasks {
 /// Runs the daemon until it is told to stop or has to.
 pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     diagnostics::begin();
+    if let Err(error) = heap::settle() {
+        tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
+    }
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

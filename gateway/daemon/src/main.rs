@@ -11,6 +11,7 @@ mod config;
 mod diagnostics;
 mod doctor;
 mod grants;
+mod heap;
 mod journal;
 mod life;
 mod liveness;
