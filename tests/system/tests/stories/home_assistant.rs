@@ -142,9 +142,7 @@ fn broker_of_the_house_is_told_what_the_consumer_has_switched_on_and_nothing_els
         .unwrap()
         .to_owned();
     let consumer = Browser::new(&house.stage, &web, "again");
-    consumer
-        .log_in("consumer", "seven green bottles")
-        .leads_to("/now");
+    consumer.log_in("consumer", "seven green bottles").leads_to("/");
     let page = consumer.get("/tokens");
     let revoking = [("name", "home-assistant"), ("form", page.form_token())];
     consumer.post("/tokens/revoke", &revoking).leads_to("/tokens");
