@@ -135,7 +135,12 @@ impl HomeAssistant {
         if !self.is_on().await? {
             return Ok(());
         }
-        let node = Node::of(self.source.standing.borrow().bound_to);
+        let bound_to = self.source.standing.borrow().bound_to;
+        if bound_to.is_none() {
+            // Right after the start nobody knows it yet, and a gateway that is not bound has nothing to tell.
+            return Ok(());
+        }
+        let node = Node::of(bound_to);
         let mut bulletin = Bulletin::open(self.options(&node)?).await?;
         tracing::info!(broker = %self.config.broker, account = %self.config.account, "home assistant is told");
         bulletin.pin(&node.availability(), discovery::ONLINE).await?;
