@@ -4,21 +4,21 @@
 //! store as the gateway's card has signed them. A bill is refused rather than guessed: if a reading at the beginning, the end
 //! or a change of stages is missing, if a register has counted back, or if two values contradict each other.
 
-mod amount;
-mod register;
 mod tariff;
 #[cfg(test)]
 mod tests;
 
+use billing::{CountError, Register, Shown};
 use jiff::tz::TimeZone;
 use model::{CardId, Decimal, Element, ElementPattern, GapReason, Medium, Obis, Quantity, Timestamp};
 
 use crate::store::{MissingRun, Store, StoreError, StoredElement, StoredReading};
-use amount::{product, rounded};
-use register::Register;
 
-pub use register::Part;
-pub use tariff::{Stage, Tariff, TariffError, zone};
+pub use billing::{Stage, Tariff, TariffError};
+pub use tariff::{TariffFileError, read_tariff, zone};
+
+/// What was counted between two readings of the store.
+pub type Part = billing::Part<StoredReading>;
 
 /// How many readings of one register are read at once.
 const PAGE: u32 = 10_000;
@@ -315,17 +315,13 @@ fn lines(
     let register = Register { element, readings };
     let counted = register.count((order.from, order.to), order.tariff.as_ref())?;
     let lines = counted.into_iter().map(|counted| {
-        let whole = counted
-            .parts
-            .iter()
-            .try_fold(Decimal::whole(0), |sum, part| sum.checked_add(part.consumption));
-        let whole = whole.ok_or(BillError::Overflow)?;
+        let whole = counted.whole()?;
         let (consumption, unit, price) = match (counted.stage, &order.tariff) {
             (Some(stage), Some(tariff)) => {
-                let (consumption, amount) = priced(element, stage, whole, counted.unit, tariff)?;
+                let (consumption, amount) = stage.priced(element, whole, tariff.places)?;
                 (consumption, stage.unit.clone(), Some((stage.price, amount)))
             }
-            _ => (whole, counted.unit.to_string(), None),
+            _ => (whole.value, counted.unit.to_string(), None),
         };
         Ok(BillLine {
             element: element.clone(),
@@ -339,26 +335,70 @@ fn lines(
     lines.collect()
 }
 
-/// Returns the consumption in the unit of the price, and the amount.
-fn priced(
-    element: &Element,
-    stage: &Stage,
-    consumption: Decimal,
-    unit: model::Unit,
-    tariff: &Tariff,
-) -> Result<(Decimal, Decimal), BillError> {
-    if unit != stage.base {
-        return Err(BillError::OtherUnit {
-            stage: stage.name.clone(),
-            price: stage.unit.clone(),
-            element: element.clone(),
-            unit,
-        });
+impl Shown for StoredReading {
+    fn time(&self) -> Timestamp {
+        self.time
     }
-    let consumption = consumption.scaled_by(stage.power.saturating_neg());
-    let consumption = consumption.ok_or(BillError::Overflow)?;
-    let amount = product(consumption, stage.price).and_then(|amount| rounded(amount, tariff.places));
-    Ok((consumption, amount.ok_or(BillError::Overflow)?))
+
+    fn quantity(&self) -> Quantity {
+        self.quantity
+    }
+}
+
+impl From<CountError> for BillError {
+    fn from(error: CountError) -> Self {
+        match error {
+            CountError::Nothing => Self::Nothing,
+            CountError::Missing {
+                element,
+                count,
+                times,
+            } => Self::Missing {
+                element,
+                count,
+                times,
+            },
+            CountError::WentBack {
+                element,
+                before,
+                last,
+                after,
+                at,
+            } => Self::WentBack {
+                element,
+                before,
+                last,
+                after,
+                at,
+            },
+            CountError::Units { element, at } => Self::Units { element, at },
+            CountError::OtherUnit {
+                stage,
+                price,
+                element,
+                unit,
+            } => Self::OtherUnit {
+                stage,
+                price,
+                element,
+                unit,
+            },
+            CountError::NoStage { element, at } => Self::NoStage { element, at },
+            CountError::TwoStages {
+                element,
+                at,
+                one,
+                other,
+            } => Self::TwoStages {
+                element,
+                at,
+                one,
+                other,
+            },
+            CountError::TooLong => Self::TooLong,
+            CountError::Overflow => Self::Overflow,
+        }
+    }
 }
 
 impl BillOrder {

@@ -31,8 +31,8 @@ mod stories;
 pub use application::{ApplicationError, sign};
 pub use ask::{AskError, InstallationOrder, request_install, requests};
 pub use bill::{
-    Bill, BillError, BillLine, BillOrder, Contradiction, Part, Stage, Tariff, TariffError, bill, parse_time,
-    reason_in_words, zone,
+    Bill, BillError, BillLine, BillOrder, Contradiction, Part, Stage, Tariff, TariffError, TariffFileError,
+    bill, parse_time, read_tariff, reason_in_words, zone,
 };
 pub use counterparty::archive::{Archive, ArchiveError};
 pub use counterparty::conversation::ConversationError;

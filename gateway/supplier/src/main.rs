@@ -21,7 +21,7 @@ use model::ParseTimeError;
 use supplier::{
     ApplicationError, ArchiveError, AskError, BillError, ExchangeError, ExportError, FileError, Home,
     HomeError, InstallationOrder, KnownError, ListError, PullError, PullerError, ReceiveError, StoreError,
-    TariffError, TsmClient, TsmClientError, request_install, sign,
+    TariffFileError, TsmClient, TsmClientError, request_install, sign,
 };
 
 use arguments::{Arguments, Command};
@@ -65,7 +65,7 @@ enum ProgramError {
     Bill(#[from] BillError),
     /// The tariff cannot be used.
     #[error("there is no bill")]
-    Tariff(#[from] TariffError),
+    Tariff(#[from] TariffFileError),
     /// The signed message cannot be written.
     #[error("the signed message cannot be written; choose another file")]
     Proof(#[from] FileError),

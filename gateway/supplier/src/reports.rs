@@ -9,7 +9,7 @@ use messages::content::MessageId;
 use model::{Aggregation, CardId, Element, GapReason, Quantity, Span, Timestamp};
 use serde::Serialize;
 use supplier::{
-    BillOrder, ExportOrder, Home, KnownGateway, MissingRun, Store, StorePlace, Tariff, parse_time,
+    BillOrder, ExportOrder, Home, KnownGateway, MissingRun, Store, StorePlace, parse_time, read_tariff,
 };
 
 use crate::arguments::{Bill, Export, Gaps, Gateways, Proof};
@@ -95,7 +95,7 @@ fn with_store<T>(
 
 /// Bills what was counted.
 pub(crate) fn bill(act: &Bill) -> Result<(), ProgramError> {
-    let tariff = act.tariff.as_deref().map(Tariff::read).transpose()?;
+    let tariff = act.tariff.as_deref().map(read_tariff).transpose()?;
     let zone = match (&act.zone, &tariff) {
         (Some(name), _) => supplier::zone(name)?,
         (None, Some(tariff)) => tariff.zone().clone(),

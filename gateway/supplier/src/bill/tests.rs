@@ -69,7 +69,7 @@ fn steady(from: Timestamp, to: Timestamp, per_quarter: i128) -> Vec<StoredReadin
 }
 
 fn order(from: &str, to: &str, tariff: Option<&str>) -> BillOrder {
-    let tariff = tariff.map(|text| Tariff::parse(text, Path::new("tariff.toml")).unwrap());
+    let tariff = tariff.map(|text| tariff::parse(text, Path::new("tariff.toml")).unwrap());
     let zone = zone("Europe/Berlin").unwrap();
     BillOrder {
         guid: "fd5a::1".parse().unwrap(),

@@ -21,6 +21,7 @@ pub(super) const HOUSE: [Room; 19] = [
     pure("gateway/card", &["model"]),
     pure("gateway/messages", &["model"]),
     pure("gateway/authorization", &["model"]),
+    pure("gateway/billing", &["model"]),
     Room {
         folder: "gateway/evaluation",
         pure: true,
@@ -34,6 +35,7 @@ pub(super) const HOUSE: [Room; 19] = [
         "gateway/daemon",
         &[
             "authorization",
+            "billing",
             "broker",
             "bus",
             "card",
@@ -53,7 +55,7 @@ pub(super) const HOUSE: [Room; 19] = [
     ),
     effect(
         "gateway/supplier",
-        &["card", "counterparty", "manual", "messages", "model"],
+        &["billing", "card", "counterparty", "manual", "messages", "model"],
     ),
     pure("meters/mbus", &["model"]),
     pure("meters/modbus", &["model"]),

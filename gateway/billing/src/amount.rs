@@ -3,13 +3,15 @@
 use model::Decimal;
 
 /// Multiplies exactly; `None` on overflow.
-pub(super) fn product(one: Decimal, other: Decimal) -> Option<Decimal> {
+#[must_use]
+pub fn product(one: Decimal, other: Decimal) -> Option<Decimal> {
     let mantissa = one.mantissa().checked_mul(other.mantissa())?;
     Decimal::new(mantissa, one.scaler().checked_add(other.scaler())?)
 }
 
 /// Rounds to so many places behind the point, half away from zero; `None` on overflow.
-pub(super) fn rounded(value: Decimal, places: u8) -> Option<Decimal> {
+#[must_use]
+pub fn rounded(value: Decimal, places: u8) -> Option<Decimal> {
     let scaler = i8::try_from(places).ok()?.checked_neg()?;
     if let Some(exact) = value.rescaled(scaler) {
         return Some(exact);
