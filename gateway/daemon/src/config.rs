@@ -19,7 +19,7 @@ use bus::{BusConfig, Port};
 use document::{BrokerSection, BusSection, Document};
 use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
-use store::{LogLimits, OtpPlace};
+use store::{LogLimits, OtpPlace, SentLimits};
 
 use crate::codes::{Code, examination as codes};
 use crate::modbus::source::SourceError;
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) live_period: Option<Span>,
     /// How long readings are kept.
     pub(crate) history: Span,
+    /// How much is kept of what suppliers were given.
+    pub(crate) sent: SentLimits,
     /// How much the logs keep.
     pub(crate) logs: LogLimits,
     /// Where the card is, and how often it is looked after.
@@ -148,6 +150,7 @@ impl Config {
             data: document.data,
             otp: document.store.otp()?,
             history: document.store.history()?,
+            sent: document.store.sent(),
             device_key: document.store.device_key,
             registration_period,
             live_period: document::check_live_period(document.live_period, registration_period)?,
@@ -255,6 +258,8 @@ impl fmt::Display for Config {
             None => writeln!(formatter, "live period          off")?,
         }
         writeln!(formatter, "history              {}", self.history)?;
+        let SentLimits { age, bytes } = self.sent;
+        writeln!(formatter, "what was sent        {age}, at most {bytes} bytes")?;
         let LogLimits {
             system_bytes,
             consumer_bytes,

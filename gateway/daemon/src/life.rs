@@ -230,6 +230,7 @@ fn open_store(config: &Config) -> Result<Store, LifeError> {
     };
     let otp = config.otp.clone();
     let store = Store::open(&config.data, key.map(|key| Protection { key, otp }))?;
+    store.sent().limit(config.sent);
     if let Err(error) = store.bindings() {
         tracing::error!("the bindings cannot be opened: {}", Chain(error));
     }

@@ -21,6 +21,7 @@
 //! | `applications/` | the energy applications that bundles name, each under its digest |
 //! | `web-accounts`, `web-certificate` | passwords and tokens of the local web, and its key and certificate |
 //! | `pseudonym.key` | the secret that pseudonyms are made with |
+//! | `sent/` | what suppliers were given, word for word, each message under its digest |
 //! | `schedules` | how far what the gateway sends by itself has been sent |
 //! | `logs/` | the three logs, opened apart as [`Logs`] |
 #![warn(
@@ -40,6 +41,7 @@ mod logs;
 mod milestone;
 mod pseudonyms;
 mod schedules;
+mod sent;
 
 use std::path::Path;
 
@@ -72,6 +74,7 @@ pub use logs::{
 pub use milestone::{DatabasePosition, Milestone};
 pub use pseudonyms::PseudonymError;
 pub use schedules::{ScheduleKey, Schedules};
+pub use sent::{Sent, SentError, SentLimits};
 
 /// The whole store of one gateway.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub struct Store {
     milestones: Result<Milestones, FileError>,
     pseudonyms: Pseudonyms,
     schedules: Schedules,
+    sent: Sent,
 }
 
 impl Store {
@@ -118,6 +122,7 @@ impl Store {
             milestones: Milestones::open(folder),
             pseudonyms: Pseudonyms::open(folder),
             schedules: Schedules::open(folder),
+            sent: Sent::open(folder),
         })
     }
 
@@ -157,6 +162,12 @@ impl Store {
     #[must_use]
     pub const fn schedules(&self) -> &Schedules {
         &self.schedules
+    }
+
+    /// Returns what has left the gateway, as far as it is kept.
+    #[must_use]
+    pub const fn sent(&self) -> &Sent {
+        &self.sent
     }
 
     /// Returns the database.

@@ -14,7 +14,7 @@ use mbus::link::{PrimaryAddress, SecondaryAddress};
 use mbus::master::{BaudRate, ByteOrder, Station, Timing, UnknownBaudRate};
 use model::{MeterId, Span};
 use serde::Deserialize;
-use store::{LogLimits, OtpPlace};
+use store::{LogLimits, OtpPlace, SentLimits};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -82,6 +82,8 @@ pub(super) struct StoreSection {
     pub(super) device_key: Option<PathBuf>,
     pub(super) otp: Option<Spanned<OtpSection>>,
     history: Option<Spanned<Span>>,
+    sent_age: Option<Span>,
+    sent_bytes: Option<u64>,
 }
 
 /// How long readings are kept unless the file says otherwise: 24 months.
@@ -250,6 +252,15 @@ enum SelectionOrder {
 }
 
 impl StoreSection {
+    /// Returns how much is kept of what suppliers were given.
+    pub(super) fn sent(&self) -> SentLimits {
+        let default = SentLimits::default();
+        SentLimits {
+            age: self.sent_age.unwrap_or(default.age),
+            bytes: self.sent_bytes.unwrap_or(default.bytes),
+        }
+    }
+
     /// Returns how long readings are kept: as the file says, else 24 months.
     pub(super) fn history(&self) -> Result<Span, Fault> {
         match &self.history {

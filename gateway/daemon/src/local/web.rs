@@ -29,6 +29,7 @@ mod password;
 mod portal;
 mod roster;
 mod secret;
+mod sent;
 mod session;
 mod shelf;
 mod zone;

@@ -137,8 +137,8 @@ impl Note {
         self
     }
 
-    /// Returns the entry, once it is known how long the message is that carries the answer.
-    pub(super) fn into_event(self, bytes: u64) -> ConsumerEvent {
+    /// Returns the entry, once it is known how long the message is that carries the answer, and the digest of what it says.
+    pub(super) fn into_event(self, bytes: u64, content: Option<Fingerprint>) -> ConsumerEvent {
         let Self {
             supplier,
             name,
@@ -171,6 +171,7 @@ impl Note {
                 values,
                 pseudonymous,
                 bytes,
+                content,
             },
             Outcome::Denied { code, rule } => ConsumerEvent::Denied {
                 supplier,

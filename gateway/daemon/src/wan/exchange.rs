@@ -16,7 +16,7 @@ use store::{Receipt, Remembered, Store};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::answer::{self, Room, Sources, Written};
+use super::answer::{self, Note, Room, Sources, Written};
 use super::condition::Condition;
 use super::install::{self, Waiting};
 use super::rejection::Rejection;
@@ -214,7 +214,11 @@ impl Exchange {
         }
         // What the consumer's log does not have has never left the gateway.
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
-        let notes = response.notes.into_iter().map(|note| note.into_event(bytes));
+        let content = self.keep(&response, now)?;
+        let notes = response
+            .notes
+            .into_iter()
+            .map(|note| note.into_event(bytes, content));
         self.journal.write(notes.map(LogEvent::from))?;
         // Nor has what was granted, and has to wait from then on, without its time.
         self.store.database().remember_asked(&response.asked, now)?;
@@ -223,6 +227,15 @@ impl Exchange {
             bytes: sealed,
             partner: reply.partner,
         }))
+    }
+
+    /// Keeps what values leave in, so that the consumer can be shown it; returns the digest that proves it.
+    pub(super) fn keep(&self, written: &Written, now: Timestamp) -> Result<Option<Fingerprint>, Rejection> {
+        if !written.notes.iter().any(Note::has_values) {
+            return Ok(None);
+        }
+        let kept = self.store.sent().keep(&written.json, now);
+        kept.map(Some).map_err(Rejection::Sent)
     }
 
     /// Forgets what a party says it has. A receipt that comes again, or late, is as good as the first.

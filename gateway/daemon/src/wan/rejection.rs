@@ -206,6 +206,9 @@ pub(super) enum Rejection {
     /// There is no pseudonym to hand values out under.
     #[error(transparent)]
     Pseudonym(#[from] store::PseudonymError),
+    /// What leaves cannot be kept for the consumer to see.
+    #[error("what is sent cannot be kept for the consumer to see, so that it is not sent")]
+    Sent(#[source] store::FileError),
     /// No random bytes could be drawn.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -303,6 +306,7 @@ impl Rejection {
             | Self::Bundle(_)
             | Self::Schedules(_)
             | Self::Pseudonym(_)
+            | Self::Sent(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_)) => "store",
             Self::StorageFull => "storage-full",
@@ -367,6 +371,7 @@ impl Rejection {
             | Self::Bundle(_)
             | Self::Schedules(_)
             | Self::Pseudonym(_)
+            | Self::Sent(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)
@@ -392,6 +397,7 @@ impl Rejection {
             | Self::Bundle(_)
             | Self::Schedules(_)
             | Self::Pseudonym(_)
+            | Self::Sent(_)
             | Self::Applications(_)
             | Self::Application(store::ApplicationError::File(_))
             | Self::Log(_)

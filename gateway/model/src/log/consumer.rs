@@ -39,6 +39,10 @@ pub enum ConsumerEvent {
         pseudonymous: bool,
         /// The length of the sealed message in bytes; entries of one request share it.
         bytes: u64,
+        /// The SHA-256 digest of what the message says, in JSON; entries of one request share it. Absent in entries of
+        /// versions that did not note it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Fingerprint>,
     },
     /// A supplier was refused.
     Denied {

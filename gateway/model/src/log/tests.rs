@@ -145,6 +145,7 @@ fn consumer_events() -> Vec<ConsumerEvent> {
             values: 96,
             pseudonymous: false,
             bytes: 4_000,
+            content: Some(Fingerprint::new([6; 32])),
         },
         ConsumerEvent::Denied {
             supplier,

@@ -1,7 +1,7 @@
 //! The consumer log for a consumer: who was given what, when, for what purpose, at what resolution.
 
 use model::{ConsumerEvent, ElementPattern, LogEvent, LogKind, Restriction, Timestamp};
-use store::{LogError, Logs};
+use store::{LogEntry, LogError, Logs};
 
 use super::roster::Own;
 
@@ -29,22 +29,24 @@ pub(super) fn read(logs: &Logs, own: &Own, before: Option<u64>) -> Result<Delive
     let after = end.saturating_sub(PAGE).saturating_sub(1);
     let page = logs.page(LogKind::Consumer, after, None)?;
     let entries = page.entries.into_iter().filter(|entry| entry.sequence < end);
-    let mut entries: Vec<_> = entries
-        .filter_map(|entry| match entry.event()? {
-            LogEvent::Consumer(event) => Some(Entry {
-                sequence: entry.sequence,
-                time: entry.at.time,
-                event,
-            }),
-            LogEvent::System(_) | LogEvent::Calibration(_) => None,
-        })
-        .filter(|entry| concerns(own, &entry.event))
-        .collect();
+    let mut entries: Vec<_> = entries.filter_map(|entry| entry_of(&entry, own)).collect();
     entries.reverse();
     Ok(Deliveries {
         entries,
         before: (after > 0).then(|| after.saturating_add(1)),
     })
+}
+
+/// Returns what an entry says, if it concerns somebody's own meters.
+pub(super) fn entry_of(entry: &LogEntry, own: &Own) -> Option<Entry> {
+    match entry.event()? {
+        LogEvent::Consumer(event) => concerns(own, &event).then(|| Entry {
+            sequence: entry.sequence,
+            time: entry.at.time,
+            event,
+        }),
+        LogEvent::System(_) | LogEvent::Calibration(_) => None,
+    }
 }
 
 fn concerns(own: &Own, event: &ConsumerEvent) -> bool {

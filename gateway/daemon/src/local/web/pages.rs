@@ -1,10 +1,11 @@
-//! The pages, rendered here: no script, nothing from elsewhere.
+//! The pages, rendered here: whole without a script, nothing from elsewhere.
 
 mod device;
 mod door;
 pub(super) mod history;
 pub(super) mod now;
 pub(super) mod recipients;
+mod sent;
 mod tokens;
 
 use askama::Template;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Portal> {
         .route("/device", get(device::page))
         .merge(door::routes())
         .merge(recipients::routes())
+        .merge(sent::routes())
         .merge(tokens::routes())
 }
 

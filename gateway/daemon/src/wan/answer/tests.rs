@@ -167,7 +167,7 @@ fn latest_values_are_answered_from_memory_and_only_on_the_granted_grid() {
     );
     let logged: Vec<String> = notes
         .into_iter()
-        .map(|note| note.into_event(1).to_string())
+        .map(|note| note.into_event(1, None).to_string())
         .collect();
     assert!(
         logged.iter().any(|text| text.contains("1 latest values of")),
@@ -340,12 +340,13 @@ fn the_consumer_reads_who_was_given_what_and_for_which_purpose() {
         values: 96,
         pseudonymous: false,
     });
-    let event = LogEvent::from(answered.into_event(4_711));
+    let event = LogEvent::from(answered.into_event(4_711, Some(Fingerprint::new([0xcd; 32]))));
     let json = serde_json::to_value(&event).unwrap();
     for (key, value) in [
         ("event", "answered"),
         ("name", "Stadtwerke"),
         ("request", "abababababababababababababababab"),
+        ("content", &"cd".repeat(32)),
     ] {
         assert_eq!(json[key], value);
     }
@@ -367,7 +368,7 @@ fn the_consumer_reads_what_was_denied_and_by_which_rule() {
         code: "too-fine",
         rule: Some("billing".to_owned()),
     });
-    let event = LogEvent::from(denied.into_event(100));
+    let event = LogEvent::from(denied.into_event(100, None));
     let json = serde_json::to_value(&event).unwrap();
     assert_eq!(
         (&json["code"], &json["rule"]),

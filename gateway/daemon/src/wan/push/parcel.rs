@@ -142,7 +142,8 @@ fn put(
     let partner = (Partner::Supplier(supplier), recipient);
     let content = exchange.seal(&written.json, partner, identity, now)?;
     let bytes = u64::try_from(content.len()).unwrap_or(u64::MAX);
-    let notes = written.notes.into_iter().map(|note| note.into_event(bytes));
+    let kept = exchange.keep(&written, now)?;
+    let notes = written.notes.into_iter().map(|note| note.into_event(bytes, kept));
     exchange.journal.write(notes.map(LogEvent::from))?;
     queue(exchange, written.id, supplier, content)
 }

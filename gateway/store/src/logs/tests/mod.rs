@@ -110,6 +110,7 @@ fn answered(values: u64, rules: usize) -> LogEvent {
         values,
         pseudonymous: false,
         bytes: 1,
+        content: None,
     }
     .into()
 }

@@ -33,13 +33,15 @@ pub(super) fn routes() -> Router<Portal> {
 }
 
 /// An entry of the consumer log, as the page shows it.
-struct Line {
-    time: String,
-    who: String,
-    what: String,
-    purpose: String,
-    resolution: String,
-    outcome: String,
+pub(super) struct Line {
+    pub(super) time: String,
+    pub(super) who: String,
+    pub(super) what: String,
+    pub(super) purpose: String,
+    pub(super) resolution: String,
+    pub(super) outcome: String,
+    /// The place in the log, if values left.
+    pub(super) sent: Option<u64>,
 }
 
 /// A restriction as the page shows it.
@@ -157,7 +159,7 @@ fn meters_of(portal: &Portal, own: &Own) -> Result<Vec<String>, store::DatabaseE
     Ok(meters)
 }
 
-fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
+pub(super) fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
     let words = language.words();
     let time = language.time(zone, entry.time);
     let bare = |who: &str, what: String| Line {
@@ -167,6 +169,7 @@ fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
         purpose: String::new(),
         resolution: String::new(),
         outcome: String::new(),
+        sent: None,
     };
     let asked = |elements: &ElementPattern, period: &model::Period| {
         let (from, to) = (
@@ -197,6 +200,7 @@ fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
                 } else {
                     outcome
                 },
+                sent: (*values > 0).then_some(entry.sequence),
                 ..bare(name.as_str(), asked(elements, period))
             }
         }
