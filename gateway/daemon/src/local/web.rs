@@ -21,6 +21,7 @@ mod home_assistant;
 mod host;
 mod household;
 mod language;
+mod live;
 mod loopback;
 mod metrics;
 mod openapi;

@@ -220,7 +220,13 @@ fn everybody_gets_in_by_the_own_password_and_sees_what_is_meant_for_the_role() {
     );
     assert_eq!(now.header("cache-control"), Some("no-store"));
     assert!(
-        !now.body.contains("<script") && !now.body.contains("style="),
+        now.body.matches("<script").count() == 1
+            && now.body.contains("<script src=\"/live.js\" defer></script>"),
+        "{}",
+        now.body
+    );
+    assert!(
+        !now.body.contains("style=") && !now.body.contains(" onclick"),
         "{}",
         now.body
     );

@@ -48,6 +48,8 @@ catalogue! {
     recipients: "Empfänger", "Recipients";
     tokens: "Zugriffsschlüssel", "Access tokens";
     device: "Gerät", "Device";
+    live_on: "Die Werte erscheinen, wie sie gelesen werden.", "The values appear as they are read.";
+    live_over: "Die laufende Anzeige ist zu Ende. Laden Sie die Seite neu.", "The live display has ended. Load the page again.";
     is_all_well: "Ist alles in Ordnung?", "Is everything well?";
     all_well: "Ja. Alle Zähler haben zur rechten Zeit geantwortet, und das Gerät meldet nichts.", "Yes. All meters have answered in time, and the device reports nothing.";
     not_all_well: "Nein, es gibt etwas zu beachten:", "No, there is something to look after:";

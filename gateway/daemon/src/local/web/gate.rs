@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::accounts::{Account, Accounts, AccountsError, LONGEST_NAME, MOST_TOKENS, Token};
 use super::bucket::{Buckets, Rate};
+use super::live::Streams;
 use super::password::{HashError, Password, PasswordHash, Weakness, waste_time};
 use super::roster::{Identity, Roster};
 use super::secret::{Secret, first_password};
@@ -99,6 +100,8 @@ pub(crate) struct Gate {
     journal: Journal,
     roster: Roster,
     sessions: Arc<Mutex<Sessions>>,
+    /// What is shown as it comes.
+    streams: Streams,
     tries: Arc<Mutex<Tries>>,
     /// One hash at a time.
     hashing: Arc<Semaphore>,
@@ -123,6 +126,7 @@ impl Gate {
             journal,
             roster,
             sessions: Arc::default(),
+            streams: Streams::default(),
             tries: Arc::new(Mutex::new(tries)),
             hashing: Arc::new(Semaphore::new(1)),
             changing: Arc::default(),
@@ -220,6 +224,16 @@ impl Gate {
     /// Returns the session with this id, if it lasts.
     pub(super) fn enter(&self, id: &Secret) -> Option<Session> {
         self.sessions().enter(id, Instant::now())
+    }
+
+    /// Returns the session with this id, if it lasts, and does not prolong it.
+    pub(super) fn look(&self, id: &Secret) -> Option<Session> {
+        self.sessions().look(id, Instant::now())
+    }
+
+    /// Returns what bounds the streams.
+    pub(super) const fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Ends a session.

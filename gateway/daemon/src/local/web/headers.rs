@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use super::host;
 use super::portal::Portal;
 
-/// What a browser may load: our own style sheet, nothing else; and where it may send forms: to us.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri \
-                                       'none'; frame-ancestors 'none'";
+/// What a browser may load: our own style sheet and scripts, nothing else and nothing inline; and where it may send forms: to us.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src \
+                                       'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]

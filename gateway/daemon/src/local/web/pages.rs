@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<Portal> {
         .route("/history", get(history::page))
         .route("/history.csv", get(history::csv))
         .route("/device", get(device::page))
+        .merge(super::live::routes())
         .merge(door::routes())
         .merge(recipients::routes())
         .merge(sent::routes())

@@ -71,6 +71,11 @@ impl Sessions {
         None
     }
 
+    /// Returns the session, and does not note that it is in use.
+    pub(super) fn look(&self, id: &Secret, now: Instant) -> Option<Session> {
+        self.open.get(id).filter(|session| session.lasts(now)).cloned()
+    }
+
     /// Ends a session.
     pub(super) fn end(&mut self, id: &Secret) {
         self.open.remove(id);
@@ -123,6 +128,15 @@ mod tests {
         }
         assert!(sessions.enter(&secret(1), start + LONGEST).is_none());
         sessions.open(secret(3), secret(4), technician(), now);
+        assert!(
+            sessions
+                .look(&secret(3), now + IDLE - Duration::from_secs(1))
+                .is_some()
+        );
+        assert!(
+            sessions.look(&secret(3), now + IDLE).is_none(),
+            "a look prolongs nothing"
+        );
         assert!(sessions.enter(&secret(3), now + IDLE).is_none());
         assert!(sessions.open.is_empty());
     }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use model::Timestamp;
+use model::{ElementPattern, Timestamp};
 
 use super::super::household::{Measured, measured, today};
 use super::super::language::Language;
@@ -15,6 +15,9 @@ use crate::mounts::Finding;
 
 /// The last value of an element, as the page shows it.
 pub(super) struct Line {
+    /// The element, by which live values find their places.
+    key: String,
+    is_power: bool,
     meter: String,
     medium: &'static str,
     measure: String,
@@ -84,7 +87,10 @@ pub(in super::super) fn see(
 }
 
 fn line(portal: &Portal, language: Language, one: &Measured, now: Timestamp) -> Line {
+    let [medium, _, quantity, kind, stage, _] = one.last.element.obis.groups();
     Line {
+        key: ElementPattern::from(one.last.element.clone()).to_string(),
+        is_power: matches!((medium, quantity, kind, stage), (1, 1 | 16, 7, 0)),
         meter: one.name.clone(),
         medium: language.words().medium(one.medium),
         measure: language.measure(one.last.element.obis),
