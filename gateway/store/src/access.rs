@@ -1,6 +1,6 @@
-//! Who may use the local web: its passwords and tokens, and its key and certificate.
+//! Who may use the local web: its passwords and tokens, its key and certificate, and what consumers have entered.
 //!
-//! Two files, each replaced as a whole, with a checksum; what they say is opaque here. One that is damaged is never taken for
+//! A few files, each replaced as a whole, with a checksum; what they say is opaque here. One that is damaged is never taken for
 //! one that is missing: a gateway without passwords can be given first ones, and nobody gets in with those of a damaged one.
 
 use std::collections::BTreeMap;
@@ -26,16 +26,19 @@ pub enum AccessRecord {
     Accounts,
     /// The private key and the certificate of the local web.
     Certificate,
+    /// The prices that consumers have entered, for each its own.
+    Prices,
 }
 
 impl AccessRecord {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Accounts, Self::Certificate];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Accounts, Self::Certificate, Self::Prices];
 
     const fn file(self) -> &'static str {
         match self {
             Self::Accounts => "web-accounts",
             Self::Certificate => "web-certificate",
+            Self::Prices => "web-prices",
         }
     }
 }

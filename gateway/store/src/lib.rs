@@ -19,7 +19,7 @@
 //! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `applications/` | the energy applications that bundles name, each under its digest |
-//! | `web-accounts`, `web-certificate` | passwords and tokens of the local web, and its key and certificate |
+//! | `web-accounts`, `web-certificate`, `web-prices` | passwords and tokens of the local web, its key and certificate, and the prices that consumers have entered |
 //! | `pseudonym.key` | the secret that pseudonyms are made with |
 //! | `sent/` | what suppliers were given, word for word, each message under its digest |
 //! | `schedules` | how far what the gateway sends by itself has been sent |

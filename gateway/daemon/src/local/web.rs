@@ -28,6 +28,8 @@ mod openapi;
 mod pages;
 mod password;
 mod portal;
+mod prices;
+mod reckoning;
 mod roster;
 mod secret;
 mod sent;

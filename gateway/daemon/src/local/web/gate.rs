@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::{LogText, SystemEvent};
+use billing::{StageDocument, TariffDocument};
+use model::{ElementPattern, LogText, SystemEvent};
 use store::{AccessRecord, LogError, Store};
 use tokio::sync::Semaphore;
 
@@ -14,9 +15,11 @@ use super::accounts::{Account, Accounts, AccountsError, LONGEST_NAME, MOST_TOKEN
 use super::bucket::{Buckets, Rate};
 use super::live::Streams;
 use super::password::{HashError, Password, PasswordHash, Weakness, waste_time};
+use super::prices::{self, PricesError};
 use super::roster::{Identity, Roster};
 use super::secret::{Secret, first_password};
 use super::session::{Session, Sessions};
+use super::zone::Zone;
 use crate::clock;
 use crate::journal::Journal;
 use crate::network::Network;
@@ -105,7 +108,7 @@ pub(crate) struct Gate {
     tries: Arc<Mutex<Tries>>,
     /// One hash at a time.
     hashing: Arc<Semaphore>,
-    /// Held while the accounts change.
+    /// Held while the accounts, or what they have entered, change.
     changing: Arc<Mutex<()>>,
 }
 
@@ -361,11 +364,39 @@ impl Gate {
         })
     }
 
-    /// Deletes every password and token, and ends every session.
+    /// Returns the prices that an account has entered.
+    pub(super) fn prices(&self, account: &str) -> Result<Option<TariffDocument>, PricesError> {
+        prices::read(self.store.access(), account)
+    }
+
+    /// Adds a stage to the prices of an account.
+    pub(super) fn add_price(
+        &self,
+        account: &str,
+        priced: (StageDocument, &str),
+        zone: &Zone,
+    ) -> Result<(), PricesError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        prices::add(self.store.access(), account, priced, zone)
+    }
+
+    /// Removes a stage from the prices of an account.
+    pub(super) fn remove_price(
+        &self,
+        account: &str,
+        stage: (&str, &ElementPattern),
+    ) -> Result<(), PricesError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        prices::remove(self.store.access(), account, stage)
+    }
+
+    /// Deletes every password and token and what the accounts have entered, and ends every session.
     pub(super) fn reset(&self) -> Result<(), GateError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.write([SystemEvent::AccessReset.into()])?;
         let deleted = self.store.access().delete(AccessRecord::Accounts);
+        deleted.map_err(AccountsError::from)?;
+        let deleted = self.store.access().delete(AccessRecord::Prices);
         deleted.map_err(AccountsError::from)?;
         self.sessions().end_all();
         Ok(())

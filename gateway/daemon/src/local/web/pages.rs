@@ -1,5 +1,6 @@
 //! The pages, rendered here: whole without a script, nothing from elsewhere.
 
+mod costs;
 mod device;
 mod door;
 pub(super) mod history;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Portal> {
         .route("/history.csv", get(history::csv))
         .route("/device", get(device::page))
         .merge(super::live::routes())
+        .merge(costs::routes())
         .merge(door::routes())
         .merge(recipients::routes())
         .merge(sent::routes())

@@ -51,6 +51,11 @@ impl Zone {
         }
     }
 
+    /// Returns the zone for reckoning with windows of its clock.
+    pub(super) fn time_zone(&self) -> TimeZone {
+        self.zone.clone()
+    }
+
     /// Returns the wall clock at a time.
     pub(super) fn wall_clock(&self, time: Timestamp) -> DateTime {
         let instant =
