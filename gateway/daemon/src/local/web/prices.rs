@@ -192,6 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn damaged_prices_are_told_and_entered_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("web-prices"), "smgw access 1\n?").unwrap();
+        let store = store(folder.path());
+        let access = store.access();
+        assert!(matches!(read(access, "consumer"), Err(PricesError::Access(_))));
+        assert!(access.damaged().is_empty(), "they keep nobody out");
+        add(
+            access,
+            "consumer",
+            (stage("all day", "0.3"), "EUR"),
+            &Zone::central_europe(),
+        )
+        .unwrap();
+        assert!(read(access, "consumer").unwrap().is_some());
+        access
+            .write(AccessRecord::Prices, b"{\"version\":2,\"accounts\":{}}")
+            .unwrap();
+        assert!(matches!(read(access, "consumer"), Err(PricesError::Version)));
+    }
+
+    #[test]
     fn what_is_no_price_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
