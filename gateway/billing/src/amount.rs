@@ -26,6 +26,7 @@ pub fn rounded(value: Decimal, places: u8) -> Option<Decimal> {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "tests compute with small numbers")]
 mod tests {
     use proptest::prelude::*;
 

@@ -231,6 +231,24 @@ impl fmt::Display for CardConfig {
     }
 }
 
+impl Config {
+    /// Shows how much is kept of what was sent and logged.
+    fn show_kept(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SentLimits { age, bytes } = self.sent;
+        writeln!(formatter, "what was sent        {age}, at most {bytes} bytes")?;
+        let LogLimits {
+            system_bytes,
+            consumer_bytes,
+            calibration_bytes,
+            ..
+        } = self.logs;
+        writeln!(
+            formatter,
+            "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
+        )
+    }
+}
+
 impl fmt::Display for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = |address: Option<SocketAddr>| {
@@ -258,18 +276,7 @@ impl fmt::Display for Config {
             None => writeln!(formatter, "live period          off")?,
         }
         writeln!(formatter, "history              {}", self.history)?;
-        let SentLimits { age, bytes } = self.sent;
-        writeln!(formatter, "what was sent        {age}, at most {bytes} bytes")?;
-        let LogLimits {
-            system_bytes,
-            consumer_bytes,
-            calibration_bytes,
-            ..
-        } = self.logs;
-        writeln!(
-            formatter,
-            "logs, bytes          system {system_bytes}, consumer {consumer_bytes}, calibration {calibration_bytes}"
-        )?;
+        self.show_kept(formatter)?;
         write!(formatter, "{}", self.card)?;
         writeln!(
             formatter,

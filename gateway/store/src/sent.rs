@@ -219,8 +219,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let digest = Sent::open(folder.path()).keep(b"{\"a\":1}", at(7)).unwrap();
         assert_eq!(digest, Fingerprint::new(Sha256::digest(b"{\"a\":1}").into()));
-        std::fs::write(folder.path().join("sent/7-ab.tmp"), "half").unwrap();
-        std::fs::write(folder.path().join("sent/stranger"), "").unwrap();
+        fs::write(folder.path().join("sent/7-ab.tmp"), "half").unwrap();
+        fs::write(folder.path().join("sent/stranger"), "").unwrap();
         let sent = Sent::open(folder.path());
         assert_eq!(shown(&sent, digest), Some(b"{\"a\":1}".to_vec()));
         assert!(!folder.path().join("sent/7-ab.tmp").exists());
@@ -244,11 +244,11 @@ mod tests {
         assert_eq!(kept(&sent), [false, false, true]);
         let long = sent.keep(b"longer than ten", at(104)).unwrap();
         assert_eq!(shown(&sent, long), None);
-        let left = std::fs::read_dir(folder.path().join("sent")).unwrap().count();
+        let left = fs::read_dir(folder.path().join("sent")).unwrap().count();
         assert_eq!(left, 1, "what is forgotten is deleted");
         sent.limit(of(0, 100));
         sent.keep(b"e", at(105)).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path().join("sent")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path().join("sent")).unwrap().count(), 0);
     }
 
     #[test]
@@ -269,18 +269,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sent = Sent::open(folder.path());
         let digest = sent.keep(b"value 1", at(1)).unwrap();
-        std::fs::write(folder.path().join(format!("sent/1-{digest}")), "value 2").unwrap();
+        fs::write(folder.path().join(format!("sent/1-{digest}")), "value 2").unwrap();
         let error = sent.read(digest).unwrap_err();
         assert!(matches!(error, SentError::Damaged { digest: named } if named == digest));
         assert!(error.to_string().contains(&digest.to_string()));
-        std::fs::remove_file(folder.path().join(format!("sent/1-{digest}"))).unwrap();
+        fs::remove_file(folder.path().join(format!("sent/1-{digest}"))).unwrap();
         assert_eq!(shown(&sent, digest), None);
     }
 
     #[test]
     fn failure_of_the_disk_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("sent"), "a file").unwrap();
+        fs::write(folder.path().join("sent"), "a file").unwrap();
         let sent = Sent::open(folder.path());
         assert!(sent.keep(b"a", at(1)).is_err());
         sent.lock().index.insert((1, Fingerprint::new([1; 32])), 1);

@@ -40,7 +40,7 @@ pub(super) fn read(logs: &Logs, own: &Own, before: Option<u64>) -> Result<Delive
 /// Returns what an entry says, if it concerns somebody's own meters.
 pub(super) fn entry_of(entry: &LogEntry, own: &Own) -> Option<Entry> {
     match entry.event()? {
-        LogEvent::Consumer(event) => concerns(own, &event).then(|| Entry {
+        LogEvent::Consumer(event) => concerns(own, &event).then_some(Entry {
             sequence: entry.sequence,
             time: entry.at.time,
             event,
