@@ -164,7 +164,8 @@ impl Stream {
         if self.has_begun {
             sleep(PAUSE).await;
             // Whether something is new, the time is up, or metering has stopped: the ages are told in any case.
-            let waited = timeout(REPEAT, self.meters.changed()).await;
+            let left = self.end.saturating_duration_since(Instant::now());
+            let waited = timeout(REPEAT.min(left), self.meters.changed()).await;
             if matches!(waited, Ok(Err(_))) || Instant::now() >= self.end {
                 return None;
             }
