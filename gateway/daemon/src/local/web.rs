@@ -35,6 +35,7 @@ mod secret;
 mod sent;
 mod session;
 mod shelf;
+mod transparency;
 mod zone;
 
 pub(crate) use catalogue::german_of;

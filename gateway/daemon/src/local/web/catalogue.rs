@@ -93,6 +93,7 @@ catalogue! {
     went_back: "der Zählerstand ist gefallen, wie bei einem Zählerwechsel", "the register went back, as when a meter was changed";
     save_csv: "Als CSV speichern", "Save as CSV";
     save_json: "Als JSON speichern", "Save as JSON";
+    save_xml: "Als XML nach AR 2418-6 speichern", "Save as XML by AR 2418-6";
     costs: "Kosten", "Costs";
     first_day: "Erster Tag", "First day";
     last_day: "Letzter Tag", "Last day";

@@ -125,6 +125,28 @@ impl History {
         }))
     }
 
+    /// Reads the registers behind the history: what stands at the ends of its parts, as far as they have passed.
+    pub(super) fn registers(
+        &self,
+        database: &Database,
+        zone: &Zone,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DatabaseError> {
+        let bounds = self.span.bounds(zone, self.first).unwrap_or_default();
+        let mut registers = Vec::new();
+        for time in bounds.into_iter().filter(|bound| *bound <= now) {
+            if let Some(Point::Reading(quantity, status)) = read_point(database, &self.element, time)? {
+                registers.push(Reading {
+                    element: self.element.clone(),
+                    time,
+                    quantity,
+                    status,
+                });
+            }
+        }
+        Ok(registers)
+    }
+
     /// Returns the sum of what is known, and whether all of it is.
     pub(super) fn sum(&self) -> Option<(Quantity, bool)> {
         let mut known = self.rows.iter().filter_map(|row| row.consumed);

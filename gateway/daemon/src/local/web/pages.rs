@@ -8,6 +8,7 @@ pub(super) mod now;
 pub(super) mod recipients;
 mod sent;
 mod tokens;
+mod transparency;
 
 use askama::Template;
 use axum::Router;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Router<Portal> {
         .route("/now", get(now::page))
         .route("/history", get(history::page))
         .route("/history.csv", get(history::csv))
+        .merge(transparency::routes())
         .route("/device", get(device::page))
         .merge(super::live::routes())
         .merge(costs::routes())

@@ -84,6 +84,7 @@ struct Shown {
     sum: Option<(String, bool)>,
     csv: String,
     json: String,
+    xml: String,
 }
 
 /// What was found of what is wanted.
@@ -91,7 +92,7 @@ pub(in super::super) struct Found {
     elements: Vec<Measured>,
     span: Span,
     day: Date,
-    history: Option<History>,
+    pub(super) history: Option<History>,
 }
 
 /// Reads what is wanted; without an element, the first register of somebody's own meters.
@@ -243,6 +244,7 @@ fn show(language: Language, zone: &Zone, history: &History) -> Shown {
             .map(|(sum, is_whole)| (language.quantity(sum), is_whole)),
         csv: address("/history.csv", element, *span, &today),
         json: address("/api/v1/history", element, *span, &today),
+        xml: address("/history.xml", element, *span, &today),
         lines,
     }
 }
@@ -393,4 +395,50 @@ pub(in super::super) fn json_of(found: Found) -> Option<Response> {
         })
         .into_response(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use model::Timestamp;
+    use store::{DeviceKey, Protection, Store};
+
+    use super::*;
+
+    /// Shows a day on which nothing was registered.
+    fn shown(day: Date) -> Shown {
+        let folder = tempfile::tempdir().unwrap();
+        let key = DeviceKey::new([7; DeviceKey::LENGTH]);
+        let store = Store::open(folder.path(), Ok(Protection { key, otp: None })).unwrap();
+        let element = Element {
+            meter: "M1".parse().unwrap(),
+            obis: "1-0:1.8.0*255".parse().unwrap(),
+        };
+        let (zone, now) = (Zone::central_europe(), "2026-12-01T00:00:00Z");
+        let now: Timestamp = now.parse().unwrap();
+        let chosen = (element, None);
+        let history = History::read(store.database(), chosen, (Span::Day, day, &zone), now);
+        show(Language::English, &zone, &history.unwrap().unwrap())
+    }
+
+    #[test]
+    fn days_on_which_the_clock_is_changed_are_drawn_with_their_hours() {
+        for (day, hours, twice) in [
+            (date(2026, 3, 29), 23, 0),
+            (date(2026, 10, 25), 25, 2),
+            (date(2026, 11, 30), 24, 1),
+        ] {
+            let shown = shown(day);
+            assert_eq!(shown.lines.len(), hours, "{day}");
+            assert_eq!(shown.chart.matches("<rect ").count(), hours, "{day}");
+            // The hour that is left out is not there, and the one that comes twice is told apart by the offset.
+            let clock = format!("{day} 02:00");
+            let begins = shown.lines.iter().filter(|line| line.from.starts_with(&clock));
+            let mut begins: Vec<_> = begins.map(|line| line.from.clone()).collect();
+            assert_eq!(begins.len(), twice, "{day}");
+            begins.dedup();
+            assert_eq!(begins.len(), twice, "{day}");
+            assert_eq!(shown.lines[0].from.split(' ').nth(1), Some("00:00"), "{day}");
+        }
+    }
 }
