@@ -309,7 +309,8 @@ proptest! {
         let night: i128 = readings
             .windows(2)
             .filter(|pair| {
-                let local = tariff::local(&zone, pair[0].time).unwrap();
+                let time = jiff::Timestamp::from_second(pair[0].time.unix_seconds()).unwrap();
+                let local = zone.to_datetime(time);
                 let quarter = i64::from(local.hour()) * 4 + i64::from(local.minute()) / 15;
                 if from_minute < to_minute {
                     (from_minute..to_minute).contains(&quarter)
