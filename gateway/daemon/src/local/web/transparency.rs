@@ -27,16 +27,14 @@ pub(super) struct Origin {
     pub(super) time: Timestamp,
 }
 
-/// Writes the readings of one register; `None` if they have not one unit, or no common scale in 128 bits.
+/// Writes the readings of one register; `None` if one has another unit than it, or no common scale in 128 bits.
 pub(super) fn write(
     origin: &Origin,
     zone: &Zone,
-    element: &Element,
+    (element, unit): (&Element, Unit),
     (from, to): (Timestamp, Timestamp),
     readings: &[Reading],
 ) -> Option<String> {
-    let first = readings.first();
-    let unit = first.map_or(Unit::One, |reading| reading.quantity.unit);
     if readings.iter().any(|reading| reading.quantity.unit != unit) {
         return None;
     }
@@ -283,7 +281,7 @@ mod tests {
         ];
         let period = (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"));
         let zone = Zone::central_europe();
-        let xml = write(&origin(), &zone, &element(), period, &readings).unwrap();
+        let xml = write(&origin(), &zone, (&element(), Unit::WattHour), period, &readings).unwrap();
         for part in [
             "<ar:customerId>a &lt;b&gt; &amp; c</ar:customerId>",
             "<ar:smgwId>fd5a::1</ar:smgwId>",
@@ -311,7 +309,7 @@ mod tests {
         let zone = Zone::central_europe();
         let period = (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"));
         let one = [reading("2026-10-25T00:00:00Z", "1", Status::GOOD)];
-        let xml = write(&origin(), &zone, &element(), period, &one).unwrap();
+        let xml = write(&origin(), &zone, (&element(), Unit::WattHour), period, &one).unwrap();
         let mut open = Vec::new();
         for tag in xml.split('<').skip(2) {
             let (tag, rest) = tag.split_once('>').unwrap();
@@ -331,8 +329,8 @@ mod tests {
         let mut other = reading("2026-10-25T00:00:00Z", "1", Status::GOOD);
         other.quantity.unit = Unit::Joule;
         let both = [reading("2026-10-25T00:00:00Z", "1", Status::GOOD), other];
-        assert!(write(&origin(), &zone, &element(), period, &both).is_none());
-        let none = write(&origin(), &zone, &element(), period, &[]).unwrap();
+        assert!(write(&origin(), &zone, (&element(), Unit::WattHour), period, &both).is_none());
+        let none = write(&origin(), &zone, (&element(), Unit::WattHour), period, &[]).unwrap();
         assert!(none.contains("<ar:IntervalBlock>") && !none.contains("<ar:IntervalReading>"));
         let grades = [
             (Status::GOOD, "0"),

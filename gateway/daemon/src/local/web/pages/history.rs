@@ -89,7 +89,7 @@ struct Shown {
 
 /// What was found of what is wanted.
 pub(in super::super) struct Found {
-    elements: Vec<Measured>,
+    pub(super) elements: Vec<Measured>,
     span: Span,
     day: Date,
     pub(super) history: Option<History>,

@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use model::Timestamp;
+use model::{Timestamp, Unit};
 
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::transparency::{MEDIA_TYPE, Origin, write};
@@ -25,15 +25,26 @@ async fn xml(
     let language = consumer.member.language;
     let written = working(language, move || {
         let now = clock::now();
-        let Some(history) = find(&portal, &consumer.own, &wanted)?.history else {
+        let found = find(&portal, &consumer.own, &wanted)?;
+        let Some(history) = found.history else {
             return Ok(None);
         };
+        let mut known = found.elements.iter();
+        let known = known.find(|one| one.last.element == history.element);
+        let unit = known.map_or(Unit::One, |one| one.last.quantity.unit);
         let registers = history.registers(portal.source.store.database(), &portal.zone, now)?;
         let ends = history.rows.first().zip(history.rows.last());
         let period = ends.map(|(first, last)| (first.from, last.to));
         let origin = origin(&portal, &consumer.member.session.identity.name, now);
-        let written =
-            period.and_then(|period| write(&origin, &portal.zone, &history.element, period, &registers));
+        let written = period.and_then(|period| {
+            write(
+                &origin,
+                &portal.zone,
+                (&history.element, unit),
+                period,
+                &registers,
+            )
+        });
         Ok::<_, store::DatabaseError>(written)
     });
     let written = written.await?.ok_or(Barrier::Missing(language))?;
