@@ -30,6 +30,8 @@ const PAGES = {
     '/history?by=week',
     '/history?by=month',
     '/history?by=year',
+    '/costs',
+    '/costs?from=2026-01-01&to=2026-12-31&billed=10',
     '/recipients',
     '/tokens',
     '/password',
@@ -136,6 +138,20 @@ async function act(page, lang) {
   await page.click('form[action="/recipients/lift"] button');
   await page.waitForLoadState();
   if (await page.$('form[action="/recipients/lift"]')) faults.push('a restriction was not lifted');
+  await page.goto(`${WEB}/costs`);
+  await page.fill('#name', 'night');
+  await page.fill('#price', '0,3512');
+  await page.fill('#begins', '22:00');
+  await page.fill('#ends', '06:00');
+  await page.press('#price', 'Enter');
+  await page.waitForSelector('form[action="/costs/price/remove"] button');
+  await look(page, `priced-${lang}`);
+  await page.click('form[action="/costs/price/remove"] button');
+  await page.waitForLoadState();
+  if (await page.$('form[action="/costs/price/remove"]')) faults.push('a price was not removed');
+  await page.goto(`${WEB}/now`);
+  const isLive = () => document.getElementById('live').textContent !== '';
+  await page.waitForFunction(isLive).catch(() => faults.push('no value came by itself'));
 }
 
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium' });

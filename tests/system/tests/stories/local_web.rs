@@ -1,5 +1,8 @@
 //! The local web over HTTPS, as browsers and programs of the house use it: who gets in, and what each sees.
 
+#[cfg(test)]
+mod consumer;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -233,7 +236,18 @@ fn everybody_gets_in_by_the_own_password_and_sees_what_is_meant_for_the_role() {
     let device = technician.get("/device");
     assert_eq!(device.status, 200);
     assert!(device.body.contains(&house.card.guid), "{}", device.body);
-    for page in ["/now", "/history", "/history.csv", "/recipients", "/tokens"] {
+    for page in [
+        "/now",
+        "/history",
+        "/history.csv",
+        "/history.xml",
+        "/costs",
+        "/recipients",
+        "/recipients/sent?entry=1",
+        "/recipients/sent.json?entry=1",
+        "/now/live",
+        "/tokens",
+    ] {
         assert_eq!(technician.get(page).status, 403, "{page}");
     }
     assert_eq!(technician.get("/api/v1/history").status, 401);
@@ -243,6 +257,10 @@ fn everybody_gets_in_by_the_own_password_and_sees_what_is_meant_for_the_role() {
     history(&consumer);
     restrictions(&house, &consumer);
     tokens(stage, &web, &consumer);
+    consumer::sees_what_was_sent(&house, &consumer);
+    consumer::sees_costs_at_own_prices(&consumer);
+    consumer::saves_the_history_as_xml(&consumer);
+    consumer::sees_values_as_they_come(stage, &web, &consumer);
 
     let form = consumer.get("/password").form_token().to_owned();
     let jar = std::fs::read(&consumer.cookies).unwrap();
