@@ -1,4 +1,5 @@
-//! Who may use the local web: its passwords and tokens, its key and certificate, and what consumers have entered.
+//! What the local web keeps: who may use it, with passwords and tokens; its key and certificate; what consumers have entered;
+//! how far the installation is.
 //!
 //! A few files, each replaced as a whole, with a checksum; what they say is opaque here. One that is damaged is never taken for
 //! one that is missing: a gateway without passwords can be given first ones, and nobody gets in with those of a damaged one.
@@ -16,8 +17,10 @@ use crate::files::{self, FileError};
 const HEADER: &[u8] = b"smgw access 1\n";
 /// The length of the checksum at the end in bytes.
 const CHECKSUM: usize = 32;
-/// The greatest length of a content in bytes: some tens of accounts with their tokens.
+/// The greatest length of what lets somebody in, in bytes: some tens of accounts with their tokens.
 const MAX_CONTENT: usize = 64 << 10;
+/// The greatest length of what an installation has found, in bytes: the telegrams of a full line of 250 meters.
+const MAX_INSTALLATION: usize = 512 << 10;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,17 +31,36 @@ pub enum AccessRecord {
     Certificate,
     /// The prices that consumers have entered, for each its own.
     Prices,
+    /// How far the installation wizard has come.
+    Installation,
 }
 
 impl AccessRecord {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Accounts, Self::Certificate, Self::Prices];
+    pub const ALL: [Self; 4] = [Self::Accounts, Self::Certificate, Self::Prices, Self::Installation];
 
     const fn file(self) -> &'static str {
         match self {
             Self::Accounts => "web-accounts",
             Self::Certificate => "web-certificate",
             Self::Prices => "web-prices",
+            Self::Installation => "web-installation",
+        }
+    }
+
+    /// Returns the greatest length of its content in bytes.
+    const fn limit(self) -> usize {
+        match self {
+            Self::Accounts | Self::Certificate | Self::Prices => MAX_CONTENT,
+            Self::Installation => MAX_INSTALLATION,
+        }
+    }
+
+    /// Returns whether nobody gets in while it is damaged; what is of no use to get in is entered anew.
+    const fn lets_in(self) -> bool {
+        match self {
+            Self::Accounts | Self::Certificate => true,
+            Self::Prices | Self::Installation => false,
         }
     }
 }
@@ -83,12 +105,17 @@ impl std::fmt::Debug for Access {
 impl Access {
     /// Reads what there is. What cannot be read counts as damaged.
     pub(crate) fn open(folder: &Path) -> Self {
-        let limit = u64::try_from(MAX_CONTENT.saturating_add(HEADER.len()).saturating_add(CHECKSUM));
-        let limit = limit.unwrap_or(u64::MAX);
-        let read = |record: AccessRecord| match files::read(&folder.join(record.file()), limit) {
-            Ok(None) => None,
-            Ok(Some(bytes)) => Some((record, content(&Zeroizing::new(bytes)))),
-            Err(_) => Some((record, None)),
+        let read = |record: AccessRecord| {
+            let limit = record
+                .limit()
+                .saturating_add(HEADER.len())
+                .saturating_add(CHECKSUM);
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            match files::read(&folder.join(record.file()), limit) {
+                Ok(None) => None,
+                Ok(Some(bytes)) => Some((record, content(&Zeroizing::new(bytes)))),
+                Err(_) => Some((record, None)),
+            }
         };
         let records = AccessRecord::ALL.into_iter().filter_map(read).collect();
         Self {
@@ -110,13 +137,13 @@ impl Access {
         }
     }
 
-    /// Returns the names of the damaged files by which nobody gets in. Damaged prices keep nobody out: they are entered anew.
+    /// Returns the names of the files that are damaged, and without which nobody gets in.
     #[must_use]
     pub fn damaged(&self) -> Vec<&'static str> {
         let records = self.lock();
         let damaged = records
             .iter()
-            .filter(|(record, content)| content.is_none() && **record != AccessRecord::Prices);
+            .filter(|(record, content)| record.lets_in() && content.is_none());
         damaged.map(|(record, _)| record.file()).collect()
     }
 
@@ -126,7 +153,7 @@ impl Access {
     ///
     /// [`AccessError::TooLarge`], or the failure of the file; the earlier one stays then.
     pub fn write(&self, record: AccessRecord, content: &[u8]) -> Result<(), AccessError> {
-        if content.len() > MAX_CONTENT {
+        if content.len() > record.limit() {
             return Err(AccessError::TooLarge { found: content.len() });
         }
         let mut records = self.lock();
@@ -236,6 +263,23 @@ mod tests {
             assert_eq!(read(&access, AccessRecord::Accounts).unwrap(), b"one");
         }
         assert!(!format!("{:?}", Access::open(folder.path())).contains("one"));
+    }
+
+    #[test]
+    fn damaged_installation_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let access = Access::open(folder.path());
+        let large = vec![b'x'; MAX_INSTALLATION];
+        access.write(AccessRecord::Installation, &large).unwrap();
+        let again = Access::open(folder.path());
+        assert_eq!(read(&again, AccessRecord::Installation).unwrap(), large);
+        fs::write(folder.path().join("web-installation"), "torn").unwrap();
+        let damaged = Access::open(folder.path());
+        assert!(damaged.damaged().is_empty());
+        assert!(matches!(
+            damaged.read(AccessRecord::Installation),
+            Err(AccessError::Damaged { .. })
+        ));
     }
 
     #[test]

@@ -19,7 +19,8 @@
 //! | `milestone-a`, `milestone-b` | how far the store has come, as the card is told |
 //! | `bindings/` | the burned rows: sled, two sealed copies and space kept aside |
 //! | `applications/` | the energy applications that bundles name, each under its digest |
-//! | `web-accounts`, `web-certificate`, `web-prices` | passwords and tokens of the local web, its key and certificate, and the prices that consumers have entered |
+//! | `web-accounts`, `web-certificate`, `web-prices`, `web-installation` | passwords and tokens of the local web, its key and certificate, the prices that consumers have entered, and how far the installation is |
+//! | `meters.d/` | the meters that were installed through the local web, each in a file of configuration |
 //! | `pseudonym.key` | the secret that pseudonyms are made with |
 //! | `sent/` | what suppliers were given, word for word, each message under its digest |
 //! | `schedules` | how far what the gateway sends by itself has been sent |
@@ -37,6 +38,7 @@ mod bindings;
 mod crash;
 mod database;
 mod files;
+mod installed;
 mod logs;
 mod milestone;
 mod pseudonyms;
@@ -66,6 +68,7 @@ pub use database::{
     RestrictionsError, Round, RowKind, Sealed, Stored,
 };
 pub use files::FileError;
+pub use installed::{Installed, InstalledError};
 pub use logs::{
     AnchorError, HeadAnchor, HeadRefusal, HeadSignature, HeadVerifier, Heads, HeadsFault, HeadsSummary,
     LogEntry, LogError, LogFault, LogLimits, LogPage, LogRepair, LogSpan, LogVerdict, Logs, Moment,
@@ -83,6 +86,7 @@ pub struct Store {
     applications: Applications,
     bindings: Result<Bindings, BindingsError>,
     database: Database,
+    installed: Installed,
     milestones: Result<Milestones, FileError>,
     pseudonyms: Pseudonyms,
     schedules: Schedules,
@@ -119,6 +123,7 @@ impl Store {
             applications: Applications::open(folder),
             bindings,
             database,
+            installed: Installed::open(folder),
             milestones: Milestones::open(folder),
             pseudonyms: Pseudonyms::open(folder),
             schedules: Schedules::open(folder),
@@ -139,6 +144,12 @@ impl Store {
     #[must_use]
     pub const fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Returns the configuration of the meters that were installed through the local web.
+    #[must_use]
+    pub const fn installed(&self) -> &Installed {
+        &self.installed
     }
 
     /// Returns the energy applications.
