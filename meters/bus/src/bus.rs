@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{GapReason, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +20,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Bus {
     name: Arc<str>,
-    /// Its only permit is held by the round that is running.
+    /// Its only permit is held by the round that is running, or by whoever has borrowed the line.
     idle: Arc<Semaphore>,
-    rounds: mpsc::Sender<Round>,
+    rounds: mpsc::Sender<Work>,
     /// The time of the live round that was wanted last.
     live: watch::Sender<Option<Timestamp>>,
 }
@@ -47,8 +47,32 @@ impl Bus {
             Err(TryAcquireError::NoPermits) => return Err(StartRoundError::StillRunning),
             Err(TryAcquireError::Closed) => return Err(StartRoundError::Stopped),
         };
-        let round = Round { time, permit };
+        let round = Work::Round(Round { time, permit });
         self.rounds.try_send(round).map_err(|_| StartRoundError::Stopped)
+    }
+
+    /// Borrows the line for something else: the port is closed, and nobody reads the bus until the loan is dropped. A round
+    /// that is to start meanwhile is refused as [`StartRoundError::StillRunning`], so whoever borrows gives back in time.
+    ///
+    /// It waits for the end of the round that is running.
+    ///
+    /// # Errors
+    ///
+    /// [`StartRoundError::Stopped`] after the stop token.
+    pub async fn borrow_line(&self) -> Result<Loan, StartRoundError> {
+        let permit = Arc::clone(&self.idle).acquire_owned().await;
+        let permit = permit.map_err(|_| StartRoundError::Stopped)?;
+        let (lent, is_lent) = oneshot::channel();
+        let (back, is_back) = oneshot::channel();
+        let lending = Work::Lend(Lending { lent, is_back });
+        self.rounds
+            .try_send(lending)
+            .map_err(|_| StartRoundError::Stopped)?;
+        is_lent.await.map_err(|_| StartRoundError::Stopped)?;
+        Ok(Loan {
+            _back: back,
+            _permit: permit,
+        })
     }
 
     /// Has the fast values read of the meters that have some, for the live display. A report comes for each that was
@@ -60,6 +84,14 @@ impl Bus {
     pub fn start_live(&self, time: Timestamp) {
         self.live.send_replace(Some(time));
     }
+}
+
+/// A line that is borrowed, until this is dropped.
+#[derive(Debug)]
+pub struct Loan {
+    /// Dropped first: the task goes on, and then a round may start.
+    _back: oneshot::Sender<()>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The task that reads a bus, before it runs.
@@ -144,6 +176,24 @@ pub(crate) trait Line: Send {
 
     /// Gives back what others may want to use until the next round.
     fn end_round(&mut self);
+
+    /// Closes the port, for whoever borrows the line.
+    fn let_go(&mut self);
+}
+
+/// What the task of a bus is to do. There is one at a time, since each comes with the only permit.
+#[derive(Debug)]
+enum Work {
+    Round(Round),
+    Lend(Lending),
+}
+
+/// Somebody borrows the line.
+#[derive(Debug)]
+struct Lending {
+    lent: oneshot::Sender<()>,
+    /// Ends when the loan is dropped.
+    is_back: oneshot::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -188,7 +238,7 @@ impl<L: Line> Task<L> {
 
     async fn run(
         mut self,
-        mut rounds: mpsc::Receiver<Round>,
+        mut rounds: mpsc::Receiver<Work>,
         mut live: watch::Receiver<Option<Timestamp>>,
         stop: CancellationToken,
     ) {
@@ -196,7 +246,10 @@ impl<L: Line> Task<L> {
             loop {
                 tokio::select! {
                     biased;
-                    Some(round) = rounds.recv() => self.read_all(round).await,
+                    Some(work) = rounds.recv() => match work {
+                        Work::Round(round) => self.read_all(round).await,
+                        Work::Lend(lending) => self.lend(lending).await,
+                    },
                     Ok(()) = live.changed() => {
                         let time = *live.borrow_and_update();
                         if let Some(time) = time {
@@ -213,6 +266,15 @@ impl<L: Line> Task<L> {
             biased;
             () = stop.cancelled() => {}
             () = reading => {}
+        }
+    }
+
+    /// Lends the line, and waits until it is back. What was wanted for display meanwhile is read behind that.
+    async fn lend(&mut self, Lending { lent, is_back }: Lending) {
+        self.line.let_go();
+        if lent.send(()).is_ok() {
+            // Nothing is ever sent: the other end is dropped.
+            drop(is_back.await);
         }
     }
 
@@ -246,7 +308,7 @@ impl<L: Line> Task<L> {
     }
 
     /// Reads for the live display, until a round waits that is to be registered.
-    async fn read_live(&mut self, time: Timestamp, rounds: &mpsc::Receiver<Round>) {
+    async fn read_live(&mut self, time: Timestamp, rounds: &mpsc::Receiver<Work>) {
         for meter in &mut self.meters {
             if !rounds.is_empty() {
                 return;

@@ -26,7 +26,7 @@ mod mbus_port;
 mod modbus_line;
 mod report;
 
-pub use bus::{Bus, BusTask, StartRoundError, prepare, spawn};
+pub use bus::{Bus, BusTask, Loan, StartRoundError, prepare, spawn};
 pub use config::{BusConfig, MeterConfig, Port};
 pub use endpoint::{MbusEndpoint, ParseEndpointError, is_host_and_port};
 pub use error::PollError;

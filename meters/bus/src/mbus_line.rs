@@ -172,6 +172,10 @@ impl Line for MbusMaster {
 
     /// The converter is kept: it has one master, and its port is slow to open on some.
     fn end_round(&mut self) {}
+
+    fn let_go(&mut self) {
+        self.port = None;
+    }
 }
 
 /// Does what the machine says until it is done.

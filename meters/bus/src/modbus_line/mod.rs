@@ -64,6 +64,10 @@ impl Line for ModbusMaster {
             self.disconnect();
         }
     }
+
+    fn let_go(&mut self) {
+        self.disconnect();
+    }
 }
 
 impl ModbusMaster {

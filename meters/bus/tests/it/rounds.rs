@@ -81,3 +81,34 @@ async fn the_task_does_not_end_when_nobody_holds_its_handle() {
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_line_that_is_borrowed_is_read_by_nobody_else_and_then_again() {
+    let meter = sdm630().await;
+    let mut rig = Rig::new(port(&meter, &["alive"]));
+    rig.round().await;
+    let loan = timeout(LONGEST_ROUND, rig.bus.borrow_line())
+        .await
+        .unwrap()
+        .unwrap();
+    let requests = meter.requests();
+    assert_eq!(
+        rig.bus.start_round(Timestamp::EPOCH),
+        Err(StartRoundError::StillRunning)
+    );
+    tokio::task::yield_now().await;
+    assert_eq!(meter.requests(), requests);
+    drop(loan);
+    let reports = rig.round().await;
+    assert!(reports.iter().all(|report| report.outcome.is_ok()), "{reports:?}");
+    rig.stop.cancel();
+    timeout(LONGEST_ROUND, rig.tasks.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        rig.bus.borrow_line().await,
+        Err(StartRoundError::Stopped)
+    ));
+}
