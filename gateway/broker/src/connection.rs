@@ -24,7 +24,7 @@ use rustls::ClientConfig;
 
 use crate::address::BrokerAddress;
 use crate::connection::pump::{Events, Pump};
-use crate::topic::{Filter, PresenceTopic, Topic};
+use crate::topic::{EchoTopic, Filter, PresenceTopic, Topic};
 
 /// How many messages a broker may hand over before the first of them is acknowledged (MQTT 5: Receive Maximum; an
 /// MQTT 3.1.1 broker has a limit of its own, 20 in Mosquitto).
@@ -439,6 +439,21 @@ impl Connection {
             Wire::Three(wire) => wire.publish(topic.to_string(), message),
         }?;
         self.handed_over.push_back(Some(*topic));
+        Ok(())
+    }
+
+    /// Says something to oneself, through the broker: it comes back as a message, to whoever has subscribed to
+    /// [`Filter::echo`].
+    ///
+    /// # Errors
+    ///
+    /// [`Unsent`]; it is not sent then.
+    pub fn say_to_oneself(&mut self, topic: EchoTopic, message: Bytes) -> Result<(), Unsent> {
+        match &self.wire {
+            Wire::Five(wire) => wire.publish(topic.to_string(), message, None),
+            Wire::Three(wire) => wire.publish(topic.to_string(), message),
+        }?;
+        self.handed_over.push_back(None);
         Ok(())
     }
 

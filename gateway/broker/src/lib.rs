@@ -21,4 +21,4 @@ pub use bulletin::{Bulletin, BulletinError, BulletinOptions};
 pub use connection::{
     Connection, ConnectionError, Delivery, Event, MAX_UNACKNOWLEDGED, Options, Protocol, Unsent,
 };
-pub use topic::{Filter, Group, GroupError, Leg, PresenceTopic, Topic, TopicError};
+pub use topic::{EchoTopic, Filter, Group, GroupError, Leg, PresenceTopic, Topic, TopicError};

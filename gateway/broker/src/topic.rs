@@ -1,7 +1,8 @@
 //! The topics: `smgw/v1/<shard>/<guid>/{req,rsp,ack}/<party>`, and `smgw/v1/<shard>/<guid>/presence`.
 //!
 //! The GUID stands in its text form (RFC 5952). The party is the one that is no gateway, by the fingerprint of its SIG
-//! certificate (64 hexadecimal digits). The shard is the first byte of the SHA-256 of the GUID's 16 bytes (two
+//! certificate (64 hexadecimal digits). A gateway may write and read `smgw/v1/<shard>/<guid>/echo` itself: what comes back
+//! from there has gone through the broker and its access rules. The shard is the first byte of the SHA-256 of the GUID's 16 bytes (two
 //! hexadecimal digits): it says nothing that the GUID does not say, and lets a cluster, or several workers of a
 //! supplier, share the gateways among them.
 //!
@@ -100,6 +101,16 @@ impl fmt::Display for PresenceTopic {
     }
 }
 
+/// Where a gateway hears itself: what it publishes there, the broker hands back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EchoTopic(pub CardId);
+
+impl fmt::Display for EchoTopic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/echo", Base(self.0))
+    }
+}
+
 /// The most bytes of a group's name.
 const MAX_GROUP_BYTES: usize = 64;
 
@@ -140,6 +151,12 @@ impl Filter {
     #[must_use]
     pub fn to_gateway(gateway: CardId, leg: Leg) -> Self {
         Self(format!("{}/{}/+", Base(gateway), leg.as_str()))
+    }
+
+    /// What a gateway says to itself.
+    #[must_use]
+    pub fn echo(gateway: CardId) -> Self {
+        Self(EchoTopic(gateway).to_string())
     }
 
     /// What one gateway sends to a party.
@@ -224,6 +241,7 @@ mod tests {
         );
         let gateway = "fd5a::1".parse().unwrap();
         assert_eq!(PresenceTopic(gateway).to_string(), "smgw/v1/8c/fd5a::1/presence");
+        assert_eq!(Filter::echo(gateway).as_str(), "smgw/v1/8c/fd5a::1/echo");
         assert_eq!(
             Filter::to_gateway(gateway, Leg::Request).as_str(),
             "smgw/v1/8c/fd5a::1/req/+"

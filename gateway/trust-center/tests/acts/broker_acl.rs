@@ -100,6 +100,7 @@ fn rules_name_each_gateway_whose_card_is_alive_on_demand() {
             format!("topic read smgw/v1/+/{guid}/ack/+"),
             format!("topic write smgw/v1/+/{guid}/rsp/+"),
             format!("topic write smgw/v1/+/{guid}/presence"),
+            format!("topic readwrite smgw/v1/+/{guid}/echo"),
         ]
     );
     assert!(!text.contains("pattern ") && !text.contains(&guids[1]), "{text}");
