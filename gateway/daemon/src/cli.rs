@@ -16,8 +16,9 @@ mod web;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
@@ -27,7 +28,7 @@ use crate::binding::{BindingView, ConfirmationView};
 use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
 use crate::config::Config;
 use crate::diagnostics;
-use crate::life;
+use crate::life::{self, End};
 use crate::local::control::{self, ControlError};
 use crate::mbus;
 use crate::modbus;
@@ -239,7 +240,8 @@ impl Cli {
     fn run(self) -> ExitCode {
         match self.command {
             Command::Run(file) => with_config(file.config, |config| match life::run(config) {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(End::Stopped) => ExitCode::SUCCESS,
+                Ok(End::Restart) => start_again(),
                 Err(error) => fail(FAILURE, &error),
             }),
             Command::Status { file, watch, json } => with_config(file.config, |config| {
@@ -293,6 +295,16 @@ impl Cli {
             Command::Modbus { command } => command.run(),
         }
     }
+}
+
+/// Starts the daemon again in its own process. A service manager that looks after it does that by itself, when it has ended.
+fn start_again() -> ExitCode {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        return ExitCode::SUCCESS;
+    }
+    let arguments = std::env::args_os().skip(1);
+    let error = process::Command::new("/proc/self/exe").args(arguments).exec();
+    fail(FAILURE, &error)
 }
 
 fn confirm(options: ConfirmOptions) -> ExitCode {

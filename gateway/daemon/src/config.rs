@@ -1,4 +1,8 @@
-//! The configuration: one TOML file, read once into a checked type.
+//! The configuration: one TOML file, read once into a checked type, and beside it the meters that were installed through the
+//! local web.
+//!
+//! Those are in files of their own, `meters.d/*.toml` in the data folder, each with buses, meters and metering points that
+//! are added to what the one file says. The same checks hold for all of them together.
 //!
 //! Keys that nobody knows are refused, since a mistyped key is a setting that silently does not
 //! hold. Every error names file, line and key.
@@ -6,6 +10,7 @@
 mod document;
 mod origin;
 mod home_assistant;
+mod installed;
 mod web;
 
 use std::collections::BTreeSet;
@@ -19,15 +24,17 @@ use bus::{BusConfig, Port};
 use document::{BrokerSection, BusSection, Document};
 use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
-use store::{LogLimits, OtpPlace, SentLimits};
+use store::{LogLimits, OtpPlace, SentLimits, Installed};
 
 use crate::codes::{Code, examination as codes};
 use crate::modbus::source::SourceError;
 use crate::wan::BrokerConfig;
+use installed::DropIn;
 use web::WebSection;
 
 pub(crate) use origin::Settings;
 pub(crate) use home_assistant::HomeAssistantConfig;
+pub(crate) use installed::{Point, is_metering_point};
 pub(crate) use web::HttpsConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.
@@ -36,7 +43,9 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// What the gateway runs with.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The SHA-256 digest of the file.
+    /// The file; none, if it is a text.
+    pub(crate) file: PathBuf,
+    /// The SHA-256 digest of the file, and of the installed meters, if there are any.
     pub(crate) digest: Fingerprint,
     /// The folder of the store.
     pub(crate) data: PathBuf,
@@ -70,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) broker: Option<BrokerConfig>,
     /// The buses and their meters.
     pub(crate) buses: Vec<BusConfig>,
+    /// Where meters measure, and for whom, as far as that is known.
+    pub(crate) points: Vec<Point>,
 }
 
 /// Where the card is, and how often it is looked after.
@@ -100,7 +111,7 @@ impl Config {
     ///
     /// [`ConfigError`] names file, line and key.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        Self::read_with_text(file).map(|(config, _)| config)
+        Self::read_and(file, None).map(|(config, _)| config)
     }
 
     /// Reads and checks a configuration file, and returns its text too.
@@ -109,32 +120,71 @@ impl Config {
     ///
     /// As [`Config::read`].
     pub(crate) fn read_with_text(file: &Path) -> Result<(Self, String), ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            file: file.to_owned(),
-            source,
+        Self::read_and(file, None)
+    }
+
+    /// Reads and checks a configuration file with one more file of an installed meter, which is not written yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`]; the file that is not written yet has the name `new.toml`.
+    pub(crate) fn read_with(file: &Path, added: &str) -> Result<Self, ConfigError> {
+        let added = Some((PathBuf::from("new.toml"), added.to_owned()));
+        Self::read_and(file, added).map(|(config, _)| config)
+    }
+
+    fn read_and(file: &Path, added: Option<(PathBuf, String)>) -> Result<(Self, String), ConfigError> {
+        let text = text_of(file)?;
+        let own = Self::parse(&text).map_err(|fault| in_file(file, &text, fault))?;
+        let mut installed = installed::read(&Installed::folder(&own.data))?;
+        installed.extend(added);
+        let config = if installed.is_empty() {
+            own
+        } else {
+            Self::with_installed(&text, &installed)?
         };
-        let mut text = String::new();
-        let opened = std::fs::File::open(file).map_err(unreadable)?;
-        let length = opened.take(MAX_FILE.saturating_add(1)).read_to_string(&mut text);
-        if u64::try_from(length.map_err(unreadable)?).is_ok_and(|length| length > MAX_FILE) {
-            return Err(ConfigError::TooLarge {
-                file: file.to_owned(),
-            });
+        let config = Self {
+            file: file.to_owned(),
+            ..config
+        };
+        Ok((config, text))
+    }
+
+    /// Takes the installed meters into the configuration of a file that is good by itself.
+    fn with_installed(text: &str, installed: &[(PathBuf, String)]) -> Result<Self, ConfigError> {
+        let together = |count: usize| {
+            let texts: Vec<_> = installed
+                .iter()
+                .take(count)
+                .map(|(_, text)| text.as_str())
+                .collect();
+            Self::parse_with(text, &texts)
+        };
+        let all = together(installed.len());
+        if let Ok(config) = all {
+            return Ok(config);
         }
-        match Self::parse(&text) {
-            Ok(config) => Ok((config, text)),
-            Err(fault) => Err(ConfigError::Fault {
-                file: file.to_owned(),
-                line: fault.line(&text),
-                fault,
-            }),
+        // The first one with which it is not good any more is at fault, and what is wrong stands there.
+        for (count, (file, added)) in (1..).zip(installed) {
+            together(count).map_err(|fault| in_file(file, added, fault))?;
         }
+        all.map_err(|fault| in_file(Path::new(""), text, fault))
     }
 
     /// Reads and checks a configuration.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        Self::parse_with(text, &[])
+    }
+
+    /// Reads and checks a configuration with what is added to it. If it is good without the last one, a fault lies there.
+    pub(crate) fn parse_with(text: &str, installed: &[&str]) -> Result<Self, Fault> {
         let mut document: Document = toml::from_str(text).map_err(|error| Fault::Toml(Box::new(error)))?;
-        let (web, https) = document.web.take().map_or(Ok((None, None)), WebSection::check)?;
+        let mut points = Vec::new();
+        for added in installed {
+            points.extend(DropIn::parse(added)?.add_to(&mut document)?);
+        }
+        let (web, mut https) = document.web.take().map_or(Ok((None, None)), WebSection::check)?;
+        let points = installed::check_points(points, https.as_mut())?;
         let home_assistant = document.home_assistant.take();
         let home_assistant = home_assistant.map(|section| section.check(https.as_ref()));
         check_names(&document)?;
@@ -146,7 +196,8 @@ impl Config {
         check_endpoints(&document)?;
         let registration_period = document::check_period(document.registration_period)?;
         Ok(Self {
-            digest: Fingerprint::new(Sha256::digest(text).into()),
+            file: PathBuf::new(),
+            digest: digest_of(text, installed),
             data: document.data,
             otp: document.store.otp()?,
             history: document.store.history()?,
@@ -163,8 +214,44 @@ impl Config {
             broker: document.wan.broker.map(BrokerSection::check).transpose()?,
             wan: document.wan.listen,
             buses,
+            points,
         })
     }
+}
+
+/// Reads a file, but no more of it than shows that it is too long.
+fn text_of(file: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        file: file.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let length = opened.take(MAX_FILE.saturating_add(1)).read_to_string(&mut text);
+    if u64::try_from(length.map_err(unreadable)?).is_ok_and(|length| length > MAX_FILE) {
+        return Err(ConfigError::TooLarge {
+            file: file.to_owned(),
+        });
+    }
+    Ok(text)
+}
+
+fn in_file(file: &Path, text: &str, fault: Fault) -> ConfigError {
+    ConfigError::Fault {
+        file: file.to_owned(),
+        line: fault.line(text),
+        fault,
+    }
+}
+
+/// Returns the digest of everything that was read; without installed meters it is that of the file.
+fn digest_of(text: &str, installed: &[&str]) -> Fingerprint {
+    let mut digest = Sha256::new_with_prefix(text);
+    for added in installed {
+        digest.update(b"\0");
+        digest.update(added);
+    }
+    Fingerprint::new(digest.finalize().into())
 }
 
 /// Buses and meters share one space of names, since logs and pages call both by name alone.
@@ -203,7 +290,7 @@ fn check_endpoints(document: &Document) -> Result<(), Fault> {
 
 /// Returns the host and port, or the device, that an endpoint names: neither its kind nor its speed make
 /// another line of it.
-fn line_of(endpoint: &str) -> String {
+pub(crate) fn line_of(endpoint: &str) -> String {
     let serial = |rest: &str, parts| rest.rsplitn(parts, ':').last().map(str::to_owned);
     let line = match endpoint.split_once(':') {
         Some(("tcp" | "rtutcp", rest)) if rest.contains(':') => Some(rest.to_ascii_lowercase()),
@@ -338,6 +425,8 @@ pub(crate) enum ConfigError {
     },
     #[error("{} is larger than 1 MiB and no configuration", file.display())]
     TooLarge { file: PathBuf },
+    #[error("{} has more than {} files of installed meters", folder.display(), Installed::MOST)]
+    TooManyInstalled { folder: PathBuf },
     #[error("{}, line {line}", file.display())]
     Fault {
         file: PathBuf,
@@ -380,6 +469,12 @@ pub(crate) enum Fault {
     Endpoint { at: usize },
     #[error("bus: another bus has the same endpoint; put the meters on one bus")]
     DuplicateEndpoint { at: usize },
+    #[error("bus: {name} is there already with another endpoint; leave the endpoint out, or give the same")]
+    OtherEndpoint { name: String, at: usize },
+    #[error("point.metering_point: a metering point has 33 capital letters and digits, or 11 digits")]
+    MeteringPoint { at: usize },
+    #[error("point.consumer: there is no consumer {name}; web.https.consumer names them")]
+    PointConsumer { name: String, at: usize },
     #[error("bus: it has no meters; add a [[bus.meter]] or leave the bus out")]
     NoMeters { at: usize },
     #[error("meter: another meter on this bus has the same address")]
@@ -519,6 +614,9 @@ impl Fault {
             | Self::MbusEndpoint { at, .. }
             | Self::Baud { at, .. }
             | Self::DuplicateEndpoint { at }
+            | Self::OtherEndpoint { at, .. }
+            | Self::MeteringPoint { at }
+            | Self::PointConsumer { at, .. }
             | Self::NoMeters { at }
             | Self::DuplicateAddress { at }
             | Self::Period { at, .. }

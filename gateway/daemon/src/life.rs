@@ -30,7 +30,7 @@ use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses, Vitals};
 use crate::local::control;
 use crate::local::grants::GrantsSource;
-use crate::local::web::{self, AccessSource, Portal};
+use crate::local::web::{self, AccessSource, Line, Portal, Site, Wizard};
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
@@ -126,8 +126,17 @@ impl Tasks {
     }
 }
 
+/// How the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to stop.
+    Stopped,
+    /// It is to start again, with the configuration as it is then.
+    Restart,
+}
+
 /// Runs the daemon until it is told to stop or has to.
-pub(crate) fn run(config: Config) -> Result<(), LifeError> {
+pub(crate) fn run(config: Config) -> Result<End, LifeError> {
     diagnostics::begin();
     if let Err(error) = heap::settle() {
         tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
@@ -155,7 +164,9 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
         card,
         standing,
         findings: findings.into(),
+        restart: CancellationToken::new(),
     };
+    let restart = gateway.restart.clone();
     let keeper = gateway.keeper(config.registration_period);
     let feeder = Feeder::new(pulses, notifier, gateway.standing.clone());
     let outcome = runtime.block_on(live((config, doors), gateway.clone(), tasks, feeder));
@@ -164,7 +175,13 @@ pub(crate) fn run(config: Config) -> Result<(), LifeError> {
     drop(gateway);
     runtime.block_on(take_leave(keeper, card));
     stop(runtime, custodian);
-    outcome
+    outcome.map(|()| {
+        if restart.is_cancelled() {
+            End::Restart
+        } else {
+            End::Stopped
+        }
+    })
 }
 
 /// What the tasks of the daemon share.
@@ -175,6 +192,8 @@ struct Gateway {
     card: CardHandle,
     standing: watch::Receiver<Standing>,
     findings: Arc<[Finding]>,
+    /// Whoever cancels it has the daemon start again.
+    restart: CancellationToken,
 }
 
 impl Gateway {
@@ -276,22 +295,23 @@ async fn live(
     let mut terminate = signal(SignalKind::terminate()).map_err(LifeError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LifeError::System)?;
     let stop = CancellationToken::new();
-    let meters = start_metering(&config, &gateway, &mut tasks, &stop)?;
+    let metering = start_metering(&config, &gateway, &mut tasks, &stop)?;
     let keeper = gateway.keeper(config.registration_period);
     tasks.spawn("keeper", keeper.run(stop.clone()));
-    let journal = gateway.journal.clone();
+    let (journal, restart) = (gateway.journal.clone(), gateway.restart.clone());
     let applications = start_applications(&config, &gateway, &mut tasks, &stop);
     start_serving(
         &config,
         doors,
         gateway,
-        (meters, applications),
+        (metering, applications),
         (&mut tasks, &stop),
     );
     tasks.spawn("feeder", feeder.run(stop.clone()));
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+        () = restart.cancelled() => Ok(()),
         () = journal.broken() => Err(LifeError::JournalBroken),
         Some(ended) = tasks.set.join_next() => Err(untimely(ended)),
     };
@@ -314,7 +334,7 @@ fn start_serving(
     config: &Config,
     doors: Doors,
     gateway: Gateway,
-    (meters, (explainer, made)): (watch::Receiver<Vec<MeterView>>, Made),
+    ((meters, lines), (explainer, made)): (Metering, Made),
     (tasks, stop): (&mut Tasks, &CancellationToken),
 ) {
     let Gateway {
@@ -323,6 +343,7 @@ fn start_serving(
         card,
         standing,
         findings,
+        restart,
     } = gateway;
     let exchange = Exchange::new(
         card.clone(),
@@ -373,9 +394,10 @@ fn start_serving(
     let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
     tasks.spawn("restrictions", restrictions.clone().keep_in_force(stop.clone()));
     let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
+    let site = Site::of(config, (&card, &bindings, &source), lines, restart);
     let control = control::serve(
         doors.control,
-        source.clone(),
+        source,
         bindings,
         (journal.clone(), granting.clone(), explainer, access.clone()),
         card.clone(),
@@ -383,7 +405,7 @@ fn start_serving(
     );
     tasks.spawn("control", control);
     let doors_of_web = (doors.web, doors.https);
-    start_web(config, doors_of_web, access, (source, granting), (tasks, stop));
+    start_web(config, doors_of_web, access, (site, granting), (tasks, stop));
     if let Some(door) = doors.wan {
         let serving = wan::serve(door, card, exchange, standing, stop.clone());
         tasks.spawn("WAN", serving);
@@ -402,6 +424,8 @@ fn start_sending(exchange: Exchange, (tasks, stop): (&mut Tasks, &CancellationTo
     let keeping = wan::keep_the_schedules(exchange, samples, stop.clone());
     tasks.spawn("schedules", keeping);
 }
+/// The view of the meters, and the lines that they are on.
+type Metering = (watch::Receiver<Vec<MeterView>>, Vec<Line>);
 
 /// What is asked about applications, and the latest values that they have made.
 type Made = (Explainer, watch::Receiver<Vec<Reading>>);
@@ -428,15 +452,18 @@ fn start_web(
     config: &Config,
     (page, https): (Option<TcpListener>, Option<TcpListener>),
     access: AccessSource,
-    (source, granting): (StatusSource, GrantsSource),
+    (site, granting): (Site, GrantsSource),
     (tasks, stop): (&mut Tasks, &CancellationToken),
 ) {
     if let Some(door) = page {
-        let serving = web::serve_loopback(door, source.clone(), stop.clone());
+        let serving = web::serve_loopback(door, site.source.clone(), stop.clone());
         tasks.spawn("local page", serving);
     }
     let home_assistant = config.home_assistant.clone();
     if let (Some(door), Some(config), Some((gate, shelf))) = (https, &config.https, access.0) {
+        let source = site.source.clone();
+        let (wizard, worker) = Wizard::open(site);
+        tasks.spawn("wizard", web::work(worker, stop.clone()));
         if let Some(told) = home_assistant.clone() {
             let telling = web::HomeAssistant::new(told, gate.clone(), source.clone());
             tasks.spawn("Home Assistant", telling.run(stop.clone()));
@@ -448,18 +475,19 @@ fn start_web(
             zone: config.zone.clone(),
             names: config.names.clone().into(),
             home_assistant: home_assistant.map(Arc::new),
+            wizard,
         };
         tasks.spawn("local web", web::serve(door, portal, shelf, stop.clone()));
     }
 }
 
-/// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters.
+/// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters, and the lines.
 fn start_metering(
     config: &Config,
     Gateway { store, journal, .. }: &Gateway,
     tasks: &mut Tasks,
     stop: &CancellationToken,
-) -> Result<watch::Receiver<Vec<MeterView>>, LifeError> {
+) -> Result<Metering, LifeError> {
     let book = (journal.clone(), read_book(store, journal)?);
     let (registrar, meters) = Registrar::new(
         Arc::clone(store),
@@ -475,6 +503,8 @@ fn start_metering(
         bus
     });
     let buses: Vec<_> = buses.collect();
+    let lines = config.buses.iter().zip(&buses);
+    let lines: Vec<_> = lines.map(|(config, bus)| Line::of(config, bus.clone())).collect();
     if let Some(live) = config.live_period {
         let registration = config.registration_period;
         let grid = metering::keep_the_live_grid(live, registration, buses.clone(), stop.clone());
@@ -495,7 +525,7 @@ fn start_metering(
     let keeping =
         metering::keep_the_history(Arc::clone(store), journal.clone(), config.history, stop.clone());
     tasks.try_spawn("history", keeping);
-    Ok(meters)
+    Ok((meters, lines))
 }
 
 /// Reads what is known of the meters, and for which point of the grid there are readings.

@@ -84,7 +84,7 @@ pub(crate) struct Confirmation {
 
 /// Returns whether these are the last four characters of the GUID: of its text, or of its 32 hexadecimal digits. The
 /// text leaves zeros out, a label may have them.
-pub(super) fn are_last_characters(guid: CardId, characters: &str) -> bool {
+pub(crate) fn are_last_characters(guid: CardId, characters: &str) -> bool {
     let characters = characters.to_ascii_lowercase();
     let texts = [guid.to_string(), hex::encode(guid.to_bytes())];
     characters.len() == CHARACTERS && texts.iter().any(|text| text.ends_with(&characters))

@@ -33,7 +33,7 @@ mod view;
 #[cfg(feature = "soft-card")]
 pub(crate) use examination::tests::Center;
 
-pub(crate) use confirmation::{Confirmation, Confirmed, NotConfirmed};
+pub(crate) use confirmation::{Confirmation, Confirmed, NotConfirmed, are_last_characters};
 pub(crate) use custodian::{Custodian, CustodianThread};
 pub(crate) use handle::{CardCalls, CardFault, CardHandle};
 pub(crate) use inspection::inspect;
@@ -44,4 +44,4 @@ pub(crate) use selftest::{Order, SelftestView, selftest};
 pub(crate) use slot::Slot;
 pub(crate) use standing::{Bundle, Identity, Standing};
 pub(crate) use tls::{TlsSetupError, client_config, server_config};
-pub(crate) use view::CardView;
+pub(crate) use view::{BindingOfCard, CardView};

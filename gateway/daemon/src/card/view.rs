@@ -15,32 +15,32 @@ use crate::report::Chain;
 pub(crate) struct CardView {
     pub(super) schema: String,
     /// The reader's name, or the soft card's file; absent while no card could be reached.
-    pub(super) reader: Option<String>,
+    pub(crate) reader: Option<String>,
     /// The card's answer to reset, hexadecimal digits.
-    pub(super) atr: Option<String>,
+    pub(crate) atr: Option<String>,
     /// Whether the card is a file, or a program on a virtual reader: never so in production.
-    pub(super) soft_card: bool,
-    pub(super) life_cycle: Option<LifeCycle>,
-    pub(super) guid: Option<CardId>,
+    pub(crate) soft_card: bool,
+    pub(crate) life_cycle: Option<LifeCycle>,
+    pub(crate) guid: Option<CardId>,
     /// The trust centre that the card trusts.
-    pub(super) trust_centre: Option<String>,
-    pub(super) certificates: Vec<CertificateView>,
-    pub(super) binding: BindingOfCard,
+    pub(crate) trust_centre: Option<String>,
+    pub(crate) certificates: Vec<CertificateView>,
+    pub(crate) binding: BindingOfCard,
     /// Whether the card was compared with the gateway, which takes the daemon.
-    pub(super) was_compared: bool,
+    pub(crate) was_compared: bool,
     /// What keeps the card from being bound, or from serving the gateway that it is bound to.
-    pub(super) obstacles: Vec<String>,
+    pub(crate) obstacles: Vec<String>,
     /// The same, each with its stable code and what to do about it.
     #[serde(default)]
-    pub(super) causes: Vec<CauseView>,
+    pub(crate) causes: Vec<CauseView>,
 }
 
 /// Something that is in the way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CauseView {
-    code: String,
-    cause: String,
-    remedy: String,
+    pub(crate) code: String,
+    pub(crate) cause: String,
+    pub(crate) remedy: String,
 }
 
 /// To whom a card is bound, as far as is known.
@@ -62,9 +62,9 @@ pub(crate) enum BindingOfCard {
 /// A certificate of the card.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CertificateView {
-    key: String,
-    not_before: Timestamp,
-    not_after: Timestamp,
+    pub(crate) key: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
     /// How long it is valid, in words.
     expiry: String,
     /// The SHA-256 digest of the certificate.

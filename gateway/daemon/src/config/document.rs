@@ -321,6 +321,22 @@ impl CardSection {
 }
 
 impl BusSection {
+    /// Adds the meters of a bus of the same name, which has the same endpoint or none.
+    pub(super) fn take(&mut self, other: Self) -> Result<(), Fault> {
+        let is_same = match (other.endpoint(), self.endpoint()) {
+            (None, _) => true,
+            (Some(other), Some(own)) => super::line_of(other.get_ref()) == super::line_of(own.get_ref()),
+            (Some(_), None) => false,
+        };
+        if !is_same {
+            let at = other.name.span().start;
+            let name = other.name.into_inner();
+            return Err(Fault::OtherEndpoint { name, at });
+        }
+        self.meter.extend(other.meter);
+        Ok(())
+    }
+
     /// Returns the endpoint that is given, if one is.
     pub(super) fn endpoint(&self) -> Option<&Spanned<String>> {
         self.mbus.as_ref().or(self.modbus.as_ref())

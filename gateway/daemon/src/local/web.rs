@@ -36,6 +36,7 @@ mod sent;
 mod session;
 mod shelf;
 mod transparency;
+mod wizard;
 mod zone;
 
 pub(crate) use catalogue::german_of;
@@ -48,4 +49,5 @@ pub(crate) use password::Password;
 pub(crate) use portal::{Portal, serve};
 pub(crate) use roster::{CONSUMER, Consumer, MOST_CONSUMERS, TECHNICIAN};
 pub(crate) use shelf::Shelf;
+pub(crate) use wizard::{Line, Site, Wizard, work};
 pub(crate) use zone::Zone;

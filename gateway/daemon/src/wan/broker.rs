@@ -5,6 +5,7 @@
 //! it is sent again with every new connection, and from time to time. What comes in twice is told apart by its id.
 
 mod desk;
+mod echo;
 mod resend;
 
 use std::fmt;
@@ -27,6 +28,8 @@ use super::server::end_of_session;
 use crate::card::{CardHandle, Identity, Standing, TlsSetupError, client_config};
 use crate::random::{self, RandomError};
 use crate::report::Chain;
+
+pub(crate) use echo::{try_echo, try_tls};
 
 use desk::Desk;
 use resend::Resends;
@@ -92,7 +95,7 @@ impl BrokerView {
 
 /// The reason why the gateway is not connected.
 #[derive(Debug, thiserror::Error)]
-enum BrokerError {
+pub(crate) enum BrokerError {
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     #[error(transparent)]

@@ -17,6 +17,8 @@ macro_rules! catalogue {
     };
 }
 
+pub(super) use catalogue;
+
 catalogue! {
     gateway: "Smart-Meter-Gateway", "Smart-meter gateway";
     skip: "Zum Inhalt", "Skip to content";
@@ -50,6 +52,7 @@ catalogue! {
     device: "Gerät", "Device";
     live_on: "Die Werte erscheinen, wie sie gelesen werden.", "The values appear as they are read.";
     live_over: "Die laufende Anzeige ist zu Ende. Laden Sie die Seite neu.", "The live display has ended. Load the page again.";
+    installation: "Installation", "Installation";
     is_all_well: "Ist alles in Ordnung?", "Is everything well?";
     all_well: "Ja. Alle Zähler haben zur rechten Zeit geantwortet, und das Gerät meldet nichts.", "Yes. All meters have answered in time, and the device reports nothing.";
     not_all_well: "Nein, es gibt etwas zu beachten:", "No, there is something to look after:";
@@ -307,7 +310,8 @@ impl Words {
         self.choose(german, state.remedy())
     }
 
-    const fn choose(&self, german: &'static str, english: &'static str) -> &'static str {
+    /// Chooses the text in this language.
+    pub(super) const fn choose(&self, german: &'static str, english: &'static str) -> &'static str {
         if self.is_german() { german } else { english }
     }
 

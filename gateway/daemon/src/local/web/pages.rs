@@ -47,6 +47,7 @@ pub(super) fn routes() -> Router<Portal> {
         .merge(recipients::routes())
         .merge(sent::routes())
         .merge(tokens::routes())
+        .merge(super::wizard::routes())
 }
 
 async fn start(visitor: Visitor) -> Redirect {
@@ -91,19 +92,19 @@ fn is_ours(place: &str) -> bool {
 
 /// What surrounds every page.
 pub(super) struct Frame {
-    language: Language,
-    words: &'static Words,
+    pub(super) language: Language,
+    pub(super) words: &'static Words,
     here: String,
-    soft_card: bool,
-    member: Option<FrameOfMember>,
+    pub(super) soft_card: bool,
+    pub(super) member: Option<FrameOfMember>,
 }
 
 /// What surrounds the pages of somebody who has logged in.
-struct FrameOfMember {
-    account: String,
-    is_technician: bool,
-    must_change: bool,
-    form_token: String,
+pub(super) struct FrameOfMember {
+    pub(super) account: String,
+    pub(super) is_technician: bool,
+    pub(super) must_change: bool,
+    pub(super) form_token: String,
 }
 
 impl Frame {
@@ -123,13 +124,13 @@ impl Frame {
     }
 
     /// Returns where the language is switched.
-    fn switch(&self) -> String {
+    pub(super) fn switch(&self) -> String {
         let back = percent_encoded(&self.here);
         format!("/language?to={}&back={back}", self.language.other().code())
     }
 
     /// Returns whether this is the page, for `aria-current`.
-    fn is_at(&self, path: &str) -> bool {
+    pub(super) fn is_at(&self, path: &str) -> bool {
         self.here.split('?').next() == Some(path)
     }
 }
@@ -164,7 +165,7 @@ where
 }
 
 /// Renders a page.
-fn rendered(language: Language, page: &impl Template) -> Result<Response, Barrier> {
+pub(super) fn rendered(language: Language, page: &impl Template) -> Result<Response, Barrier> {
     match page.render() {
         Ok(html) => Ok(Html(html).into_response()),
         Err(error) => Err(Barrier::failed(language, &error)),

@@ -21,6 +21,7 @@ use super::roster::{Identity, Own, Role};
 use super::secret::Secret;
 use super::session::Session;
 use super::shelf::Shelf;
+use super::wizard::Wizard;
 use super::zone::Zone;
 use crate::config::HomeAssistantConfig;
 use crate::local::grants::GrantsSource;
@@ -43,6 +44,7 @@ pub(crate) struct Portal {
     pub(crate) names: Arc<[String]>,
     /// What a consumer's own Home Assistant may be told, if anything.
     pub(crate) home_assistant: Option<Arc<HomeAssistantConfig>>,
+    pub(crate) wizard: Wizard,
 }
 
 /// Serves the local web over HTTPS until it is stopped.

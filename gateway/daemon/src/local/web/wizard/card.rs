@@ -1,0 +1,54 @@
+//! The second step: the card, as it says itself and as the gateway judges it.
+
+use super::Site;
+use super::check::{Check, Verdict};
+use super::what::What;
+use crate::card::{BindingOfCard, CardView};
+use crate::mounts::Finding;
+use crate::report::Chain;
+
+/// Looks at the card; nothing is changed. It waits for the card, and so belongs on a thread that may block.
+pub(super) fn look(site: &Site) -> Vec<Check> {
+    match site.card.inspect() {
+        Ok(view) => told(&view),
+        Err(fault) => vec![Check::of(What::Reader, false).because(Chain(&fault).to_string())],
+    }
+}
+
+/// Says what the card says.
+pub(super) fn told(view: &CardView) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let known = |what, text: &Option<String>| text.as_ref().map(|text| Check::of(what, true).measured(text));
+    checks.extend(known(What::Reader, &view.reader));
+    if view.soft_card {
+        checks.push(Check::new(What::SoftCard, Verdict::Note));
+    }
+    let texts = [
+        (What::LifeCycle, view.life_cycle.map(|stage| stage.to_string())),
+        (What::Guid, view.guid.map(|guid| guid.to_string())),
+        (What::TrustCentre, view.trust_centre.clone()),
+    ];
+    checks.extend(texts.iter().filter_map(|(what, text)| known(*what, text)));
+    let now = crate::clock::now();
+    checks.extend(view.certificates.iter().map(|certificate| {
+        let is_valid = certificate.not_before <= now && now <= certificate.not_after;
+        Check::of(What::Certificate, is_valid)
+            .measured(&certificate.key)
+            .at(certificate.not_after)
+    }));
+    let verdict = match view.binding {
+        BindingOfCard::None | BindingOfCard::Begun | BindingOfCard::Here => Verdict::Good,
+        BindingOfCard::Unknown => Verdict::NotReached,
+        BindingOfCard::Elsewhere => Verdict::Problem,
+    };
+    checks.push(Check::new(What::BoundTo, verdict).measured(view.binding.to_string()));
+    checks.extend(view.causes.iter().map(|cause| {
+        let fault = Finding {
+            code: cause.code.clone(),
+            text: cause.cause.clone(),
+            remedy: cause.remedy.clone(),
+        };
+        Check::fault(What::Obstacle, &fault)
+    }));
+    checks
+}

@@ -1,0 +1,175 @@
+//! What the pages of the wizard show of steps and checks, in the language of whoever looks.
+
+use super::super::super::language::Language;
+use super::super::super::portal::{Member, Portal};
+use super::super::book::{Entry, State, Step};
+use super::super::check::{Check, Verdict};
+use super::super::{seen, words};
+use super::Faults;
+
+/// A step in the list of all.
+pub(super) struct StepLine {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) time: Option<String>,
+    pub(super) is_running: bool,
+}
+
+/// Returns every step as it stands.
+pub(super) fn step_lines(portal: &Portal, language: Language) -> Vec<StepLine> {
+    let progress = portal.wizard.book.progress();
+    let line = |step: Step| {
+        let entry = progress.entry(step);
+        let state = state_of(portal, step, &entry);
+        StepLine {
+            name: step.name(),
+            title: words::step(language, step),
+            state: words::state(language, &state),
+            class: class_of(&state),
+            is_running: state == State::Running,
+            time: entry.time.map(|time| language.time(&portal.zone, time)),
+            reason: reason_of(state),
+        }
+    };
+    Step::ALL.into_iter().map(line).collect()
+}
+
+/// Returns the state that a step is seen in. What is burned counts for more than what the wizard has written down.
+pub(super) fn state_of(portal: &Portal, step: Step, entry: &Entry) -> State {
+    let wizard = &portal.wizard;
+    let state = seen(&entry.state, wizard.is_running(step));
+    let serves = || wizard.site.bindings.standing.borrow().identity.is_some();
+    match step {
+        Step::Binding if state != State::Running && serves() => State::Good,
+        Step::Binding if state == State::Good => State::Problem,
+        Step::Device | Step::Card | Step::Bus | Step::Meters | Step::Binding | Step::Wan | Step::Report => {
+            state
+        }
+    }
+}
+
+pub(super) fn reason_of(state: State) -> Option<String> {
+    match state {
+        State::Skipped { reason } => Some(reason),
+        State::ToDo | State::Running | State::Interrupted | State::Good | State::Problem => None,
+    }
+}
+
+pub(super) const fn class_of(state: &State) -> &'static str {
+    match state {
+        State::Good => "good",
+        State::Problem | State::Interrupted => "stale",
+        State::ToDo | State::Running | State::Skipped { .. } => "soft",
+    }
+}
+
+/// A check as a page shows it.
+pub(super) struct CheckLine {
+    pub(super) title: &'static str,
+    pub(super) verdict: &'static str,
+    pub(super) class: &'static str,
+    pub(super) measured: Option<String>,
+    pub(super) time: Option<String>,
+    pub(super) code: Option<String>,
+    /// In English.
+    pub(super) cause: Option<String>,
+    /// In the language of the page.
+    pub(super) remedy: Option<&'static str>,
+    /// In English, where the gateway has one for this very case.
+    pub(super) own_remedy: Option<String>,
+}
+
+impl CheckLine {
+    pub(super) fn of(portal: &Portal, language: Language, check: &Check) -> Self {
+        let wants_remedy = matches!(check.verdict, Verdict::Problem | Verdict::Note);
+        let own_remedy = check.remedy.clone().filter(|_| wants_remedy);
+        let is_general = wants_remedy && own_remedy.is_none();
+        Self {
+            title: check.what.name(language),
+            verdict: words::verdict(language, check.verdict),
+            class: match check.verdict {
+                Verdict::Good => "good",
+                Verdict::Note | Verdict::NotReached => "soft",
+                Verdict::Problem => "stale",
+            },
+            measured: check.measured.clone(),
+            time: check.time.map(|time| language.time(&portal.zone, time)),
+            code: check.code.clone(),
+            cause: check.cause.clone(),
+            remedy: is_general.then(|| check.what.remedy(language)),
+            own_remedy,
+        }
+    }
+
+    pub(super) fn all(portal: &Portal, language: Language, checks: &[Check]) -> Vec<Self> {
+        let line = |check| Self::of(portal, language, check);
+        checks.iter().map(line).collect()
+    }
+}
+
+/// What the page of every step has.
+pub(super) struct StepView {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) purpose: &'static str,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) time: Option<String>,
+    pub(super) took: Option<String>,
+    pub(super) checks: Vec<CheckLine>,
+    pub(super) is_running: bool,
+    /// Whether a button begins the step; a binding and a scan have forms of their own.
+    pub(super) has_button: bool,
+    /// What stands on it.
+    pub(super) button: &'static str,
+    pub(super) form_token: String,
+    pub(super) reason_fault: Option<&'static str>,
+    pub(super) refusal: Option<String>,
+    pub(super) previous: Option<&'static str>,
+    pub(super) next: Option<&'static str>,
+}
+
+impl StepView {
+    pub(super) fn of(portal: &Portal, technician: &Member, step: Step, faults: Faults) -> Self {
+        let language = technician.language;
+        let entry = portal.wizard.book.progress().entry(step);
+        let state = state_of(portal, step, &entry);
+        let place = Step::ALL.iter().position(|one| *one == step).unwrap_or(0);
+        let neighbour =
+            |place: Option<usize>| place.and_then(|place| Step::ALL.get(place)).map(|one| one.name());
+        Self {
+            name: step.name(),
+            title: words::step(language, step),
+            purpose: words::purpose(language, step),
+            state: words::state(language, &state),
+            class: class_of(&state),
+            is_running: state == State::Running,
+            reason: reason_of(state),
+            time: entry.time.map(|time| language.time(&portal.zone, time)),
+            took: entry.took_ms.map(|took| format!("{took} ms")),
+            checks: CheckLine::all(portal, language, &entry.checks),
+            button: button(language, step, entry.state != State::ToDo),
+            has_button: !matches!(step, Step::Binding | Step::Bus),
+            form_token: technician.session.form_token.reveal().to_string(),
+            reason_fault: faults.reason,
+            refusal: faults.refusal,
+            previous: neighbour(place.checked_sub(1)),
+            next: neighbour(place.checked_add(1)),
+        }
+    }
+}
+
+/// Returns what stands on the button that begins a step.
+const fn button(language: Language, step: Step, is_begun: bool) -> &'static str {
+    let words = words::words(language);
+    match (step, is_begun) {
+        (Step::Report, false) => words.report_make,
+        (Step::Report, true) => words.report_again,
+        (_, false) => words.check_now,
+        (_, true) => words.check_again,
+    }
+}
