@@ -11,7 +11,7 @@ use system::{Command, House, Program, Stage, StageError, wait_until};
 use crate::steps::{ARRIVAL, PERIOD, gateway_log, told};
 
 /// A password that somebody chooses.
-const CHOSEN: &str = "seven green bottles";
+pub(crate) const CHOSEN: &str = "seven green bottles";
 /// Somebody else of the network, by another address of this machine.
 const STRANGER: &str = "127.0.0.2";
 

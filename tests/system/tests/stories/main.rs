@@ -105,3 +105,5 @@ mod web_hostile;
 mod whole_system;
 #[cfg(test)]
 mod wiped_card;
+#[cfg(test)]
+mod wizard;
