@@ -228,7 +228,8 @@ fn card(site: &mut Site) {
     for text in [
         site.card.guid.as_str(),
         "Trust Centre",
-        "Certificate",
+        "Certificate chain",
+        "valid for another",
         "Soft card",
     ] {
         assert!(there.body.contains(text), "{text} is missing in {}", there.body);

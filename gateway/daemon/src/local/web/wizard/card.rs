@@ -15,6 +15,29 @@ pub(super) fn look(site: &Site) -> Vec<Check> {
     }
 }
 
+/// What is wrong with the certificates: their chain, the GUID in them, the attestation key.
+const FAULTS_OF_CHAIN: [&str; 3] = ["SMGW-C-0212", "SMGW-C-0213", "SMGW-C-0214"];
+/// The clock was never set, so that nobody can say.
+const CLOCK_UNSET: &str = "SMGW-C-0315";
+
+/// Says whether the certificates lead to the trust centre of the card, if there are any.
+fn chain(view: &CardView) -> Option<Check> {
+    let has = |codes: &[&str]| {
+        view.causes
+            .iter()
+            .any(|cause| codes.contains(&cause.code.as_str()))
+    };
+    let verdict = if has(&[CLOCK_UNSET]) {
+        Verdict::NotReached
+    } else if has(&FAULTS_OF_CHAIN) {
+        Verdict::Problem
+    } else {
+        Verdict::Good
+    };
+    let is_there = !view.certificates.is_empty();
+    is_there.then(|| Check::new(What::Chain, verdict))
+}
+
 /// Says what the card says.
 pub(super) fn told(view: &CardView) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -36,6 +59,7 @@ pub(super) fn told(view: &CardView) -> Vec<Check> {
             .measured(&certificate.key)
             .at(certificate.not_after)
     }));
+    checks.extend(chain(view));
     let verdict = match view.binding {
         BindingOfCard::None | BindingOfCard::Begun | BindingOfCard::Here => Verdict::Good,
         BindingOfCard::Unknown => Verdict::NotReached,

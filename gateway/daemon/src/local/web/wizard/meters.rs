@@ -169,8 +169,10 @@ impl Form {
             return Err(Fault::At(Field::Point));
         }
         let id = match protocol {
-            // The whole address of a meter is its identity.
-            Protocol::Mbus if self.id.trim().is_empty() => self.address.trim().parse::<MeterId>().ok(),
+            // A whole secondary address is an identity; a primary one is none, nor is one with wildcards.
+            Protocol::Mbus if self.id.trim().is_empty() => Some(self.address.trim())
+                .filter(|address| address.contains('-') && !address.contains('*'))
+                .and_then(|address| address.parse::<MeterId>().ok()),
             _ => self.own_id().ok().and_then(|id| id.parse().ok()),
         };
         let id = id.ok_or(Fault::At(Field::Id))?;

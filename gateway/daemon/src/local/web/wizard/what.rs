@@ -89,6 +89,10 @@ whats! {
         "Zertifikat", "Certificate",
         "Die Uhr prüfen; ist sie richtig, das Trust-Center um eine andere Karte bitten.",
         "Check the clock; if it is right, ask the trust centre for another card.";
+    Chain:
+        "Zertifikatskette", "Certificate chain",
+        "Eine andere Karte desselben Trust-Centers einsetzen; diese zurücksenden.",
+        "Use another card of the same trust centre; return this one.";
     BoundTo:
         "Gebunden", "Bound",
         "Eine Karte einstecken, die noch nie gebunden war.",

@@ -1,5 +1,7 @@
 //! The wizard's texts in German and English.
 
+use model::Timestamp;
+
 use super::super::catalogue::catalogue;
 use super::super::language::Language;
 use super::binding::Phase;
@@ -63,6 +65,8 @@ catalogue! {
     name: "Name", "Name";
     medium: "Medium", "Medium";
     number: "Nummer", "Number";
+    valid_for: "gültig noch", "valid for another";
+    expired_since: "abgelaufen seit", "expired for";
     scan_of: "Suche auf", "Scan of";
     scan_asked: "Gefragt", "Asked";
     scan_found: "gefunden", "found";
@@ -130,6 +134,16 @@ catalogue! {
     wrong_card_before: "Vor der Bindung: die Karte herausnehmen, die richtige einstecken und hier noch einmal prüfen. Nichts ist geschehen.", "Before the binding: take the card out, insert the right one and check again here. Nothing has happened.";
     wrong_card_begun: "Die Bindung hat begonnen und ist nicht beendet: dieselbe Karte stecken lassen, das Gateway beendet sie von selbst. Eine andere Karte wird erst mit ihren letzten vier Zeichen angenommen; die erste dient dann nie mehr einem Gateway.", "The binding has begun and is not at its end: leave the same card in, the gateway ends it by itself. Another card is taken only with its own last four characters; the first one then never serves any gateway.";
     wrong_card_after: "Nach der Bindung: nicht trennen, das macht beide unbrauchbar. Gateway und Karte zusammen ausbauen, mit GUID und Bericht an die Stelle zurücksenden, die sie ausgegeben hat, und dort die Karte sperren lassen. Ein neues Gateway mit der richtigen Karte einbauen.", "After the binding: do not part them, that makes both useless. Remove gateway and card together, return them with GUID and report to whoever has issued them, and have the card revoked there. Install a new gateway with the right card.";
+}
+
+/// Says for how long a certificate is valid that ends then.
+pub(super) fn validity(language: Language, now: Timestamp, end: Timestamp) -> String {
+    let words = words(language);
+    if now <= end {
+        format!("{} {}", words.valid_for, language.age(end, now))
+    } else {
+        format!("{} {}", words.expired_since, language.age(now, end))
+    }
 }
 
 /// Returns the words in a language.
@@ -256,6 +270,14 @@ mod tests {
                 assert_eq!(german.ends_with(end), english.ends_with(end), "{key}");
             }
         }
+    }
+
+    #[test]
+    fn validity_of_a_certificate_is_told_in_words() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (now, end) = (time("2026-11-30T12:00:00Z"), time("2026-12-10T12:00:00Z"));
+        assert_eq!(validity(Language::German, now, end), "gültig noch 10 Tage");
+        assert_eq!(validity(Language::English, end, now), "expired for 10 days");
     }
 
     #[test]

@@ -4,8 +4,10 @@ use super::super::super::language::Language;
 use super::super::super::portal::{Member, Portal};
 use super::super::book::{Entry, State, Step};
 use super::super::check::{Check, Verdict};
+use super::super::what::What;
 use super::super::{seen, words};
 use super::Faults;
+use crate::clock;
 
 /// A step in the list of all.
 pub(super) struct StepLine {
@@ -96,7 +98,15 @@ impl CheckLine {
                 Verdict::Problem => "stale",
             },
             measured: check.measured.clone(),
-            time: check.time.map(|time| language.time(&portal.zone, time)),
+            time: check.time.map(|time| {
+                let shown = language.time(&portal.zone, time);
+                match check.what {
+                    What::Certificate => {
+                        format!("{shown}, {}", words::validity(language, clock::now(), time))
+                    }
+                    _ => shown,
+                }
+            }),
             code: check.code.clone(),
             cause: check.cause.clone(),
             remedy: is_general.then(|| check.what.remedy(language)),
