@@ -569,6 +569,22 @@ fn a_way_over_a_broker_is_good_up_to_the_echo_and_a_broker_without_its_rule_is_n
         assert!(page.body.contains(&good), "{rung}: {}", page.body);
     }
     assert_eq!(phone.state("wan"), "problem", "the TSM has not been here");
+
+    // A broker that was given the rules of an earlier version lets the gateway in, and the echo is missing.
+    let mut broker = broker.into_inner().unwrap();
+    broker.kill().unwrap();
+    let acl = site.stage.path("broker").join("acl");
+    let rules = read(&acl);
+    let rules: Vec<_> = rules.lines().filter(|line| !line.ends_with("/echo")).collect();
+    std::fs::write(&acl, rules.join("\n") + "\n").unwrap();
+    broker.start_again(&site.stage).unwrap();
+    let page = phone.carry_out("wan", "start", &[]);
+    let missing = "<strong>Echo through the broker</strong>: <span class=\"stale\">problem</span>";
+    assert!(
+        page.body.contains(missing) && page.body.contains("access rules"),
+        "{}",
+        page.body
+    );
 }
 
 #[test]

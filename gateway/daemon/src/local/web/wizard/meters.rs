@@ -250,7 +250,7 @@ fn look_at(view: &MeterView, comparisons: &[Comparison]) -> Vec<Check> {
         .iter()
         .find(|one| one.meter == view.name && one.id == view.id);
     let agrees = match compared {
-        None => Check::new(What::Compared, Verdict::Note).measured(id),
+        None => Check::of(What::Compared, false).measured(id),
         Some(one) => {
             let reading = one
                 .reading
@@ -263,9 +263,17 @@ fn look_at(view: &MeterView, comparisons: &[Comparison]) -> Vec<Check> {
     vec![answers, agrees]
 }
 
-/// Returns the reading that a dial shows first: the first of those that are known.
+/// Returns the reading that a dial shows: the counter of the energy, or of the volume; else the first one that is known.
 pub(super) fn dial(view: &MeterView) -> Option<(Obis, Quantity)> {
-    let reading = view.readings().next()?;
+    let is_counter = |obis: Obis| {
+        let [medium, _, quantity, kind, stage, _] = obis.groups();
+        matches!(
+            (medium, quantity, kind, stage),
+            (1, 1, 8, 0) | (4 | 5 | 6 | 8 | 9, 1, 0, 0) | (7, 3, 0, 0)
+        )
+    };
+    let counter = view.readings().find(|reading| is_counter(reading.element.obis));
+    let reading = counter.or_else(|| view.readings().next())?;
     Some((reading.element.obis, reading.quantity))
 }
 

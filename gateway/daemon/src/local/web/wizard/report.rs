@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 use super::Site;
 use super::book::{Book, Entry, Step};
 use super::check::{Check, Verdict};
+use super::meters::{Comparison, point_of};
 use super::what::What;
 use crate::clock;
+use crate::config::Point;
 use crate::metering::MeterView;
 use crate::report::Chain;
 
@@ -80,17 +82,28 @@ pub(super) struct ReportedMeter {
     pub(super) bus: String,
     pub(super) id: Option<MeterId>,
     pub(super) medium: Option<Medium>,
+    pub(super) metering_point: Option<String>,
+    pub(super) consumer: Option<String>,
+    /// The technician's word about the reading and the dial.
+    pub(super) compared: Option<Comparison>,
     pub(super) answered: Option<Timestamp>,
     pub(super) error: Option<String>,
 }
 
-impl From<&MeterView> for ReportedMeter {
-    fn from(view: &MeterView) -> Self {
+impl ReportedMeter {
+    fn of(view: &MeterView, points: &[Point], comparisons: &[Comparison]) -> Self {
+        let point = point_of(points, view.id.as_ref());
+        let mut compared = comparisons
+            .iter()
+            .filter(|one| one.meter == view.name && one.id == view.id);
         Self {
             name: view.name.clone(),
             bus: view.bus.clone(),
             id: view.id.clone(),
             medium: view.medium,
+            metering_point: point.and_then(|point| point.metering_point.clone()),
+            consumer: point.and_then(|point| point.consumer.clone()),
+            compared: compared.next_back().cloned(),
             answered: view.last_success,
             error: view.error.clone(),
         }
@@ -116,6 +129,8 @@ fn put_together(site: &Site, book: &Book) -> Report {
     let status = site.source.status();
     let binding = site.source.store.bindings().ok();
     let binding = binding.and_then(|bindings| bindings.binding().ok().flatten());
+    let meters = status.meters.iter().take(MOST_METERS);
+    let meters = meters.map(|view| ReportedMeter::of(view, &site.points, &progress.comparisons));
     let steps = Step::ALL.into_iter().filter(|step| *step != Step::Report);
     Report {
         schema: SCHEMA.to_owned(),
@@ -131,12 +146,7 @@ fn put_together(site: &Site, book: &Book) -> Report {
                 entry: progress.entry(step),
             })
             .collect(),
-        meters: status
-            .meters
-            .iter()
-            .take(MOST_METERS)
-            .map(ReportedMeter::from)
-            .collect(),
+        meters: meters.collect(),
     }
 }
 

@@ -113,6 +113,7 @@ catalogue! {
     compare_question: "Zeigt das Zählwerk das auch?", "Does the dial show the same?";
     agrees: "Stimmt überein", "Agrees";
     differs: "Stimmt nicht", "Does not agree";
+    compared: "Verglichen", "Compared";
     agreed: "Stimmt mit dem Zählwerk überein", "Agrees with the dial";
     differed: "Stimmt nicht mit dem Zählwerk überein", "Does not agree with the dial";
     installed: "Hier eingerichtete Zähler", "Meters installed here";

@@ -41,7 +41,10 @@ struct MeterLine {
     bus: String,
     id: Option<String>,
     medium: Option<&'static str>,
-    answered: Option<String>,
+    point: Option<String>,
+    consumer: Option<String>,
+    /// The reading that was compared, when, and whether it agreed.
+    compared: Option<(String, String, bool)>,
 }
 
 /// The report as the page shows it.
@@ -116,7 +119,12 @@ fn shown(portal: &Portal, language: Language, report: Report, (is_signed, digest
                 bus: meter.bus,
                 id: meter.id.map(|id| id.to_string()),
                 medium: meter.medium.map(|medium| language.words().medium(medium)),
-                answered: meter.answered.map(time),
+                point: meter.metering_point,
+                consumer: meter.consumer,
+                compared: meter.compared.map(|one| {
+                    let reading = one.reading.map(|reading| language.quantity(reading));
+                    (reading.unwrap_or_default(), time(one.time), one.agrees)
+                }),
             })
             .collect(),
     }

@@ -83,7 +83,10 @@ impl Turns {
     pub(super) fn new(site: &Site, order: &Order) -> Result<Self, Refused> {
         let wanted = line_of(&order.endpoint);
         let line = site.lines.iter().find(|line| line_of(&line.endpoint) == wanted);
-        let period = site.source.registration_period;
+        Self::on(line, site.source.registration_period)
+    }
+
+    fn on(line: Option<&Line>, period: Span) -> Result<Self, Refused> {
         if let Some(line) = line
             && Duration::from_secs(u64::from(period.seconds())) < SHORTEST_PERIOD
         {
@@ -131,5 +134,63 @@ impl Turns {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::StartRoundError;
+    use model::Timestamp;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// A line on which there is nobody, with its task.
+    fn line(stop: &CancellationToken) -> (Line, bus::BusTask) {
+        let config = BusConfig {
+            name: "cellar".to_owned(),
+            port: Port::Modbus {
+                endpoint: "tcp:127.0.0.1:1".parse().unwrap(),
+                meters: Vec::new(),
+            },
+        };
+        let (reports, _) = mpsc::channel(1);
+        let (bus, task) = bus::prepare(config.clone(), stop.clone(), reports);
+        (Line::of(&config, bus), task)
+    }
+
+    #[tokio::test]
+    async fn line_is_borrowed_until_before_the_next_round_and_given_back() {
+        let stop = CancellationToken::new();
+        let (line, task) = line(&stop);
+        let reading = tokio::spawn(task);
+        let bus = line.bus.clone();
+        let mut turns = Turns::on(Some(&line), Span::DAY).unwrap();
+        let until = turns.take().await.unwrap().unwrap();
+        assert!(until > Instant::now() && !turns.is_over());
+        assert_eq!(turns.take().await.unwrap(), Some(until), "the same turn goes on");
+        let refused = bus.start_round(Timestamp::EPOCH);
+        assert_eq!(refused, Err(StartRoundError::StillRunning));
+        turns.give_back();
+        assert_eq!(bus.start_round(Timestamp::EPOCH), Ok(()));
+        stop.cancel();
+        reading.await.unwrap();
+        assert!(matches!(turns.take().await, Err(Refused::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn line_that_is_read_all_the_time_is_refused_and_a_free_one_has_no_end() {
+        let stop = CancellationToken::new();
+        let (line, _task) = line(&stop);
+        let second = Span::from_seconds(1).unwrap();
+        let refused = Turns::on(Some(&line), second).err().unwrap().to_string();
+        assert!(
+            refused.contains("cellar") && refused.contains("PT10S"),
+            "{refused}"
+        );
+        let mut free = Turns::on(None, second).unwrap();
+        assert_eq!(free.take().await.unwrap(), None);
+        assert!(!free.is_over());
     }
 }
