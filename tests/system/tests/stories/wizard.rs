@@ -373,6 +373,11 @@ fn meters(site: &mut Site) {
     });
     assert!(again.unwrap().is_some(), "{}", read(site.gateway.log()));
     site.gateway.check_running().unwrap();
+    dials(site);
+}
+
+/// Compares every meter with its dial.
+fn dials(site: &mut Site) {
     let every = wait_until(&site.stage.deadline(PATIENCE), || {
         let status = site.gateway.status(&site.stage)?;
         Ok::<_, StageError>(status.filter(system::Status::has_read_every_meter))
