@@ -122,8 +122,8 @@ proptest! {
                     scene.register(&[(hour * HOUR + 900, value)]);
                 }
             }
-            // The application rests for one minute, two, and four.
-            for _ in 0..4 {
+            // A late reading may have the window that fails tried anew; six failures in a row rest for an hour in all.
+            for _ in 0..14 {
                 scene.settle(now);
                 now += 300;
             }
