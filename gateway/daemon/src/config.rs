@@ -8,9 +8,9 @@
 //! hold. Every error names file, line and key.
 
 mod document;
-mod origin;
 mod home_assistant;
 mod installed;
+mod origin;
 mod web;
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ use bus::{BusConfig, Port};
 use document::{BrokerSection, BusSection, Document};
 use model::{Fingerprint, MeterIdError, Span};
 use sha2::{Digest, Sha256};
-use store::{LogLimits, OtpPlace, SentLimits, Installed};
+use store::{Installed, LogLimits, OtpPlace, SentLimits};
 
 use crate::codes::{Code, examination as codes};
 use crate::modbus::source::SourceError;
@@ -32,9 +32,9 @@ use crate::wan::BrokerConfig;
 use installed::DropIn;
 use web::WebSection;
 
-pub(crate) use origin::Settings;
 pub(crate) use home_assistant::HomeAssistantConfig;
 pub(crate) use installed::{Point, is_metering_point};
+pub(crate) use origin::Settings;
 pub(crate) use web::HttpsConfig;
 
 /// The greatest size of a configuration file: thousands of meters fit.

@@ -22,8 +22,7 @@ pub use assignment::{Assignment, MAX_ASSIGNMENTS, MAX_PARAMETERS, MAX_PLAYERS, M
 pub use bodies::{
     Answer, Application, ApplicationEntry, Bundle, CardAnswers, CardCommands, Cause, Delivered,
     InstallationRequest, Push, Receipt, Refusal, Refused, Report, ReportRequest, ReportedFinding, Request,
-    RevokedCertificate,
-    SupplierEntry, UnitReport,
+    RevokedCertificate, SupplierEntry, UnitReport,
 };
 pub use error::{ContentError, List, PartyError};
 pub use freshness::{FreshnessError, check_freshness};

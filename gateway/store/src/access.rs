@@ -37,7 +37,12 @@ pub enum AccessRecord {
 
 impl AccessRecord {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Accounts, Self::Certificate, Self::Prices, Self::Installation];
+    pub const ALL: [Self; 4] = [
+        Self::Accounts,
+        Self::Certificate,
+        Self::Prices,
+        Self::Installation,
+    ];
 
     const fn file(self) -> &'static str {
         match self {

@@ -16,7 +16,7 @@ mod task;
 mod tests;
 mod view;
 
-pub(crate) use assigned::{Assigned, AssignmentFault, check_assignments, manifest_of, revoked_author, Frame};
+pub(crate) use assigned::{Assigned, AssignmentFault, Frame, check_assignments, manifest_of, revoked_author};
 pub(crate) use explain::{Explainer, Refusal};
 pub(crate) use task::{ApplicationsTask, EvaluationFailed, Host, name_of as application_name};
 pub(crate) use view::{AppsView, ExplanationView, RunView};

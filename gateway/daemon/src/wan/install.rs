@@ -20,7 +20,9 @@ use zeroize::Zeroizing;
 use super::exchange::Exchange;
 use super::rejection::Rejection;
 use crate::app;
-use crate::applications::{Assigned, application_name, check_assignments, manifest_of, revoked_author, Frame};
+use crate::applications::{
+    Assigned, Frame, application_name, check_assignments, manifest_of, revoked_author,
+};
 use crate::card::Identity;
 use crate::clock;
 use crate::journal::Journal;
