@@ -295,7 +295,7 @@ fn read_delivery(rule: &mut Rule, at: impl Fn() -> (PathBuf, usize)) -> Result<(
     if rule.delivery.is_some() {
         return Err(GrantsError::TwoRules { path, line });
     }
-    let file = path.parent().unwrap_or(Path::new("")).join(named);
+    let file = path.parent().unwrap_or_else(|| Path::new("")).join(named);
     let text = match files::read_text(&file, MAX_RULE_FILE) {
         Ok(text) => text,
         Err(source) => return Err(GrantsError::RuleFile { path, line, source }),

@@ -441,7 +441,7 @@ impl ConfigError {
     pub(crate) const fn line(&self) -> Option<usize> {
         match self {
             Self::Fault { line, .. } => Some(*line),
-            Self::Unreadable { .. } | Self::TooLarge { .. } => None,
+            Self::Unreadable { .. } | Self::TooLarge { .. } | Self::TooManyInstalled { .. } => None,
         }
     }
 
@@ -449,7 +449,9 @@ impl ConfigError {
     pub(crate) const fn code(&self) -> Code {
         match self {
             Self::Unreadable { .. } => codes::CONFIGURATION_MISSING,
-            Self::TooLarge { .. } | Self::Fault { .. } => codes::CONFIGURATION_WRONG,
+            Self::TooLarge { .. } | Self::TooManyInstalled { .. } | Self::Fault { .. } => {
+                codes::CONFIGURATION_WRONG
+            }
         }
     }
 }

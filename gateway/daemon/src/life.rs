@@ -357,7 +357,6 @@ fn start_serving(
             history: config.history,
         },
     );
-    let pushing = exchange.clone();
     let broker = config
         .broker
         .clone()
@@ -406,13 +405,22 @@ fn start_serving(
     tasks.spawn("control", control);
     let doors_of_web = (doors.web, doors.https);
     start_web(config, doors_of_web, access, (site, granting), (tasks, stop));
-    if let Some(door) = doors.wan {
-        let serving = wan::serve(door, card, exchange, standing, stop.clone());
+    start_wan((doors.wan, broker), (card, exchange, standing), (tasks, stop));
+}
+
+/// Starts the ways of the WAN that there are.
+fn start_wan(
+    (door, broker): (Option<TcpListener>, Option<BrokerWay>),
+    (card, exchange, standing): (CardHandle, Exchange, watch::Receiver<Standing>),
+    (tasks, stop): (&mut Tasks, &CancellationToken),
+) {
+    if let Some(door) = door {
+        let serving = wan::serve(door, card, exchange.clone(), standing, stop.clone());
         tasks.spawn("WAN", serving);
     }
     if let Some(broker) = broker {
         tasks.spawn("broker", broker.run(stop.clone()));
-        start_sending(pushing, (tasks, stop));
+        start_sending(exchange, (tasks, stop));
     }
 }
 
@@ -424,6 +432,7 @@ fn start_sending(exchange: Exchange, (tasks, stop): (&mut Tasks, &CancellationTo
     let keeping = wan::keep_the_schedules(exchange, samples, stop.clone());
     tasks.spawn("schedules", keeping);
 }
+
 /// The view of the meters, and the lines that they are on.
 type Metering = (watch::Receiver<Vec<MeterView>>, Vec<Line>);
 

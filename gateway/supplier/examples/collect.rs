@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use model::{Aggregation, Period, Span, Timestamp};
 use supplier::{
-    BillOrder, ExportOrder, Format, Home, Order, Outcome, Puller, Store, StorePlace, Tariff, bill, export,
-    pull_fleet,
+    BillOrder, ExportOrder, Format, Home, Order, Outcome, Puller, Store, StorePlace, bill, export,
+    pull_fleet, read_tariff,
 };
 
 /// How many gateways are pulled from at a time.
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         from: to.saturating_sub(Span::DAY),
         to,
         elements: Vec::new(),
-        tariff: Some(Tariff::read(Path::new(&tariff))?),
+        tariff: Some(read_tariff(Path::new(&tariff))?),
         despite_conflicts: false,
     };
     let bill = bill(&store, &order).await?;

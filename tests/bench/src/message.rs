@@ -409,7 +409,7 @@ impl World {
             rest = page.rest;
         }
         let mut release = granted.begin(Registration {
-            period: model::Span::QUARTER_HOUR,
+            period: Span::QUARTER_HOUR,
             made: BTreeSet::new(),
         });
         release.take(readings, gaps);

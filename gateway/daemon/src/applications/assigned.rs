@@ -151,6 +151,8 @@ impl Assigned {
             manifest: manifest.clone(),
             supplier: context.supplier.into_owned(),
             assignment: context.assignment.into_owned(),
+            // The bundle in force does not name it, nor whom its author is revoked with.
+            stopped: None,
         }))
     }
 

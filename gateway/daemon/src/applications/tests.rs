@@ -431,7 +431,7 @@ fn assignments_that_cannot_be_carried_out_are_named() {
         let assignment = assignment("house", "register", elements);
         entry(digest, vec![assignment])
     });
-    let all = Assigned::all(store, &entries, &std::collections::BTreeMap::new());
+    let all = Assigned::all(store, (&entries, &[]), &std::collections::BTreeMap::new());
     let (_, twice) = check_assignments(&all, frame()).unwrap_err();
     assert!(matches!(twice, AssignmentFault::Twice { .. }), "{twice}");
 }
@@ -449,7 +449,7 @@ fn assignments_that_would_flush_out_others_are_refused() {
         });
         let all = Assigned::all(
             store,
-            &[entry(digest, assignments.collect())],
+            (&[entry(digest, assignments.collect())], &[]),
             &std::collections::BTreeMap::new(),
         );
         check_assignments(&all, frame()).map_err(|(name, fault)| (name, fault.to_string()))
@@ -472,7 +472,7 @@ fn assignments_that_would_flush_out_others_are_refused() {
     // What follows upon another one takes no more room.
     let mut all = Assigned::all(
         store,
-        &[entry(digest, vec![assignment("house", "register", "*")])],
+        (&[entry(digest, vec![assignment("house", "register", "*")])], &[]),
         &std::collections::BTreeMap::new(),
     );
     all[0].assignment.window = "PT15M".parse().unwrap();

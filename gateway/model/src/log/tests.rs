@@ -88,6 +88,12 @@ fn system_events() -> Vec<SystemEvent> {
         SystemEvent::BindingsRepaired {
             what: text("copy A was written again"),
         },
+    ]
+}
+
+/// What happens to what is kept, and to what makes more of it.
+fn kept_events() -> Vec<SystemEvent> {
+    vec![
         SystemEvent::HistorySealed {
             points: 96,
             chunks: 1,
@@ -229,7 +235,10 @@ fn reads_back<E: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(event: &
 }
 
 fn all_events() -> Vec<LogEvent> {
-    let system = system_events().into_iter().chain(access_events());
+    let system = system_events()
+        .into_iter()
+        .chain(kept_events())
+        .chain(access_events());
     let system = system.map(LogEvent::from);
     let consumer = consumer_events().into_iter().map(LogEvent::from);
     let calibration = calibration_events().into_iter().map(LogEvent::from);
@@ -239,6 +248,7 @@ fn all_events() -> Vec<LogEvent> {
 #[test]
 fn every_event_reads_back_its_json() {
     system_events().iter().for_each(reads_back);
+    kept_events().iter().for_each(reads_back);
     access_events().iter().for_each(reads_back);
     consumer_events().iter().for_each(reads_back);
     calibration_events().iter().for_each(reads_back);

@@ -69,15 +69,7 @@ fn state_of_the_grid_comes_on_schedule_and_on_events_under_one_pseudonym() {
     assert_eq!(sql(&store, "SELECT count(*) FROM conflicts"), "0");
 
     // The rule names no demand: nobody pulls the values, and both sides can read why.
-    let smgw = |verb: &str, words: &[&str]| {
-        let command = house.stage.command(Program::Smgw, verb);
-        let command = words.iter().fold(command, |command, word| command.arg(word));
-        let finished = house
-            .stage
-            .run(&command.option("--config", &house.config))
-            .unwrap();
-        format!("{}\n{}", finished.lines.join("\n"), text_of(&finished))
-    };
+    let smgw = |verb: &str, words: &[&str]| said(&house, verb, words);
     let element = [
         "--element",
         "*/1-0:32.7.0*255",
@@ -93,6 +85,15 @@ fn state_of_the_grid_comes_on_schedule_and_on_events_under_one_pseudonym() {
     assert!(listed.contains("delivered by voltage 1.0.0 (TAF 10)"), "{listed}");
     let logged = smgw("log", &["show", "consumer"]);
     assert!(logged.contains("under a pseudonym"), "{logged}");
+}
+
+/// Returns all that a command of the gateway's says.
+fn said(house: &House, verb: &str, words: &[&str]) -> String {
+    let command = house.stage.command(Program::Smgw, verb);
+    let command = words.iter().fold(command, |command, word| command.arg(word));
+    let command = command.option("--config", &house.config);
+    let finished = house.stage.run(&command).unwrap();
+    format!("{}\n{}", finished.lines.join("\n"), text_of(&finished))
 }
 
 /// Has the TSM grant the voltage of the first phase by a rule, and nothing else. The band's lower end lies where the

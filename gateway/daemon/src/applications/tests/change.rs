@@ -21,7 +21,11 @@ impl Scene {
     /// Puts a bundle in force in which the application has these assignments.
     fn assign(&mut self, digest: Fingerprint, assignments: Vec<Assignment>) {
         let entry = entry(digest, assignments);
-        let all = Assigned::all(self.task.store(), &[entry], &std::collections::BTreeMap::new());
+        let all = Assigned::all(
+            self.task.store(),
+            (&[entry], &[]),
+            &std::collections::BTreeMap::new(),
+        );
         check_assignments(&all, frame()).unwrap();
         self.task.assign(all);
     }

@@ -41,7 +41,11 @@ fn assign(scene: &mut Scene, parameters: &str, assignments: Vec<Assignment>) {
     let bytes = with_manifest(b"\0asm\x01\0\0\0", manifest.as_bytes()).unwrap();
     let digest = scene.task.store().applications().keep(&bytes).unwrap();
     let suppliers = [(Fingerprint::new([1; 32]), "City Works".to_owned())].into();
-    let all = Assigned::all(scene.task.store(), &[entry(digest, assignments)], &suppliers);
+    let all = Assigned::all(
+        scene.task.store(),
+        (&[entry(digest, assignments)], &[]),
+        &suppliers,
+    );
     check_assignments(&all, frame()).unwrap();
     scene.task.assign(all);
 }

@@ -230,6 +230,7 @@ mod tests {
             aggregation: Aggregation::Value,
             values: 1,
             bytes: 1_000,
+            pseudonymous: false,
             content,
         }
         .into()

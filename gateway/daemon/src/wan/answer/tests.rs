@@ -306,7 +306,8 @@ fn aggregation_is_read_on_until_its_first_step_is_whole() {
         queries = answer.rest;
     }
     let mean = "12345.6780".to_owned();
-    assert_eq!(means, [(at(DAY), mean.clone()), (at(2 * DAY), mean)]);
+    // The second day lacks its last value.
+    assert_eq!(means, [(at(DAY), mean)]);
 }
 
 #[test]

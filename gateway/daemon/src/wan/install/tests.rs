@@ -156,6 +156,7 @@ fn assignment(name: &str, meter: &str) -> Assignment {
         window: Window::Day,
         zone: "UTC0".parse().unwrap(),
         from: clock::now(),
+        to: None,
     }
 }
 
@@ -287,7 +288,7 @@ fn revoked_author_gets_nothing_new_installed_and_what_ran_is_stopped() {
     let mut bundle = bundle_of(&tsm, store.applications().keep(&installed).unwrap());
     bundle.applications[0].assignments = vec![assignment("house", "M1")];
     install(&store, &bundle);
-    check_applications(&store, &bundle).unwrap();
+    check_applications(&store, &bundle, FRAME).unwrap();
     assert_eq!(stopped(&store, &bundle).unwrap(), []);
 
     let mut revoking = bundle.clone();
@@ -298,7 +299,7 @@ fn revoked_author_gets_nothing_new_installed_and_what_ran_is_stopped() {
         reason: RevocationReason::KeyCompromise,
     }];
     // What ran stays, stopped; the event is told once.
-    check_applications(&store, &revoking).unwrap();
+    check_applications(&store, &revoking, FRAME).unwrap();
     let events = stopped(&store, &revoking).unwrap();
     let codes: Vec<_> = events.iter().map(LogEvent::code).collect();
     assert_eq!(codes, ["SMGW-L-1020"]);
@@ -310,7 +311,7 @@ fn revoked_author_gets_nothing_new_installed_and_what_ran_is_stopped() {
     assert_eq!(all(&revoking)[0].stopped.as_ref(), revoking.revoked.first());
     let mut more = revoking.clone();
     more.applications[0].assignments.push(assignment("cellar", "M2"));
-    let refused = check_applications(&store, &more).unwrap_err();
+    let refused = check_applications(&store, &more, FRAME).unwrap_err();
     assert_eq!(refused.code(), "author-revoked");
 
     // Another certificate that only takes the place of this one stops nothing, and brings nothing new either.
@@ -319,7 +320,7 @@ fn revoked_author_gets_nothing_new_installed_and_what_ran_is_stopped() {
     assert!(all(&superseding)[0].stopped.is_none());
     assert_eq!(stopped(&store, &superseding).unwrap(), []);
     superseding.applications = more.applications;
-    let refused = check_applications(&store, &superseding).unwrap_err();
+    let refused = check_applications(&store, &superseding, FRAME).unwrap_err();
     assert_eq!(refused.code(), "author-revoked");
 
     install(&store, &revoking);

@@ -36,7 +36,7 @@ fn pseudonym_stands_for_the_meter_and_is_each_recipients_own() {
         let request = asked(supplier, "*");
         let (answer, notes, _) = written_by(&pseudonymous(supplier), &store, (&request, now), room).unwrap();
         let [note]: [Note; 1] = notes.try_into().ok().unwrap();
-        let logged = note.into_event(1).to_string();
+        let logged = note.into_event(1, None).to_string();
         assert!(logged.contains("under a pseudonym"), "{logged}");
         assert_eq!(count(&answer), 1);
         answer.series[0].element.meter.to_string()
