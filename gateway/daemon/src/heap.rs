@@ -17,14 +17,17 @@ const SETTINGS: [(&str, &str); 3] = [
     ("MALLOC_TRIM_THRESHOLD_", "131072"),
 ];
 
-/// Starts this program again in its own place with what is not set yet; returns if there is nothing of that kind.
+/// Starts this program again in its own place with what is not set yet; returns if there is nothing of that kind, or if the
+/// system cannot start it: then it goes on as it is, and says so.
 ///
 /// The process keeps its number and all that belongs to it, so that nobody outside notices.
-///
-/// # Errors
-///
-/// What the system says if the program cannot be started; it can go on as it is.
-pub(crate) fn settle() -> io::Result<()> {
+pub(crate) fn settle() {
+    if let Err(error) = start_again() {
+        tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
+    }
+}
+
+fn start_again() -> io::Result<()> {
     let unset = SETTINGS
         .iter()
         .filter(|(name, _)| std::env::var_os(name).is_none());

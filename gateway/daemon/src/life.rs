@@ -25,7 +25,6 @@ use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::diagnostics;
 use crate::grants::Restrictions;
-use crate::heap;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses, Vitals};
 use crate::local::control;
@@ -138,9 +137,7 @@ pub(crate) enum End {
 /// Runs the daemon until it is told to stop or has to.
 pub(crate) fn run(config: Config) -> Result<End, LifeError> {
     diagnostics::begin();
-    if let Err(error) = heap::settle() {
-        tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
-    }
+    crate::heap::settle();
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

@@ -26,6 +26,7 @@ mod output;
 mod pcsc_card;
 mod personalize;
 mod reader;
+mod recorded;
 mod relay;
 mod renew;
 mod revoke;
@@ -48,12 +49,12 @@ use counterparty::clock;
 use acl::GatewayRules;
 use arguments::{
     Arguments, BooksCommand, BrokerAcl, CardAct, CardPlace, Certify, CertifyBroker, CertifyFacility, Command,
-    Common, Crl, Directory, Gateways, Init, Install, MoveBooks, Personalize, PublishDirectory, Records,
-    Renew, Requests, Revoke, ServeDirectory, ServeTsm, Tsm,
+    Common, Crl, Directory, Gateways, Init, Install, Personalize, PublishDirectory, Renew, Requests, Revoke,
+    ServeDirectory, ServeTsm, Tsm,
 };
 use authority::{Authority, AuthorityError, Founding};
 use batch::BatchError;
-use books::{Books, BooksError, Filter, Verified};
+use books::{Books, BooksError, Filter};
 use bundles::BundlesError;
 use card_act::{CardActError, CardOrder, Sentence};
 use certify::{BrokerOrder, CertifyError};
@@ -68,6 +69,7 @@ use names::{NameError, Standing};
 use output::Output;
 use personalize::{Completed, GuidSource, KeySource, PersonalizeError, Workplace};
 use reader::{InsertedCard, ReaderError};
+use recorded::{move_books, records};
 use renew::RenewError;
 use revoke::{RevokeError, Whom};
 use tsm::operator::{self, OperatorError, RequestShown};
@@ -331,41 +333,6 @@ fn sign_lists(act: &Crl) -> Result<(), ProgramError> {
     let validity = Span::from_seconds(act.days.saturating_mul(Span::DAY.seconds())).unwrap_or(Span::DAY);
     let lists = revoke::sign_lists(&authority, &books, !act.issuing_only, validity, clock::now())?;
     let output = Output::lists(lists);
-    output.print(act.common.json).map_err(ProgramError::Output)
-}
-
-fn records(command: &Records) -> Result<(), ProgramError> {
-    match command {
-        Records::Show(act) => {
-            let books = Books::open(&act.common.home)?;
-            let mut behind = act.behind;
-            loop {
-                let page = books.page(behind)?;
-                let Some(last) = page.last() else {
-                    return Ok(());
-                };
-                behind = last.number;
-                for record in page {
-                    let output = Output::Record(record);
-                    output.print(act.common.json).map_err(ProgramError::Output)?;
-                }
-            }
-        }
-        Records::Verify(common) => {
-            let Verified { records, head } = Books::open(&common.home)?.verify()?;
-            let output = Output::Verify { records, head };
-            output.print(common.json).map_err(ProgramError::Output)
-        }
-    }
-}
-
-fn move_books(act: &MoveBooks) -> Result<(), ProgramError> {
-    let address = match (&act.to, &act.to_file) {
-        (Some(address), _) => address.clone(),
-        (None, file) => books::read_address_file(file.as_deref())?,
-    };
-    let Verified { records, head } = books::move_to_server(&act.common.home, address.trim(), clock::now())?;
-    let output = Output::BooksMoved { records, head };
     output.print(act.common.json).map_err(ProgramError::Output)
 }
 

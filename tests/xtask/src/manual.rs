@@ -21,7 +21,7 @@ const PROGRAMS: [(&str, &str); 3] = [
 const WRITTEN: [(&str, &str); 2] = [("man", "man/man1"), ("completions", "completions")];
 
 /// Options of the chore.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Build as for a test, which takes less time and writes the same.
     #[arg(long)]

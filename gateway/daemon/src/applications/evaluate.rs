@@ -17,8 +17,8 @@ use crate::report::Chain;
 
 /// How often a window is evaluated anew in one go if readings come meanwhile.
 const MAX_OVERTAKEN: usize = 3;
-/// How many evaluations that are damaged are passed over on the way back to one that says what it has left.
-const MAX_DAMAGED: usize = 16;
+/// How many evaluations that are damaged or outdated are passed over on the way back to one that says what it has left.
+const MAX_PASSED: usize = 64;
 
 /// What came of the evaluation of a window.
 #[derive(Debug)]
@@ -238,23 +238,27 @@ impl Evaluator<'_> {
     }
 
     /// Returns what the nearest window before that was evaluated has left, if the application leaves anything: one in between
-    /// that failed changes nothing.
+    /// that failed changes nothing. One whose readings have changed since is not counted as evaluated, since its application may
+    /// fail on them; only if no other is near it is what it left before.
     fn state_before(&self, assigned: &Assigned, window: Period) -> Result<Vec<u8>, DatabaseError> {
         if assigned.manifest.limits().state_bytes == 0 {
             return Ok(Vec::new());
         }
         let database = self.store.database();
         let mut end = window.from();
-        for _ in 0..MAX_DAMAGED {
+        let mut stale = None;
+        for _ in 0..MAX_PASSED {
             let Some(before) = database.evaluation_before(&assigned.key, end) else {
                 break;
             };
-            if let Some(made) = database.made(before.number)? {
-                return Ok(made.state);
-            }
             end = before.window.from();
+            match database.made(before.number)? {
+                Some(made) if !before.is_stale => return Ok(made.state),
+                Some(made) => stale = stale.or(Some(made.state)),
+                None => {}
+            }
         }
-        Ok(Vec::new())
+        Ok(stale.unwrap_or_default())
     }
 }
 

@@ -90,6 +90,11 @@ pub(super) const ALL: &[Code] = &[
         "An energy application failed on a window.",
         "Run smgw app list for the reason, and have its author mend it; it is tried again by itself.",
     ),
+    event(
+        "SMGW-L-1020",
+        "An energy application was stopped, since its author's certificate is revoked.",
+        "Have the supplier sign the module with another certificate, and the TSM install it; what it has made stays.",
+    ),
     event("SMGW-L-1031", "Somebody has logged in to the local web.", NOTHING),
     event(
         "SMGW-L-1032",

@@ -148,7 +148,7 @@ fn walk(
             settings.push(Setting {
                 key,
                 value: text.get(span.clone()).map(one_line),
-                line: Some(super::line_at(text, span.start)),
+                line: Some(super::fault::line_at(text, span.start)),
             });
         }
     }

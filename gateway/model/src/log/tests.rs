@@ -283,16 +283,16 @@ fn json_form_is_stable() {
             r#"{"event":"log-pruned","log":"consumer","base":{"count":3,"hash":"abababababababababababababababababababababababababababababababab"}}"#,
         ),
         (
-            24,
+            25,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000}"#,
         ),
         (
-            27,
+            28,
             r#"{"event":"restricted","restriction":{"id":1,"elements":"*/*","effect":"object","from":"2026-11-22T00:00:00Z"}}"#,
         ),
-        (29, r#"{"event":"clock-unset"}"#),
+        (30, r#"{"event":"clock-unset"}"#),
         (
-            35,
+            36,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {

@@ -80,16 +80,20 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     let web = text_in(&web, "https")?;
     let consumer = entered(&house, &web, "consumer")?;
     let technician = entered(&house, &web, "technician")?;
+    let stranger = Browser::new(&house.stage, &web, "stranger");
     let mut table = Table::default();
     table.text += &line("", "limit", "found");
     let mut scripts = std::collections::BTreeMap::new();
     let mut views = Vec::new();
-    for (browser, path) in pages(&consumer, &technician) {
+    let pages = [(&stranger, "/login".to_owned())]
+        .into_iter()
+        .chain(pages(&consumer, &technician));
+    for (browser, path) in pages {
         let served = browser.measure(&path, rounds)?;
         let limit = format!("{TIME_LIMIT:?}");
         let found = format!("{:.1?}", served.time);
         table.add(&path, Some(&limit), &found, served.time > TIME_LIMIT);
-        if path.starts_with("/api/") || path.contains(".csv") {
+        if path.starts_with("/api/") || path.contains(".csv") || path.contains(".xml") {
             continue;
         }
         let mut view = served.bytes;
@@ -152,7 +156,7 @@ fn entered<'a>(house: &'a House, web: &str, account: &str) -> Result<Browser<'a>
 
 /// Returns every page with who may see it.
 fn pages<'a>(consumer: &'a Browser<'a>, technician: &'a Browser<'a>) -> Vec<(&'a Browser<'a>, String)> {
-    let of_consumer = ["/login", "/now", "/recipients", "/tokens", "/password"];
+    let of_consumer = ["/now", "/costs", "/recipients", "/tokens", "/password"];
     let mut pages: Vec<_> = of_consumer
         .iter()
         .map(|path| (consumer, (*path).to_owned()))
@@ -162,12 +166,15 @@ fn pages<'a>(consumer: &'a Browser<'a>, technician: &'a Browser<'a>) -> Vec<(&'a
     }
     for path in [
         "/history.csv?by=year",
+        "/history.xml?by=year",
         "/api/v1/history?by=year",
         "/api/v1/values",
     ] {
         pages.push((consumer, path.to_owned()));
     }
-    pages.push((technician, "/device".to_owned()));
+    for path in ["/device", "/wizard", "/wizard/meters"] {
+        pages.push((technician, path.to_owned()));
+    }
     pages
 }
 

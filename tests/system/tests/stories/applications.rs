@@ -259,7 +259,7 @@ fn fast(mut manifest: Value) -> Value {
 fn silent_tariff(street: &Street) -> PathBuf {
     let shipped = std::fs::read(street.stage.application("taf-2").unwrap()).unwrap();
     let mut manifest = fast(parts(&shipped).1);
-    manifest["version"] = "1.0.1".into();
+    manifest["version"] = "1.1.1".into();
     let mut vector = manifest["vectors"][0].clone();
     vector["outputs"] = json!([]);
     manifest["vectors"] = json!([vector]);
@@ -376,13 +376,13 @@ fn assert_that_a_dry_run_runs_what_is_assigned(street: &mut Street, element: &st
     let own = values.iter().find(|made| made["obis"] == json!("1-0:1.8.1*255"));
     assert_eq!(
         (&before["application"], &own.unwrap()["value"]),
-        (&json!("taf-2 1.0.0"), &json!(value))
+        (&json!("taf-2 1.1.0"), &json!(value))
     );
     street
         .install(&signed, &assignments("PT10S"))
         .unwrap_or_else(|log| panic!("{log}\n{}", read(street.gateway.log())));
     let after = street.wait("the later version", || {
-        Some(dry(street)).filter(|after| after["application"] == json!("taf-2 1.0.1"))
+        Some(dry(street)).filter(|after| after["application"] == json!("taf-2 1.1.1"))
     });
     assert_eq!(
         (&after["values"], &after["failure"]),
@@ -393,7 +393,7 @@ fn assert_that_a_dry_run_runs_what_is_assigned(street: &mut Street, element: &st
     let stored = &explained["series"][0]["revisions"][0];
     assert_eq!(
         (&stored["application"], &stored["value"], &stored["reproduced"]),
-        (&json!("taf-2 1.0.0"), &newest["value"], &json!(true)),
+        (&json!("taf-2 1.1.0"), &newest["value"], &json!(true)),
         "{explained}"
     );
 }
@@ -444,7 +444,7 @@ fn assert_that_the_command_line_explains(street: &Street, element: &str, made: &
     let newest = &series["revisions"][0];
     assert_eq!(
         (&newest["reproduced"], &newest["application"]),
-        (&json!(true), &json!("taf-2 1.0.0"))
+        (&json!(true), &json!("taf-2 1.1.0"))
     );
     assert_eq!(newest["value"]["value"], json!(made[to]), "{explained}");
     assert!(newest["basis"].as_array().unwrap().len() >= 2, "{explained}");

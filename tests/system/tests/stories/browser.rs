@@ -13,7 +13,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../browser/local_web.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/browser");
 /// The pages that are looked at: those of each first login, those of both accounts in each of four views, and what two
 /// consumers and two technicians do.
-const LOOKED: u64 = 2 * 3 + 4 * (8 + 11) + 2 * 2 + 2 * 9;
+const LOOKED: u64 = 2 * 3 + 4 * (10 + 11) + 2 * 3 + 2 * 9;
 
 /// How long all of it may take: half a second for a page, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(600);

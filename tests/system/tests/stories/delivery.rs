@@ -78,7 +78,7 @@ fn state_of_the_grid_comes_on_schedule_and_on_events_under_one_pseudonym() {
         "--aggregation",
         "latest",
     ];
-    let explain = [&["explain", "--supplier", "City Works"][..], &element[..]].concat();
+    let explain = [&["explain", "--supplier", "Supplier"][..], &element[..]].concat();
     let explained = smgw("grants", &explain);
     assert!(explained.contains("not-on-demand"), "{explained}");
     let listed = smgw("grants", &["list"]);

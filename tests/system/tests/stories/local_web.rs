@@ -119,7 +119,8 @@ impl<'a> Browser<'a> {
         Answer {
             status: status.unwrap_or_else(|| panic!("{text}")),
             head: head.join("\n"),
-            body: body.join("\n"),
+            // The line before it is none of it.
+            body: body.get(1..).unwrap_or_default().join("\n"),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `cargo xtask deb`: the packages for Debian, judged by lintian, and with `--check` installed into a Debian of their own.
 //!
 //! What is in a package stands in `[package.metadata.deb]` of the program's manifest. What dpkg runs is written by cargo-deb as
-//! debhelper would write it; nothing of it is ours. The pages and completions that `cargo xtask man` has made are packed where
-//! they are there.
+//! debhelper would write it; nothing of it is ours. The pages and completions are those of `cargo xtask man`, which is run
+//! first; with `--no-build` those are packed that are there.
 #![expect(clippy::print_stdout, reason = "a command-line tool prints its result")]
 
 mod check;
@@ -16,7 +16,7 @@ pub(crate) use check::PackageError;
 
 use crate::build::{cargo, root, run_step};
 use crate::error::XtaskError;
-use crate::{apps, packages};
+use crate::{apps, manual, packages};
 
 /// The version of cargo-deb, so that a new one cannot break an old commit.
 const CARGO_DEB: &str = "3.8.0";
@@ -73,6 +73,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     packages::ensure(&packages::FOR_DEB, &mut |text| println!("{text}"))?;
     let packer = packer()?;
+    if !options.no_build {
+        println!("== the pages and completions");
+        manual::run(manual::Options::default())?;
+    }
     let mut made = Vec::new();
     for package in PACKAGES {
         println!("== the package {}", package.name);
@@ -81,7 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
         made.push(file);
     }
     println!("== lintian");
-    let has_pages = apps::target().join("man").exists();
+    let has_pages = apps::target().join("man/man1").exists();
     let not_asked = format!("{NOT_ASKED}{}", if has_pages { "" } else { NO_PAGES });
     let mut lintian = Command::new("lintian");
     lintian
@@ -145,9 +149,15 @@ fn pack(package: Package, packer: &Path, options: &Options, file: &Path) -> Resu
     Ok(command)
 }
 
+/// Where `cargo xtask man` writes, for all programs together: what to take of it, and where the manifest looks for it.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("man/man1", ".1", "man"),
+    ("completions", ".bash", "completions/bash"),
+    ("completions", "", "completions/zsh"),
+    ("completions", ".fish", "completions/fish"),
+];
+
 /// Lays the pages and completions of a program where its manifest looks for them; returns whether there are any.
-///
-/// `cargo xtask man` makes `man/PROGRAM*.1` and `completions/SHELL/…` in the target folder, for all programs together.
 fn lay_out_pages(package: Package) -> Result<bool, XtaskError> {
     let target = apps::target();
     let laid_out = target.join("release/pages");
@@ -155,32 +165,40 @@ fn lay_out_pages(package: Package) -> Result<bool, XtaskError> {
         std::fs::remove_dir_all(&laid_out).map_err(XtaskError::file(&laid_out))?;
     }
     let mut has_pages = false;
-    for place in ["man", "completions/bash", "completions/zsh", "completions/fish"] {
-        let to = laid_out.join(place);
+    for (from, ending, to) in PLACES {
+        let to = laid_out.join(to);
         std::fs::create_dir_all(&to).map_err(XtaskError::file(&to))?;
-        let Ok(files) = std::fs::read_dir(target.join(place)) else {
+        let Ok(files) = std::fs::read_dir(target.join(from)) else {
             continue;
         };
         for file in files {
             let file = file.map_err(XtaskError::file(&target))?.path();
-            let name = file
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            if belongs_to(name, package.name) {
-                let to = to.join(name);
-                std::fs::copy(&file, &to).map_err(XtaskError::file(&to))?;
-                has_pages = true;
-            }
+            let name = file.file_name().and_then(|name| name.to_str());
+            let Some(installed) = name.and_then(|name| installed_name(name, ending, package.name)) else {
+                continue;
+            };
+            let to = to.join(installed);
+            std::fs::copy(&file, &to).map_err(XtaskError::file(&to))?;
+            has_pages = true;
         }
     }
     Ok(has_pages)
 }
 
-/// Says whether a page or a completion is a program's: `smgw.1`, `smgw-config-check.1`, `smgw`, `smgw.bash`, `_smgw`.
+/// Returns the name that a page or a completion of a program is installed under: bash finds one by the program's name alone,
+/// zsh by the same behind an underscore, without an ending.
+fn installed_name(file: &str, ending: &str, program: &str) -> Option<String> {
+    match ending {
+        "" => (file.strip_prefix('_') == Some(program)).then(|| file.to_owned()),
+        ".bash" => (file.strip_suffix(ending) == Some(program)).then(|| program.to_owned()),
+        _ => (file.ends_with(ending) && belongs_to(file, program)).then(|| file.to_owned()),
+    }
+}
+
+/// Says whether a page is a program's: `smgw.1`, `smgw-config-check.1`.
 fn belongs_to(file: &str, program: &str) -> bool {
-    let rest = file.strip_prefix('_').unwrap_or(file).strip_prefix(program);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+    let rest = file.strip_prefix(program);
+    rest.is_some_and(|rest| rest.starts_with(['.', '-']))
 }
 
 #[cfg(test)]
@@ -189,18 +207,21 @@ mod tests {
 
     #[test]
     fn pages_are_packed_with_their_program() {
-        for file in [
-            "smgw.1",
-            "smgw-config-check.1",
-            "smgw",
-            "smgw.bash",
-            "_smgw",
-            "smgw.fish",
-        ] {
-            assert!(belongs_to(file, "smgw"), "{file}");
+        let installed = |file, ending| installed_name(file, ending, "smgw");
+        for page in ["smgw.1", "smgw-config-check.1"] {
+            assert_eq!(installed(page, ".1").as_deref(), Some(page));
         }
-        for file in ["supplier.1", "_supplier", "smgwd.1", ""] {
-            assert!(!belongs_to(file, "smgw"), "{file}");
+        assert_eq!(installed("smgw.bash", ".bash").as_deref(), Some("smgw"));
+        assert_eq!(installed("_smgw", "").as_deref(), Some("_smgw"));
+        assert_eq!(installed("smgw.fish", ".fish").as_deref(), Some("smgw.fish"));
+        for (file, ending) in [
+            ("supplier.1", ".1"),
+            ("smgwd.1", ".1"),
+            ("smgw.bash", ""),
+            ("smgw.fish", ".bash"),
+            ("_supplier", ""),
+        ] {
+            assert_eq!(installed(file, ending), None, "{file}");
         }
     }
 
