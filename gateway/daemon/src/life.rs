@@ -3,6 +3,8 @@
 //!
 //! No task ends by itself. If one does, the daemon stops, and the service manager starts it again.
 
+mod serving;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,22 +21,18 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::app;
-use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer, Frame};
-use crate::binding::BindingSource;
+use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer};
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::diagnostics;
-use crate::grants::Restrictions;
 use crate::journal::{self, Journal, Keeper, MeterBook};
-use crate::liveness::{Feeder, Notifier, Pulses, Vitals};
+use crate::liveness::{Feeder, Notifier, Pulses};
 use crate::local::control;
-use crate::local::grants::GrantsSource;
-use crate::local::web::{self, AccessSource, Line, Portal, Site, Wizard};
+use crate::local::web::Line;
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
-use crate::status::StatusSource;
-use crate::wan::{self, BrokerWay, Exchange, Samples};
+use serving::start_serving;
 
 /// Threads of the runtime: one may block on the card while the other serves.
 const WORKERS: usize = 2;
@@ -326,110 +324,6 @@ async fn live(
     }
 }
 
-/// Starts what is spoken to from outside: the control socket, the local page, and the ways of the WAN.
-fn start_serving(
-    config: &Config,
-    doors: Doors,
-    gateway: Gateway,
-    ((meters, lines), (explainer, made)): (Metering, Made),
-    (tasks, stop): (&mut Tasks, &CancellationToken),
-) {
-    let Gateway {
-        store,
-        journal,
-        card,
-        standing,
-        findings,
-        restart,
-    } = gateway;
-    let exchange = Exchange::new(
-        card.clone(),
-        Arc::clone(&store),
-        journal.clone(),
-        standing.clone(),
-        Arc::clone(&findings),
-        meters.clone(),
-        Frame {
-            period: config.registration_period,
-            history: config.history,
-        },
-    );
-    let broker = config
-        .broker
-        .clone()
-        .map(|config| BrokerWay::new(config, card.clone(), exchange.clone(), standing.clone()));
-    let (broker, broker_view) = broker.unzip();
-    let address = |door: &Option<TcpListener>| door.as_ref().and_then(|door| door.local_addr().ok());
-    let access = AccessSource::open(config.https.as_ref(), &store, &journal);
-    let source = StatusSource {
-        standing: standing.clone(),
-        meters,
-        made,
-        registration_period: config.registration_period,
-        live_period: config.live_period,
-        web: address(&doors.web),
-        https: address(&doors.https),
-        certificate: access.shelf(),
-        wan: address(&doors.wan),
-        broker: broker_view,
-        findings: Arc::clone(&findings),
-        journal: journal.clone(),
-        store: Arc::clone(&store),
-        vitals: Vitals {
-            pulses: tasks.pulses.clone(),
-            card: card.clone(),
-        },
-    };
-    tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
-    let bindings = BindingSource {
-        store: Arc::clone(&store),
-        device_key: config.device_key.clone(),
-        waits_for_confirmation: config.card.waits_for_confirmation,
-        standing: standing.clone(),
-    };
-    let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
-    tasks.spawn("restrictions", restrictions.clone().keep_in_force(stop.clone()));
-    let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
-    let site = Site::of(config, (&card, &bindings, &source), lines, restart);
-    let control = control::serve(
-        doors.control,
-        source,
-        bindings,
-        (journal.clone(), granting.clone(), explainer, access.clone()),
-        card.clone(),
-        stop.clone(),
-    );
-    tasks.spawn("control", control);
-    let doors_of_web = (doors.web, doors.https);
-    start_web(config, doors_of_web, access, (site, granting), (tasks, stop));
-    start_wan((doors.wan, broker), (card, exchange, standing), (tasks, stop));
-}
-
-/// Starts the ways of the WAN that there are.
-fn start_wan(
-    (door, broker): (Option<TcpListener>, Option<BrokerWay>),
-    (card, exchange, standing): (CardHandle, Exchange, watch::Receiver<Standing>),
-    (tasks, stop): (&mut Tasks, &CancellationToken),
-) {
-    if let Some(door) = door {
-        let serving = wan::serve(door, card, exchange.clone(), standing, stop.clone());
-        tasks.spawn("WAN", serving);
-    }
-    if let Some(broker) = broker {
-        tasks.spawn("broker", broker.run(stop.clone()));
-        start_sending(exchange, (tasks, stop));
-    }
-}
-
-/// Starts what sends by itself: schedules, and delivery rules with the values that they watch.
-fn start_sending(exchange: Exchange, (tasks, stop): (&mut Tasks, &CancellationToken)) {
-    let samples = Samples::default();
-    let sampling = wan::sample(exchange.clone(), samples.clone(), stop.clone());
-    tasks.spawn("samples", sampling);
-    let keeping = wan::keep_the_schedules(exchange, samples, stop.clone());
-    tasks.spawn("schedules", keeping);
-}
-
 /// The view of the meters, and the lines that they are on.
 type Metering = (watch::Receiver<Vec<MeterView>>, Vec<Line>);
 
@@ -451,40 +345,6 @@ fn start_applications(
     );
     tasks.try_spawn("applications", task.run(stop.clone()));
     (Explainer::new(shared), made)
-}
-
-/// Starts the local page, and the local web with its login.
-fn start_web(
-    config: &Config,
-    (page, https): (Option<TcpListener>, Option<TcpListener>),
-    access: AccessSource,
-    (site, granting): (Site, GrantsSource),
-    (tasks, stop): (&mut Tasks, &CancellationToken),
-) {
-    if let Some(door) = page {
-        let serving = web::serve_loopback(door, site.source.clone(), stop.clone());
-        tasks.spawn("local page", serving);
-    }
-    let home_assistant = config.home_assistant.clone();
-    if let (Some(door), Some(config), Some((gate, shelf))) = (https, &config.https, access.0) {
-        let source = site.source.clone();
-        let (wizard, worker) = Wizard::open(site);
-        tasks.spawn("wizard", web::work(worker, stop.clone()));
-        if let Some(told) = home_assistant.clone() {
-            let telling = web::HomeAssistant::new(told, gate.clone(), source.clone());
-            tasks.spawn("Home Assistant", telling.run(stop.clone()));
-        }
-        let portal = Portal {
-            gate,
-            granting,
-            source,
-            zone: config.zone.clone(),
-            names: config.names.clone().into(),
-            home_assistant: home_assistant.map(Arc::new),
-            wizard,
-        };
-        tasks.spawn("local web", web::serve(door, portal, shelf, stop.clone()));
-    }
 }
 
 /// Starts the buses, the grid, the registrar and the keeper of the history; returns the view of the meters, and the lines.

@@ -1,12 +1,14 @@
 //! What was consumed between two days, what it costs at the prices that the consumer has entered, the readings that prove it,
 //! and whether a bill agrees.
 
+mod entered;
+
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Query, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::{Query, State};
+use axum::response::Response;
 use axum::routing::{get, post};
-use billing::{CountError, Day, StageDocument, Tariff, TariffDocument, WindowDocument};
+use billing::{CountError, Day, Tariff, TariffDocument};
 use jiff::civil::Date;
 use model::{Decimal, Element, ElementPattern, Quantity, Timestamp};
 use serde::Deserialize;
@@ -15,7 +17,7 @@ use super::super::calendar::Span;
 use super::super::household::Measured;
 use super::super::language::{Language, for_people};
 use super::super::portal::{AsConsumer, Barrier, Portal};
-use super::super::prices::{self, PricesError, stages_of, unit_of_price};
+use super::super::prices::{self, stages_of, unit_of_price};
 use super::super::reckoning::{NoFigure, Reckoning, reckon};
 use super::super::sent::remarks;
 use super::super::zone::Zone;
@@ -32,8 +34,8 @@ const CURRENCY: &str = "EUR";
 pub(super) fn routes() -> Router<Portal> {
     Router::new()
         .route("/costs", get(page))
-        .route("/costs/price", post(add))
-        .route("/costs/price/remove", post(remove))
+        .route("/costs/price", post(entered::add))
+        .route("/costs/price/remove", post(entered::remove))
 }
 
 /// What is to be reckoned, and what a bill says about it. A form leaves empty what is not given.
@@ -435,118 +437,6 @@ fn missing(place: (Language, &Zone), why: &NoFigure) -> Missing {
     }
 }
 
-#[derive(Deserialize)]
-struct PriceForm {
-    element: ElementPattern,
-    name: String,
-    price: String,
-    currency: String,
-    days: String,
-    /// When it begins and ends; both empty for the whole day.
-    from: String,
-    to: String,
-    form: String,
-}
-
-impl PriceForm {
-    fn stage(&self, unit: &str) -> Option<StageDocument> {
-        let days = match self.days.as_str() {
-            "all" => Day::ALL.to_vec(),
-            "weekdays" => WEEKDAYS.to_vec(),
-            "weekend" => WEEKEND.to_vec(),
-            _ => return None,
-        };
-        let (from, to) = match (self.from.as_str(), self.to.as_str()) {
-            ("", "") => ("00:00", "24:00"),
-            // A browser's field for a time knows no 24:00.
-            (from, "00:00") => (from, "24:00"),
-            both => both,
-        };
-        let is_always = days.len() == Day::ALL.len() && (from, to) == ("00:00", "24:00");
-        let window = WindowDocument {
-            days,
-            from: from.to_owned(),
-            to: to.to_owned(),
-        };
-        Some(StageDocument {
-            name: self.name.trim().to_owned(),
-            elements: vec![self.element.clone()],
-            unit: unit.to_owned(),
-            price: number(&self.price)?,
-            windows: if is_always { Vec::new() } else { vec![window] },
-        })
-    }
-}
-
-async fn add(
-    State(portal): State<Portal>,
-    consumer: AsConsumer,
-    Form(form): Form<PriceForm>,
-) -> Result<Response, Barrier> {
-    let language = consumer.member.language;
-    consumer.member.check(&form.form)?;
-    let back = form.element.clone();
-    let done = working(language, move || {
-        let seen = see(&portal, &consumer.own, clock::now())?;
-        let registers: Vec<_> = seen.iter().filter(|one| one.is_register()).collect();
-        let Some(one) = choose(&registers, Some(&form.element)) else {
-            return Ok(None);
-        };
-        let stage = form.stage(unit_of_price(one.last.quantity.unit));
-        let added = stage.ok_or(PricesError::Price).and_then(|stage| {
-            let account = &consumer.member.session.identity.name;
-            portal
-                .gate
-                .add_price(account, (stage, form.currency.trim()), &portal.zone)
-        });
-        Ok::<_, CostsError>(Some(added))
-    });
-    match done.await?.ok_or(Barrier::Missing(language))? {
-        Ok(()) => Ok(to_costs(&back)),
-        Err(refusal) => Err(refused(language, &refusal)),
-    }
-}
-
-#[derive(Deserialize)]
-struct RemoveForm {
-    element: ElementPattern,
-    name: String,
-    form: String,
-}
-
-async fn remove(
-    State(portal): State<Portal>,
-    consumer: AsConsumer,
-    Form(form): Form<RemoveForm>,
-) -> Result<Response, Barrier> {
-    let language = consumer.member.language;
-    consumer.member.check(&form.form)?;
-    let back = form.element.clone();
-    let done = working(language, move || {
-        let account = &consumer.member.session.identity.name;
-        let removed = portal.gate.remove_price(account, (&form.name, &form.element));
-        Ok::<_, std::convert::Infallible>(removed)
-    });
-    match done.await? {
-        Ok(()) => Ok(to_costs(&back)),
-        Err(refusal) => Err(refused(language, &refusal)),
-    }
-}
-
-fn to_costs(element: &ElementPattern) -> Response {
-    let element = percent_encoded(&element.to_string());
-    Redirect::to(&format!("/costs?element={element}")).into_response()
-}
-
-fn refused(language: Language, refusal: &PricesError) -> Barrier {
-    match refusal {
-        PricesError::Stage | PricesError::Price | PricesError::Tariff(_) | PricesError::Version => {
-            Barrier::Refused(language, Chain(refusal).to_string())
-        }
-        PricesError::Access(_) => Barrier::failed(language, refusal),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
@@ -615,31 +505,5 @@ mod tests {
         };
         let month = (date(2026, 2, 1), date(2026, 2, 28));
         assert_eq!(days(&wanted, date(2026, 2, 11)), month);
-    }
-
-    #[test]
-    fn form_makes_windows_as_a_tariff_has_them() {
-        let form = |days: &str, from: &str, to: &str| PriceForm {
-            element: "M1/1-0:1.8.0*255".parse().unwrap(),
-            name: " night ".to_owned(),
-            price: "0,2".to_owned(),
-            currency: "EUR".to_owned(),
-            days: days.to_owned(),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            form: String::new(),
-        };
-        let always = form("all", "", "").stage("kWh").unwrap();
-        assert!(always.windows.is_empty());
-        assert_eq!(
-            (always.name.as_str(), always.price.to_string()),
-            ("night", "0.2".to_owned())
-        );
-        let night = form("weekdays", "22:00", "00:00").stage("kWh").unwrap();
-        assert_eq!(
-            (night.windows[0].days.len(), night.windows[0].to.as_str()),
-            (5, "24:00")
-        );
-        assert!(form("sometimes", "", "").stage("kWh").is_none());
     }
 }
