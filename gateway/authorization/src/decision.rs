@@ -337,7 +337,6 @@ impl<'a> Asked<'a> {
         let Some(rule) = grant.delivery.as_deref() else {
             return Ok(());
         };
-        let (asked, finest) = (self.query.resolution, rule.finest());
         if !rule
             .elements()
             .iter()
@@ -354,6 +353,12 @@ impl<'a> Asked<'a> {
             let asked = self.query.aggregation;
             return Err(DenialReason::AggregationNotGranted { asked });
         }
+        self.keeps_to(rule.finest())
+    }
+
+    /// Judges the query's resolution by the finest one that a rule permits.
+    fn keeps_to(&self, finest: Span) -> Result<(), DenialReason> {
+        let asked = self.query.resolution;
         if asked < finest {
             return Err(DenialReason::TooFine { asked, finest });
         }
@@ -365,7 +370,7 @@ impl<'a> Asked<'a> {
 
     /// Judges the query by one rule; the first condition that fails is the reason.
     fn judge(&self, meets: bool, rule: &Terms<'_>) -> Result<(), DenialReason> {
-        let (asked, finest, now) = (self.query.resolution, rule.finest, self.now);
+        let now = self.now;
         if !meets {
             return Err(DenialReason::ElementNotGranted);
         }
@@ -383,12 +388,7 @@ impl<'a> Asked<'a> {
             let asked = self.query.aggregation;
             return Err(DenialReason::AggregationNotGranted { asked });
         }
-        if asked < finest {
-            return Err(DenialReason::TooFine { asked, finest });
-        }
-        if !asked.is_multiple_of(finest) {
-            return Err(DenialReason::OffGrid { asked, finest });
-        }
+        self.keeps_to(rule.finest)?;
         if self.age_seconds > i64::from(rule.history.seconds()) {
             let earliest = now.saturating_sub(rule.history);
             return Err(DenialReason::TooFarBack { earliest });

@@ -6,7 +6,7 @@ use model::{
 };
 
 use crate::rules::Layer;
-use crate::{DenialReason, Registration, Release};
+use crate::{DenialReason, Release};
 
 /// Something that may leave the gateway, for one supplier, by the rules that permit it.
 ///
@@ -330,8 +330,8 @@ impl<'a> Granted<'a, Query> {
     }
 
     /// Begins to release the readings and gaps that are granted, as the store hands them over.
-    pub const fn begin(self, registration: Registration) -> Release<'a> {
-        Release::new(self, registration)
+    pub const fn begin(self) -> Release<'a> {
+        Release::new(self)
     }
 
     /// Returns whether an element is asked for, and granted.

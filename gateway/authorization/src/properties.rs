@@ -179,11 +179,11 @@ proptest! {
         };
         let period = granted.query().period;
         let step = i64::from(query.resolution.seconds());
-        let mut release = granted.begin_any();
+        let mut release = granted.begin();
         let reached = cut.map(at).filter(|cut| period.contains(*cut) && release.can_stop_at(*cut));
         let before = |reading: &Reading| reached.is_none_or(|reached| reading.time < reached);
         release.take(everything().into_iter().filter(before), []);
-        for series in release.finish(reached).series.into_inner() {
+        for series in release.finish_any(reached).series.into_inner() {
             prop_assert!(grant.covers(&series.element));
             for (time, value, _) in series.points() {
                 let end = time.unix_seconds();
@@ -216,10 +216,11 @@ proptest! {
         };
         let lost: BTreeSet<_> = lost.iter().map(|index| NOW - 7_000 + (7_000 - NOW).rem_euclid(30) + index * 30).collect();
         let period = Span::from_seconds(30).unwrap();
-        let mut release = granted.begin(crate::Registration { period, made: BTreeSet::new() });
+        let registration = crate::Registration { period, is_made: &|_| false };
+        let mut release = granted.begin();
         release.take(everything().into_iter().filter(|r| !lost.contains(&r.time.unix_seconds())), []);
         let step = i64::from(query.resolution.seconds());
-        for series in release.finish(None).series.into_inner() {
+        for series in release.finish(None, registration).series.into_inner() {
             for (time, ..) in series.points() {
                 let end = time.unix_seconds();
                 prop_assert_eq!(lost.range(end - step + 1..=end).count(), 0, "{} to {}", end - step, end);

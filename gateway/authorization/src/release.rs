@@ -2,7 +2,8 @@
 
 mod steps;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use model::{Aggregation, Element, Gap, Period, Query, Reading, Series, Span, Timestamp, Unit};
 
@@ -19,24 +20,32 @@ use steps::Steps;
 #[must_use]
 pub struct Release<'a> {
     granted: Granted<'a, Query>,
-    registration: Registration,
     columns: BTreeMap<Element, Columns>,
 }
 
 /// How often there is a value of an element: what a whole step is held against.
-#[derive(Debug, Clone)]
-pub struct Registration {
+#[derive(Clone, Copy)]
+pub struct Registration<'r> {
     /// The time between two values of a meter's element. It has not become longer since values of the query's period were
     /// registered; if it has, a step may be given out that is evenly filled with fewer than there were.
     pub period: Span,
-    /// The elements that applications make, each at times of its own. A step of them is whole if it is evenly filled.
-    pub made: BTreeSet<Element>,
+    /// Says which elements applications make, each at times of its own. A step of them is whole if it is evenly filled.
+    pub is_made: &'r dyn Fn(&Element) -> bool,
 }
 
-impl Registration {
+impl fmt::Debug for Registration<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Registration")
+            .field("period", &self.period)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registration<'_> {
     /// Returns how many values a step has at least.
-    fn fewest(&self, element: &Element, step: Span) -> u64 {
-        if self.made.contains(element) {
+    fn fewest(self, element: &Element, step: Span) -> u64 {
+        if (self.is_made)(element) {
             return 1;
         }
         let (step, period) = (u64::from(step.seconds()), u64::from(self.period.seconds()));
@@ -68,10 +77,9 @@ pub struct Released<'a> {
 }
 
 impl<'a> Release<'a> {
-    pub(crate) const fn new(granted: Granted<'a, Query>, registration: Registration) -> Self {
+    pub(crate) const fn new(granted: Granted<'a, Query>) -> Self {
         Self {
             granted,
-            registration,
             columns: BTreeMap::new(),
         }
     }
@@ -152,18 +160,13 @@ impl<'a> Release<'a> {
     /// A series begins with the first point that has a value or a gap. An element whose unit changed within the
     /// period has a series for each unit, its gaps in the first; an element of which only gaps are known has none.
     /// Where a step is not wholly known, its value is absent.
-    pub fn finish(self, reached: Option<Timestamp>) -> Released<'a> {
-        let Self {
-            granted,
-            registration,
-            columns,
-        } = self;
+    pub fn finish(self, reached: Option<Timestamp>, registration: Registration<'_>) -> Released<'a> {
+        let Self { granted, columns } = self;
         let whole = granted.query().clone();
         let (query, rest) = split(&whole, reached);
         let mut series = Vec::new();
         for (element, columns) in columns {
-            let fewest = registration.fewest(&element, query.resolution);
-            let (units, holes) = columns.into_values(&element, &query, fewest);
+            let (units, holes) = columns.into_values(&element, &query, registration);
             let mut holes = Some(holes);
             for readings in units.into_values() {
                 series.extend(lay_out(&query, &readings, &holes.take().unwrap_or_default()));
@@ -191,7 +194,7 @@ impl Columns {
         self,
         element: &Element,
         query: &Query,
-        fewest: u64,
+        registration: Registration<'_>,
     ) -> (BTreeMap<Unit, Vec<Reading>>, Vec<Gap>) {
         let Self { points, holes, steps } = self;
         match query.aggregation {
@@ -204,6 +207,7 @@ impl Columns {
                 (differences.collect(), holes_of_differences(&holes, query))
             }
             Aggregation::Minimum | Aggregation::Maximum | Aggregation::Mean => {
+                let fewest = registration.fewest(element, query.resolution);
                 steps.into_values(element, query, fewest)
             }
         }
@@ -309,24 +313,25 @@ fn lay_out(query: &Query, readings: &[Reading], gaps: &[Gap]) -> Option<Series> 
 
 #[cfg(test)]
 impl<'a> Granted<'a, Query> {
-    /// Releases all that is granted of these, at once. One value is registered a step, and more may be.
+    /// Releases all that is granted of these, at once.
     pub(crate) fn release(
         self,
         readings: impl IntoIterator<Item = Reading>,
         gaps: impl IntoIterator<Item = Gap>,
     ) -> Granted<'a, Vec<Series>> {
-        let mut release = self.begin_any();
+        let mut release = self.begin();
         release.take(readings, gaps);
-        release.finish(None).series
+        release.finish_any(None).series
     }
+}
 
-    /// Begins to release what may be registered at any even distance.
-    pub(crate) fn begin_any(self) -> Release<'a> {
+#[cfg(test)]
+impl<'a> Release<'a> {
+    /// Gives out what may be registered at any even distance.
+    pub(crate) fn finish_any(self, reached: Option<Timestamp>) -> Released<'a> {
         let period = self.query().resolution;
-        self.begin(Registration {
-            period,
-            made: BTreeSet::new(),
-        })
+        let is_made = &|_: &Element| false;
+        self.finish(reached, Registration { period, is_made })
     }
 }
 

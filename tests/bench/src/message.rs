@@ -12,7 +12,6 @@
 //! wide AES instructions, SHA-256 alone takes twice as long as AES-GCM. The whole is told beside it.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
@@ -408,10 +407,11 @@ impl World {
             gaps.extend(page.gaps);
             rest = page.rest;
         }
-        let mut release = granted.begin(Registration {
+        let mut release = granted.begin();
+        let registration = Registration {
             period: Span::QUARTER_HOUR,
-            made: BTreeSet::new(),
-        });
+            is_made: &|_| false,
+        };
         release.take(readings, gaps);
         let answer = Content::Answer(Answer {
             id: MessageId::new([1; 16]),
@@ -420,7 +420,7 @@ impl World {
             supplier,
             time: self.now,
             series: release
-                .finish(None)
+                .finish(None, registration)
                 .series
                 .into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()))
                 .unwrap_or_default(),

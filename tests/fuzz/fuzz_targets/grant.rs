@@ -68,9 +68,10 @@ fuzz_target!(|input: &[u8]| {
             status: model::Status::GOOD,
         })
     });
-    let mut release = granted.begin(authorization::Registration { period: query.resolution, made: [].into() });
+    let mut release = granted.begin();
+    let registration = authorization::Registration { period: query.resolution, is_made: &|_| false };
     release.take(readings.collect::<Vec<_>>(), []);
-    let released = release.finish(None).series;
+    let released = release.finish(None, registration).series;
     let named = released.into_series(|_, meter| Ok::<_, std::convert::Infallible>(meter.clone()));
     for series in named.unwrap_or_default() {
         let covering = grants.iter().filter(|grant| grant.supplier == supplier && grant.covers(&series.element));

@@ -70,10 +70,10 @@ fn granted_as(
 
 #[test]
 fn what_was_not_reached_is_left_for_another_query() {
-    let mut release = granted("*", "*").begin_any();
+    let mut release = granted("*", "*").begin();
     release.take([reading("M1", 10, "1", Unit::WattHour)], []);
     release.take([reading("M1", 11, "2", Unit::WattHour)], [gap("M1", 12)]);
-    let released = release.finish(Some(at(13)));
+    let released = release.finish_any(Some(at(13)));
     assert_eq!(released.query.period, Period::new(at(10), at(13)).unwrap());
     let rest = released.rest.unwrap();
     assert_eq!(rest.period, Period::new(at(13), at(20)).unwrap());
@@ -87,9 +87,9 @@ fn what_was_not_reached_is_left_for_another_query() {
 
 #[test]
 fn a_whole_period_leaves_nothing() {
-    let whole = granted("*", "*").begin_any().finish(None);
+    let whole = granted("*", "*").begin().finish_any(None);
     assert_eq!((whole.rest, whole.query.period.to()), (None, at(20)));
-    let none = granted("*", "*").begin_any().finish(Some(at(20)));
+    let none = granted("*", "*").begin().finish_any(Some(at(20)));
     assert_eq!(none.rest, None);
 }
 
@@ -166,12 +166,9 @@ fn step_with_a_gap_or_another_unit_has_no_value() {
 
 #[test]
 fn step_that_lacks_a_value_for_no_reason_has_none() {
-    let every = |period: u32, made: &[&str]| Registration {
-        period: Span::from_seconds(period).unwrap(),
-        made: made.iter().map(|meter| element(meter)).collect(),
-    };
-    let released = |registration: Registration, kept: &[i64]| {
-        let mut release = hours(Aggregation::Maximum).begin(registration);
+    let every = |period: u32, made: &'static [&str]| (Span::from_seconds(period).unwrap(), made);
+    let released = |(period, made): (Span, &[&str]), kept: &[i64]| {
+        let mut release = hours(Aggregation::Maximum).begin();
         let kept: Vec<_> = kept.iter().map(|quarter| at(*quarter)).collect();
         release.take(
             quarters()
@@ -179,7 +176,12 @@ fn step_that_lacks_a_value_for_no_reason_has_none() {
                 .filter(|reading| kept.contains(&reading.time)),
             [],
         );
-        release.finish(None).series.into_inner().len()
+        let is_made = &|element: &Element| made.contains(&element.meter.as_str());
+        release
+            .finish(None, Registration { period, is_made })
+            .series
+            .into_inner()
+            .len()
     };
     assert_eq!(released(every(900, &[]), &[13, 14, 15, 16]), 1);
     for kept in [
@@ -205,11 +207,11 @@ fn step_that_lacks_a_value_for_no_reason_has_none() {
 
 #[test]
 fn reading_stops_behind_a_whole_step_and_goes_on_there() {
-    let mut release = hours(Aggregation::Maximum).begin_any();
+    let mut release = hours(Aggregation::Maximum).begin();
     release.take(quarters().into_iter().filter(|reading| reading.time < at(18)), []);
     assert!(!release.can_stop_at(at(10)), "no step is whole");
     assert!(release.can_stop_at(at(18)));
-    let released = release.finish(Some(at(18)));
+    let released = release.finish_any(Some(at(18)));
     let series = released.series.into_inner();
     assert_eq!(
         series[0].points().map(|(time, ..)| time).collect::<Vec<_>>(),
@@ -274,10 +276,10 @@ fn latest_is_the_last_point_of_each_element_and_nothing_is_left() {
         reading("M1", 20, "4", Unit::WattHour),
         reading("M2", 12, "5", Unit::WattHour),
     ];
-    let mut release = granted_as(Aggregation::Latest, Span::QUARTER_HOUR, ("*", "*")).begin_any();
+    let mut release = granted_as(Aggregation::Latest, Span::QUARTER_HOUR, ("*", "*")).begin();
     release.take(readings, [gap("M1", 16)]);
     assert!(release.can_stop_at(at(10)));
-    let released = release.finish(Some(at(17)));
+    let released = release.finish_any(Some(at(17)));
     assert_eq!((released.rest, released.query.period.to()), (None, at(20)));
     let series = released.series.into_inner();
     let points = series.iter().flat_map(|series| {

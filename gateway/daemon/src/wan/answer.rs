@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use authorization::{Asker, Denied, Granted, Registration, Released, Rules, decide};
+use authorization::{Asker, Denied, Granted, Registration, Release, Released, Rules, decide};
 use messages::content::{Answer, Content, ContentError, MessageId, Refusal, Request};
 use messages::envelope::MAX_FRAME;
 use model::{
-    Aggregation, CardId, ConsumerEvent, DeliveryRule, Fingerprint, LogText, MeterId, Period, Pseudonym,
-    Purpose, Query, Reading, Series, Span, Timestamp,
+    Aggregation, CardId, ConsumerEvent, DeliveryRule, Element, Fingerprint, LogText, MeterId, Period,
+    Pseudonym, Purpose, Query, Reading, Series, Span, Timestamp,
 };
 use store::{Asked, Store};
 use tokio::sync::watch;
@@ -217,12 +217,11 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
-    /// Returns what whole steps are held against.
-    pub(super) fn registration(self) -> Registration {
-        Registration {
-            period: self.registration_period,
-            made: self.store.database().made_elements(),
-        }
+    /// Gives out what has come in, whole steps held against how often values are registered.
+    pub(super) fn finish(self, release: Release<'_>, reached: Option<Timestamp>) -> Released<'_> {
+        let is_made = &|element: &Element| self.store.database().is_made(element);
+        let period = self.registration_period;
+        release.finish(reached, Registration { period, is_made })
     }
 }
 
@@ -430,12 +429,12 @@ fn release<'a>(
     sources: Sources<'_>,
     rows: &mut usize,
 ) -> Result<Released<'a>, Rejection> {
-    let mut release = granted.begin(sources.registration());
+    let mut release = granted.begin();
     if release.query().aggregation == Aggregation::Latest {
         let readings = sources.in_memory(release.query());
         *rows = rows.saturating_sub(readings.len());
         release.take(readings, []);
-        return Ok(release.finish(None));
+        return Ok(sources.finish(release, None));
     }
     let mut rest: Option<Period> = Some(release.query().period);
     let mut scanned: usize = 0;
@@ -461,7 +460,7 @@ fn release<'a>(
             _ => {}
         }
     }
-    Ok(release.finish(rest.map(|rest| rest.from())))
+    Ok(sources.finish(release, rest.map(|rest| rest.from())))
 }
 
 fn refusal(query: &Query, denied: &Denied) -> Result<Refusal, Rejection> {

@@ -142,15 +142,11 @@ impl Database {
         all.into_iter().cloned().collect()
     }
 
-    /// Returns the elements that were made of others and are no meter's.
+    /// Returns whether an element was made of others and is no meter's.
     #[must_use]
-    pub fn made_elements(&self) -> BTreeSet<Element> {
+    pub fn is_made(&self, element: &Element) -> bool {
         let inner = self.lock();
-        let mut made: BTreeSet<_> = inner.evaluations.names().iter().cloned().collect();
-        for element in inner.elements.known() {
-            made.remove(element);
-        }
-        made
+        inner.evaluations.names().contains(element) && inner.elements.id(element).is_none()
     }
 
     /// Returns how many rows of elements are damaged; their readings are reported as damaged too.

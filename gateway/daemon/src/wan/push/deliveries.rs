@@ -275,10 +275,10 @@ impl Work<'_> {
             let Ok(granted) = decide(&query, asker, &rules, &Occasion::Delivered, self.now) else {
                 continue;
             };
-            let mut release = granted.begin(self.exchange.sources().registration());
+            let mut release = granted.begin();
             release.take(self.held.iter().cloned(), []);
             // They stay here, under the names of their meters.
-            let series = release.finish(None).series;
+            let series = self.exchange.sources().finish(release, None).series;
             let series = series.into_series(|_, meter| Ok::<_, Infallible>(meter.clone()));
             permitted.extend(series.unwrap_or_default().iter().flat_map(readings_of));
         }
