@@ -5,17 +5,13 @@
 
 mod found;
 mod order;
+mod probe;
 mod turn;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::discovery::Discovery;
-use bus::modbus_discovery::ModbusDiscovery;
-use bus::{MbusMaster, ModbusMaster, PollError};
-use mbus::link::PrimaryAddress;
-use mbus::master::Timing;
-use modbus::Profile;
+use bus::PollError;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -29,6 +25,7 @@ use crate::report::Chain;
 
 pub(super) use found::FoundMeter;
 pub(super) use order::{Fault, Form, LATENCIES_MS, Order, Protocol};
+use probe::{MbusProbe, ModbusProbe, Probe};
 pub(crate) use turn::Line;
 use turn::{Refused, Turns};
 
@@ -151,8 +148,14 @@ pub(super) async fn run(site: &Site, board: &Board, order: Order, keep: impl Fn(
     let scanning = async {
         let turns = turns?;
         match order.protocol {
-            Protocol::Mbus => scan_mbus(&order, turns, board, &keep, begun).await,
-            Protocol::Modbus => scan_modbus(&order, turns, board, &keep, begun).await,
+            Protocol::Mbus => {
+                let line = (MbusProbe::new(&order)?, turns);
+                scan_line(&order, line, board, &keep, begun).await
+            }
+            Protocol::Modbus => {
+                let line = (ModbusProbe::new(&order)?, turns);
+                scan_line(&order, line, board, &keep, begun).await
+            }
         }
     };
     let outcome = tokio::select! {
@@ -203,143 +206,38 @@ fn told(scan: &Scan, outcome: &Result<(), ScanError>) -> Vec<Check> {
     checks
 }
 
-async fn scan_mbus(
+/// Asks every address of an order, one after the other, each as often as the line had to be given back before its end.
+async fn scan_line<P: Probe>(
     order: &Order,
-    mut turns: Turns,
+    (mut probe, mut turns): (P, Turns),
     board: &Board,
     keep: &impl Fn(&Scan),
     begun: Instant,
 ) -> Result<(), ScanError> {
-    let (endpoint, baud) = order.mbus().ok_or(Refused::Endpoint)?;
-    let timing = Timing::new(baud, Duration::from_millis(order.latency_ms));
-    let new = || MbusMaster::new(endpoint.clone(), timing);
-    let mut master = new();
     for address in order.addresses() {
-        let Ok(primary) = PrimaryAddress::try_from(address) else {
-            continue;
-        };
-        let mut attempt = 0_u8;
-        let reports = loop {
-            attempt = attempt.saturating_add(1);
-            let deadline = wait_for_turn(&mut turns, board, &address.to_string(), || master = new()).await?;
-            let mut reports = Vec::new();
-            let primaries = [primary];
-            let asking = bus::discovery::scan(&mut master, &primaries, order.tries, |report| {
-                reports.push(report)
-            });
-            match within(deadline, asking).await {
-                Some(done) => {
-                    done?;
-                    break Some(reports);
-                }
-                None => {
-                    master = new();
-                    turns.give_back();
-                }
+        let name = address.to_string();
+        let mut reports = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let deadline = wait_for_turn(&mut turns, board, &name, || probe.renew()).await?;
+            if let Some(done) = within(deadline, probe.ask(address, order.tries)).await {
+                reports = Some(done?);
+                break;
             }
-            if attempt >= MOST_ATTEMPTS {
-                break None;
-            }
-        };
-        let counted = master.take_counters();
+            probe.renew();
+            turns.give_back();
+        }
         board.change(|scan| {
             scan.asked = scan.asked.saturating_add(1);
             scan.took_ms = millis(begun.elapsed());
-            let sum = &mut scan.counted;
-            sum.requests = sum.requests.saturating_add(counted.sent);
-            sum.frames = sum.frames.saturating_add(counted.received);
-            sum.timeouts = sum.timeouts.saturating_add(counted.timeouts);
-            sum.damaged = sum.damaged.saturating_add(counted.damaged);
-            sum.collisions = sum.collisions.saturating_add(counted.collisions);
+            probe.count(&mut scan.counted);
             match reports {
-                Some(reports) => reports.into_iter().for_each(|report| take_mbus(scan, report)),
-                None => scan.unfinished.push(address.to_string()),
+                Some(reports) => reports.into_iter().for_each(|report| P::take(scan, report)),
+                None => scan.unfinished.push(name),
             }
         });
         keep_found(board, keep);
     }
     Ok(())
-}
-
-fn take_mbus(scan: &mut Scan, report: Discovery) {
-    match report {
-        Discovery::Asking { .. } => {}
-        Discovery::Meter { address, telegrams } if scan.found.len() < MOST_FOUND => {
-            scan.found.push(FoundMeter::on_mbus(address, &telegrams));
-        }
-        Discovery::Meter { .. } => {}
-        Discovery::Shared(address) => scan.shared.push(address.to_string()),
-        Discovery::Missing { address, .. } => scan.shared.push(address.to_string()),
-    }
-}
-
-async fn scan_modbus(
-    order: &Order,
-    mut turns: Turns,
-    board: &Board,
-    keep: &impl Fn(&Scan),
-    begun: Instant,
-) -> Result<(), ScanError> {
-    let endpoint = order.modbus().ok_or(Refused::Endpoint)?;
-    let texts = modbus::built_in_names().filter_map(modbus::built_in);
-    // A test of the crate proves that every one of them is valid.
-    let profiles: Vec<_> = texts
-        .filter_map(|text| Profile::parse(text).ok())
-        .map(Arc::new)
-        .collect();
-    let wait = Duration::from_millis(order.latency_ms);
-    let new = || ModbusMaster::new(endpoint.clone());
-    let mut master = new();
-    for unit in order.addresses() {
-        let mut attempt = 0_u8;
-        let reports = loop {
-            attempt = attempt.saturating_add(1);
-            let deadline = wait_for_turn(&mut turns, board, &unit.to_string(), || master = new()).await?;
-            let mut reports = Vec::new();
-            let units = [unit];
-            let asking =
-                bus::modbus_discovery::scan(&mut master, &units, &profiles, wait, order.tries, |report| {
-                    reports.push(report);
-                });
-            match within(deadline, asking).await {
-                Some(done) => {
-                    done?;
-                    break Some(reports);
-                }
-                None => {
-                    master = new();
-                    turns.give_back();
-                }
-            }
-            if attempt >= MOST_ATTEMPTS {
-                break None;
-            }
-        };
-        let counted = master.take_counters();
-        board.change(|scan| {
-            scan.asked = scan.asked.saturating_add(1);
-            scan.took_ms = millis(begun.elapsed());
-            scan.counted.requests = scan.counted.requests.saturating_add(counted.requests);
-            match reports {
-                Some(reports) => reports.into_iter().for_each(|report| take_modbus(scan, report)),
-                None => scan.unfinished.push(unit.to_string()),
-            }
-        });
-        keep_found(board, keep);
-    }
-    Ok(())
-}
-
-fn take_modbus(scan: &mut Scan, report: ModbusDiscovery) {
-    match report {
-        ModbusDiscovery::Unit(found) if scan.found.len() < MOST_FOUND => {
-            scan.found.push(FoundMeter::on_modbus(&found));
-        }
-        ModbusDiscovery::Unit(_)
-        | ModbusDiscovery::Asking { .. }
-        | ModbusDiscovery::Trying { .. }
-        | ModbusDiscovery::EveryUnit { .. } => {}
-    }
 }
 
 /// Writes down what was found, if something is new; the progress alone is not worth a write.
