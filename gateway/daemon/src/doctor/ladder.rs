@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const LOOPBACK: &str = "lo";
 /// The most interfaces that are looked at.
 const MOST_INTERFACES: usize = 64;
 /// Addresses outside, for documentation (RFC 5737, RFC 3849): only the kernel is asked how it would reach them.
-const OUTSIDE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
+pub(crate) const OUTSIDE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most addresses of one name that are tried.
@@ -67,7 +67,7 @@ fn link_in(folder: &Path) -> Check {
 pub(crate) fn route() -> Check {
     let sources: Vec<_> = OUTSIDE
         .iter()
-        .filter_map(|outside| source_towards(outside).ok())
+        .filter_map(|outside| source_towards(outside.parse().ok()?).ok())
         .map(|source| source.to_string())
         .collect();
     if sources.is_empty() {
@@ -85,13 +85,14 @@ pub(crate) fn route() -> Check {
     )
 }
 
-fn source_towards(target: &str) -> io::Result<IpAddr> {
-    let any = if target.starts_with('[') {
-        "[::]:0"
+/// Returns the address from which something would go to another one. Nothing is sent: the kernel is asked for the way.
+pub(crate) fn source_towards(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if target.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
     } else {
-        "0.0.0.0:0"
+        Ipv6Addr::UNSPECIFIED.into()
     };
-    let socket = UdpSocket::bind(any)?;
+    let socket = UdpSocket::bind((any, 0))?;
     socket.connect(target)?;
     Ok(socket.local_addr()?.ip())
 }

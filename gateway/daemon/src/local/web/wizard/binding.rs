@@ -3,14 +3,11 @@
 //! What would be burned is read back first. The phases are told from what is burned and what the card says, so that a page
 //! behind a power cut shows how far the binding has come; the gateway itself brings it to its end with the same card.
 
-use model::Status;
-
 use super::Site;
 use super::check::{Check, Verdict};
 use super::what::What;
+use super::{card, device};
 use crate::card::{BindingOfCard, CardView};
-use crate::clock;
-use crate::mounts::Finding;
 use crate::report::Chain;
 
 /// How many characters of the GUID are wanted.
@@ -153,24 +150,9 @@ fn preconditions(site: &Site, view: Option<&CardView>) -> Vec<Check> {
             Check::of(What::BoundTo, view.binding != BindingOfCard::Elsewhere)
                 .measured(view.binding.to_string()),
         );
-        checks.extend(view.causes.iter().map(|cause| {
-            let fault = Finding {
-                code: cause.code.clone(),
-                text: cause.cause.clone(),
-                remedy: cause.remedy.clone(),
-            };
-            Check::fault(What::Obstacle, &fault)
-        }));
+        checks.extend(card::obstacles(view));
     }
-    let now = clock::now();
-    checks.push(Check::of(What::Clock, clock::status_at(now) == Status::GOOD).at(now));
-    checks.push(match site.source.store.bindings() {
-        Ok(_) => Check::of(What::Bindings, true),
-        Err(error) => Check::of(What::Bindings, false).because(Chain(error).to_string()),
-    });
-    checks.push(match &site.bindings.device_key {
-        Some(file) => Check::of(What::DeviceKey, true).measured(file.display().to_string()),
-        None => Check::new(What::DeviceKey, Verdict::Note),
-    });
+    checks.push(device::clock());
+    checks.extend(device::bindings(site));
     checks
 }

@@ -38,6 +38,18 @@ fn chain(view: &CardView) -> Option<Check> {
     is_there.then(|| Check::new(What::Chain, verdict))
 }
 
+/// Tells what keeps the card from serving, each with its code and remedy.
+pub(super) fn obstacles(view: &CardView) -> impl Iterator<Item = Check> {
+    view.causes.iter().map(|cause| {
+        let fault = Finding {
+            code: cause.code.clone(),
+            text: cause.cause.clone(),
+            remedy: cause.remedy.clone(),
+        };
+        Check::fault(What::Obstacle, &fault)
+    })
+}
+
 /// Says what the card says.
 pub(super) fn told(view: &CardView) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -66,13 +78,6 @@ pub(super) fn told(view: &CardView) -> Vec<Check> {
         BindingOfCard::Elsewhere => Verdict::Problem,
     };
     checks.push(Check::new(What::BoundTo, verdict).measured(view.binding.to_string()));
-    checks.extend(view.causes.iter().map(|cause| {
-        let fault = Finding {
-            code: cause.code.clone(),
-            text: cause.cause.clone(),
-            remedy: cause.remedy.clone(),
-        };
-        Check::fault(What::Obstacle, &fault)
-    }));
+    checks.extend(obstacles(view));
     checks
 }

@@ -63,7 +63,7 @@ fn space(data: &Path) -> Check {
 }
 
 /// Looks whether what is burned can be read, and where the key is that seals it.
-fn bindings(site: &Site) -> Vec<Check> {
+pub(super) fn bindings(site: &Site) -> Vec<Check> {
     let readable = match site.source.store.bindings() {
         Ok(_) => Check::of(What::Bindings, true),
         Err(error) => Check::of(What::Bindings, false).because(Chain(error).to_string()),
@@ -110,19 +110,20 @@ fn is_up(interface: &Path) -> bool {
     matches!(state.trim(), "up" | "unknown")
 }
 
+/// Looks whether the clock was ever set: TLS and messages are refused by one that is wrong.
+pub(super) fn clock() -> Check {
+    let now = clock::now();
+    Check::of(What::Clock, clock::status_at(now) == Status::GOOD).at(now)
+}
+
 /// Looks whether the clock was ever set, and by whom.
 fn time(synchronised: &Path) -> Vec<Check> {
-    let now = clock::now();
-    let is_set = clock::status_at(now) == Status::GOOD;
     let verdict = if synchronised.exists() {
         Verdict::Good
     } else {
         Verdict::Note
     };
-    vec![
-        Check::of(What::Clock, is_set).at(now),
-        Check::new(What::TimeSource, verdict),
-    ]
+    vec![clock(), Check::new(What::TimeSource, verdict)]
 }
 
 #[cfg(test)]

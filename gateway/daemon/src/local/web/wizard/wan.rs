@@ -3,13 +3,12 @@
 //! The rungs behind one that does not hold are not reached, but for those that ask for something else. Nothing is called good
 //! as a whole before a word has gone through the broker and come back, and the TSM has made the first contact.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::Status;
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::Site;
@@ -17,7 +16,7 @@ use super::check::{Check, Verdict};
 use super::device;
 use super::what::What;
 use crate::card::{CardHandle, Identity};
-use crate::clock;
+use crate::doctor::ladder::{OUTSIDE, source_towards};
 use crate::report::Chain;
 use crate::wan::{BrokerConfig, try_echo, try_tls};
 
@@ -25,8 +24,6 @@ use crate::wan::{BrokerConfig, try_echo, try_tls};
 const NAME_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a TCP connection may take.
 const TCP_PATIENCE: Duration = Duration::from_secs(10);
-/// Hosts that nobody has (RFC 5737, RFC 3849): which way the gateway would go to them is the way out.
-const NOBODY: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 
 /// Takes checks, to show them.
 type Show<'a> = dyn FnMut(&[Check]) + Send + 'a;
@@ -64,7 +61,9 @@ impl<'a> Ladder<'a> {
             Some(broker) => resolve(broker).await,
             None => Err(String::new()),
         };
-        self.push(own_address(resolved.as_ref().ok().and_then(|found| found.addresses.first())).await);
+        self.push(own_address(
+            resolved.as_ref().ok().and_then(|found| found.addresses.first()),
+        ));
         match (&site.broker, resolved) {
             (None, _) => self.climb_directly(site),
             (Some(broker), Ok(found)) => {
@@ -77,13 +76,13 @@ impl<'a> Ladder<'a> {
                     found.took_ms
                 );
                 self.push(Check::of(What::Name, true).measured(text));
-                self.push(time());
+                self.push(device::clock());
                 self.climb_to_the_broker(site, broker, &found.addresses).await;
             }
             (Some(broker), Err(cause)) => {
                 let host = broker.address.host();
                 self.push(Check::of(What::Name, false).measured(host).because(cause));
-                self.push(time());
+                self.push(device::clock());
                 self.leave_out(&[What::Tcp, What::Tls, What::Broker, What::Echo]);
             }
         }
@@ -95,7 +94,7 @@ impl<'a> Ladder<'a> {
     /// Without a broker nobody can be called: the way is proven by whoever comes.
     fn climb_directly(&mut self, site: &Site) {
         self.leave_out(&[What::Name]);
-        self.push(time());
+        self.push(device::clock());
         self.push(match site.source.wan {
             Some(address) => Check::new(What::Listener, Verdict::Note).measured(address.to_string()),
             None => Check::of(What::Listener, false),
@@ -196,36 +195,22 @@ async fn resolve(broker: &BrokerConfig) -> Result<Resolved, String> {
 }
 
 /// Returns the address from which the gateway would go out. Nothing is sent: the kernel is asked for the way.
-async fn own_address(to: Option<&SocketAddr>) -> Check {
+fn own_address(to: Option<&SocketAddr>) -> Check {
     let to: Vec<SocketAddr> = match to {
         Some(address) => vec![*address],
-        None => NOBODY.iter().filter_map(|address| address.parse().ok()).collect(),
+        None => OUTSIDE
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .collect(),
     };
     let mut cause = String::new();
     for target in to {
-        match source_towards(target).await {
+        match source_towards(target) {
             Ok(own) => return Check::of(What::Address, true).measured(own.to_string()),
             Err(error) => cause = error.to_string(),
         }
     }
     Check::of(What::Address, false).because(cause)
-}
-
-async fn source_towards(target: SocketAddr) -> std::io::Result<IpAddr> {
-    let any: SocketAddr = if target.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(target).await?;
-    Ok(socket.local_addr()?.ip())
-}
-
-/// Looks at the clock: TLS and messages are refused by one that is wrong.
-fn time() -> Check {
-    let now = clock::now();
-    Check::of(What::Clock, clock::status_at(now) == Status::GOOD).at(now)
 }
 
 async fn tcp(addresses: &[SocketAddr]) -> Check {
@@ -265,7 +250,7 @@ mod tests {
     async fn the_way_out_and_a_port_are_measured() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let own = own_address(Some(&address)).await;
+        let own = own_address(Some(&address));
         assert_eq!(own.measured.as_deref(), Some("127.0.0.1"));
         assert_eq!(tcp(&[address]).await.verdict, Verdict::Good);
         drop(listener);
