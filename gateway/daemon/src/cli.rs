@@ -16,13 +16,13 @@ mod web;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::again;
 use crate::app::{self, AppCommand};
 use crate::binding::{BindingView, ConfirmationView};
 use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
@@ -302,9 +302,7 @@ fn start_again() -> ExitCode {
     if std::env::var_os("NOTIFY_SOCKET").is_some() {
         return ExitCode::SUCCESS;
     }
-    let arguments = std::env::args_os().skip(1);
-    let error = process::Command::new("/proc/self/exe").args(arguments).exec();
-    fail(FAILURE, &error)
+    fail(FAILURE, &again::start(&[]))
 }
 
 fn confirm(options: ConfirmOptions) -> ExitCode {

@@ -6,9 +6,7 @@
 //!
 //! Spec: mallopt(3), "Environment variables".
 
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use crate::again;
 
 /// What is set: blocks from 128 KiB on are given back at once, and threads share two heaps.
 const SETTINGS: [(&str, &str); 3] = [
@@ -19,26 +17,14 @@ const SETTINGS: [(&str, &str); 3] = [
 
 /// Starts this program again in its own place with what is not set yet; returns if there is nothing of that kind, or if the
 /// system cannot start it: then it goes on as it is, and says so.
-///
-/// The process keeps its number and all that belongs to it, so that nobody outside notices.
 pub(crate) fn settle() {
-    if let Err(error) = start_again() {
-        tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
-    }
-}
-
-fn start_again() -> io::Result<()> {
     let unset = SETTINGS
         .iter()
         .filter(|(name, _)| std::env::var_os(name).is_none());
     let unset: Vec<_> = unset.copied().collect();
     if unset.is_empty() {
-        return Ok(());
+        return;
     }
-    let mut arguments = std::env::args_os();
-    let own_name = arguments.next().unwrap_or_default();
-    let mut again = Command::new(std::env::current_exe()?);
-    again.arg0(own_name).args(arguments).envs(unset);
-    // It comes back only if it has failed.
-    Err(again.exec())
+    let error = again::start(&unset);
+    tracing::warn!("the allocator keeps its own settings, and more memory: {error}");
 }

@@ -25,6 +25,7 @@ use crate::applications::{ApplicationsTask, EvaluationFailed, Explainer};
 use crate::card::{CardFault, CardHandle, Custodian, CustodianThread, Standing};
 use crate::config::Config;
 use crate::diagnostics;
+use crate::heap;
 use crate::journal::{self, Journal, Keeper, MeterBook};
 use crate::liveness::{Feeder, Notifier, Pulses};
 use crate::local::control;
@@ -135,7 +136,7 @@ pub(crate) enum End {
 /// Runs the daemon until it is told to stop or has to.
 pub(crate) fn run(config: Config) -> Result<End, LifeError> {
     diagnostics::begin();
-    crate::heap::settle();
+    heap::settle();
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

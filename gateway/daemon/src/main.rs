@@ -1,5 +1,6 @@
 //! `smgw`: the gateway, its local web and its command line in one binary.
 
+mod again;
 mod app;
 mod applications;
 mod binding;
