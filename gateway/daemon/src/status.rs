@@ -232,13 +232,7 @@ impl fmt::Display for Status {
                 writeln!(formatter, "  {error}")?;
             }
             for value in &meter.values {
-                let obis = value.obis.to_string();
-                let quantity = value.value.to_string();
-                writeln!(
-                    formatter,
-                    "  {obis:<20} {quantity:>18} {:<6} {}",
-                    value.unit, value.time
-                )?;
+                writeln!(formatter, "  {value}")?;
             }
         }
         Ok(())

@@ -177,12 +177,7 @@ impl fmt::Display for Shown {
             writeln!(formatter, "took       {ms} ms")?;
         }
         for value in &meter.values {
-            let (obis, quantity) = (value.obis.to_string(), value.value.to_string());
-            writeln!(
-                formatter,
-                "  {obis:<20} {quantity:>18} {:<6} {}",
-                value.unit, value.time
-            )?;
+            writeln!(formatter, "  {value}")?;
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ mod secret;
 mod sent;
 mod session;
 mod shelf;
+#[cfg(test)]
+mod testing;
 mod transparency;
 mod wizard;
 mod zone;

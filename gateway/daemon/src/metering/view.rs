@@ -1,5 +1,7 @@
 //! What is shown of the meters: the last values, and whether they answer.
 
+use std::fmt;
+
 use bus::{BusConfig, Port, Statistics};
 use model::{Decimal, Element, Medium, MeterId, Obis, Quantity, Reading, Status, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
@@ -148,6 +150,17 @@ pub(crate) struct ValueView {
     /// What is to be known about it.
     #[serde(default)]
     pub(crate) status: Status,
+}
+
+impl fmt::Display for ValueView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (obis, quantity) = (self.obis.to_string(), self.value.to_string());
+        write!(
+            formatter,
+            "{obis:<20} {quantity:>18} {:<6} {}",
+            self.unit, self.time
+        )
+    }
 }
 
 /// Returns the meters of the configuration, before any has been read.

@@ -148,10 +148,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use model::{Span, Status, Unit};
-    use store::{DeviceKey, Protection, Round, Store};
-
+    use super::super::testing::store;
     use super::*;
+    use model::{Span, Status, Unit};
 
     fn reading(meter: &str, time: &str, value: i128) -> Reading {
         Reading {
@@ -166,19 +165,6 @@ mod tests {
             },
             status: Status::GOOD,
         }
-    }
-
-    fn store(folder: &std::path::Path, readings: Vec<Reading>) -> Store {
-        let key = DeviceKey::new([7; DeviceKey::LENGTH]);
-        let store = Store::open(folder, Ok(Protection { key, otp: None })).unwrap();
-        for reading in readings {
-            let round = Round {
-                readings: vec![reading],
-                gaps: Vec::new(),
-            };
-            store.database().register(&round).unwrap();
-        }
-        store
     }
 
     #[test]

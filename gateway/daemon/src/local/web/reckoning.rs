@@ -153,9 +153,10 @@ fn figures(
 #[cfg(test)]
 mod tests {
     use model::{Status, Unit};
-    use store::{DeviceKey, Protection, Round, Store};
+    use store::Round;
 
     use super::super::prices;
+    use super::super::testing::store;
     use super::super::zone::Zone;
     use super::*;
 
@@ -180,19 +181,6 @@ mod tests {
             },
             status: Status::GOOD,
         }
-    }
-
-    fn store(folder: &std::path::Path, readings: Vec<Reading>) -> Store {
-        let key = DeviceKey::new([7; DeviceKey::LENGTH]);
-        let store = Store::open(folder, Ok(Protection { key, otp: None })).unwrap();
-        for reading in readings {
-            let round = Round {
-                readings: vec![reading],
-                gaps: Vec::new(),
-            };
-            store.database().register(&round).unwrap();
-        }
-        store
     }
 
     /// The prices of the supplier's tests, by day and by night.
