@@ -24,6 +24,8 @@ pub(super) struct Browser<'a> {
 pub(super) struct Served {
     /// The time in the middle, from the request to the whole answer over a connection that stands.
     pub(super) time: Duration,
+    /// The longest of the times: the first request among them, which finds nothing in memory.
+    pub(super) slowest: Duration,
     /// The size of the answer as it is sent, in bytes.
     pub(super) bytes: u64,
 }
@@ -101,30 +103,31 @@ impl<'a> Browser<'a> {
         let mut times = Vec::with_capacity(rounds);
         let mut bytes = 0;
         for line in self.run(&command)? {
-            let found = found(&line).ok_or_else(|| unexpected(path, &line))?;
-            times.push(found.time);
-            bytes = found.bytes.max(bytes);
+            let (time, size) = found(&line).ok_or_else(|| unexpected(path, &line))?;
+            times.push(time);
+            bytes = size.max(bytes);
         }
         if times.len() != rounds {
             return Err(unexpected(path, &format!("{} answers", times.len())));
         }
-        let time = median(times);
-        Ok(Served { time, bytes })
+        let slowest = times.iter().max().copied().unwrap_or_default();
+        Ok(Served {
+            time: median(times),
+            slowest,
+            bytes,
+        })
     }
 }
 
-/// Reads what curl says about an answer that is one.
-fn found(line: &str) -> Option<Served> {
+/// Reads what curl says about an answer that is one: its time and its size.
+fn found(line: &str) -> Option<(Duration, u64)> {
     let mut words = line.split(' ');
     (words.next()? == "200").then_some(())?;
     let mut seconds = || Duration::try_from_secs_f64(words.next()?.parse().ok()?).ok();
     let (sent, whole) = (seconds()?, seconds()?);
     let mut number = || words.next()?.parse::<u64>().ok();
     let bytes = number()?.checked_add(number()?)?;
-    Some(Served {
-        time: whole.saturating_sub(sent),
-        bytes,
-    })
+    Some((whole.saturating_sub(sent), bytes))
 }
 
 fn unexpected(path: &str, said: &str) -> BenchError {
@@ -140,8 +143,8 @@ mod tests {
 
     #[test]
     fn answers_of_curl_are_read_and_refusals_are_none() {
-        let served = found("200 0.001000 0.003500 600 1400").unwrap();
-        assert_eq!((served.time, served.bytes), (Duration::from_micros(2_500), 2_000));
+        let served = found("200 0.001000 0.003500 600 1400");
+        assert_eq!(served, Some((Duration::from_micros(2_500), 2_000)));
         assert!(found("303 0.001000 0.003500 600 0").is_none() && found("").is_none());
     }
 }

@@ -92,7 +92,8 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         let served = browser.measure(&path, rounds)?;
         let limit = format!("{TIME_LIMIT:?}");
         let found = format!("{:.1?}", served.time);
-        table.add(&path, Some(&limit), &found, served.time > TIME_LIMIT);
+        let what = format!("{path:<48} slowest {:>9.1?}, median", served.slowest);
+        table.add(&what, Some(&limit), &found, served.time > TIME_LIMIT);
         if path.starts_with("/api/") || path.contains(".csv") || path.contains(".xml") {
             continue;
         }
