@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::build::{cargo, root, run_step};
 use crate::error::XtaskError;
-use crate::packages;
+use crate::{apps, packages};
 
 /// Every target, in the order of their names.
 const TARGETS: [&str; 16] = [
@@ -100,6 +100,27 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     } else {
         Err(XtaskError::Findings(findings.join(", ")))
     }
+}
+
+/// Checks the types of the targets, which are a workspace of their own that nothing else builds, with the crates of the product in
+/// its versions.
+///
+/// libFuzzer itself is left out: nothing is linked.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] if a target does not fit to what it calls.
+pub(crate) fn check_types() -> Result<(), XtaskError> {
+    let folder = root().join("tests/fuzz");
+    let versions = folder.join("Cargo.lock");
+    std::fs::copy(root().join("Cargo.lock"), &versions).map_err(XtaskError::file(&versions))?;
+    run_step(
+        "check the fuzz targets",
+        cargo(&["check", "--bins", "--no-default-features"])
+            .current_dir(&folder)
+            .env("CARGO_TARGET_DIR", apps::target().join("fuzz"))
+            .env("RUSTFLAGS", "--cfg fuzzing -D warnings"),
+    )
 }
 
 /// Runs one target and returns whether every input kept its property.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::{FEATURES, cargo, run_step};
 use crate::error::XtaskError;
-use crate::{apps, browser, packages, python, torture};
+use crate::{apps, browser, fuzz, packages, python, torture};
 
 /// The version of the test runner, so that a new one cannot break an old commit.
 const NEXTEST: &str = "0.9.143";
@@ -41,6 +41,7 @@ pub(crate) fn run() -> Result<(), XtaskError> {
     for Step { name, mut command } in steps() {
         timed(name, &mut durations, || run_step(name, &mut command))?;
     }
+    timed("fuzz targets, type-checked", &mut durations, fuzz::check_types)?;
     timed("torture, short", &mut durations, || {
         torture::run(&torture::Options::short())
     })?;
