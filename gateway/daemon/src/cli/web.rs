@@ -25,7 +25,8 @@ const MAX_FILE: u64 = 1_024;
 pub(super) enum WebCommand {
     /// Issues a first password to an account, and prints it once: for the label, or for whoever has forgotten theirs.
     ///
-    /// It has to be changed at the first login. Earlier passwords and sessions of the account end; its tokens stay.
+    /// It has to be changed at the first login. Earlier passwords, sessions and tokens of the account end, since it may be for
+    /// somebody who has moved in.
     Password(PasswordOptions),
     /// Shows the SHA-256 fingerprint of the certificate, to be compared with what the browser shows.
     Certificate {
@@ -49,6 +50,9 @@ pub(super) struct PasswordOptions {
     /// Take the password from the first line of this file, such as what is on the label; without it, one is drawn.
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
+    /// Keep the account's tokens: the password is for the same person, who has forgotten the last one.
+    #[arg(long)]
+    keep_tokens: bool,
     /// Print one JSON document (schema smgw.web-password/1).
     #[arg(long)]
     json: bool,
@@ -80,13 +84,20 @@ impl WebCommand {
                 let PasswordOptions {
                     account,
                     from_file,
+                    keep_tokens,
                     json,
                     file,
                 } = options;
                 with_config(file.config, |config| {
-                    shown(issue(&config.control_socket, account, from_file), |issued| {
-                        tell_password(&issued, json)
-                    })
+                    let issued = read_given(from_file.as_deref()).and_then(|password| {
+                        let issue = Issue {
+                            account,
+                            password,
+                            keep_tokens,
+                        };
+                        order(&config.control_socket, web::PASSWORD, &issue)
+                    });
+                    shown(issued, |issued: Issued| tell_password(&issued, json))
                 })
             }
             Self::Certificate { new, json, file } => with_config(file.config, |config| {
@@ -110,9 +121,8 @@ impl WebCommand {
     }
 }
 
-fn issue(socket: &Path, account: String, from_file: Option<PathBuf>) -> Result<Issued, WebError> {
-    let password = from_file.as_deref().map(read_password).transpose()?;
-    order(socket, web::PASSWORD, &Issue { account, password })
+fn read_given(file: Option<&Path>) -> Result<Option<Password>, WebError> {
+    file.map(read_password).transpose()
 }
 
 fn read_password(file: &Path) -> Result<Password, WebError> {

@@ -10,7 +10,7 @@ use model::Fingerprint;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
-use super::gate::{Gate, GateError};
+use super::gate::{Gate, GateError, Tokens};
 use super::password::Password;
 use super::roster::Roster;
 use super::shelf::Shelf;
@@ -32,6 +32,9 @@ pub(crate) struct Issue {
     pub(crate) account: String,
     /// The password; one is drawn, if there is none.
     pub(crate) password: Option<Password>,
+    /// Whether the tokens of the account stay; they end otherwise.
+    #[serde(default)]
+    pub(crate) keep_tokens: bool,
 }
 
 /// A first password that was issued.
@@ -113,14 +116,17 @@ async fn new_certificate(
     }))
 }
 
-async fn issue(
-    State(source): State<AccessSource>,
-    Json(Issue { account, password }): Json<Issue>,
-) -> Json<Outcome<Issued>> {
+async fn issue(State(source): State<AccessSource>, Json(issue): Json<Issue>) -> Json<Outcome<Issued>> {
+    let Issue {
+        account,
+        password,
+        keep_tokens,
+    } = issue;
+    let tokens = if keep_tokens { Tokens::Stay } else { Tokens::End };
     let Some((gate, _)) = source.0 else {
         return Json(Outcome::Refused(OFF.to_owned()));
     };
-    Json(match gate.issue(account.clone(), password).await {
+    Json(match gate.issue(account.clone(), password, tokens).await {
         Ok(password) => Outcome::Done(Issued { account, password }),
         Err(error) => refused(&error),
     })

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use billing::{StageDocument, TariffDocument};
-use model::{ElementPattern, LogText, SystemEvent};
+use model::{ElementPattern, LogEvent, LogText, SystemEvent};
 use store::{AccessRecord, LogError, Store};
 use tokio::sync::Semaphore;
 
@@ -110,6 +110,15 @@ pub(crate) struct Gate {
     hashing: Arc<Semaphore>,
     /// Held while the accounts, or what they have entered, change.
     changing: Arc<Mutex<()>>,
+}
+
+/// What becomes of the tokens of an account that gets a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// They stay: the password is for the one who has made them.
+    Stay,
+    /// They end: it may be for somebody else, who has moved in.
+    End,
 }
 
 /// A session that was opened, with what its browser keeps.
@@ -273,14 +282,19 @@ impl Gate {
                 return Err(gate.refuse(peer, Some(&identity)));
             }
             gate.give_back(peer, &identity.name);
-            gate.set_password(&identity.name, &new, false)?;
+            gate.set_password(&identity.name, &new, (false, Tokens::Stay))?;
             gate.open(identity, false)
         })
         .await
     }
 
     /// Issues a first password, the given one or one that is drawn, which has to be changed at the login.
-    pub(super) async fn issue(&self, name: String, given: Option<Password>) -> Result<Password, GateError> {
+    pub(super) async fn issue(
+        &self,
+        name: String,
+        given: Option<Password>,
+        tokens: Tokens,
+    ) -> Result<Password, GateError> {
         if self.roster.find(&name).is_none() {
             let known: Vec<_> = self.roster.names().collect();
             let known = known.join(", ");
@@ -295,27 +309,41 @@ impl Gate {
         };
         let gate = self.clone();
         self.hash(move || {
-            gate.set_password(&name, &password, true)?;
+            gate.set_password(&name, &password, (true, tokens))?;
             Ok(password)
         })
         .await
     }
 
-    fn set_password(&self, name: &str, password: &Password, issued: bool) -> Result<(), GateError> {
+    /// Sets a password and ends the sessions of the account.
+    fn set_password(
+        &self,
+        name: &str,
+        password: &Password,
+        (issued, tokens): (bool, Tokens),
+    ) -> Result<(), GateError> {
         let hash = PasswordHash::new(password, random::bytes()?)?;
-        self.change(|accounts| {
+        self.change_all(|accounts| {
+            let known = accounts.by_name.remove(name).map(|known| known.tokens);
+            let known = known.unwrap_or_default();
+            let (kept, revoked) = match tokens {
+                Tokens::Stay => (known, Vec::new()),
+                Tokens::End => (Vec::new(), known),
+            };
             let account = Account {
                 password: hash,
                 must_change: issued,
-                tokens: Vec::new(),
+                tokens: kept,
             };
-            let tokens = accounts.by_name.remove(name).map(|known| known.tokens);
-            let tokens = tokens.unwrap_or_default();
-            accounts
-                .by_name
-                .insert(name.to_owned(), Account { tokens, ..account });
+            accounts.by_name.insert(name.to_owned(), account);
             let account = LogText::cut(name);
-            Ok(SystemEvent::PasswordChanged { account, issued })
+            let ended = revoked.iter().map(|token| SystemEvent::TokenRevoked {
+                account: account.clone(),
+                name: LogText::cut(&token.name),
+            });
+            let mut events: Vec<_> = ended.collect();
+            events.push(SystemEvent::PasswordChanged { account, issued });
+            Ok(events)
         })?;
         self.sessions().end_all_of(name);
         Ok(())
@@ -407,10 +435,18 @@ impl Gate {
         &self,
         how: impl FnOnce(&mut Accounts) -> Result<SystemEvent, GateError>,
     ) -> Result<(), GateError> {
+        self.change_all(|accounts| how(accounts).map(|event| vec![event]))
+    }
+
+    /// As [`Gate::change`], where one change is several events.
+    fn change_all(
+        &self,
+        how: impl FnOnce(&mut Accounts) -> Result<Vec<SystemEvent>, GateError>,
+    ) -> Result<(), GateError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut accounts = Accounts::read(&self.store)?;
-        let event = how(&mut accounts)?;
-        self.journal.write([event.into()])?;
+        let events = how(&mut accounts)?;
+        self.journal.write(events.into_iter().map(LogEvent::from))?;
         Ok(accounts.write(&self.store)?)
     }
 

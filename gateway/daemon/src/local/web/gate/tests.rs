@@ -32,7 +32,11 @@ async fn first_password_lets_in_once_changed_and_only_the_one_who_knows_it() {
     let gate = gate(folder.path());
     let wrong = gate.log_in(PEER, "consumer".into(), password("anything")).await;
     assert!(matches!(wrong, Err(GateError::Wrong)));
-    let first = gate.issue("consumer".into(), None).await.ok().unwrap();
+    let first = gate
+        .issue("consumer".into(), None, Tokens::End)
+        .await
+        .ok()
+        .unwrap();
     let opened = gate
         .log_in(PEER, "consumer".into(), first.clone())
         .await
@@ -84,7 +88,10 @@ async fn wrong_tries_are_bounded_and_right_ones_do_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let gate = gate(folder.path());
     let label = password("from the label 1");
-    drop(gate.issue("technician".into(), Some(label.clone())).await);
+    drop(
+        gate.issue("technician".into(), Some(label.clone()), Tokens::End)
+            .await,
+    );
     for _ in 0..2 * RATE_OF_NETWORK.burst {
         assert!(
             gate.log_in(PEER, "technician".into(), label.clone())
@@ -108,7 +115,7 @@ async fn damaged_accounts_let_nobody_in_until_they_are_reset() {
     let label = password("from the label 1");
     drop(
         gate(folder.path())
-            .issue("consumer".into(), Some(label.clone()))
+            .issue("consumer".into(), Some(label.clone()), Tokens::End)
             .await,
     );
     let file = folder.path().join("data/web-accounts");
@@ -118,11 +125,18 @@ async fn damaged_accounts_let_nobody_in_until_they_are_reset() {
     let gate = gate(folder.path());
     let refused = gate.log_in(PEER, "consumer".into(), label.clone()).await;
     assert!(matches!(refused, Err(GateError::Accounts(_))));
-    assert!(gate.issue("consumer".into(), Some(label.clone())).await.is_err());
+    assert!(
+        gate.issue("consumer".into(), Some(label.clone()), Tokens::End)
+            .await
+            .is_err()
+    );
     assert_eq!(gate.store.access().damaged(), ["web-accounts"]);
     gate.reset().unwrap();
     assert!(gate.store.access().damaged().is_empty());
-    drop(gate.issue("consumer".into(), Some(label.clone())).await);
+    drop(
+        gate.issue("consumer".into(), Some(label.clone()), Tokens::End)
+            .await,
+    );
     assert!(gate.log_in(PEER, "consumer".into(), label).await.is_ok());
 }
 
@@ -134,7 +148,7 @@ async fn tokens_are_known_by_their_digest_until_they_are_revoked() {
         gate.make_token("consumer", "display").is_err(),
         "it has no password yet"
     );
-    drop(gate.issue("consumer".into(), None).await);
+    drop(gate.issue("consumer".into(), None, Tokens::End).await);
     let token = gate.make_token("consumer", " display ").ok().unwrap();
     assert_eq!(&*gate.bearer(&token).unwrap().name, "consumer");
     let file = std::fs::read(folder.path().join("data/web-accounts")).unwrap();
@@ -146,10 +160,10 @@ async fn tokens_are_known_by_their_digest_until_they_are_revoked() {
             "{name}"
         );
     }
-    drop(gate.issue("consumer".into(), None).await);
+    drop(gate.issue("consumer".into(), None, Tokens::Stay).await);
     assert!(
         gate.bearer(&token).is_ok(),
-        "a forgotten password does not stop the display"
+        "whoever has forgotten a password keeps the display"
     );
     gate.revoke_token("consumer", "display").unwrap();
     assert!(matches!(gate.bearer(&token), Err(GateError::Wrong)));
@@ -160,14 +174,35 @@ async fn tokens_are_known_by_their_digest_until_they_are_revoked() {
 }
 
 #[tokio::test]
+async fn who_moves_in_is_not_read_by_the_tokens_of_who_has_moved_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    drop(gate.issue("consumer".into(), None, Tokens::End).await);
+    let token = gate.make_token("consumer", "display").ok().unwrap();
+    drop(gate.issue("consumer".into(), None, Tokens::End).await);
+    assert!(matches!(gate.bearer(&token), Err(GateError::Wrong)));
+    assert!(gate.tokens("consumer").unwrap().is_empty());
+    assert_eq!(
+        codes(&gate),
+        ["SMGW-L-1033", "SMGW-L-1034", "SMGW-L-1035", "SMGW-L-1033"]
+    );
+}
+
+#[tokio::test]
 async fn there_is_no_password_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let gate = gate(folder.path());
-    let error = gate.issue("nobody".into(), None).await.err().unwrap();
+    let error = gate
+        .issue("nobody".into(), None, Tokens::End)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(
         error.to_string(),
         "there is no account \"nobody\"; there are: technician, consumer"
     );
-    let weak = gate.issue("consumer".into(), Some(password("short"))).await;
+    let weak = gate
+        .issue("consumer".into(), Some(password("short")), Tokens::End)
+        .await;
     assert!(matches!(weak, Err(GateError::Weak(Weakness::TooShort))));
 }
