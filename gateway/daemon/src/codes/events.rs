@@ -121,6 +121,26 @@ pub(super) const ALL: &[Code] = &[
         "Every password and token of the local web was deleted.",
         "Issue new passwords with smgw web password.",
     ),
+    event(
+        "SMGW-L-1037",
+        "Somebody has logged out of the local web.",
+        NOTHING,
+    ),
+    event(
+        "SMGW-L-1038",
+        "A login to the local web was refused because it was tried too often.",
+        "If it was nobody of the house, find out who reaches the gateway's network.",
+    ),
+    event(
+        "SMGW-L-1039",
+        "The local web has a new certificate.",
+        "Make a new label with smgw web label.",
+    ),
+    event(
+        "SMGW-L-1040",
+        "What is installed was changed through the local web.",
+        NOTHING,
+    ),
     event("SMGW-L-2001", "A supplier was given values.", NOTHING),
     event(
         "SMGW-L-2002",

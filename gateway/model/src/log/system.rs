@@ -210,6 +210,33 @@ pub enum SystemEvent {
     },
     /// All passwords and tokens of the local web were deleted, on the device's command line.
     AccessReset,
+    /// Somebody has logged out of the local web.
+    LoggedOut {
+        /// The account.
+        account: LogText,
+        /// Where it came from.
+        peer: LogText,
+    },
+    /// A login to the local web was refused unseen, because it was tried too often.
+    LoginRefused {
+        /// The account, if there is one of that name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<LogText>,
+        /// Where it came from.
+        peer: LogText,
+    },
+    /// The local web has a new certificate, by the device's command line.
+    CertificateRenewed {
+        /// The SHA-256 digest of the certificate.
+        certificate: Fingerprint,
+    },
+    /// What is installed was changed through the local web.
+    InstallationChanged {
+        /// The account.
+        account: LogText,
+        /// What was done.
+        what: LogText,
+    },
 }
 
 impl SystemEvent {
@@ -243,6 +270,10 @@ impl SystemEvent {
             Self::TokenMade { .. } => "SMGW-L-1034",
             Self::TokenRevoked { .. } => "SMGW-L-1035",
             Self::AccessReset => "SMGW-L-1036",
+            Self::LoggedOut { .. } => "SMGW-L-1037",
+            Self::LoginRefused { .. } => "SMGW-L-1038",
+            Self::CertificateRenewed { .. } => "SMGW-L-1039",
+            Self::InstallationChanged { .. } => "SMGW-L-1040",
         }
     }
 }
@@ -285,10 +316,7 @@ impl fmt::Display for SystemEvent {
             Self::Started { version } => write!(formatter, "started, version {version}"),
             Self::Stopped { reason } => write!(formatter, "stopped: {reason}"),
             Self::StandingChanged { state, code, detail } => {
-                write!(formatter, "the state is {state} ({code})")?;
-                detail
-                    .iter()
-                    .try_for_each(|detail| write!(formatter, ": {detail}"))
+                standing_changed(formatter, *state, (code, detail.as_ref()))
             }
             Self::BindingBurned { card, gateway, time } => {
                 write!(formatter, "gateway {gateway} was bound to card {card} at {time}")
@@ -348,8 +376,24 @@ impl fmt::Display for SystemEvent {
             | Self::PasswordChanged { .. }
             | Self::TokenMade { .. }
             | Self::TokenRevoked { .. }
-            | Self::AccessReset => self.tell_access(formatter),
+            | Self::AccessReset
+            | Self::LoggedOut { .. }
+            | Self::LoginRefused { .. }
+            | Self::CertificateRenewed { .. }
+            | Self::InstallationChanged { .. } => self.tell_access(formatter),
         }
+    }
+}
+
+fn standing_changed(
+    formatter: &mut fmt::Formatter<'_>,
+    state: GatewayState,
+    (code, detail): (&LogText, Option<&LogText>),
+) -> fmt::Result {
+    write!(formatter, "the state is {state} ({code})")?;
+    match detail {
+        Some(detail) => write!(formatter, ": {detail}"),
+        None => Ok(()),
     }
 }
 
@@ -410,6 +454,22 @@ impl SystemEvent {
                     formatter,
                     "{account} has revoked the token {name} for the local web"
                 )
+            }
+            Self::LoggedOut { account, peer } => {
+                write!(formatter, "{account} logged out of the local web from {peer}")
+            }
+            Self::LoginRefused { account, peer } => {
+                let account = account.as_ref().map_or("an unknown account", LogText::as_str);
+                write!(
+                    formatter,
+                    "a login to the local web as {account} from {peer} was refused: tried too often"
+                )
+            }
+            Self::CertificateRenewed { certificate } => {
+                write!(formatter, "the local web has the new certificate {certificate}")
+            }
+            Self::InstallationChanged { account, what } => {
+                write!(formatter, "{account} has changed the installation: {what}")
             }
             _ => formatter.write_str("the passwords and tokens of the local web were deleted"),
         }

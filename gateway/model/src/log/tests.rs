@@ -131,6 +131,21 @@ fn access_events() -> Vec<SystemEvent> {
             name: text("display"),
         },
         SystemEvent::AccessReset,
+        SystemEvent::LoggedOut {
+            account: text("consumer"),
+            peer: text("192.168.1.7"),
+        },
+        SystemEvent::LoginRefused {
+            account: None,
+            peer: text("192.168.1.7"),
+        },
+        SystemEvent::CertificateRenewed {
+            certificate: Fingerprint::new([7; 32]),
+        },
+        SystemEvent::InstallationChanged {
+            account: text("technician"),
+            what: text("meters.d/meter-1.toml removed"),
+        },
     ]
 }
 

@@ -194,6 +194,36 @@ pub(crate) fn house_with_web_and(more: &str) -> (House, String) {
     (house, web)
 }
 
+/// Runs the gateway's command line, and returns what it prints.
+fn smgw_text(house: &House, arguments: &[&str]) -> String {
+    let (verb, more) = arguments.split_first().unwrap();
+    let command = house.stage.command(Program::Smgw, verb);
+    let command = more
+        .iter()
+        .fold(command, |command, &argument| command.arg(argument));
+    let finished = house.stage.run(&command.option("--config", &house.config));
+    finished.unwrap().lines.join("\n")
+}
+
+/// Has the label made, and returns the password that its code fills in.
+fn labelled_password(house: &House, account: &str) -> String {
+    let picture = house.stage.path("label.svg");
+    let drawn = picture.to_string_lossy();
+    let label = smgw(house, &["web", "label", account, "--svg", &drawn]);
+    let password = label["password"].as_str().unwrap();
+    let address = label["address"].as_str().unwrap();
+    assert!(address.starts_with("https://smgw.local:"), "{label}");
+    let code = format!("{address}login#{account}:{password}");
+    assert_eq!(label["code"], Value::String(code));
+    assert_eq!(
+        label["fingerprint"],
+        smgw(house, &["status"])["https_fingerprint"]
+    );
+    let drawn = std::fs::read_to_string(picture).unwrap();
+    assert!(drawn.contains(password) && drawn.contains("<path"), "{drawn}");
+    password.to_owned()
+}
+
 pub(crate) fn first_password(house: &House, account: &str) -> String {
     let issued = smgw(house, &["web", "password", account]);
     issued["password"].as_str().unwrap().to_owned()
@@ -266,6 +296,8 @@ fn everybody_gets_in_by_the_own_password_and_sees_what_is_meant_for_the_role() {
     let form = consumer.get("/password").form_token().to_owned();
     let jar = std::fs::read(&consumer.cookies).unwrap();
     consumer.post("/logout", &[("form", &form)]).leads_to("/login");
+    let log = smgw_text(&house, &["log", "show", "system"]);
+    assert!(log.contains("SMGW-L-1037"), "{log}");
     std::fs::write(&consumer.cookies, jar).unwrap();
     consumer.get("/now").leads_to("/login");
     assert_eq!(technician.get("/device").status, 200, "others stay logged in");
@@ -463,13 +495,8 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
     assert_eq!(consumer.post("/password", &fields).status, 403);
     assert_eq!(consumer.get("/now").status, 200);
 
-    let log = stage.command(Program::Smgw, "log").arg("show").arg("system");
-    let log = stage
-        .run(&log.option("--config", &house.config))
-        .unwrap()
-        .lines
-        .join("\n");
-    for code in ["SMGW-L-1031", "SMGW-L-1032", "SMGW-L-1033"] {
+    let log = smgw_text(&house, &["log", "show", "system"]);
+    for code in ["SMGW-L-1031", "SMGW-L-1032", "SMGW-L-1033", "SMGW-L-1038"] {
         assert!(log.contains(code), "{code} is missing in {log}");
     }
     assert!(!log.contains("not the password"), "{log}");

@@ -10,6 +10,7 @@ use model::Fingerprint;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
+use super::certificate::CertificateFault;
 use super::gate::{Gate, GateError, Tokens};
 use super::password::Password;
 use super::roster::Roster;
@@ -105,13 +106,19 @@ async fn new_certificate(
     State(source): State<AccessSource>,
     Json(NewCertificate {}): Json<NewCertificate>,
 ) -> Result<Json<Outcome<Certificate>>, StatusCode> {
-    let Some((_, shelf)) = source.0 else {
+    let Some((gate, shelf)) = source.0 else {
         return Ok(Json(Outcome::Refused(OFF.to_owned())));
     };
-    Ok(Json(match blocking(move || shelf.renew()).await? {
-        Ok(fingerprint) => Outcome::Done(Certificate {
+    let renewed = blocking(move || {
+        let made = shelf.renew()?;
+        // A broken log stops the gateway by itself.
+        Ok::<_, CertificateFault>((made, gate.note_certificate(made)))
+    });
+    Ok(Json(match renewed.await? {
+        Ok((fingerprint, Ok(()))) => Outcome::Done(Certificate {
             fingerprint: Some(fingerprint),
         }),
+        Ok((_, Err(error))) => refused(&error),
         Err(fault) => refused(&fault),
     }))
 }

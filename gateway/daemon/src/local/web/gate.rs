@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use billing::{StageDocument, TariffDocument};
-use model::{ElementPattern, LogEvent, LogText, SystemEvent};
+use model::{ElementPattern, Fingerprint, LogEvent, LogText, SystemEvent};
 use store::{AccessRecord, LogError, Store};
 use tokio::sync::Semaphore;
 
@@ -152,7 +152,14 @@ impl Gate {
         name: String,
         password: Password,
     ) -> Result<Opened, GateError> {
-        self.take_try(peer, &name)?;
+        if let Err(refused) = self.take_try(peer, &name) {
+            let known = self.roster.find(&name);
+            self.journal.note_outside(SystemEvent::LoginRefused {
+                account: known.map(|identity| LogText::cut(&identity.name)),
+                peer: LogText::cut(&peer.to_string()),
+            });
+            return Err(refused);
+        }
         let gate = self.clone();
         let checked = self
             .hash(move || {
@@ -248,9 +255,27 @@ impl Gate {
         &self.streams
     }
 
-    /// Ends a session.
-    pub(super) fn log_out(&self, id: &Secret) {
+    /// Ends a session in whose place another one has come.
+    pub(super) fn end(&self, id: &Secret) {
         self.sessions().end(id);
+    }
+
+    /// Ends a session, whether or not it can be logged.
+    pub(super) fn log_out(
+        &self,
+        id: &Secret,
+        (peer, identity): (IpAddr, &Identity),
+    ) -> Result<(), GateError> {
+        self.end(id);
+        let (account, peer) = (LogText::cut(&identity.name), LogText::cut(&peer.to_string()));
+        let event = SystemEvent::LoggedOut { account, peer };
+        Ok(self.journal.write([event.into()])?)
+    }
+
+    /// Writes down that there is a new certificate.
+    pub(super) fn note_certificate(&self, certificate: Fingerprint) -> Result<(), GateError> {
+        let event = SystemEvent::CertificateRenewed { certificate };
+        Ok(self.journal.write([event.into()])?)
     }
 
     /// Returns who has this token.

@@ -14,6 +14,7 @@ mod check;
 mod device;
 mod meters;
 mod pages;
+mod record;
 mod report;
 mod scan;
 mod wan;

@@ -129,7 +129,14 @@ async fn log_out(
     Form(form): Form<Bare>,
 ) -> Result<Response, Barrier> {
     member.check(&form.form)?;
-    portal.gate.log_out(&member.id);
+    let (language, gate) = (member.language, portal.gate.clone());
+    let logged_out = tokio::task::spawn_blocking(move || {
+        gate.log_out(&member.id, (member.peer, &member.session.identity))
+    });
+    let logged_out = logged_out
+        .await
+        .map_err(|error| Barrier::failed(language, &error))?;
+    logged_out.map_err(|error| Barrier::at_the_gate(language, &error))?;
     let mut response = Redirect::to("/login").into_response();
     set_cookie(&mut response, SESSION, "", GONE);
     Ok(response)

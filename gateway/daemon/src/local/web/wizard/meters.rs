@@ -6,11 +6,13 @@
 use mbus::link::SecondaryAddress;
 use model::{MeterId, Obis, Quantity, Timestamp};
 use serde::{Deserialize, Serialize};
+use store::FileError;
 use toml::Value;
 
 use super::Site;
 use super::book::Book;
 use super::check::{Check, Verdict};
+use super::record::record;
 use super::scan::{Line, Protocol};
 use super::what::What;
 use crate::config::{Config, Point, line_of};
@@ -215,10 +217,20 @@ pub(super) fn install(site: &Site, form: &Form) -> Result<(), Fault> {
                 file = name,
                 "a meter was installed; it is read behind the next start"
             );
+            record(site, &format!("{name} added, the meter {}", form.name.trim()));
             Ok(())
         }
         Err(error) => Err(Fault::Whole(Chain(&error).to_string())),
     }
+}
+
+/// Removes the file of an installed meter, if there is one of that name.
+pub(super) fn remove(site: &Site, file: &str) -> Result<bool, FileError> {
+    let is_removed = site.source.store.installed().remove(file)?;
+    if is_removed {
+        record(site, &format!("{file} removed"));
+    }
+    Ok(is_removed)
 }
 
 /// Looks at every meter that is read: whether it answers, and whether somebody has compared it with its dial.

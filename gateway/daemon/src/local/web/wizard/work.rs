@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::Step;
 use super::check::Check;
+use super::record::record;
 use super::scan::{self, Order, Scan};
 use super::wan::Ladder;
 use super::{Site, Wizard, binding, card, device, meters, report};
@@ -84,6 +85,7 @@ async fn carry_out(wizard: Wizard, job: Job) {
         }
         Job::Wan => (Step::Wan, climb(&wizard, &site).await),
         Job::Restart => {
+            tokio::task::block_in_place(|| record(&site, "restart ordered"));
             tokio::time::sleep(FAREWELL).await;
             return site.restart.cancel();
         }

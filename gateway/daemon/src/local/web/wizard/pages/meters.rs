@@ -245,9 +245,8 @@ async fn remove(
     Sent(form): Sent<Removal>,
 ) -> Result<Response, Barrier> {
     technician.check(&form.form)?;
-    let store = std::sync::Arc::clone(&portal.wizard.site.source.store);
-    let file = form.file;
-    let removed = working(technician.language, move || store.installed().remove(&file)).await?;
+    let (site, file) = (portal.wizard.site.clone(), form.file);
+    let removed = working(technician.language, move || meters::remove(&site, &file)).await?;
     if removed {
         Ok(to(Step::Meters))
     } else {
