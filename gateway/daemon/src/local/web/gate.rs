@@ -25,10 +25,11 @@ use crate::journal::Journal;
 use crate::network::Network;
 use crate::random::{self, RandomError};
 
-/// Tries from one network, and from it again.
+/// Tries from one network, and from it again: fewer than an account has, so that nobody of the house keeps the account of
+/// another one shut by trying.
 const RATE_OF_NETWORK: Rate = Rate {
     burst: 5,
-    refill: Duration::from_secs(30),
+    refill: Duration::from_secs(90),
 };
 /// Tries at one account, from wherever: 60 an hour leave a password of ten characters alone for ages.
 const RATE_OF_ACCOUNT: Rate = Rate {

@@ -109,6 +109,52 @@ async fn wrong_tries_are_bounded_and_right_ones_do_not_count() {
     assert!(gate.log_in(elsewhere, "technician".into(), label).await.is_ok());
 }
 
+#[test]
+fn nobody_keeps_the_account_of_another_one_shut_by_trying() {
+    let start = Instant::now();
+    let mut networks = Buckets::new(RATE_OF_NETWORK, MOST_NETWORKS);
+    let mut accounts = Buckets::new(RATE_OF_ACCOUNT, MOST_NAMES);
+    let mut tries = |network: &'static str, now| {
+        networks.take(&network, now)?;
+        accounts.take(&"consumer", now)
+    };
+    for second in 0..6 * 3_600 {
+        let now = start + Duration::from_secs(second);
+        tries("somebody who tries and tries", now).ok();
+        if second % 600 == 599 {
+            assert_eq!(tries("the one who knows the password", now), Ok(()), "{second}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_and_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    let label = password("from the label 1");
+    drop(
+        gate.issue("consumer".into(), Some(label.clone()), Tokens::End)
+            .await,
+    );
+    let opened = gate.log_in(PEER, "consumer".into(), label).await.ok().unwrap();
+    let session = gate.enter(&opened.id).unwrap();
+    gate.log_out(&opened.id, (PEER, &session.identity)).unwrap();
+    assert!(gate.enter(&opened.id).is_none());
+    assert_eq!(codes(&gate), ["SMGW-L-1033", "SMGW-L-1031", "SMGW-L-1037"]);
+}
+
+#[tokio::test]
+async fn refused_tries_are_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(folder.path());
+    for _ in 0..RATE_OF_NETWORK.burst {
+        drop(gate.log_in(PEER, "nobody".into(), password("wrong")).await);
+    }
+    let refused = gate.log_in(PEER, "consumer".into(), password("wrong")).await;
+    assert!(matches!(refused, Err(GateError::TooOften { .. })));
+    assert_eq!(codes(&gate).last().map(String::as_str), Some("SMGW-L-1038"));
+}
+
 #[tokio::test]
 async fn damaged_accounts_let_nobody_in_until_they_are_reset() {
     let folder = tempfile::tempdir().unwrap();
