@@ -437,6 +437,28 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
     let stage = &house.stage;
     let first = first_password(&house, "consumer");
     let stranger = Browser::new(stage, &web, "stranger").with(&["--interface", STRANGER]);
+/// Logs in over a session, as by going back to a login that was left open, and looks for the session before.
+fn a_session_ends_with_the_next_one_of_its_browser(consumer: &Browser<'_>) {
+    let before = std::fs::read_to_string(&consumer.cookies).unwrap();
+    std::fs::write(&consumer.cookies, "").unwrap();
+    let page = consumer.get("/login");
+    let with_form = std::fs::read_to_string(&consumer.cookies).unwrap();
+    let session = before.lines().filter(|line| line.contains("__Host-smgw\t"));
+    let session: String = session.map(|line| format!("{line}\n")).collect();
+    std::fs::write(&consumer.cookies, format!("{with_form}{session}")).unwrap();
+    let fields = [
+        ("account", "consumer"),
+        ("password", CHOSEN),
+        ("form", page.form_token()),
+    ];
+    consumer.post("/login", &fields).leads_to("/");
+    let after = std::fs::read_to_string(&consumer.cookies).unwrap();
+    std::fs::write(&consumer.cookies, before).unwrap();
+    consumer.get("/now").leads_to("/login");
+    std::fs::write(&consumer.cookies, after).unwrap();
+    assert_eq!(consumer.get("/now").status, 200);
+}
+
     for _ in 0..5 {
         let refused = stranger.log_in("consumer", "not the password");
         assert_eq!(refused.status, 401, "{refused:?}");
@@ -501,3 +523,4 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
     }
     assert!(!log.contains("not the password"), "{log}");
 }
+    a_session_ends_with_the_next_one_of_its_browser(&consumer);

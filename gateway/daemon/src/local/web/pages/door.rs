@@ -90,6 +90,10 @@ async fn log_in(
             Ok(response)
         }
         Err(error) => refused(&portal, language, &error),
+            // Whoever logs in over a session leaves none behind that nobody would end.
+            if let Some((id, _)) = &visitor.session {
+                portal.gate.end(id);
+            }
     }
 }
 
