@@ -1,5 +1,7 @@
 //! `smgw web`: first passwords and the certificate of the local web.
 
+mod label;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use super::{ConfigFile, FAILURE, UNAVAILABLE, fail, print, with_config};
 use crate::local::control::{self, ControlError};
 use crate::local::grants::Outcome;
 use crate::local::web::{self, Certificate, Issue, Issued, NewCertificate, Password, Reset};
+use label::LabelOptions;
 
 /// The name of the schemas and their version; additive within the version.
 const PASSWORD_SCHEMA: &str = "smgw.web-password/1";
@@ -29,6 +32,11 @@ pub(super) enum WebCommand {
     /// somebody who has moved in.
     Password(PasswordOptions),
     /// Shows the SHA-256 fingerprint of the certificate, to be compared with what the browser shows.
+    /// Issues a first password, and makes the label for the device: a QR code that fills in the login, and the certificate's
+    /// fingerprint.
+    ///
+    /// Make it when the certificate is the one that stays. As with `smgw web password`, all that the account had ends.
+    Label(LabelOptions),
     Certificate {
         /// Make a new key and certificate; the next connection gets it.
         #[arg(long)]
@@ -82,6 +90,18 @@ impl WebCommand {
         match self {
             Self::Password(options) => {
                 let PasswordOptions {
+    #[error("the local web over HTTPS is off, or has no certificate; smgw status says which")]
+    NoWeb,
+    #[error("it is not known how a phone of the house reaches the gateway; name it with --host")]
+    NoHost,
+    #[error("the label cannot be written to {}; name a file that does not exist yet", file.display())]
+    Label {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the QR code of the label cannot be made; name a shorter --host")]
+    Code(#[source] qrcode::types::QrError),
                     account,
                     from_file,
                     keep_tokens,
@@ -111,10 +131,10 @@ impl WebCommand {
                 };
                 shown(certificate, |certificate| tell_certificate(&certificate, json))
             }),
-            Self::Reset(file) => with_config(file.config, |config| {
-                shown(order(&config.control_socket, web::RESET, &Reset {}), |Reset {}| {
-                    "Every password and token of the local web is deleted. Issue new passwords: smgw web password\n"
-                        .to_owned()
+            Self::Label(options) => {
+                let (json, file) = (options.json, options.file.config.clone());
+                with_config(file, |config| {
+                    shown(options.make(&config), |label| label.tell(json))
                 })
             }),
         }

@@ -459,6 +459,19 @@ fn a_session_ends_with_the_next_one_of_its_browser(consumer: &Browser<'_>) {
     assert_eq!(consumer.get("/now").status, 200);
 }
 
+fn metrics(house: &House) {
+    let page = house.status.web.as_deref().unwrap();
+    let metrics = Browser::new(&house.stage, page, "monitoring").get("/metrics");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.body.contains("smgw_meter_answers_total") && metrics.body.ends_with("# EOF"));
+}
+
+#[test]
+fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
+    let (house, web) = house_with_web();
+    let stage = &house.stage;
+    let first = labelled_password(&house, "consumer");
+    let stranger = Browser::new(stage, &web, "stranger").with(&["--interface", STRANGER]);
     for _ in 0..5 {
         let refused = stranger.log_in("consumer", "not the password");
         assert_eq!(refused.status, 401, "{refused:?}");

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::gate::Gate;
 use super::headers::cookie;
 use super::language::Language;
+use super::pages::of_script;
 use super::portal::{Portal, SESSION, retry_after};
 use super::roster::{Own, Role};
 use super::secret::Secret;
@@ -53,9 +54,8 @@ pub(super) fn routes() -> Router<Portal> {
         .route("/live.js", get(script))
 }
 
-async fn script() -> impl IntoResponse {
-    let headers = [(axum::http::header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
-    (headers, SCRIPT)
+async fn script() -> Response {
+    of_script(SCRIPT)
 }
 
 /// How many streams each account has. Clones share everything.

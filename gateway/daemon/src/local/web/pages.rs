@@ -63,6 +63,11 @@ async fn icon() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)
 }
 
+/// Hands out a script.
+pub(super) fn of_script(script: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], script).into_response()
+}
+
 /// Which language, and where to go on.
 #[derive(Deserialize)]
 struct Choice {

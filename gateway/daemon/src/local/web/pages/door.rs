@@ -14,16 +14,18 @@ use super::super::language::Language;
 use super::super::password::Password;
 use super::super::portal::{Barrier, Member, Portal, SESSION, Visitor, retry_after, start_of};
 use super::super::secret::Secret;
-use super::{Frame, rendered};
+use super::{Frame, of_script, rendered};
 
 /// The cookie that a login form is compared with, since there is no session yet.
 const FORM: &str = "__Host-smgw-form";
+const SCRIPT: &str = include_str!("../../../../templates/web/login.js");
 /// Takes a cookie away.
 const GONE: &str = "; Max-Age=0";
 
 pub(super) fn routes() -> Router<Portal> {
     Router::new()
         .route("/login", get(login).post(log_in))
+        .route("/login.js", get(script))
         .route("/logout", post(log_out))
         .route("/password", get(password).post(change))
 }
@@ -55,6 +57,10 @@ fn login_page(
     Ok(response)
 }
 
+async fn script() -> Response {
+    of_script(SCRIPT)
+}
+
 async fn login(State(portal): State<Portal>, visitor: Visitor) -> Result<Response, Barrier> {
     match &visitor.session {
         Some((_, session)) => Ok(Redirect::to(start_of(&session.identity)).into_response()),
@@ -84,16 +90,16 @@ async fn log_in(
     let account = form.account.trim().to_owned();
     match portal.gate.log_in(visitor.peer, account, form.password).await {
         Ok(opened) => {
+            // Whoever logs in over a session leaves none behind that nobody would end.
+            if let Some((id, _)) = &visitor.session {
+                portal.gate.end(id);
+            }
             let to = if opened.must_change { "/password" } else { "/" };
             let mut response = entered(&opened, to);
             set_cookie(&mut response, FORM, "", GONE);
             Ok(response)
         }
         Err(error) => refused(&portal, language, &error),
-            // Whoever logs in over a session leaves none behind that nobody would end.
-            if let Some((id, _)) = &visitor.session {
-                portal.gate.end(id);
-            }
     }
 }
 
