@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{ConfigFile, FAILURE, UNAVAILABLE, fail, print, with_config};
+use super::{ConfigFile, FAILURE, REFUSED, UNAVAILABLE, fail, print, with_config};
 use crate::local::control::{self, ControlError};
 use crate::local::grants::Outcome;
 use crate::local::web::{self, Certificate, Issue, Issued, NewCertificate, Password, Reset};
@@ -21,6 +21,7 @@ use label::LabelOptions;
 /// The name of the schemas and their version; additive within the version.
 const PASSWORD_SCHEMA: &str = "smgw.web-password/1";
 const CERTIFICATE_SCHEMA: &str = "smgw.web-certificate/1";
+const RESET_SCHEMA: &str = "smgw.web-reset/1";
 /// The greatest length of a file with a password.
 const MAX_FILE: u64 = 1_024;
 
@@ -31,12 +32,12 @@ pub(super) enum WebCommand {
     /// It has to be changed at the first login. Earlier passwords, sessions and tokens of the account end, since it may be for
     /// somebody who has moved in.
     Password(PasswordOptions),
-    /// Shows the SHA-256 fingerprint of the certificate, to be compared with what the browser shows.
     /// Issues a first password, and makes the label for the device: a QR code that fills in the login, and the certificate's
     /// fingerprint.
     ///
     /// Make it when the certificate is the one that stays. As with `smgw web password`, all that the account had ends.
     Label(LabelOptions),
+    /// Shows the SHA-256 fingerprint of the certificate, to be compared with what the browser shows.
     Certificate {
         /// Make a new key and certificate; the next connection gets it.
         #[arg(long)]
@@ -48,7 +49,13 @@ pub(super) enum WebCommand {
         file: ConfigFile,
     },
     /// Deletes every password and token, as when they are damaged; issue new passwords then.
-    Reset(ConfigFile),
+    Reset {
+        /// Print one JSON document (schema smgw.web-reset/1).
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -83,13 +90,6 @@ enum WebError {
     },
     #[error("{} has to be a line of text with a password", file.display())]
     NoPassword { file: PathBuf },
-}
-
-impl WebCommand {
-    pub(super) fn run(self) -> ExitCode {
-        match self {
-            Self::Password(options) => {
-                let PasswordOptions {
     #[error("the local web over HTTPS is off, or has no certificate; smgw status says which")]
     NoWeb,
     #[error("it is not known how a phone of the house reaches the gateway; name it with --host")]
@@ -102,6 +102,13 @@ impl WebCommand {
     },
     #[error("the QR code of the label cannot be made; name a shorter --host")]
     Code(#[source] qrcode::types::QrError),
+}
+
+impl WebCommand {
+    pub(super) fn run(self) -> ExitCode {
+        match self {
+            Self::Password(options) => {
+                let PasswordOptions {
                     account,
                     from_file,
                     keep_tokens,
@@ -136,6 +143,10 @@ impl WebCommand {
                 with_config(file, |config| {
                     shown(options.make(&config), |label| label.tell(json))
                 })
+            }
+            Self::Reset { json, file } => with_config(file.config, |config| {
+                let reset = order(&config.control_socket, web::RESET, &Reset {});
+                shown(reset, |Reset {}| tell_reset(json))
             }),
         }
     }
@@ -180,6 +191,7 @@ fn shown<T>(outcome: Result<T, WebError>, tell: impl FnOnce(T) -> String) -> Exi
     match outcome {
         Ok(done) => print(&Zeroizing::new(tell(done))),
         Err(error @ WebError::Control(ControlError::NoDaemon { .. })) => fail(UNAVAILABLE, &error),
+        Err(error @ WebError::Control(ControlError::NotPermitted { .. })) => fail(REFUSED, &error),
         Err(error) => fail(FAILURE, &error),
     }
 }
@@ -191,6 +203,15 @@ fn tell_password(issued: &Issued, json: bool) -> String {
         return format!("{document}\n");
     }
     format!("account  {account}\npassword {password}\nIt is shown once, and changed at the first login.\n")
+}
+
+fn tell_reset(json: bool) -> String {
+    if json {
+        let document = json!({"schema": RESET_SCHEMA, "reset": true});
+        return format!("{document}\n");
+    }
+    "Every password and token of the local web is deleted. Issue new passwords: smgw web password\n"
+        .to_owned()
 }
 
 fn tell_certificate(certificate: &Certificate, json: bool) -> String {
