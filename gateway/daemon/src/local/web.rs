@@ -30,6 +30,7 @@ mod password;
 mod portal;
 mod prices;
 mod reckoning;
+mod rejection;
 mod roster;
 mod secret;
 mod sent;

@@ -418,25 +418,25 @@ fn tokens(stage: &Stage, web: &str, consumer: &Browser<'_>) {
         Browser::new(stage, web, "nobody").get("/api/v1/values").status,
         401
     );
+    for (query, status, error) in [
+        ("history?element=x", 400, "query"),
+        ("deliveries?before=x", 400, "query"),
+        ("nothing", 404, "missing"),
+    ] {
+        let refused = program.get(&format!("/api/v1/{query}"));
+        let told: Value = serde_json::from_str(&refused.body).unwrap();
+        assert_eq!(
+            (refused.status, &told["error"]),
+            (status, &error.into()),
+            "{told}"
+        );
+    }
     program.get("/tokens").leads_to("/login");
     let revoked = consumer.post("/tokens/revoke", &[("name", "display"), ("form", form)]);
     revoked.leads_to("/tokens");
     assert_eq!(program.get("/api/v1/values").status, 401);
 }
 
-fn metrics(house: &House) {
-    let page = house.status.web.as_deref().unwrap();
-    let metrics = Browser::new(&house.stage, page, "monitoring").get("/metrics");
-    assert_eq!(metrics.status, 200);
-    assert!(metrics.body.contains("smgw_meter_answers_total") && metrics.body.ends_with("# EOF"));
-}
-
-#[test]
-fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
-    let (house, web) = house_with_web();
-    let stage = &house.stage;
-    let first = first_password(&house, "consumer");
-    let stranger = Browser::new(stage, &web, "stranger").with(&["--interface", STRANGER]);
 /// Logs in over a session, as by going back to a login that was left open, and looks for the session before.
 fn a_session_ends_with_the_next_one_of_its_browser(consumer: &Browser<'_>) {
     let before = std::fs::read_to_string(&consumer.cookies).unwrap();
@@ -529,6 +529,7 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
     let fields = [&fields[..], &[("form", forged.as_str())]].concat();
     assert_eq!(consumer.post("/password", &fields).status, 403);
     assert_eq!(consumer.get("/now").status, 200);
+    a_session_ends_with_the_next_one_of_its_browser(&consumer);
 
     let log = smgw_text(&house, &["log", "show", "system"]);
     for code in ["SMGW-L-1031", "SMGW-L-1032", "SMGW-L-1033", "SMGW-L-1038"] {
@@ -536,4 +537,3 @@ fn who_does_not_know_the_password_or_comes_by_another_way_is_refused() {
     }
     assert!(!log.contains("not the password"), "{log}");
 }
-    a_session_ends_with_the_next_one_of_its_browser(&consumer);

@@ -67,8 +67,7 @@ impl FromRequestParts<Portal> for Reader {
                 .map(|consumer| Self(consumer.own))
                 .map_err(|_| ApiError::Token);
         };
-        let bearer = bearer.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let token = bearer.and_then(Secret::parse).ok_or(ApiError::Token)?;
+        let token = bearer.to_str().ok().and_then(token_of).ok_or(ApiError::Token)?;
         let gate = portal.gate.clone();
         let bearer = tokio::task::spawn_blocking(move || gate.bearer(&token)).await;
         let bearer = bearer.map_err(|error| ApiError::failed(&error))?;
@@ -77,6 +76,13 @@ impl FromRequestParts<Portal> for Reader {
             Role::Technician => Err(ApiError::Token),
         }
     }
+}
+
+/// Returns the token of a header. The name of its scheme may be written in any case (RFC 9110, section 11.1).
+fn token_of(credentials: &str) -> Option<Secret> {
+    let (scheme, token) = credentials.split_once(' ')?;
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+    Secret::parse(token.trim_start()).filter(|_| is_bearer)
 }
 
 /// Why a program gets nothing.
@@ -229,4 +235,20 @@ async fn deliveries(
         deliveries: entries,
     })
     .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_of_a_token_may_be_written_in_any_case() {
+        let token = "0a".repeat(Secret::LENGTH);
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            assert!(token_of(&format!("{scheme} {token}")).is_some(), "{scheme}");
+        }
+        for credentials in [&format!("Basic {token}"), "Bearer", "Bearer x", &token] {
+            assert!(token_of(credentials).is_none(), "{credentials}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::portal::SESSION;
 /// Where the description is.
 pub(super) const PATH: &str = "/api/v1/openapi.json";
 /// The version of the interface: the first number is the one in the paths, the second grows with what is added.
-const VERSION: &str = "1.0.0";
+const VERSION: &str = "1.1.0";
 /// Where the schemas stand in the document.
 const SCHEMAS: &str = "/components/schemas";
 
@@ -68,7 +68,7 @@ impl Endpoint {
             |meaning: &str| json!({"description": meaning, "content": content(&reference("ApiFault"))});
         let mut answers = json!({
             "200": {"description": self.summary, "content": content((self.answer)(generator).as_value())},
-            "400": {"description": "The query cannot be read; the answer says why, as plain text."},
+            "400": fault("The query cannot be read; the answer says why."),
             "401": fault("There is no token, or none that is known."),
             "500": fault("The gateway has failed; its log says why."),
         });
@@ -88,8 +88,10 @@ impl Endpoint {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it is written down for its schema alone")]
 struct ApiFault {
-    /// Why: `token`, `missing` or `failed`.
+    /// Why: `token`, `missing`, `failed`, `query` or `method`.
     error: String,
+    /// What cannot be read of a query.
+    reason: Option<String>,
 }
 
 /// Hands the description out. It tells nothing about the gateway but what it can be asked, and needs no login.

@@ -17,6 +17,7 @@ use super::gate::{Gate, GateError};
 use super::headers::{Ends, cookie, protect};
 use super::language::Language;
 use super::pages::{self, Frame};
+use super::rejection::to_programs;
 use super::roster::{Identity, Own, Role};
 use super::secret::Secret;
 use super::session::Session;
@@ -58,6 +59,7 @@ pub(super) fn router(portal: Portal) -> Router {
     let routes = routes.fallback(missing);
     routes
         .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(middleware::from_fn(to_programs))
         .layer(middleware::from_fn_with_state(portal.clone(), protect))
         .with_state(portal)
 }
