@@ -254,6 +254,12 @@ fn digest_of(text: &str, installed: &[&str]) -> Fingerprint {
     Fingerprint::new(digest.finalize().into())
 }
 
+/// Returns whether a character does something rather than being shown: to a terminal, or to the order of a line (Unicode
+/// Standard Annex 9, section 2).
+fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Buses and meters share one space of names, since logs and pages call both by name alone.
 fn check_names(document: &Document) -> Result<(), Fault> {
     let meters = document
@@ -266,6 +272,9 @@ fn check_names(document: &Document) -> Result<(), Fault> {
         let at = name.span().start;
         if name.get_ref().trim().is_empty() {
             return Err(Fault::EmptyName { at });
+        }
+        if name.get_ref().chars().any(is_control) {
+            return Err(Fault::ControlInName { at });
         }
         if !names.insert(name.get_ref()) {
             let name = name.get_ref().clone();

@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     DuplicateName { name: String, at: usize },
     #[error("a name is empty; logs and pages call buses and meters by their names")]
     EmptyName { at: usize },
+    #[error("a name has a control character, which would be carried out by terminals; leave it out")]
+    ControlInName { at: usize },
     #[error("bus: give either mbus or modbus, the endpoint host:port")]
     Protocol { at: usize },
     #[error("bus: the endpoint is not of the form host:port, such as 192.168.10.20:10001")]
@@ -206,6 +208,7 @@ impl Fault {
             Self::Toml(error) => error.span().map_or(0, |span| span.start),
             Self::DuplicateName { at, .. }
             | Self::EmptyName { at }
+            | Self::ControlInName { at }
             | Self::Protocol { at }
             | Self::Endpoint { at }
             | Self::MbusEndpoint { at, .. }

@@ -78,6 +78,16 @@ fn names_are_unique() {
 }
 
 #[test]
+fn names_do_nothing_to_a_terminal() {
+    for name in ["\\u001b[31mgas", "gas\\nwater", "sag\\u202e"] {
+        let meter = format!("{GOOD}\n[[bus.meter]]\nname = \"{name}\"\nprimary = 2\n");
+        let (line, message) = fault(&meter);
+        assert_eq!(line, 17, "{name}");
+        assert!(message.contains("control character"), "{message}");
+    }
+}
+
+#[test]
 fn a_bus_has_one_protocol() {
     for replacement in ["", "mbus = \"a:1\"\nmodbus = \"b:2\""] {
         let (_, message) = fault(&GOOD.replace("mbus = \"127.0.0.1:10001\"", replacement));
