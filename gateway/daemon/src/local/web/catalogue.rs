@@ -213,6 +213,7 @@ catalogue! {
     form_old: "Das Formular ist veraltet oder kam von anderswo. Laden Sie die Seite neu.", "The form is outdated or came from elsewhere. Load the page again.";
     not_found: "Diese Seite gibt es nicht.", "There is no such page.";
     not_possible: "Das war nicht möglich:", "That was not possible:";
+    foreign_name: "Fragen Sie nach dieser Seite unter der Adresse des Gateways oder einem der Namen aus [web.https] names.", "Ask for this page by the gateway's address, or by a name of [web.https] names.";
     failed: "Das Gateway konnte nicht antworten. Sein Protokoll sagt, warum.", "The gateway could not answer. Its log says why.";
     to_start: "Zur Startseite", "To the start page";
     import: "Bezug", "Import";

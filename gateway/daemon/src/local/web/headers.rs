@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::host;
+use super::language::Language;
 use super::portal::Portal;
 
 /// What a browser may load: our own style sheet and scripts, nothing else and nothing inline; and where it may send forms: to us.
@@ -30,8 +31,8 @@ pub(super) async fn protect(State(portal): State<Portal>, request: Request, next
     let mut response = if ours {
         next.run(request).await
     } else {
-        let text = "ask for this page by the gateway's address, or by a name of [web.https] names\n";
-        (StatusCode::MISDIRECTED_REQUEST, text).into_response()
+        let text = Language::of(request.headers()).words().foreign_name;
+        (StatusCode::MISDIRECTED_REQUEST, format!("{text}\n")).into_response()
     };
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
