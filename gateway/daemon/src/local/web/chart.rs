@@ -63,7 +63,7 @@ pub(super) fn draw(bars: &[Bar], name: &str, greatest: &str) -> String {
     }
     let greatest = escaped(greatest);
     svg.push_str(&format!(
-            "<line class=\"axis\" x1=\"0\" y1=\"{floor}\" x2=\"{WIDTH}\" y2=\"{floor}\"/><text x=\"2\" y=\"12\">{greatest}</text></svg>"
+            "<line class=\"axis\" x1=\"0\" y1=\"{floor}\" x2=\"{WIDTH}\" y2=\"{floor}\"/><text x=\"2\" y=\"16\">{greatest}</text></svg>"
     ));
     svg
 }
