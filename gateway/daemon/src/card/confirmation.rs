@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::obstacle::Obstacle;
 use super::standing::Standing;
+use crate::codes::card as codes;
 use crate::report::Chain;
 
 /// How many characters of the GUID are wanted.
@@ -67,8 +68,8 @@ impl NotConfirmed {
     /// Returns the stable code.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::AlreadyBound { .. } => "already-bound",
-            Self::OtherCard => "other-card",
+            Self::AlreadyBound { .. } => codes::ALREADY_BOUND.code,
+            Self::OtherCard => codes::OTHER_CHARACTERS.code,
             Self::Obstacle { code, .. } => code,
         }
     }

@@ -75,6 +75,10 @@ super::codes! {
         "Insert the card that the binding has begun with. If it is lost or broken, run smgw binding confirm with the last four \
          characters of the GUID of this one; the first one then never serves any gateway.";
     SECRET_UNKNOWN = "SMGW-C-0221", "The card in the reader shows what the bound card shows and does not know its secret.", COPY;
+    ALREADY_BOUND = "SMGW-C-0222", "The gateway is bound to a card already, for good.",
+        "Nothing can be confirmed any more; replace gateway and card together if it is the wrong card.";
+    OTHER_CHARACTERS = "SMGW-C-0223", "The GUID of the card in the reader does not end with the characters that were entered.",
+        "Compare the GUID with the card's label, and enter its last four characters.";
     GIVEN_UP = "SMGW-C-0301", "The gateway was given up for good.", REPLACE_BOTH;
     REMOVED = "SMGW-C-0302", "The bound card was taken out while the gateway ran, and that cannot be burned.", REPLACE_BOTH;
     BINDINGS_TAMPERED = "SMGW-C-0303", "The bindings are damaged, lost or contradicted.", REPLACE_BOTH;

@@ -138,8 +138,18 @@ pub(super) const ALL: &[Code] = &[
     ),
     event(
         "SMGW-L-1040",
-        "What is installed was changed through the local web.",
+        "Somebody has had the gateway started again through the local web.",
         NOTHING,
+    ),
+    event(
+        "SMGW-L-1041",
+        "Somebody has installed meters through the local web.",
+        "Start the gateway again if they are not read yet.",
+    ),
+    event(
+        "SMGW-L-1042",
+        "Somebody has removed meters through the local web.",
+        "If it was nobody of yours, change the technician's password.",
     ),
     event("SMGW-L-2001", "A supplier was given values.", NOTHING),
     event(

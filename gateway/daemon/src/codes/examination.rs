@@ -20,6 +20,10 @@ super::codes! {
     DATA_UNKNOWN = "SMGW-D-0206", "The space on the data partition cannot be told.", "Check the data partition and its file system.";
     KEY_MISSING = "SMGW-D-0207", "The device key cannot be read, so that nothing is served.",
         "See that the file that [store] device_key names has 32 bytes and mode 0600, and is there before the gateway starts.";
+    DATA_SMALL = "SMGW-D-0208", "The data partition may be too small for two years of values.",
+        "Enlarge the partition if values of many meters are to be kept for two years.";
+    KEY_WITH_DATA = "SMGW-D-0209", "The device key lies with the data that it protects, which is the weak default.",
+        "Name a place under [store] device_key that is not copied with the data.";
     NO_DAEMON = "SMGW-D-0301", "No gateway runs: nobody answers on the control socket.",
         "Start it with systemctl start smgw, and read journalctl -u smgw if it does not stay.";
     CONTROL_REFUSED = "SMGW-D-0302", "The running gateway does not let this user ask.", "Run the command as root or as the gateway's user.";
@@ -31,10 +35,19 @@ super::codes! {
     SOFT_CARD = "SMGW-D-0401", "The card is, or can be, a soft card: this is not for production.",
         "Install a build without the feature soft-card, and use a card in a reader.";
     CERTIFICATE_ENDS = "SMGW-D-0402", "A certificate of the card ends soon.", "Tell the trust centre; it renews the card's certificates.";
+    CERTIFICATE_OVER = "SMGW-D-0403", "A certificate of the card is not valid at this time.",
+        "Check the clock; if it is right, ask the trust centre for other certificates or another card.";
     CLOCK_UNSET = "SMGW-D-0501", "The clock was never set: values are marked, and nothing is served.",
         "Connect a time source, such as NTP in the network, or replace the battery of the clock.";
     CLOCK_FREE = "SMGW-D-0502", "The clock is not known to follow a time source.",
-        "Start systemd-timesyncd or another time service, and see that it reaches its server.";
+        "Start chrony or systemd-timesyncd, and see that it reaches its server.";
+    CLOCK_WRONG = "SMGW-D-0503", "The clock is off by more than the calibration law permits: by more than 3 % of the registration period.",
+        "Start the time service again, and read in its log why it does not set the clock; if the clock is right, the time server that \
+         is named is wrong.";
+    NO_TIME_SERVER = "SMGW-D-0504", "No time server is configured, so that it cannot be measured how far the clock is off.",
+        "Name one in time.d beside the configuration or to the time service, or compare the time with another clock.";
+    TIME_SILENT = "SMGW-D-0505", "No time server tells the time.",
+        "Check the names of the time servers, and that UDP port 123 is open to them.";
     NO_LINK = "SMGW-D-0601", "No network is plugged in: no interface has a link.",
         "Plug the network cable in, or look at modem and antenna.";
     NO_ROUTE = "SMGW-D-0602", "The device has no address or no route to the outside.",
@@ -45,9 +58,17 @@ super::codes! {
     BROKER_AWAY = "SMGW-D-0605", "The gateway is not connected to its broker.",
         "Read the reason beside it; the gateway tries again by itself.";
     NO_CONTACT = "SMGW-D-0606", "The trust centre has not made first contact yet.",
-        "Have the trust centre install a bundle; until then no supplier is served.";
+        "Tell the TSM the GUID and have it install a bundle; until then no supplier is served.";
     NO_LISTENER = "SMGW-D-0607", "The gateway does not listen on the WAN although the configuration says so.",
         "Start the gateway again, and read journalctl -u smgw.";
+    NO_TLS = "SMGW-D-0608", "No TLS connection to the broker can be made with the card's key.",
+        "The clock has to be right, and the broker's certificate by the trust centre; the reason stands beside it.";
+    NO_LOGIN = "SMGW-D-0609", "The broker does not let the gateway in.",
+        "Check the broker's access rules: it has to know the GUID of the card.";
+    NO_ECHO = "SMGW-D-0610", "What the gateway says to itself through the broker does not come back.",
+        "The broker's access rules have to give the gateway its topic echo to read and to write.";
+    NO_CARD_SERVES = "SMGW-D-0611", "No card serves this gateway, and the key for the WAN is the card's.",
+        "Bind the card, or put the bound one back; smgw status says what is in the way.";
     METER_SILENT = "SMGW-D-0701", "A meter has never answered.",
         "See that it is wired and has power, and that bus, speed and address are right: smgw mbus scan or smgw modbus scan with \
          the gateway stopped.";

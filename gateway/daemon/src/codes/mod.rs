@@ -8,6 +8,7 @@ pub(crate) mod card;
 pub(crate) mod device;
 mod events;
 pub(crate) mod examination;
+mod german;
 mod view;
 
 use model::GatewayState;
@@ -71,12 +72,16 @@ impl From<GatewayState> for Code {
 }
 
 impl Code {
-    /// Returns cause and remedy in German, where the web has them.
-    fn german(self) -> Option<(&'static str, &'static str)> {
-        let state = GatewayState::ALL
-            .into_iter()
-            .find(|state| state.code() == self.code)?;
-        Some(german_of(state))
+    /// Returns cause and remedy in German. Every code has them, as a test sees to.
+    pub(crate) fn german(self) -> (&'static str, &'static str) {
+        let states = GatewayState::ALL.into_iter();
+        let state = states
+            .filter(|state| state.code() == self.code)
+            .map(german_of)
+            .next();
+        state
+            .or_else(|| german::find(self.code))
+            .unwrap_or((self.cause, self.remedy))
     }
 
     /// Returns what kind of code it is.

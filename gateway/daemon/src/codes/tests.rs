@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::GatewayState;
-
 use super::*;
 
 /// The length of a code.
@@ -104,12 +102,26 @@ fn code_is_found_however_it_is_typed() {
 }
 
 #[test]
-fn states_are_told_in_german_too() {
-    for state in GatewayState::ALL {
-        let (cause, remedy) = Code::from(state).german().unwrap();
-        assert_ne!(cause, state.cause());
-        assert_ne!(remedy, state.remedy());
+fn every_code_is_told_in_german_too() {
+    let known: BTreeSet<_> = all().map(|code| code.code).collect();
+    let mut german = BTreeSet::new();
+    for code in german::codes() {
+        assert!(known.contains(code), "{code} is none");
+        assert!(german.insert(code), "{code} stands twice");
     }
+    let mut causes = BTreeSet::new();
+    for code in all() {
+        let (cause, remedy) = code.german();
+        for (text, english) in [(cause, code.cause), (remedy, code.remedy)] {
+            assert_ne!(text, english, "{} has no German text", code.code);
+            assert!(text.ends_with('.') && text.len() > 10, "{}: {text}", code.code);
+        }
+        assert!(causes.insert(cause), "{} has the cause of another one", code.code);
+    }
+}
+
+#[test]
+fn catalogue_is_listed_whole() {
     let document = serde_json::to_value(CatalogueView::of(all())).unwrap();
     assert_eq!(document["schema"], "smgw.codes/1");
     assert_eq!(document["codes"][0]["kind"], "state");

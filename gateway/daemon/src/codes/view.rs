@@ -24,9 +24,8 @@ pub(crate) struct CodeView {
     kind: &'static str,
     cause: &'static str,
     remedy: &'static str,
-    /// The same in German, where the local web has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    german: Option<GermanView>,
+    /// The same in German.
+    german: GermanView,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,12 +36,13 @@ struct GermanView {
 
 impl From<Code> for CodeView {
     fn from(code: Code) -> Self {
+        let (cause, remedy) = code.german();
         Self {
             code: code.code,
             kind: code.kind(),
             cause: code.cause,
             remedy: code.remedy,
-            german: code.german().map(|(cause, remedy)| GermanView { cause, remedy }),
+            german: GermanView { cause, remedy },
         }
     }
 }
@@ -61,11 +61,9 @@ impl fmt::Display for CodeView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}  {}", self.code, self.cause)?;
         writeln!(formatter, "             {}", self.remedy)?;
-        if let Some(GermanView { cause, remedy }) = &self.german {
-            writeln!(formatter, "             {cause}")?;
-            writeln!(formatter, "             {remedy}")?;
-        }
-        Ok(())
+        let GermanView { cause, remedy } = &self.german;
+        writeln!(formatter, "             {cause}")?;
+        writeln!(formatter, "             {remedy}")
     }
 }
 

@@ -276,7 +276,7 @@ fn card_is_bound_after_the_technician_has_confirmed_its_guid() {
     let refused = confirm("zzzz");
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused.lines.join("\n").contains("other-card"),
+        refused.lines.join("\n").contains("SMGW-C-0223"),
         "{:?}",
         refused.lines
     );
