@@ -230,12 +230,28 @@ pub enum SystemEvent {
         /// The SHA-256 digest of the certificate.
         certificate: Fingerprint,
     },
-    /// What is installed was changed through the local web.
-    InstallationChanged {
+    /// Somebody has had the gateway started again through the local web.
+    RestartOrdered {
         /// The account.
         account: LogText,
-        /// What was done.
-        what: LogText,
+    },
+    /// Somebody has installed meters through the local web; they are read behind the next start.
+    MetersInstalled {
+        /// The account.
+        account: LogText,
+        /// The names of the meters.
+        meters: LogText,
+        /// The file that has them.
+        file: LogText,
+    },
+    /// Somebody has removed meters that were installed through the local web; they are read until the next start.
+    MetersRemoved {
+        /// The account.
+        account: LogText,
+        /// The names of the meters.
+        meters: LogText,
+        /// The file that had them.
+        file: LogText,
     },
 }
 
@@ -273,7 +289,9 @@ impl SystemEvent {
             Self::LoggedOut { .. } => "SMGW-L-1037",
             Self::LoginRefused { .. } => "SMGW-L-1038",
             Self::CertificateRenewed { .. } => "SMGW-L-1039",
-            Self::InstallationChanged { .. } => "SMGW-L-1040",
+            Self::RestartOrdered { .. } => "SMGW-L-1040",
+            Self::MetersInstalled { .. } => "SMGW-L-1041",
+            Self::MetersRemoved { .. } => "SMGW-L-1042",
         }
     }
 }
@@ -380,7 +398,9 @@ impl fmt::Display for SystemEvent {
             | Self::LoggedOut { .. }
             | Self::LoginRefused { .. }
             | Self::CertificateRenewed { .. }
-            | Self::InstallationChanged { .. } => self.tell_access(formatter),
+            | Self::RestartOrdered { .. }
+            | Self::MetersInstalled { .. }
+            | Self::MetersRemoved { .. } => self.tell_access(formatter),
         }
     }
 }
@@ -468,9 +488,19 @@ impl SystemEvent {
             Self::CertificateRenewed { certificate } => {
                 write!(formatter, "the local web has the new certificate {certificate}")
             }
-            Self::InstallationChanged { account, what } => {
-                write!(formatter, "{account} has changed the installation: {what}")
+            Self::RestartOrdered { account } => {
+                write!(formatter, "{account} has had the gateway started again")
             }
+            Self::MetersInstalled {
+                account,
+                meters,
+                file,
+            } => write!(formatter, "{account} has installed {meters} ({file})"),
+            Self::MetersRemoved {
+                account,
+                meters,
+                file,
+            } => write!(formatter, "{account} has removed {meters} ({file})"),
             _ => formatter.write_str("the passwords and tokens of the local web were deleted"),
         }
     }

@@ -142,9 +142,18 @@ fn access_events() -> Vec<SystemEvent> {
         SystemEvent::CertificateRenewed {
             certificate: Fingerprint::new([7; 32]),
         },
-        SystemEvent::InstallationChanged {
+        SystemEvent::RestartOrdered {
             account: text("technician"),
-            what: text("meters.d/meter-1.toml removed"),
+        },
+        SystemEvent::MetersInstalled {
+            account: text("technician"),
+            meters: text("water"),
+            file: text("meter-1.toml"),
+        },
+        SystemEvent::MetersRemoved {
+            account: text("technician"),
+            meters: text("water"),
+            file: text("meter-1.toml"),
         },
     ]
 }
