@@ -22,10 +22,6 @@ const SIGNATURE_SPAN: Span = Span::DAY;
 const SIGNATURE_PAUSE: Duration = Duration::from_secs(600);
 /// How often it is written down what was only counted.
 const COUNTED_SPAN: Duration = Duration::from_secs(3_600);
-/// The part of the registration period that the clock may be wrong by, 3 % (BSI TR-03109-1), as a divisor.
-const PERMITTED_PART: u32 = 33;
-/// A jump that is never logged, in seconds: the clock is read in whole seconds.
-const LEAST_JUMP: i64 = 2;
 
 /// The task that keeps the logs.
 #[derive(Debug, Clone)]
@@ -73,12 +69,11 @@ impl Keeper {
         standing: watch::Receiver<Standing>,
         registration_period: Span,
     ) -> Self {
-        let permitted = registration_period.seconds().div_euclid(PERMITTED_PART);
         Self {
             journal,
             card,
             standing,
-            permitted_jump: i64::from(permitted).max(LEAST_JUMP),
+            permitted_jump: clock::permitted_deviation(registration_period),
         }
     }
 
