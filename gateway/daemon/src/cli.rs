@@ -226,6 +226,11 @@ fn command() -> clap::Command {
     with_exit_codes(Cli::command())
 }
 
+/// Says on the help page of one of several commands with the same options in which schema its document is.
+pub(crate) fn schema(name: &'static str) -> impl FnOnce(clap::Arg) -> clap::Arg {
+    move |json| json.help(format!("Print one JSON document (schema {name})"))
+}
+
 fn with_exit_codes(command: clap::Command) -> clap::Command {
     let command = command.mut_subcommands(with_exit_codes);
     if command.get_after_help().is_some() {
@@ -423,6 +428,22 @@ mod tests {
     #[test]
     fn every_page_says_what_the_exit_codes_mean() {
         says_exit_codes(&command(), "");
+    }
+
+    /// What prints no document: it runs until it is stopped, passes lines on, or writes files for packages; a report is one document
+    /// without being asked for it.
+    const WITHOUT_JSON: [&str; 4] = ["run", "app-host", "relay", "generate"];
+
+    #[test]
+    fn every_command_prints_json_if_it_is_asked_to() {
+        fn check(page: &clap::Command) {
+            let is_leaf = page.get_subcommands().next().is_none();
+            let has_json = page.get_arguments().any(|argument| argument.get_id() == "json");
+            let is_without = WITHOUT_JSON.contains(&page.get_name());
+            assert!(!is_leaf || has_json != is_without, "{}", page.get_name());
+            page.get_subcommands().for_each(check);
+        }
+        check(&command());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::local::apps;
 
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Print one JSON document (schemas smgw.app.list/1, smgw.app.run/2 and smgw.app.explanation/2).
+    /// Print one JSON document; the schema is said by each command.
     #[arg(long)]
     json: bool,
     /// The configuration file.

@@ -8,6 +8,8 @@ mod process;
 
 use std::process::ExitCode;
 
+use crate::cli::schema;
+
 pub(crate) use process::{host, prove};
 
 /// `smgw app`
@@ -17,14 +19,17 @@ pub(crate) enum AppCommand {
     /// fuel included.
     Check(check::Arguments),
     /// Lists the applications that the gateway keeps, what they are run on, and how far they have come.
+    #[command(mut_arg("json", schema("smgw.app.list/1")))]
     List {
         #[command(flatten)]
         output: asking::Output,
     },
     /// Runs an application over a period, as if that were a window of its assignments, and shows what it makes.
+    #[command(mut_arg("json", schema("smgw.app.run/2")))]
     Run(asking::RunOptions),
     /// Explains a value that an application has made: revisions, versions, the readings that it is made of; and runs the
     /// version that made it once more over them.
+    #[command(mut_arg("json", schema("smgw.app.explanation/2")))]
     Explain(asking::ExplainOptions),
 }
 

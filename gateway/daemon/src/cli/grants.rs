@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use model::{Aggregation, Effect, ElementPattern, Span, Timestamp};
 
 use super::ordering::{PeriodArgument, order};
-use super::{ConfigFile, answer, with_config};
+use super::{ConfigFile, answer, schema, with_config};
 use crate::grants::{ExplanationView, GrantsView, LiftedView, RestrictionView};
 use crate::local::control;
 use crate::local::grants::{self, Lift, Order, Question};
@@ -14,6 +14,7 @@ use crate::local::grants::{self, Lift, Order, Question};
 #[derive(Debug, Subcommand)]
 pub(super) enum GrantsCommand {
     /// Shows the grants, the limits of the TSM's policy and the restrictions.
+    #[command(mut_arg("json", schema("smgw.grants/1")))]
     List {
         #[command(flatten)]
         output: Output,
@@ -21,11 +22,14 @@ pub(super) enum GrantsCommand {
     /// Decides what a supplier would get if it asked now, and names every rule that was looked at and the one that decided.
     ///
     /// Nothing is handed out, and nothing counts as asked for.
+    #[command(mut_arg("json", schema("smgw.grants-explanation/1")))]
     Explain(ExplainOptions),
     /// Restricts what a supplier gets, or all of them: nothing of some elements, or coarser values only. It holds until it
     /// is lifted, and stands in the consumer log.
+    #[command(mut_arg("json", schema("smgw.grants-restriction/1")))]
     Restrict(RestrictOptions),
     /// Lifts a restriction.
+    #[command(mut_arg("json", schema("smgw.grants-restriction/1")))]
     Lift {
         /// The number of the restriction, as smgw grants list shows it.
         id: u64,
@@ -36,7 +40,7 @@ pub(super) enum GrantsCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct Output {
-    /// Print one JSON document (schemas smgw.grants/1, smgw.grants-explanation/1 and smgw.grants-restriction/1).
+    /// Print one JSON document; the schema is said by each command.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

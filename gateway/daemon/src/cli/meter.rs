@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use model::{Medium, MeterId, Timestamp};
 use serde::Serialize;
 
-use super::{ConfigFile, FAILURE, answer, fail, show, with_config};
+use super::{ConfigFile, FAILURE, answer, fail, schema, show, with_config};
 use crate::clock;
 use crate::config::Config;
 use crate::local::control::{self, ControlError};
@@ -24,12 +24,14 @@ const PROFILE_SCHEMA: &str = "smgw.meter-profile/1";
 pub(super) enum MeterCommand {
     /// Lists the meters: whether they answer, and since when not. No values.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
+        mut_arg("json", schema("smgw.meters/1"))
     )]
     List(Output),
     /// Shows a meter with its last values and what was counted on its line.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
+        mut_arg("json", schema("smgw.meter/1"))
     )]
     Show {
         /// Its name in the configuration, or its identity.
@@ -38,7 +40,10 @@ pub(super) enum MeterCommand {
         output: Output,
     },
     /// Shows how a meter is read: bus, address, and the profile of its registers. It takes no daemon.
-    #[command(after_help = "Exit codes: 0 done, 1 no such meter, 2 wrong usage, 78 wrong configuration.")]
+    #[command(
+        after_help = "Exit codes: 0 done, 1 no such meter, 2 wrong usage, 78 wrong configuration.",
+        mut_arg("json", schema("smgw.meter-profile/1"))
+    )]
     Profile {
         /// Its name in the configuration.
         name: String,
@@ -49,7 +54,7 @@ pub(super) enum MeterCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct Output {
-    /// Print one JSON document (schemas smgw.meters/1, smgw.meter/1 and smgw.meter-profile/1).
+    /// Print one JSON document; the schema is said by each command.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

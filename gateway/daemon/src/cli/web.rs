@@ -226,6 +226,16 @@ fn tell_certificate(certificate: &Certificate, json: bool) -> String {
     }
 }
 
+fn tell_reset(json: bool) -> String {
+    if json {
+        let document =
+            json!({"schema": RESET_SCHEMA, "deleted": ["passwords", "tokens", "sessions", "prices"]});
+        return format!("{document}\n");
+    }
+    "Every password and token of the local web is deleted. Issue new passwords: smgw web password\n"
+        .to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
