@@ -205,15 +205,6 @@ fn tell_password(issued: &Issued, json: bool) -> String {
     format!("account  {account}\npassword {password}\nIt is shown once, and changed at the first login.\n")
 }
 
-fn tell_reset(json: bool) -> String {
-    if json {
-        let document = json!({"schema": RESET_SCHEMA, "reset": true});
-        return format!("{document}\n");
-    }
-    "Every password and token of the local web is deleted. Issue new passwords: smgw web password\n"
-        .to_owned()
-}
-
 fn tell_certificate(certificate: &Certificate, json: bool) -> String {
     let fingerprint = certificate.fingerprint;
     if json {

@@ -93,11 +93,23 @@ fn network(what: &str, address: &str) -> Check {
 /// Judges a meter by what the running gateway knows of it.
 pub(crate) fn meter(view: &MeterView, period: Span, now: Timestamp) -> Check {
     let what = format!("meter {}", view.name);
+    let measured = match &view.id {
+        Some(id) => format!("{}: {id}", view.name),
+        None => view.name.clone(),
+    };
+    let check = judge(view, &what, period, now).measuring(measured);
+    match view.last_success {
+        Some(last) => check.at(last),
+        None => check,
+    }
+}
+
+fn judge(view: &MeterView, what: &str, period: Span, now: Timestamp) -> Check {
     let error = view.error.as_deref();
     let Some(last) = view.last_success else {
         return match error {
-            Some(error) => Check::error(Area::Meters, &what, codes::METER_SILENT, error),
-            None => Check::not_checked(Area::Meters, &what, "it has not been read yet"),
+            Some(error) => Check::error(Area::Meters, what, codes::METER_SILENT, error),
+            None => Check::not_checked(Area::Meters, what, "it has not been read yet"),
         };
     };
     let age = now.seconds_since(last);
@@ -108,11 +120,11 @@ pub(crate) fn meter(view: &MeterView, period: Span, now: Timestamp) -> Check {
         None => found,
     };
     if age > i64::from(period.seconds()).saturating_mul(STALE_PERIODS) {
-        Check::error(Area::Meters, &what, codes::METER_STALE, with_error(found))
+        Check::error(Area::Meters, what, codes::METER_STALE, with_error(found))
     } else if error.is_some() {
-        Check::warning(Area::Meters, &what, codes::METER_FAILS, with_error(found))
+        Check::warning(Area::Meters, what, codes::METER_FAILS, with_error(found))
     } else {
-        Check::good(Area::Meters, &what, found)
+        Check::good(Area::Meters, what, found)
     }
 }
 

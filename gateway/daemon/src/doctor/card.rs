@@ -12,51 +12,57 @@ const ENDS_SOON: Span = match Span::from_seconds(90 * 86_400) {
     None => Span::DAY,
 };
 
-/// Says of a card what is in its way, which certificates end, and whether it is one for production.
+/// Says of a card what is in its way, how long its certificates are valid, and whether it is one for production.
 pub(crate) fn card(view: &CardView, now: Timestamp) -> Vec<Check> {
-    let what = view.reader().unwrap_or("reader");
-    let mut checks: Vec<_> = view
-        .causes()
-        .map(|(code, cause, remedy)| Check {
-            area: Area::Card,
-            what: what.to_owned(),
-            outcome: outcome(code),
-            found: cause.to_owned(),
-            took_ms: None,
-            code: Some(code.to_owned()),
-            cause: crate::codes::find(code).map(|code| code.cause.to_owned()),
-            remedy: Some(remedy.to_owned()),
-        })
-        .collect();
+    let mut checks: Vec<_> = obstacles(view).collect();
     if checks.is_empty() {
         let guid = view
             .guid()
             .map_or_else(String::new, |guid| format!("card {guid}, "));
-        checks.push(Check::good(
-            Area::Card,
-            what,
-            format!("{guid}nothing is in its way"),
-        ));
+        let found = format!("{guid}nothing is in its way");
+        checks.push(Check::good(Area::Card, what(view), found));
     }
-    if view.is_soft() {
-        checks.push(Check::warning(
-            Area::Card,
-            "kind",
-            codes::SOFT_CARD,
-            "its keys are in a file or a program",
-        ));
-    }
-    let end = now.saturating_add(ENDS_SOON);
-    for (key, not_after, _) in view.certificate_ends().filter(|(_, ends, _)| *ends < end) {
-        let found = format!("{key} ends at {not_after}");
-        checks.push(Check::warning(
-            Area::Card,
-            "certificate",
-            codes::CERTIFICATE_ENDS,
-            found,
-        ));
-    }
+    checks.extend(soft(view));
+    checks.extend(certificates(view, now));
     checks
+}
+
+fn what(view: &CardView) -> &str {
+    view.reader().unwrap_or("reader")
+}
+
+/// Says what keeps the card from being bound, or from serving, each with its own code.
+pub(crate) fn obstacles(view: &CardView) -> impl Iterator<Item = Check> {
+    view.causes().map(|(code, cause, remedy)| Check {
+        outcome: outcome(code),
+        ..Check::of_code(Area::Card, what(view), code, cause, remedy)
+    })
+}
+
+/// Says that the card is none for production, if that is so.
+pub(crate) fn soft(view: &CardView) -> Option<Check> {
+    let found = "its keys are in a file or a program";
+    view.is_soft()
+        .then(|| Check::warning(Area::Card, "kind", codes::SOFT_CARD, found))
+}
+
+/// Says of each certificate until when it is valid.
+pub(crate) fn certificates(view: &CardView, now: Timestamp) -> impl Iterator<Item = Check> {
+    let soon = now.saturating_add(ENDS_SOON);
+    view.certificates.iter().map(move |certificate| {
+        let (area, what) = (Area::Card, "certificate");
+        let (begins, ends) = (certificate.not_before, certificate.not_after);
+        let key = &certificate.key;
+        let found = format!("{key} is valid from {begins} to {ends}");
+        let check = if now < begins || ends < now {
+            Check::error(area, what, codes::CERTIFICATE_OVER, found)
+        } else if ends < soon {
+            Check::warning(area, what, codes::CERTIFICATE_ENDS, found)
+        } else {
+            Check::good(area, what, found)
+        };
+        check.measuring(key).at(ends)
+    })
 }
 
 /// A card that only waits for somebody is no fault.
@@ -91,13 +97,20 @@ mod tests {
             let checks = card(&view, now.parse().unwrap());
             let codes = checks
                 .into_iter()
-                .map(|check| (check.code.unwrap(), check.outcome));
+                .filter_map(|check| Some((check.code?, check.outcome)));
             codes.collect::<Vec<_>>()
         };
         let of_reader = ("SMGW-C-0102".to_owned(), Outcome::Error);
         let soft = ("SMGW-D-0401".to_owned(), Outcome::Warning);
         assert_eq!(codes("2026-06-01T00:00:00Z"), [of_reader.clone(), soft.clone()]);
         let ends = ("SMGW-D-0402".to_owned(), Outcome::Warning);
-        assert_eq!(codes("2026-11-30T00:00:00Z"), [of_reader, soft, ends]);
+        assert_eq!(
+            codes("2026-11-30T00:00:00Z"),
+            [of_reader.clone(), soft.clone(), ends]
+        );
+        for out in ["2025-12-31T23:59:59Z", "2026-12-31T00:00:01Z"] {
+            let over = ("SMGW-D-0403".to_owned(), Outcome::Error);
+            assert_eq!(codes(out), [of_reader.clone(), soft.clone(), over]);
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! What came of looking at one thing.
+//! What came of looking at one thing: the same for the examination and for the installation, which each put it into their words.
 
 use std::fmt;
 use std::time::Duration;
 
+use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::Code;
@@ -47,6 +48,12 @@ pub(crate) struct Check {
     pub(crate) outcome: Outcome,
     /// What was found or measured, in words.
     pub(crate) found: String,
+    /// What was measured alone: names, numbers and their units, the same in every language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) measured: Option<String>,
+    /// A time that belongs to it, such as the end of a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<Timestamp>,
     /// How long it took to find out, where that says something, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) took_ms: Option<u64>,
@@ -93,11 +100,36 @@ impl Check {
             what: what.to_owned(),
             outcome,
             found,
+            measured: None,
+            time: None,
             took_ms: None,
             code: code.map(|code| code.code.to_owned()),
             cause: code.map(|code| code.cause.to_owned()),
             remedy: code.map(|code| code.remedy.to_owned()),
         }
+    }
+
+    /// Takes over what another part has found, with its own code and remedy.
+    pub(crate) fn of_code(area: Area, what: &str, code: &str, found: &str, remedy: &str) -> Self {
+        let known = crate::codes::find(code);
+        Self {
+            code: Some(code.to_owned()),
+            cause: Some(known.map_or(found, |known| known.cause).to_owned()),
+            remedy: Some(remedy.to_owned()),
+            ..Self::new(area, what, Outcome::Error, found.to_owned(), None)
+        }
+    }
+
+    /// Says what was measured, without words.
+    pub(crate) fn measuring(mut self, measured: impl Into<String>) -> Self {
+        self.measured = Some(measured.into());
+        self
+    }
+
+    /// Says which time belongs to it.
+    pub(crate) const fn at(mut self, time: Timestamp) -> Self {
+        self.time = Some(time);
+        self
     }
 
     /// Says how long it took.

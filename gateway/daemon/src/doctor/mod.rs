@@ -3,13 +3,17 @@
 //! With a daemon that answers, its own view counts: it has the card and the buses to itself. Without one, files, ports and the
 //! reader are looked at from outside, and what only the daemon knows is said not to be checked. Nothing is changed either way.
 //!
-//! The parts are functions of their own, so that the installation can take the same steps one by one.
+//! The parts are functions of their own, and the installation takes the same ones ([`crate::local::web`]): a thing is judged in one
+//! place, and has the same verdict, code and remedy wherever it is shown.
 
 pub(crate) mod buses;
 pub(crate) mod card;
 mod check;
+mod climb;
 pub(crate) mod clock;
 pub(crate) mod ladder;
+mod servers;
+mod sntp;
 pub(crate) mod storage;
 mod units;
 
@@ -23,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use store::Logs;
 
 use crate::card::{CardView, Slot, inspect};
-use crate::codes::{Code, examination as codes};
+use crate::codes::{Code, device, examination as codes};
 use crate::config::{Config, ConfigError};
 use crate::journal::{self, CardKeyVerifier};
 use crate::local::control::{self, ControlError};
@@ -31,14 +35,23 @@ use crate::local::logs::{self, Report};
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
 use crate::status::Status;
-use crate::wan::BrokerView;
 
 pub(crate) use check::{Area, Check, Outcome};
+pub(crate) use climb::{Climbed, Climber, Inside, Rung, Way};
 
 /// The name of the schema and its version; additive within the version.
 const SCHEMA: &str = "smgw.doctor/1";
 /// How long the own web may take to accept a connection.
 const WEB_TIMEOUT: Duration = Duration::from_secs(3);
+/// The findings with which something does not work: nothing outlives the power, no supplier is served, nobody gets in.
+const STOPPING: [Code; 6] = [
+    device::MOUNT_MEMORY,
+    device::MOUNT_OVERLAY,
+    device::LOG_LOST,
+    device::LOG_CHANGED,
+    device::LOG_FULL,
+    device::ACCESS_DAMAGED,
+];
 /// What is said of what only the daemon knows.
 const NO_DAEMON: &str = "only a running gateway can tell";
 /// What is said of what a daemon has that does not answer.
@@ -82,7 +95,8 @@ pub(crate) fn examine(file: &Path, mut say: impl FnMut(&str)) -> Examination {
         Err(error) => {
             let mut checks = vec![configuration_fault(&error)];
             checks.extend(units::units());
-            checks.extend([clock::clock(), ladder::link(), ladder::route()]);
+            checks.extend(clock::clock());
+            checks.extend([ladder::link(), ladder::route(&[])]);
             return Examination::new(false, checks);
         }
     };
@@ -96,9 +110,9 @@ pub(crate) fn examine(file: &Path, mut say: impl FnMut(&str)) -> Examination {
     checks.extend(data(&config, daemon.status()));
     say("looking at the card");
     checks.extend(reader(&config, &daemon));
-    checks.push(clock::clock());
+    checks.extend(clock::clock());
     say("looking at the network");
-    checks.extend(wan(&config, daemon.status()));
+    checks.extend(wan(&config, &daemon));
     say("looking at the meters");
     checks.extend(meters(&config, &daemon));
     say("walking the logs");
@@ -108,7 +122,7 @@ pub(crate) fn examine(file: &Path, mut say: impl FnMut(&str)) -> Examination {
 }
 
 /// Who has the card and the buses.
-enum Daemon {
+pub(crate) enum Daemon {
     /// A gateway that answers, and when it did: the examination takes longer than a short registration period.
     Answers(Box<Status>, Timestamp),
     /// One that is there and does not: it has them all the same.
@@ -118,7 +132,8 @@ enum Daemon {
 }
 
 impl Daemon {
-    fn of(asked: Result<Status, ControlError>) -> Self {
+    /// Tells who has them by what came of the question for the status.
+    pub(crate) fn of(asked: Result<Status, ControlError>) -> Self {
         match asked {
             Ok(status) => Self::Answers(Box::new(status), crate::clock::now()),
             Err(error) if refusal(&error) == codes::NO_DAEMON => Self::Away,
@@ -215,23 +230,21 @@ fn data(config: &Config, status: Option<&Status>) -> Vec<Check> {
 }
 
 /// Takes over what the daemon, or the look at the mounts, has found.
-fn of_finding(finding: &Finding) -> Check {
+pub(crate) fn of_finding(finding: &Finding) -> Check {
     let Finding { code, text, remedy } = finding;
-    let known = crate::codes::find(code);
     let area = match code.strip_prefix("SMGW-F-").and_then(|number| number.get(..2)) {
         Some("02" | "03") => Area::Logs,
         Some("05") => Area::Web,
         _ => Area::Data,
     };
+    let outcome = if STOPPING.iter().any(|stopping| stopping.code == code) {
+        Outcome::Error
+    } else {
+        Outcome::Warning
+    };
     Check {
-        area,
-        what: "finding".to_owned(),
-        outcome: Outcome::Warning,
-        found: text.clone(),
-        took_ms: None,
-        code: Some(code.clone()),
-        cause: Some(known.map_or_else(|| text.clone(), |known| known.cause.to_owned())),
-        remedy: Some(remedy.clone()),
+        outcome,
+        ..Check::of_code(area, "finding", code, text, remedy)
     }
 }
 
@@ -251,35 +264,42 @@ fn reader(config: &Config, daemon: &Daemon) -> Vec<Check> {
     }
 }
 
-/// Climbs the ladder of the WAN: the link, the route, and the way that the configuration names.
-pub(crate) fn wan(config: &Config, status: Option<&Status>) -> Vec<Check> {
-    let mut checks = vec![ladder::link(), ladder::route()];
-    if let Some(broker) = &config.broker {
-        let (name, addresses) = ladder::name(&broker.address);
-        checks.push(name);
-        checks.push(ladder::connection(&addresses));
-        let view = status.and_then(|status| status.broker.as_ref());
-        checks.push(view.map_or_else(
-            || Check::not_checked(Area::Wan, "TLS and broker", NO_DAEMON),
-            |view: &BrokerView| ladder::broker(view),
-        ));
-    }
-    if let Some(listen) = config.wan {
-        checks.push(match status {
-            Some(status) => status.wan.map_or_else(
-                || Check::error(Area::Wan, "direct", codes::NO_LISTENER, listen.to_string()),
-                |address| Check::good(Area::Wan, "direct", format!("the gateway listens on {address}")),
-            ),
-            None => Check::not_checked(Area::Wan, "direct", NO_DAEMON),
-        });
-    }
-    if config.broker.is_some() || config.wan.is_some() {
-        checks.push(status.map_or_else(
-            || Check::not_checked(Area::Wan, "first contact", NO_DAEMON),
-            |status| ladder::contact(status.bundle_version),
-        ));
-    }
+/// Climbs the ladder of the WAN. The running gateway does that itself, which has the card; without it the rungs are tried that need
+/// none.
+pub(crate) fn wan(config: &Config, daemon: &Daemon) -> Vec<Check> {
+    let climbed = match daemon {
+        Daemon::Answers(..) => {
+            let climbed = control::ask_for::<Vec<Climbed>>(&config.control_socket, control::LADDER);
+            climbed.unwrap_or_else(|error| from_outside(config, &Chain(&error).to_string()))
+        }
+        Daemon::Silent => from_outside(config, SILENT),
+        Daemon::Away => from_outside(config, NO_DAEMON),
+    };
+    let mut checks: Vec<_> = climbed.into_iter().map(|climbed| climbed.check).collect();
+    let status = daemon.status();
+    let broker = status.and_then(|status| status.broker.as_ref());
+    checks.extend(broker.map(ladder::serving));
     checks
+}
+
+/// Climbs without the card, and says why the rungs that need it are not checked.
+fn from_outside(config: &Config, why: &str) -> Vec<Climbed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut climbed = Vec::new();
+    match runtime {
+        Ok(runtime) => {
+            let way = Way::of(config);
+            runtime.block_on(climb::climb(&way, Err(why), |rung| climbed.push(rung)));
+            // A name service that is away is not waited for.
+            runtime.shutdown_background();
+        }
+        Err(error) => {
+            let check = Check::not_checked(Area::Wan, "link", error.to_string());
+            let rung = Rung::Link;
+            climbed.push(Climbed { rung, check });
+        }
+    }
+    climbed
 }
 
 fn meters(config: &Config, daemon: &Daemon) -> Vec<Check> {

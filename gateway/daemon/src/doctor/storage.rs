@@ -16,6 +16,8 @@ use crate::report::Chain;
 const FULL_BELOW: u64 = 4 << 20;
 /// With less room than this, in bytes, somebody should look: readings of some months.
 const LOW_BELOW: u64 = 64 << 20;
+/// With less room than this, in bytes, two years of values may not fit, which is to be known when the gateway is installed.
+const SMALL_BELOW: u64 = 512 << 20;
 /// The folder of what the key seals.
 const BINDINGS: &str = "bindings";
 /// The file with the device key, where the configuration names none.
@@ -67,13 +69,13 @@ pub(crate) fn space(data: &Path) -> Check {
 /// Judges the room on the partition, in bytes.
 fn judge_space(available: u64, total: u64) -> Check {
     let found = format!("{} MiB of {} MiB are free", available >> 20, total >> 20);
-    if available < FULL_BELOW {
-        Check::error(Area::Data, "space", codes::DATA_FULL, found)
-    } else if available < LOW_BELOW {
-        Check::warning(Area::Data, "space", codes::DATA_LOW, found)
-    } else {
-        Check::good(Area::Data, "space", found)
-    }
+    let check = match available {
+        ..FULL_BELOW => Check::error(Area::Data, "space", codes::DATA_FULL, found),
+        FULL_BELOW..LOW_BELOW => Check::warning(Area::Data, "space", codes::DATA_LOW, found),
+        LOW_BELOW..SMALL_BELOW => Check::notice(Area::Data, "space", codes::DATA_SMALL, found),
+        _ => Check::good(Area::Data, "space", found),
+    };
+    check.measuring(format!("{} MiB / {} MiB", available >> 20, total >> 20))
 }
 
 /// Reads the key that seals the bindings, and says only that it is one.
@@ -89,12 +91,11 @@ pub(crate) fn device_key(configured: Option<&Path>, data: &Path) -> Check {
         return Check::not_checked(Area::Data, what, why);
     }
     match DeviceKey::read(file) {
-        Ok(_) if configured.is_none() => Check::good(
-            Area::Data,
-            what,
-            format!("{shown}, in the data folder: the weak default"),
-        ),
-        Ok(_) => Check::good(Area::Data, what, shown.to_string()),
+        Ok(_) if configured.is_none() => {
+            let found = shown.to_string();
+            Check::notice(Area::Data, what, codes::KEY_WITH_DATA, found.clone()).measuring(found)
+        }
+        Ok(_) => Check::good(Area::Data, what, shown.to_string()).measuring(shown.to_string()),
         Err(error) => {
             let found = format!("{shown}: {}", Chain(&error));
             Check::error(Area::Data, what, codes::KEY_MISSING, found)
@@ -137,9 +138,14 @@ mod tests {
             (FULL_BELOW - 1, Some("SMGW-D-0204")),
             (FULL_BELOW, Some("SMGW-D-0205")),
             (LOW_BELOW - 1, Some("SMGW-D-0205")),
-            (LOW_BELOW, None),
+            (LOW_BELOW, Some("SMGW-D-0208")),
+            (SMALL_BELOW - 1, Some("SMGW-D-0208")),
+            (SMALL_BELOW, None),
         ] {
-            assert_eq!(code(&judge_space(available, 1 << 30)), expected, "{available}");
+            let judged = judge_space(available, 1 << 30);
+            assert_eq!(code(&judged), expected, "{available}");
+            let is_fault = expected.is_some_and(|code| code != "SMGW-D-0208");
+            assert_eq!(judged.is_finding(), is_fault, "{available}");
         }
         let root = tempfile::tempdir().unwrap();
         assert!(space(root.path()).found.contains("MiB are free"));

@@ -11,6 +11,7 @@ use crate::applications::Frame;
 use crate::binding::BindingSource;
 use crate::card::{CardHandle, Standing};
 use crate::config::Config;
+use crate::doctor::{Climber, Inside, Way};
 use crate::grants::Restrictions;
 use crate::liveness::Vitals;
 use crate::local::control;
@@ -83,13 +84,24 @@ pub(super) fn start_serving(
     let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
     tasks.spawn("restrictions", restrictions.clone().keep_in_force(stop.clone()));
     let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
-    let site = Site::of(config, (&card, &bindings, &source), lines, restart);
+    let inside = Inside {
+        card: card.clone(),
+        standing: standing.clone(),
+        listens: source.wan,
+    };
+    let climber = Climber::new(Way::of(config), inside);
+    let site = Site::of(
+        config,
+        (&card, &bindings, &source),
+        (lines, climber.clone()),
+        restart,
+    );
     let control = control::serve(
         doors.control,
         source,
         bindings,
         (journal.clone(), granting.clone(), explainer, access.clone()),
-        card.clone(),
+        (card.clone(), climber),
         stop.clone(),
     );
     tasks.spawn("control", control);

@@ -31,6 +31,7 @@ use super::{apps, logs, readings, server};
 use crate::applications::Explainer;
 use crate::binding::{BindingSource, BindingView, ConfirmationView};
 use crate::card::{Apdus, CardFault, CardHandle, CardView, Confirmation};
+use crate::doctor::{Climbed, Climber};
 use crate::journal::Journal;
 use crate::report::Chain;
 use crate::status::{Status, StatusSource};
@@ -39,6 +40,8 @@ use crate::status::{Status, StatusSource};
 const STATUS: &str = "/v1/status";
 pub(crate) const BINDING: &str = "/v1/binding";
 pub(crate) const CARD: &str = "/v1/card";
+/// What the way to the TSM is like: it is climbed for whoever asks.
+pub(crate) const LADDER: &str = "/v1/wan/ladder";
 /// What can be ordered.
 pub(crate) const CONFIRM: &str = "/v1/binding/confirm";
 pub(crate) const RELAY: &str = "/v1/card/relay";
@@ -80,7 +83,7 @@ pub(crate) async fn serve(
     source: StatusSource,
     bindings: BindingSource,
     (journal, granting, explainer, access): (Journal, GrantsSource, Explainer, AccessSource),
-    card: CardHandle,
+    (card, climber): (CardHandle, Climber),
     stop: CancellationToken,
 ) {
     let store = Arc::clone(&source.store);
@@ -91,7 +94,8 @@ pub(crate) async fn serve(
         .route(CONFIRM, post(confirm))
         .route(RELAY, post(relay))
         .with_state(card);
-    let router = status.merge(binding).merge(card);
+    let ladder = Router::new().route(LADDER, get(ladder)).with_state(climber);
+    let router = status.merge(binding).merge(card).merge(ladder);
     let router = router
         .merge(logs::router(journal))
         .merge(grants::router(granting))
@@ -107,6 +111,10 @@ async fn status(State(source): State<StatusSource>) -> Json<Status> {
 
 async fn binding(State(source): State<BindingSource>) -> Result<Json<BindingView>, StatusCode> {
     blocking(move || source.view()).await.map(Json)
+}
+
+async fn ladder(State(climber): State<Climber>) -> Json<Vec<Climbed>> {
+    Json(climber.climb_in_time().await)
 }
 
 async fn inspect(State(card): State<CardHandle>) -> Result<Json<CardView>, StatusCode> {

@@ -14,6 +14,7 @@ mod certificate;
 mod chart;
 mod control;
 mod deliveries;
+mod denials;
 mod gate;
 mod headers;
 mod history;
@@ -38,6 +39,7 @@ mod session;
 mod shelf;
 #[cfg(test)]
 mod testing;
+mod told;
 mod transparency;
 mod wizard;
 mod zone;

@@ -29,7 +29,7 @@ use crate::card::{CardHandle, Identity, Standing, TlsSetupError, client_config};
 use crate::random::{self, RandomError};
 use crate::report::Chain;
 
-pub(crate) use echo::{try_echo, try_tls};
+pub(crate) use echo::{EchoSeen, TlsSeen, try_echo, try_tls};
 
 use desk::Desk;
 use resend::Resends;

@@ -15,7 +15,7 @@ mod rejection;
 mod server;
 mod turns;
 
-pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay, try_echo, try_tls};
+pub(crate) use broker::{BrokerConfig, BrokerView, BrokerWay, EchoSeen, TlsSeen, try_echo, try_tls};
 pub(crate) use exchange::Exchange;
 pub(crate) use push::{Samples, keep_the_schedules, sample};
 pub(crate) use server::serve;

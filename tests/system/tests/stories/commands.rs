@@ -1,7 +1,11 @@
 //! The command line against a gateway that runs, and against one that does not: what it says, in which schema, and with which
 //! exit code.
 
+use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use system::{Finished, GatewayConfig, House, Program, StageError, Status, wait_until};
@@ -67,6 +71,7 @@ fn running_gateway_is_told_of_by_every_command() {
     identity_and_wan_are_told(&house);
     settings_have_an_origin(&house);
     examination_finds_every_meter(&house);
+    offset_of_the_clock_is_measured(&house);
     report_has_no_values(&house, &status);
     status_is_watched(&house);
 }
@@ -198,6 +203,61 @@ fn examination_finds_every_meter(house: &House) {
             "{check}"
         );
     }
+}
+
+/// A time server of the story's own, as somebody has configured it, tells another time and then the right one.
+fn offset_of_the_clock_is_measured(house: &House) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let folder = house.config.with_file_name("time.d");
+    std::fs::create_dir(&folder).unwrap();
+    let line = format!("server 127.0.0.1 port {port} iburst\n");
+    std::fs::write(folder.join("story.sources"), line).unwrap();
+    let own = socket.try_clone().unwrap();
+    let ahead_seconds = Arc::new(AtomicU64::new(3_600));
+    let told = Arc::clone(&ahead_seconds);
+    let server = std::thread::spawn(move || {
+        while tell_the_time(&socket, || Duration::from_secs(told.load(Ordering::SeqCst))) {}
+    });
+    let (code, wrong) = ask(house, &["doctor"], "smgw.doctor/1");
+    let time = check(&wrong, "time");
+    assert_eq!(
+        (code, &time["code"]),
+        (Some(FOUND), &"SMGW-D-0503".into()),
+        "{time}"
+    );
+    assert!(time["measured"].as_str().unwrap().starts_with("-3"), "{time}");
+    ahead_seconds.store(0, Ordering::SeqCst);
+    let (_, right) = ask(house, &["wan", "check"], "smgw.wan-check/1");
+    own.send_to(b"", own.local_addr().unwrap()).unwrap();
+    server.join().unwrap();
+    let rungs = right["rungs"].as_array().unwrap();
+    let time = rungs.iter().find(|rung| rung["what"] == "time").unwrap();
+    assert_eq!(time["outcome"], "good", "{right}");
+    assert!(time["measured"].as_str().unwrap().contains(" ms ± "), "{time}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Answers one question as a server of stratum 1 does (RFC 4330, section 4), with a clock that is ahead. Anything else ends it.
+fn tell_the_time(socket: &UdpSocket, ahead: impl Fn() -> Duration) -> bool {
+    const FROM_1900_TO_1970: u64 = 2_208_988_800;
+    let mut question = [0; 48];
+    let (length, from) = socket.recv_from(&mut question).unwrap();
+    if length != question.len() {
+        return false;
+    }
+    #[expect(clippy::disallowed_methods, reason = "a time server has a clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + ahead();
+    let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
+    let time = ((now.as_secs() + FROM_1900_TO_1970) << 32 | fraction).to_be_bytes();
+    let mut answer = [0; 48];
+    answer[..4].copy_from_slice(&[0b00_100_100, 1, 6, 0xec]);
+    answer[12..16].copy_from_slice(b"GPS\0");
+    answer[24..32].copy_from_slice(&question[40..48]);
+    answer[32..40].copy_from_slice(&time);
+    answer[40..48].copy_from_slice(&time);
+    socket.send_to(&answer, from).unwrap();
+    true
 }
 
 fn report_has_no_values(house: &House, status: &Status) {

@@ -155,9 +155,16 @@ fn an_installation_is_walked_through_with_a_power_cut_at_every_step() {
     drop(first);
 
     let device = phone.carry_out("device", "start", &[]);
-    for text in ["Free space", "MiB", "Network interfaces", "Time"] {
+    for text in [
+        "Free space",
+        "MiB",
+        "Network interfaces",
+        "Time",
+        "Offset of the clock",
+    ] {
         assert!(device.body.contains(text), "{text} is missing in {}", device.body);
     }
+    the_examination_says_the_same(&site, &device.body);
     let state = phone.state("device");
     drop(phone);
     site.power_cut();
@@ -170,6 +177,33 @@ fn an_installation_is_walked_through_with_a_power_cut_at_every_step() {
     wan_without_a_broker(&mut site);
     report(&mut site);
     site.meters.check_running().unwrap();
+}
+
+/// What the page of a step has found wrong has the code, cause and remedy of `smgw doctor`.
+fn the_examination_says_the_same(site: &Site, page: &str) {
+    let mut command = site.stage.command(Program::Smgw, "doctor");
+    command = command.arg("--json").option("--config", &site.config);
+    let finished = site.stage.run(&command).unwrap();
+    let found: Value = serde_json::from_str(finished.lines.last().unwrap()).unwrap();
+    let checks = found["checks"].as_array().unwrap();
+    for what in ["device key", "space", "time source", "time"] {
+        let check = checks.iter().find(|check| check["what"] == what).unwrap();
+        let Some(code) = check["code"].as_str() else {
+            continue;
+        };
+        for text in [
+            code,
+            check["cause"].as_str().unwrap(),
+            check["remedy"].as_str().unwrap(),
+        ] {
+            let text = text.replace('\'', "&#39;");
+            assert!(page.contains(&text), "{what}: {text} is missing in {page}");
+        }
+    }
+    assert!(
+        page.contains("SMGW-D-0209"),
+        "the device key lies with the data: {page}"
+    );
 }
 
 fn consumers_and_strangers_are_kept_out(phone: &Phone<'_>) {
@@ -375,7 +409,24 @@ fn meters(site: &mut Site) {
     });
     assert!(again.unwrap().is_some(), "{}", read(site.gateway.log()));
     site.gateway.check_running().unwrap();
+    who_has_installed_what_is_logged(site);
     dials(site);
+}
+
+/// Takes one meter back and installs it again, and reads who did what in the system log.
+fn who_has_installed_what_is_logged(site: &mut Site) {
+    let phone = site.technician("log");
+    phone.send("meters", "remove", &[("file", "meter-7.toml")]);
+    let command = site.stage.command(Program::Smgw, "log").arg("show").arg("system");
+    let command = command.arg("--json").option("--config", &site.config);
+    let lines = site.stage.run(&command).unwrap().lines;
+    let of = |code: &str| -> Vec<&String> { lines.iter().filter(|line| line.contains(code)).collect() };
+    let installed = of("SMGW-L-1041");
+    assert_eq!(installed.len(), 2, "{installed:?}");
+    for (line, meter) in installed.iter().zip(["water", "heat"]) {
+        assert!(line.contains("technician") && line.contains(meter), "{line}");
+    }
+    assert!(of("SMGW-L-1042").is_empty(), "there is no such file: {lines:?}");
 }
 
 /// Compares every meter with its dial.
@@ -562,11 +613,7 @@ fn a_clock_that_was_never_set_is_named_at_every_step_and_nothing_is_bound() {
     for step in ["device", "card", "wan"] {
         let page = phone.carry_out(step, "start", &[]);
         assert_eq!(phone.state(step), "problem", "{step}");
-        let told = if step == "card" {
-            "SMGW-C-"
-        } else {
-            "the clock was never set"
-        };
+        let told = if step == "card" { "SMGW-C-" } else { "SMGW-D-0501" };
         assert!(page.body.contains(told), "{step}: {}", page.body);
     }
     let binding = phone.page("binding");

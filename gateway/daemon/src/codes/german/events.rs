@@ -129,6 +129,26 @@ pub(super) const ALL: &[Text] = &[
         "Mit smgw web password neue Passwörter ausgeben.",
     ),
     (
+        "SMGW-L-1037",
+        "Jemand hat sich von der lokalen Weboberfläche abgemeldet.",
+        NOTHING,
+    ),
+    (
+        "SMGW-L-1038",
+        "Eine Anmeldung an der lokalen Weboberfläche wurde abgewiesen, weil es zu viele Versuche waren.",
+        "War es niemand aus dem Haus, herausfinden, wer das Netz des Gateways erreicht.",
+    ),
+    (
+        "SMGW-L-1039",
+        "Die lokale Weboberfläche hat ein neues Zertifikat.",
+        "Mit smgw web label ein neues Etikett machen.",
+    ),
+    (
+        "SMGW-L-1040",
+        "Jemand hat das Gateway über die lokale Weboberfläche neu starten lassen.",
+        NOTHING,
+    ),
+    (
         "SMGW-L-1041",
         "Jemand hat über die lokale Weboberfläche Zähler eingerichtet.",
         "Das Gateway neu starten, wenn sie noch nicht gelesen werden.",

@@ -12,6 +12,8 @@ use crate::app;
 use crate::applications::{ApplicationsTask, Explainer};
 use crate::binding::BindingSource;
 use crate::card::{CardHandle, Standing};
+use crate::config::Config;
+use crate::doctor::{Climber, Inside, Way};
 use crate::grants::Restrictions;
 use crate::journal::{CardKeyVerifier, moment};
 use crate::liveness::{Pulses, Vitals};
@@ -77,7 +79,14 @@ where
         Explainer::new(shared),
         AccessSource(None),
     );
-    let serving = control::serve(listener, source, bindings, logs, card, stop.clone());
+    let inside = Inside {
+        card: card.clone(),
+        standing: source.standing.clone(),
+        listens: None,
+    };
+    let way = Way::of(&Config::parse("data = \"/nowhere\"").unwrap());
+    let climber = Climber::new(way, inside);
+    let serving = control::serve(listener, source, bindings, logs, (card, climber), stop.clone());
     let serving = tokio::spawn(serving);
     let asking = move || {
         let ask = |address: &String| control::ask_for(&socket, address);

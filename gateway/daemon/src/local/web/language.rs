@@ -7,6 +7,7 @@ use model::{Decimal, Obis, Quantity, Timestamp, Unit};
 use super::catalogue::{ENGLISH, GERMAN, Words};
 use super::headers::cookie;
 use super::zone::Zone;
+use crate::codes;
 
 /// The cookie that says which language was chosen.
 pub(super) const COOKIE: &str = "smgw-language";
@@ -18,6 +19,13 @@ const MOST_LANGUAGES: usize = 16;
 pub(super) enum Language {
     German,
     English,
+}
+
+/// What a code of the catalogue stands for, in one language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CodeText {
+    pub(super) cause: &'static str,
+    pub(super) remedy: &'static str,
 }
 
 impl Language {
@@ -69,6 +77,16 @@ impl Language {
             Self::German => Self::English,
             Self::English => Self::German,
         }
+    }
+
+    /// Returns cause and remedy of a code of the catalogue in this language.
+    pub(super) fn of_code(self, code: &str) -> Option<CodeText> {
+        let code = codes::find(code)?;
+        let (cause, remedy) = match self {
+            Self::German => code.german(),
+            Self::English => (code.cause, code.remedy),
+        };
+        Some(CodeText { cause, remedy })
     }
 
     /// Returns the texts.

@@ -14,7 +14,6 @@ mod check;
 mod device;
 mod meters;
 mod pages;
-mod record;
 mod report;
 mod scan;
 mod wan;
@@ -32,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use crate::binding::BindingSource;
 use crate::card::CardHandle;
 use crate::config::{Config, Point};
+use crate::doctor::Climber;
 use crate::report::Chain;
 use crate::status::StatusSource;
-use crate::wan::BrokerConfig;
 
 use book::{Book, BookError, State, Step};
 use check::Check;
@@ -55,8 +54,8 @@ pub(crate) struct Site {
     pub(crate) source: StatusSource,
     /// The folder of the store.
     pub(crate) data: PathBuf,
-    /// The broker, if there is one.
-    pub(crate) broker: Option<BrokerConfig>,
+    /// What climbs the way to the TSM.
+    pub(crate) climber: Climber,
     /// The lines that are read for metering.
     pub(crate) lines: Arc<[Line]>,
     /// The accounts of the consumers.
@@ -76,7 +75,7 @@ impl Site {
     pub(crate) fn of(
         config: &Config,
         (card, bindings, source): (&CardHandle, &BindingSource, &StatusSource),
-        lines: Vec<Line>,
+        (lines, climber): (Vec<Line>, Climber),
         restart: CancellationToken,
     ) -> Self {
         let names = source.store.installed().names();
@@ -90,7 +89,7 @@ impl Site {
             bindings: bindings.clone(),
             source: source.clone(),
             data: config.data.clone(),
-            broker: config.broker.clone(),
+            climber,
             lines: lines.into(),
             consumers: consumers.map(|consumer| consumer.name.clone()).collect(),
             points: config.points.clone().into(),

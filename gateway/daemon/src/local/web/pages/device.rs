@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::language::Language;
+use super::super::language::{CodeText, Language};
 use super::super::portal::{AsTechnician, Barrier, Portal};
+use super::super::told::Told;
 use super::{Frame, rendered, working};
 use crate::clock;
 use crate::metering::MeterView;
-use crate::mounts::Finding;
 use crate::status::Status;
 
 /// A value of a meter, to be compared with its dial.
@@ -27,7 +27,7 @@ struct Meter {
     medium: Option<&'static str>,
     answered: Option<String>,
     is_stale: bool,
-    error: Option<String>,
+    fault: Option<Told>,
     lines: Vec<Line>,
 }
 
@@ -35,12 +35,12 @@ struct Meter {
 #[template(path = "web/device.html")]
 struct DevicePage {
     frame: Frame,
-    code: &'static str,
+    code: String,
     cause: &'static str,
     remedy: &'static str,
     detail: Option<String>,
     guid: Option<String>,
-    findings: Vec<Finding>,
+    findings: Vec<Told>,
     meters: Vec<Meter>,
 }
 
@@ -55,12 +55,20 @@ pub(super) async fn page(
         Ok::<_, std::convert::Infallible>(source.status())
     })
     .await?;
-    let words = language.words();
+    // What is in the way says more than the state that follows from it.
+    let code = status.obstacle.clone().unwrap_or_else(|| status.code.clone());
+    let (cause, remedy) = match language.of_code(&code) {
+        Some(CodeText { cause, remedy }) => (cause, remedy),
+        None => {
+            let words = language.words();
+            (words.cause(status.state), words.remedy_of(status.state))
+        }
+    };
     let page = DevicePage {
         frame,
-        code: status.state.code(),
-        cause: words.cause(status.state),
-        remedy: words.remedy_of(status.state),
+        code,
+        cause,
+        remedy,
         guid: status.guid.map(|guid| guid.to_string()),
         meters: status
             .meters
@@ -68,7 +76,7 @@ pub(super) async fn page(
             .map(|one| meter(&portal, language, &status, one))
             .collect(),
         detail: status.detail,
-        findings: status.findings,
+        findings: Told::of_findings(language, &status.findings),
     };
     rendered(language, &page)
 }
@@ -95,7 +103,7 @@ fn meter(portal: &Portal, language: Language, status: &Status, one: &MeterView) 
         is_stale: one
             .last_success
             .is_none_or(|time| now.seconds_since(time) > limit),
-        error: one.error.clone(),
+        fault: Told::of_meter(language, one, status.registration_period, now),
         // The values in memory come behind those that are registered, which may be older.
         lines: one.readings().skip(skipped).take(known).map(line).collect(),
     }

@@ -9,9 +9,10 @@ use super::super::household::{Measured, measured, today};
 use super::super::language::Language;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::roster::Own;
+use super::super::told::Told;
 use super::{Frame, rendered, working};
 use crate::clock;
-use crate::mounts::Finding;
+use crate::metering::MeterView;
 
 /// The last value of an element, as the page shows it.
 pub(super) struct Line {
@@ -25,7 +26,7 @@ pub(super) struct Line {
     time: String,
     age: String,
     is_stale: bool,
-    error: Option<String>,
+    fault: Option<Told>,
 }
 
 /// Today's consumption of a register against the usual.
@@ -41,7 +42,7 @@ struct NowPage {
     frame: Frame,
     cause: &'static str,
     code: &'static str,
-    findings: Vec<Finding>,
+    findings: Vec<Told>,
     today: Vec<TodayLine>,
     lines: Vec<Line>,
 }
@@ -67,9 +68,12 @@ pub(super) async fn page(State(portal): State<Portal>, consumer: AsConsumer) -> 
             frame,
             cause: language.words().cause(status.state),
             code: status.state.code(),
-            findings: status.findings,
+            findings: Told::of_findings(language, &status.findings),
             today: today_lines(&portal, language, &seen, now)?,
-            lines: seen.iter().map(|one| line(&portal, language, one, now)).collect(),
+            lines: seen
+                .iter()
+                .map(|one| line(&portal, language, one, (&status.meters, now)))
+                .collect(),
         })
     });
     rendered(language, &page.await?)
@@ -86,7 +90,16 @@ pub(in super::super) fn see(
     measured(portal.source.store.database(), &meters, (own, period), now)
 }
 
-fn line(portal: &Portal, language: Language, one: &Measured, now: Timestamp) -> Line {
+fn line(
+    portal: &Portal,
+    language: Language,
+    one: &Measured,
+    (meters, now): (&[MeterView], Timestamp),
+) -> Line {
+    let view = meters
+        .iter()
+        .find(|view| view.id.as_ref() == Some(&one.last.element.meter));
+    let period = portal.source.registration_period;
     let [medium, _, quantity, kind, stage, _] = one.last.element.obis.groups();
     Line {
         key: ElementPattern::from(one.last.element.clone()).to_string(),
@@ -98,7 +111,7 @@ fn line(portal: &Portal, language: Language, one: &Measured, now: Timestamp) -> 
         time: language.time(&portal.zone, one.last.time),
         age: language.age(now, one.last.time),
         is_stale: one.is_stale,
-        error: one.error.clone(),
+        fault: view.and_then(|view| Told::of_meter(language, view, period, now)),
     }
 }
 

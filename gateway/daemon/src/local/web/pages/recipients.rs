@@ -9,6 +9,7 @@ use model::{ConsumerEvent, Effect, ElementPattern, MeterId, Restriction, Span};
 use serde::Deserialize;
 
 use super::super::deliveries::{self, Entry, is_own, restrictions_of};
+use super::super::denials::why;
 use super::super::gate::GateError;
 use super::super::home_assistant::SWITCH;
 use super::super::language::Language;
@@ -213,7 +214,7 @@ pub(super) fn line(language: Language, zone: &Zone, entry: &Entry) -> Line {
             ..
         } => Line {
             resolution: resolution.to_string(),
-            outcome: format!("{} ({code})", words.refused),
+            outcome: format!("{} ({})", words.refused, why(language, code.as_str())),
             ..bare(name.as_str(), asked(elements, period))
         },
         ConsumerEvent::GrantsChanged { .. } => bare("", words.grants_changed.to_owned()),

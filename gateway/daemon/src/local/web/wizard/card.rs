@@ -4,7 +4,7 @@ use super::Site;
 use super::check::{Check, Verdict};
 use super::what::What;
 use crate::card::{BindingOfCard, CardView};
-use crate::mounts::Finding;
+use crate::doctor::card;
 use crate::report::Chain;
 
 /// Looks at the card; nothing is changed. It waits for the card, and so belongs on a thread that may block.
@@ -40,14 +40,7 @@ fn chain(view: &CardView) -> Option<Check> {
 
 /// Tells what keeps the card from serving, each with its code and remedy.
 pub(super) fn obstacles(view: &CardView) -> impl Iterator<Item = Check> {
-    view.causes.iter().map(|cause| {
-        let fault = Finding {
-            code: cause.code.clone(),
-            text: cause.cause.clone(),
-            remedy: cause.remedy.clone(),
-        };
-        Check::fault(What::Obstacle, &fault)
-    })
+    card::obstacles(view).map(|check| Check::examined(What::Obstacle, &check))
 }
 
 /// Says what the card says.
@@ -55,22 +48,15 @@ pub(super) fn told(view: &CardView) -> Vec<Check> {
     let mut checks = Vec::new();
     let known = |what, text: &Option<String>| text.as_ref().map(|text| Check::of(what, true).measured(text));
     checks.extend(known(What::Reader, &view.reader));
-    if view.soft_card {
-        checks.push(Check::new(What::SoftCard, Verdict::Note));
-    }
+    checks.extend(card::soft(view).map(|check| Check::examined(What::SoftCard, &check)));
     let texts = [
         (What::LifeCycle, view.life_cycle.map(|stage| stage.to_string())),
         (What::Guid, view.guid.map(|guid| guid.to_string())),
         (What::TrustCentre, view.trust_centre.clone()),
     ];
     checks.extend(texts.iter().filter_map(|(what, text)| known(*what, text)));
-    let now = crate::clock::now();
-    checks.extend(view.certificates.iter().map(|certificate| {
-        let is_valid = certificate.not_before <= now && now <= certificate.not_after;
-        Check::of(What::Certificate, is_valid)
-            .measured(&certificate.key)
-            .at(certificate.not_after)
-    }));
+    let certificates = card::certificates(view, crate::clock::now());
+    checks.extend(certificates.map(|check| Check::examined(What::Certificate, &check)));
     checks.extend(chain(view));
     let verdict = match view.binding {
         BindingOfCard::None | BindingOfCard::Begun | BindingOfCard::Here => Verdict::Good,

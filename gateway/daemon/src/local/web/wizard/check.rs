@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::what::What;
-use crate::mounts::Finding;
+use crate::doctor::{Check as Examined, Outcome};
 
 /// How it stands with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,9 @@ pub(super) enum Verdict {
     Good,
     /// It is to be known, and stops nothing.
     Note,
-    /// It is to be looked after.
+    /// It works, and something is wrong.
+    Warning,
+    /// It is to be looked after before the step is done.
     Problem,
     /// It was not looked at, since something before it failed or it is not wanted here.
     NotReached,
@@ -33,10 +35,10 @@ pub(super) struct Check {
     /// The stable code of a fault.
     #[serde(default)]
     pub(super) code: Option<String>,
-    /// The cause, in English, as the log and the command line have it.
+    /// The particulars of a fault, in English, as the log and the command line have them.
     #[serde(default)]
     pub(super) cause: Option<String>,
-    /// What to do about it, in English, if it is not what is always to be done about such a thing.
+    /// What to do about it, in English, if it is not what the catalogue of codes has.
     #[serde(default)]
     pub(super) remedy: Option<String>,
 }
@@ -78,13 +80,56 @@ impl Check {
         self
     }
 
-    /// A fault that the rest of the gateway has found, with its code.
-    pub(super) fn fault(what: What, fault: &Finding) -> Self {
+    /// Takes over what an examination has found: its verdict, its measured value, its code and its particulars.
+    pub(super) fn examined(what: What, found: &Examined) -> Self {
+        let measured = match (&found.measured, found.took_ms) {
+            (Some(measured), Some(took)) => Some(format!("{measured} ({took} ms)")),
+            (None, Some(took)) => Some(format!("{took} ms")),
+            (measured, None) => measured.clone(),
+        };
+        let is_told = found.code.is_some() && found.measured.as_ref() != Some(&found.found);
         Self {
-            code: Some(fault.code.clone()),
-            cause: Some(fault.text.clone()),
-            remedy: Some(fault.remedy.clone()),
-            ..Self::new(what, Verdict::Problem)
+            verdict: Verdict::from(found.outcome),
+            measured,
+            time: found.time,
+            code: found.code.clone(),
+            cause: is_told.then(|| found.found.clone()),
+            remedy: found.remedy.clone(),
+            ..Self::new(what, Verdict::Good)
         }
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Good => Self::Good,
+            Outcome::NotChecked => Self::NotReached,
+            Outcome::Notice => Self::Note,
+            Outcome::Warning => Self::Warning,
+            Outcome::Error => Self::Problem,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::examination as codes;
+    use crate::doctor::Area;
+
+    #[test]
+    fn what_an_examination_finds_keeps_its_code_remedy_and_measured_value() {
+        let found = Examined::warning(Area::Data, "space", codes::DATA_LOW, "5 MiB of 9 MiB are free");
+        let check = Check::examined(What::Space, &found.measuring("5 MiB / 9 MiB"));
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert_eq!(check.code.as_deref(), Some("SMGW-D-0205"));
+        assert_eq!(check.remedy.as_deref(), Some(codes::DATA_LOW.remedy));
+        assert_eq!(check.measured.as_deref(), Some("5 MiB / 9 MiB"));
+        assert_eq!(check.cause.as_deref(), Some("5 MiB of 9 MiB are free"));
+        let good =
+            Examined::good(Area::Wan, "TCP", "it is there").within(std::time::Duration::from_millis(7));
+        let check = Check::examined(What::Tcp, &good);
+        assert_eq!((check.measured.as_deref(), check.cause), (Some("7 ms"), None));
     }
 }

@@ -4,18 +4,18 @@
 //! behind the next start of the daemon. A comparison is the technician's word, kept with the value that it was about.
 
 use mbus::link::SecondaryAddress;
-use model::{MeterId, Obis, Quantity, Timestamp};
+use model::{LogText, MeterId, Obis, Quantity, SystemEvent, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::FileError;
+use store::{FileError, Installed, LogError};
 use toml::Value;
 
 use super::Site;
 use super::book::Book;
-use super::check::{Check, Verdict};
-use super::record::record;
+use super::check::Check;
 use super::scan::{Line, Protocol};
 use super::what::What;
 use crate::config::{Config, Point, line_of};
+use crate::doctor::buses;
 use crate::metering::MeterView;
 use crate::report::Chain;
 
@@ -201,8 +201,9 @@ fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// Checks a new meter together with everything that is configured, and writes it down. It reads and writes files.
-pub(super) fn install(site: &Site, form: &Form) -> Result<(), Fault> {
+/// Checks a new meter together with everything that is configured, and writes it down, for the account that wants it. It reads and
+/// writes files.
+pub(super) fn install(site: &Site, form: &Form, account: &str) -> Result<(), Fault> {
     let written = form.to_toml(&site.lines)?;
     let consumer = form.consumer.trim();
     if !consumer.is_empty() && !site.consumers.iter().any(|known| known == consumer) {
@@ -211,26 +212,64 @@ pub(super) fn install(site: &Site, form: &Form) -> Result<(), Fault> {
     if let Err(error) = Config::read_with(&site.config, &written) {
         return Err(Fault::Whole(Chain(&error).to_string()));
     }
-    match site.source.store.installed().add(&written) {
-        Ok(name) => {
-            tracing::info!(
-                file = name,
-                "a meter was installed; it is read behind the next start"
-            );
-            record(site, &format!("{name} added, the meter {}", form.name.trim()));
-            Ok(())
+    let whole = |error: &dyn std::error::Error| Fault::Whole(Chain(error).to_string());
+    let installed = site.source.store.installed();
+    let file = installed.add(&written).map_err(|error| whole(&error))?;
+    let event = SystemEvent::MetersInstalled {
+        account: LogText::cut(account),
+        meters: LogText::cut(&names_in(&written)),
+        file: LogText::cut(&file),
+    };
+    // What nobody can be told of later is not done.
+    site.source.journal.write([event.into()]).map_err(|error| {
+        if let Err(error) = installed.remove(&file) {
+            tracing::error!(file, "an installed meter cannot be taken back: {}", Chain(&error));
         }
-        Err(error) => Err(Fault::Whole(Chain(&error).to_string())),
-    }
+        whole(&error)
+    })
 }
 
-/// Removes the file of an installed meter, if there is one of that name.
-pub(super) fn remove(site: &Site, file: &str) -> Result<bool, FileError> {
-    let is_removed = site.source.store.installed().remove(file)?;
-    if is_removed {
-        record(site, &format!("{file} removed"));
+/// Removes a file of installed meters for an account; returns whether there is one of this name. It reads and writes files.
+pub(super) fn remove(site: &Site, file: &str, account: &str) -> Result<bool, RemovalError> {
+    let installed = site.source.store.installed();
+    if !installed.names()?.iter().any(|known| known == file) {
+        return Ok(false);
     }
-    Ok(is_removed)
+    let path = Installed::folder(&site.data).join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let event = SystemEvent::MetersRemoved {
+        account: LogText::cut(account),
+        meters: LogText::cut(&names_in(&text)),
+        file: LogText::cut(file),
+    };
+    site.source.journal.write([event.into()])?;
+    Ok(installed.remove(file)?)
+}
+
+/// The reason why installed meters are not removed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RemovalError {
+    /// The file cannot be removed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It cannot be written down who has removed it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Returns the names of the meters in a file of configuration.
+fn names_in(text: &str) -> String {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let list = |value: &Value, key: &str| -> Vec<Value> {
+        let list = value.get(key).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    let buses = list(&Value::Table(table), "bus");
+    let meters = buses.iter().flat_map(|bus| list(bus, "meter"));
+    let names: Vec<_> = meters
+        .filter_map(|meter| Some(meter.get("name")?.as_str()?.to_owned()))
+        .collect();
+    names.join(", ")
 }
 
 /// Looks at every meter that is read: whether it answers, and whether somebody has compared it with its dial.
@@ -240,28 +279,23 @@ pub(super) fn look(site: &Site, book: &Book) -> Vec<Check> {
     if views.is_empty() {
         return vec![Check::of(What::Meters, false)];
     }
+    let (period, now) = (site.source.registration_period, crate::clock::now());
+    let answers = |view| Check::examined(What::MeterAnswers, &buses::meter(view, period, now));
     views
         .iter()
-        .flat_map(|view| look_at(view, &comparisons))
+        .flat_map(|view| [answers(view), compared(view, &comparisons)])
         .collect()
 }
 
-fn look_at(view: &MeterView, comparisons: &[Comparison]) -> Vec<Check> {
+fn compared(view: &MeterView, comparisons: &[Comparison]) -> Check {
     let id = view
         .id
         .as_ref()
         .map_or_else(|| view.name.clone(), |id| format!("{}: {id}", view.name));
-    let answers = match (&view.error, view.last_success) {
-        (Some(error), _) => Check::of(What::MeterAnswers, false)
-            .measured(id.clone())
-            .because(error.clone()),
-        (None, Some(time)) => Check::of(What::MeterAnswers, true).measured(id.clone()).at(time),
-        (None, None) => Check::new(What::MeterAnswers, Verdict::Note).measured(id.clone()),
-    };
     let compared = comparisons
         .iter()
         .find(|one| one.meter == view.name && one.id == view.id);
-    let agrees = match compared {
+    match compared {
         None => Check::of(What::Compared, false).measured(id),
         Some(one) => {
             let reading = one
@@ -271,8 +305,7 @@ fn look_at(view: &MeterView, comparisons: &[Comparison]) -> Vec<Check> {
                 .measured(reading.map_or(id, |reading| format!("{}: {reading}", view.name)))
                 .at(one.time)
         }
-    };
-    vec![answers, agrees]
+    }
 }
 
 /// Returns the reading that a dial shows: the counter of the energy, or of the volume; else the first one that is known.
@@ -328,6 +361,8 @@ mod tests {
         assert_eq!(meter["name"].as_str(), Some("water \"cold\""));
         assert_eq!(meter["primary"].as_integer(), Some(5));
         assert_eq!(written["point"][0]["consumer"].as_str(), Some("flat-1"));
+        assert_eq!(names_in(&water().to_toml(&[]).unwrap()), "water \"cold\"");
+        assert_eq!(names_in("no toml ["), "");
         let modbus = Form {
             protocol: "modbus".to_owned(),
             profile: "eastron-sdm630".to_owned(),

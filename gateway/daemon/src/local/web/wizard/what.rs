@@ -37,6 +37,10 @@ whats! {
         "Datenpartition", "Data partition",
         "Die Datenpartition wie in der Anleitung einhängen.",
         "Mount the data partition as the manual says.";
+    DataFolder:
+        "Datenordner", "Data folder",
+        "Den Datenordner dem Benutzer des Gateways geben, mit Modus 0700.",
+        "Give the data folder to the gateway's user, with mode 0700.";
     Space:
         "Freier Speicher", "Free space",
         "Auf der Datenpartition Platz schaffen oder sie vergrößern.",
@@ -65,6 +69,10 @@ whats! {
         "Zeitquelle", "Time source",
         "Kein Zeitdienst sagt, dass die Uhr gestellt wurde. Vergleichen Sie die Uhrzeit mit Ihrer eigenen.",
         "No time service says that the clock was set. Compare the time with your own.";
+    Offset:
+        "Abweichung der Uhr", "Offset of the clock",
+        "Einen Zeitserver einrichten, oder die Uhrzeit mit Ihrer eigenen vergleichen.",
+        "Configure a time server, or compare the time with your own.";
     Reader:
         "Kartenleser", "Card reader",
         "Leser und Karte prüfen; pcscd muss laufen.",

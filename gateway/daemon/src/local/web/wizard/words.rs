@@ -230,6 +230,7 @@ pub(super) const fn verdict(language: Language, verdict: Verdict) -> &'static st
     let texts = match verdict {
         Verdict::Good => ["gut", "good"],
         Verdict::Note => ["Hinweis", "note"],
+        Verdict::Warning => ["Warnung", "warning"],
         Verdict::Problem => ["Problem", "problem"],
         Verdict::NotReached => ["nicht geprüft", "not checked"],
     };
@@ -292,11 +293,12 @@ mod tests {
             let verdicts = [
                 Verdict::Good,
                 Verdict::Note,
+                Verdict::Warning,
                 Verdict::Problem,
                 Verdict::NotReached,
             ];
             let verdicts: BTreeSet<_> = verdicts.map(|one| verdict(language, one)).into();
-            assert_eq!(verdicts.len(), 4);
+            assert_eq!(verdicts.len(), 5);
             let reason = String::new();
             let states = [
                 State::ToDo,

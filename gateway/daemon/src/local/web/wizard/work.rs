@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use model::{LogText, SystemEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::book::Step;
 use super::check::Check;
-use super::record::record;
 use super::scan::{self, Order, Scan};
-use super::wan::Ladder;
-use super::{Site, Wizard, binding, card, device, meters, report};
+use super::{Site, Wizard, binding, card, device, meters, report, wan};
+use crate::local::web::TECHNICIAN;
 use crate::report::Chain;
 
 /// How many steps may wait to be begun: each of them once.
@@ -85,7 +85,7 @@ async fn carry_out(wizard: Wizard, job: Job) {
         }
         Job::Wan => (Step::Wan, climb(&wizard, &site).await),
         Job::Restart => {
-            tokio::task::block_in_place(|| record(&site, "restart ordered"));
+            tokio::task::block_in_place(|| note_restart(&site));
             tokio::time::sleep(FAREWELL).await;
             return site.restart.cancel();
         }
@@ -103,6 +103,14 @@ async fn carry_out(wizard: Wizard, job: Job) {
     if let Err(error) = written {
         tracing::error!("a thread of the wizard has failed: {error}");
     }
+}
+
+/// Writes down that the technician wants a restart. A log that cannot be written stops the gateway by itself.
+fn note_restart(site: &Site) {
+    let event = SystemEvent::RestartOrdered {
+        account: LogText::cut(TECHNICIAN),
+    };
+    site.source.journal.note([event.into()]);
 }
 
 /// Scans a line; what has been found is shown as it comes, and is on the disk.
@@ -132,7 +140,7 @@ async fn climb(wizard: &Wizard, site: &Site) -> Vec<Check> {
             );
         }
     };
-    Ladder::new(show).climb(site).await
+    wan::climb(site, show).await
 }
 
 /// Has something looked at that may block. A thread that fails has found a problem, which its log names.

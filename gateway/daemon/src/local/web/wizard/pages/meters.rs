@@ -10,6 +10,7 @@ use store::Installed;
 
 use super::super::super::pages::{Frame, rendered, working};
 use super::super::super::portal::{AsTechnician, Barrier, Member, Portal};
+use super::super::super::told::Told;
 use super::super::book::Step;
 use super::super::meters::{self, Comparison, Fault, Field, Form};
 use super::super::words::{self, Words};
@@ -36,7 +37,7 @@ struct MeterLine {
     medium: Option<&'static str>,
     point: Option<String>,
     consumer: Option<String>,
-    error: Option<String>,
+    fault: Option<Told>,
     readings: Vec<(String, String)>,
     /// When it was compared, and whether it agreed.
     compared: Option<(String, bool)>,
@@ -196,7 +197,7 @@ fn line(portal: &Portal, technician: &Member, view: &MeterView, comparisons: &[C
         medium: view.medium.map(|medium| language.words().medium(medium)),
         point: point.and_then(|point| point.metering_point.clone()),
         consumer: point.and_then(|point| point.consumer.clone()),
-        error: view.error.clone(),
+        fault: Told::of_meter(language, view, portal.source.registration_period, clock::now()),
         readings: readings
             .map(|reading| {
                 (
@@ -216,8 +217,9 @@ async fn install(
 ) -> Result<Response, Barrier> {
     technician.check(&form.form)?;
     let (site, sent) = (portal.wizard.site.clone(), form.clone());
+    let account = technician.session.identity.name.clone();
     let outcome = working(technician.language, move || {
-        Ok::<_, std::convert::Infallible>(meters::install(&site, &sent))
+        Ok::<_, std::convert::Infallible>(meters::install(&site, &sent, &account))
     })
     .await?;
     match outcome {
@@ -245,8 +247,12 @@ async fn remove(
     Sent(form): Sent<Removal>,
 ) -> Result<Response, Barrier> {
     technician.check(&form.form)?;
-    let (site, file) = (portal.wizard.site.clone(), form.file);
-    let removed = working(technician.language, move || meters::remove(&site, &file)).await?;
+    let site = portal.wizard.site.clone();
+    let (file, account) = (form.file, technician.session.identity.name.clone());
+    let removed = working(technician.language, move || {
+        meters::remove(&site, &file, &account)
+    })
+    .await?;
     if removed {
         Ok(to(Step::Meters))
     } else {

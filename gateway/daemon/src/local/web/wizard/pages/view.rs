@@ -76,26 +76,30 @@ pub(super) struct CheckLine {
     pub(super) measured: Option<String>,
     pub(super) time: Option<String>,
     pub(super) code: Option<String>,
-    /// In English.
-    pub(super) cause: Option<String>,
+    /// The cause that the code stands for, in the language of the page.
+    pub(super) cause: Option<&'static str>,
+    /// The particulars, in English.
+    pub(super) particulars: Option<String>,
     /// In the language of the page.
     pub(super) remedy: Option<&'static str>,
-    /// In English, where the gateway has one for this very case.
-    pub(super) own_remedy: Option<String>,
 }
 
 impl CheckLine {
     pub(super) fn of(portal: &Portal, language: Language, check: &Check) -> Self {
-        let wants_remedy = matches!(check.verdict, Verdict::Problem | Verdict::Note);
-        let own_remedy = check.remedy.clone().filter(|_| wants_remedy);
-        let is_general = wants_remedy && own_remedy.is_none();
+        let wants_remedy = match check.verdict {
+            Verdict::Note | Verdict::Warning | Verdict::Problem => true,
+            Verdict::Good | Verdict::NotReached => false,
+        };
+        let known = check.code.as_deref().and_then(|code| language.of_code(code));
+        let remedy = known.map_or_else(|| check.what.remedy(language), |known| known.remedy);
+        let cause = known.map(|known| known.cause);
         Self {
             title: check.what.name(language),
             verdict: words::verdict(language, check.verdict),
             class: match check.verdict {
                 Verdict::Good => "good",
                 Verdict::Note | Verdict::NotReached => "soft",
-                Verdict::Problem => "stale",
+                Verdict::Warning | Verdict::Problem => "stale",
             },
             measured: check.measured.clone(),
             time: check.time.map(|time| {
@@ -108,9 +112,9 @@ impl CheckLine {
                 }
             }),
             code: check.code.clone(),
-            cause: check.cause.clone(),
-            remedy: is_general.then(|| check.what.remedy(language)),
-            own_remedy,
+            particulars: check.cause.clone().filter(|text| Some(text.as_str()) != cause),
+            cause,
+            remedy: wants_remedy.then_some(remedy),
         }
     }
 
