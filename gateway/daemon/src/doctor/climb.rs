@@ -25,9 +25,11 @@ const RUNG_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the whole climb may take for somebody who waits for it at the control socket.
 pub(crate) const CLIMB_PATIENCE: Duration = Duration::from_secs(25);
 /// What is said of a rung that stands on one that does not hold.
-const BELOW: &str = "a rung below does not hold";
+pub(crate) const BELOW: &str = "a rung below does not hold";
 /// What is said of the rungs of a broker where there is none.
-const NO_BROKER: &str = "no broker is configured";
+pub(crate) const NO_BROKER: &str = "no broker is configured";
+/// What is said of the direct way where only a broker is wanted.
+pub(crate) const NOT_DIRECT: &str = "the gateway is not to be called directly";
 
 /// A rung of the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,7 +205,7 @@ pub(crate) async fn climb(way: &Way, inside: Result<&Inside, &str>, mut show: im
                 if is_wanted {
                     direct
                 } else {
-                    left_out(Rung::Direct, "it is not configured").check
+                    left_out(Rung::Direct, NOT_DIRECT).check
                 },
             );
             push(Rung::FirstContact, ladder::contact(inside.bundle_version()));
@@ -297,7 +299,8 @@ mod tests {
     fn way(broker: Option<&str>) -> (tempfile::TempDir, Way) {
         let root = tempfile::tempdir().unwrap();
         let broker = broker.map(|address| format!("[wan.broker]\naddress = \"{address}\"\n"));
-        let text = format!("data = \"/nowhere\"\n{}", broker.unwrap_or_default());
+        let control = "[control]\nsocket = \"/nowhere\"\n";
+        let text = format!("data = \"/nowhere\"\n{control}{}", broker.unwrap_or_default());
         let mut way = Way::of(&Config::parse(&text).unwrap());
         way.file = root.path().join("smgw.toml");
         (root, way)

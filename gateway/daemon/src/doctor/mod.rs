@@ -37,7 +37,7 @@ use crate::report::Chain;
 use crate::status::Status;
 
 pub(crate) use check::{Area, Check, Outcome};
-pub(crate) use climb::{Climbed, Climber, Inside, Rung, Way};
+pub(crate) use climb::{BELOW, Climbed, Climber, Inside, NO_BROKER, NOT_DIRECT, Rung, Way};
 
 /// The name of the schema and its version; additive within the version.
 const SCHEMA: &str = "smgw.doctor/1";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -43,10 +44,7 @@ pub(super) fn start_serving(
         standing.clone(),
         Arc::clone(&findings),
         meters.clone(),
-        Frame {
-            period: config.registration_period,
-            history: config.history,
-        },
+        frame(config),
     );
     let broker = config
         .broker
@@ -75,21 +73,11 @@ pub(super) fn start_serving(
         },
     };
     tracing::info!(web = ?source.web, wan = ?source.wan, period = %source.registration_period, "running");
-    let bindings = BindingSource {
-        store: Arc::clone(&store),
-        device_key: config.device_key.clone(),
-        waits_for_confirmation: config.card.waits_for_confirmation,
-        standing: standing.clone(),
-    };
+    let bindings = bindings(config, &store, &standing);
     let restrictions = Restrictions::new(Arc::clone(&store), journal.clone());
     tasks.spawn("restrictions", restrictions.clone().keep_in_force(stop.clone()));
     let granting = GrantsSource::new(standing.clone(), Arc::clone(&store), restrictions);
-    let inside = Inside {
-        card: card.clone(),
-        standing: standing.clone(),
-        listens: source.wan,
-    };
-    let climber = Climber::new(Way::of(config), inside);
+    let climber = climber(config, &card, &source);
     let site = Site::of(
         config,
         (&card, &bindings, &source),
@@ -108,6 +96,34 @@ pub(super) fn start_serving(
     let doors_of_web = (doors.web, doors.https);
     start_web(config, doors_of_web, access, (site, granting), (tasks, stop));
     start_wan((doors.wan, broker), (card, exchange, standing), (tasks, stop));
+}
+
+/// Takes from the configuration what applications are evaluated within.
+const fn frame(config: &Config) -> Frame {
+    Frame {
+        period: config.registration_period,
+        history: config.history,
+    }
+}
+
+/// Makes what shows the bindings.
+fn bindings(config: &Config, store: &Arc<Store>, standing: &watch::Receiver<Standing>) -> BindingSource {
+    BindingSource {
+        store: Arc::clone(store),
+        device_key: config.device_key.clone(),
+        waits_for_confirmation: config.card.waits_for_confirmation,
+        standing: standing.clone(),
+    }
+}
+
+/// Makes what climbs the way to the TSM for whoever asks.
+fn climber(config: &Config, card: &CardHandle, source: &StatusSource) -> Climber {
+    let inside = Inside {
+        card: card.clone(),
+        standing: source.standing.clone(),
+        listens: source.wan,
+    };
+    Climber::new(Way::of(config), inside)
 }
 
 /// Starts the ways of the WAN that there are.

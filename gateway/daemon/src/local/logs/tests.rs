@@ -84,7 +84,7 @@ where
         standing: source.standing.clone(),
         listens: None,
     };
-    let way = Way::of(&Config::parse("data = \"/nowhere\"").unwrap());
+    let way = Way::of(&Config::parse("data = \"/nowhere\"\n[control]\nsocket = \"/nowhere\"\n").unwrap());
     let climber = Climber::new(way, inside);
     let serving = control::serve(listener, source, bindings, logs, (card, climber), stop.clone());
     let serving = tokio::spawn(serving);

@@ -60,11 +60,11 @@ mod tests {
     fn finding_is_told_in_the_language_of_the_page_with_its_particulars() {
         let text = "3 rows of 2026-11 are missing.".to_owned();
         let finding = Finding::new(device::ROWS_LOST, text.clone());
-        let german = Told::of_findings(Language::German, &[finding.clone()]).remove(0);
+        let german = Told::of_findings(Language::German, std::slice::from_ref(&finding)).remove(0);
         assert!(german.cause.starts_with("Zeilen der Datenbank"), "{german:?}");
         assert!(german.remedy.starts_with("Den Flash-Speicher"), "{german:?}");
         assert_eq!(german.particulars.as_deref(), Some(text.as_str()));
-        let english = Told::of_findings(Language::English, &[finding]).remove(0);
+        let english = Told::of_findings(Language::English, std::slice::from_ref(&finding)).remove(0);
         assert_eq!(english.cause, device::ROWS_LOST.cause);
         assert_eq!(english.code, german.code);
     }

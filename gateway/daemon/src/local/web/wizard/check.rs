@@ -35,7 +35,7 @@ pub(super) struct Check {
     /// The stable code of a fault.
     #[serde(default)]
     pub(super) code: Option<String>,
-    /// The particulars of a fault, in English, as the log and the command line have them.
+    /// The particulars of a fault, or why it was not looked at, in English, as the log and the command line have them.
     #[serde(default)]
     pub(super) cause: Option<String>,
     /// What to do about it, in English, if it is not what the catalogue of codes has.
@@ -87,7 +87,8 @@ impl Check {
             (None, Some(took)) => Some(format!("{took} ms")),
             (measured, None) => measured.clone(),
         };
-        let is_told = found.code.is_some() && found.measured.as_ref() != Some(&found.found);
+        let has_reason = found.code.is_some() || found.outcome == Outcome::NotChecked;
+        let is_told = has_reason && found.measured.as_ref() != Some(&found.found);
         Self {
             verdict: Verdict::from(found.outcome),
             measured,

@@ -92,7 +92,11 @@ impl CheckLine {
         };
         let known = check.code.as_deref().and_then(|code| language.of_code(code));
         let remedy = known.map_or_else(|| check.what.remedy(language), |known| known.remedy);
-        let cause = known.map(|known| known.cause);
+        let reason = check
+            .cause
+            .as_deref()
+            .and_then(|why| words::reason(language, why));
+        let cause = known.map(|known| known.cause).or(reason);
         Self {
             title: check.what.name(language),
             verdict: words::verdict(language, check.verdict),
@@ -112,7 +116,10 @@ impl CheckLine {
                 }
             }),
             code: check.code.clone(),
-            particulars: check.cause.clone().filter(|text| Some(text.as_str()) != cause),
+            particulars: check
+                .cause
+                .clone()
+                .filter(|text| reason.is_none() && Some(text.as_str()) != cause),
             cause,
             remedy: wants_remedy.then_some(remedy),
         }
