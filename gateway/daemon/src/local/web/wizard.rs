@@ -16,6 +16,7 @@ mod meters;
 mod pages;
 mod report;
 mod scan;
+mod terms;
 mod wan;
 mod what;
 mod words;

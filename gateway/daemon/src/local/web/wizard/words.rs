@@ -7,7 +7,6 @@ use super::super::language::Language;
 use super::binding::Phase;
 use super::book::{State, Step};
 use super::check::Verdict;
-use crate::doctor::{BELOW, NO_BROKER, NOT_DIRECT};
 
 catalogue! {
     title: "Installation", "Installation";
@@ -238,20 +237,6 @@ pub(super) const fn verdict(language: Language, verdict: Verdict) -> &'static st
     choose(language, texts)
 }
 
-/// Says why something was not looked at, if it is one of the usual reasons.
-pub(super) fn reason(language: Language, why: &str) -> Option<&'static str> {
-    let texts = match why {
-        BELOW => ["Eine Sprosse darunter hält nicht.", "A rung below does not hold."],
-        NO_BROKER => ["Es ist kein Broker eingerichtet.", "No broker is configured."],
-        NOT_DIRECT => [
-            "Das Gateway soll nicht direkt angerufen werden.",
-            "The gateway is not to be called directly.",
-        ],
-        _ => return None,
-    };
-    Some(choose(language, texts))
-}
-
 /// Names a phase of the binding.
 pub(super) const fn phase(language: Language, phase: Phase) -> &'static str {
     let texts = match phase {
@@ -287,17 +272,6 @@ mod tests {
                 assert_eq!(german.ends_with(end), english.ends_with(end), "{key}");
             }
         }
-    }
-
-    #[test]
-    fn usual_reasons_are_told_in_the_language_of_the_page() {
-        for why in [BELOW, NO_BROKER, NOT_DIRECT] {
-            let [german, english] =
-                [Language::German, Language::English].map(|one| reason(one, why).unwrap());
-            assert_ne!(german, english);
-            assert_eq!(english.to_ascii_lowercase(), format!("{why}."));
-        }
-        assert_eq!(reason(Language::German, "a thread has failed"), None);
     }
 
     #[test]

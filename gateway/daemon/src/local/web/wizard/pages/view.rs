@@ -5,7 +5,7 @@ use super::super::super::portal::{Member, Portal};
 use super::super::book::{Entry, State, Step};
 use super::super::check::{Check, Verdict};
 use super::super::what::What;
-use super::super::{seen, words};
+use super::super::{seen, terms, words};
 use super::Faults;
 use crate::clock;
 
@@ -95,7 +95,7 @@ impl CheckLine {
         let reason = check
             .cause
             .as_deref()
-            .and_then(|why| words::reason(language, why));
+            .and_then(|why| terms::reason(language, why));
         let cause = known.map(|known| known.cause).or(reason);
         Self {
             title: check.what.name(language),
@@ -105,7 +105,10 @@ impl CheckLine {
                 Verdict::Note | Verdict::NotReached => "soft",
                 Verdict::Warning | Verdict::Problem => "stale",
             },
-            measured: check.measured.clone(),
+            measured: check
+                .measured
+                .as_deref()
+                .map(|text| terms::measured(language, check.what, text)),
             time: check.time.map(|time| {
                 let shown = language.time(&portal.zone, time);
                 match check.what {
