@@ -17,7 +17,10 @@ USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir ${local
 
 do_install:append() {
     install -D -m 0644 ${S}/systemd/smgw.service ${D}${systemd_system_unitdir}/smgw.service
-    install -D -m 0644 ${S}/systemd/pcscd.socket.d/smgw.conf ${D}${systemd_system_unitdir}/pcscd.socket.d/smgw.conf
+    install -D -m 0644 ${S}/systemd/smgw.slice ${D}${systemd_system_unitdir}/smgw.slice
+    for unit in pcscd.service pcscd.socket; do
+        install -D -m 0644 ${S}/systemd/$unit.d/smgw.conf ${D}${systemd_system_unitdir}/$unit.d/smgw.conf
+    done
     install -D -m 0644 ${S}/systemd/smgw.sysusers ${D}${nonarch_libdir}/sysusers.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.tmpfiles ${D}${nonarch_libdir}/tmpfiles.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.sysctl ${D}${nonarch_libdir}/sysctl.d/60-smgw.conf
@@ -30,7 +33,9 @@ FILES:${PN} += "\
     ${nonarch_libdir}/sysctl.d \
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/tmpfiles.d \
+    ${systemd_system_unitdir}/pcscd.service.d \
     ${systemd_system_unitdir}/pcscd.socket.d \
+    ${systemd_system_unitdir}/smgw.slice \
 "
 
 # The card's way: the service, and the driver of the readers.

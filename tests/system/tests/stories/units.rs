@@ -20,14 +20,17 @@ const EXPOSURES: [(&str, u32); 6] = [
     ("trust-center.service", 11),
 ];
 /// Programs that the units start, besides those of the system.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "usr/bin/smgw",
     "usr/sbin/nft",
     "usr/libexec/smgw/first-boot",
     "usr/libexec/smgw/health",
+    "usr/sbin/pcscd",
     "usr/bin/supplier",
     "usr/bin/trust-center",
 ];
+/// Units of others that ours change.
+const PCSCD: [&str; 2] = ["pcscd.service", "pcscd.socket"];
 /// What is called by root alone: SQLite gives the files beside a database the owner of the database (robustFchown of its
 /// os_unix.c). The device runs as another user, tests may not.
 const AS_ROOT: [&str; 1] = ["fchown"];
@@ -119,7 +122,7 @@ fn units() -> Vec<String> {
     let files = std::fs::read_dir(systemd()).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     names
-        .filter(|name| is_service(name) || name.ends_with(".mount"))
+        .filter(|name| is_service(name) || name.ends_with(".mount") || name.ends_with(".slice"))
         .collect()
 }
 
@@ -133,10 +136,13 @@ fn install(root: &Path) {
     for unit in units() {
         std::fs::copy(systemd().join(&unit), folder.join("system").join(&unit)).unwrap();
     }
-    ran(Command::new("cp")
-        .arg("-r")
-        .arg(systemd().join("pcscd.socket.d"))
-        .arg(folder.join("system")));
+    for changed in PCSCD {
+        let changes = systemd().join(format!("{changed}.d"));
+        ran(Command::new("cp")
+            .arg("-r")
+            .arg(changes)
+            .arg(folder.join("system")));
+    }
     for program in PROGRAMS {
         let place = root.join(program);
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -149,7 +155,7 @@ fn verify(root: &Path) -> Output {
     command
         .args(["verify", "--man=no"])
         .arg(format!("--root={}", root.display()));
-    command.args(units()).arg("pcscd.socket");
+    command.args(units()).args(PCSCD);
     command.output().unwrap()
 }
 
