@@ -32,8 +32,11 @@ SYSTEMD_SERVICE:${PN} = "\
     smgw-firewall.service \
     smgw-first-boot.service \
     smgw-health.service \
+    smgw-recovery.service \
     var-lib-smgw.mount \
 "
+# Nothing enables it: the data partition wants it.
+SMGW_WANTED = "smgw-data-check.service"
 
 # The units stand beside the layer, so that nothing unpacks them: what is built follows their content all the same.
 do_install[file-checksums] += "${SMGW_UNITS}:True"
@@ -42,12 +45,13 @@ do_configure[noexec] = "1"
 do_compile[noexec] = "1"
 
 do_install() {
-    for unit in ${SYSTEMD_SERVICE:${PN}}; do
+    for unit in ${SYSTEMD_SERVICE:${PN}} ${SMGW_WANTED}; do
         install -D -m 0644 ${SMGW_UNITS}/$unit ${D}${systemd_system_unitdir}/$unit
     done
     install -D -m 0644 ${SMGW_UNITS}/nftables.conf ${D}${datadir}/smgw/nftables.conf
-    install -D -m 0755 ${SMGW_UNITS}/first-boot ${D}${libexecdir}/smgw/first-boot
-    install -D -m 0755 ${SMGW_UNITS}/health ${D}${libexecdir}/smgw/health
+    for script in data-check first-boot health recover; do
+        install -D -m 0755 ${SMGW_UNITS}/$script ${D}${libexecdir}/smgw/$script
+    done
     install -d ${D}${systemd_unitdir}/network ${D}/data
     install -m 0644 ${SMGW_FILES}/*.link ${SMGW_FILES}/*.network ${D}${systemd_unitdir}/network
     install -D -m 0644 ${SMGW_FILES}/journald.conf ${D}${systemd_unitdir}/journald.conf.d/smgw.conf
@@ -55,11 +59,13 @@ do_install() {
 
 FILES:${PN} += "\
     /data \
+    ${systemd_system_unitdir}/${SMGW_WANTED} \
     ${systemd_unitdir}/journald.conf.d \
     ${systemd_unitdir}/network \
 "
 
 RDEPENDS:${PN} += "\
+    e2fsprogs-e2fsck \
     nftables \
     smgw \
 "

@@ -32,6 +32,9 @@ super::codes! {
     UNIT_MISSING = "SMGW-D-0304", "The service smgw is not installed in systemd.", "Install the package of the gateway with its units.";
     UNIT_FAILED = "SMGW-D-0305", "A service that the gateway needs has failed.", "Read journalctl -u with the name of the service, then start it.";
     UNIT_OFF = "SMGW-D-0306", "The service smgw does not start with the device.", "Run systemctl enable smgw.";
+    DATA_NOT_MOUNTED = "SMGW-D-0307", "The data partition is not mounted, or no longer written to: nothing is measured.",
+        "The device repairs and mounts it by itself, and starts anew after an hour; read journalctl -u smgw-recovery. If it stays \
+         like this, replace the memory card or flash, and gateway and card together.";
     SOFT_CARD = "SMGW-D-0401", "The card is, or can be, a soft card: this is not for production.",
         "Install a build without the feature soft-card, and use a card in a reader.";
     CERTIFICATE_ENDS = "SMGW-D-0402", "A certificate of the card ends soon.", "Tell the trust centre; it renews the card's certificates.";

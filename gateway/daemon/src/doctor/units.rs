@@ -10,8 +10,10 @@ use crate::codes::examination as codes;
 
 /// What exists while systemd runs the machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
-/// The services that are looked at: ours, and the one of the reader.
-const UNITS: [&str; 2] = ["smgw.service", "pcscd.socket"];
+/// What is looked at: our service, that of the reader, and the data partition of a device that has one.
+const UNITS: [&str; 3] = ["smgw.service", "pcscd.socket", DATA];
+/// The mount of the data partition, which a system that was there before the gateway has not.
+const DATA: &str = "data.mount";
 /// What systemd is asked of each.
 const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,NRestarts";
 
@@ -47,8 +49,10 @@ fn judge(unit: &str, answer: &io::Result<BTreeMap<String, String>>) -> Check {
     let property = |key: &str| properties.get(key).map_or("", String::as_str);
     let is_ours = unit == UNITS[0];
     let (active, sub) = (property("ActiveState"), property("SubState"));
-    let restarts = property("NRestarts");
-    let found = format!("{active} ({sub}), started again {restarts} times");
+    let found = match property("NRestarts") {
+        "" => format!("{active} ({sub})"),
+        restarts => format!("{active} ({sub}), started again {restarts} times"),
+    };
     if property("LoadState") != "loaded" {
         let found = format!("systemd knows it as {}", property("LoadState"));
         return if is_ours {
@@ -56,6 +60,9 @@ fn judge(unit: &str, answer: &io::Result<BTreeMap<String, String>>) -> Check {
         } else {
             Check::not_checked(Area::Service, unit, found)
         };
+    }
+    if unit == DATA && active != "active" {
+        return Check::error(Area::Service, unit, codes::DATA_NOT_MOUNTED, found);
     }
     if active == "failed" {
         return Check::error(Area::Service, unit, codes::UNIT_FAILED, found);
@@ -103,6 +110,9 @@ mod tests {
                 Some("SMGW-D-0305"),
             ),
             (UNITS[1], answer("not-found", "inactive", ""), None),
+            (DATA, answer("not-found", "inactive", ""), None),
+            (DATA, answer("loaded", "active", "enabled"), None),
+            (DATA, answer("loaded", "inactive", "enabled"), Some("SMGW-D-0307")),
         ] {
             assert_eq!(judge(unit, &answer).code.as_deref(), code, "{answer:?}");
         }

@@ -1,4 +1,4 @@
-//! What runs on the device beside the gateway: the preparation of its data partition, and the proof of an update.
+//! What runs on the device beside the gateway: the preparation of its data partition, its repair, and the proof of an update.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl Device {
         std::fs::write(device.path("etc/passwd"), users).unwrap();
         std::fs::write(device.path("etc/group"), format!("root:x:0:\nsmgw:x:{SMGW}:\n")).unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for script in ["first-boot", "health"] {
+        for script in ["data-check", "first-boot", "health", "recover"] {
             let text = std::fs::read_to_string(repository.join("systemd").join(script)).unwrap();
             device.install(&format!("libexec/smgw/{script}"), &text);
         }
@@ -140,4 +140,47 @@ fn update_is_good_when_the_gateway_answers_and_is_given_up_when_it_does_not() {
     // The next version proves itself anew.
     device.install("lib/os-release", "IMAGE_VERSION=1.2.4\n");
     assert!(!device.run("/usr/libexec/smgw/health").0);
+}
+
+#[test]
+fn data_partition_is_repaired_unasked_when_that_is_what_it_takes() {
+    let device = Device::new();
+    let ends_with = |preening: u8, repair: u8| {
+        let text = format!(
+            "#!/bin/sh\necho \"$@\" >>/tmp/e2fsck\ncase \"$*\" in *-p*) exit {preening};; *) exit {repair};; esac\n"
+        );
+        device.install("sbin/e2fsck", &text);
+        drop(std::fs::remove_file(device.path("tmp/e2fsck")));
+        let (done, said) = device.run("/usr/libexec/smgw/data-check");
+        let calls = std::fs::read_to_string(device.path("tmp/e2fsck")).unwrap();
+        (done, said.contains("is repaired"), calls.lines().count())
+    };
+    assert_eq!(ends_with(1, 8), (true, false, 1), "what e2fsck mends by itself");
+    assert_eq!(ends_with(4, 1), (true, true, 2), "what it would ask about");
+    assert_eq!(ends_with(4, 4), (false, true, 2), "what nobody can mend");
+}
+
+#[test]
+fn lost_data_partition_is_tried_for_an_hour_and_then_the_device_starts_anew() {
+    let device = Device::new();
+    device.install("bin/sleep", "#!/bin/sh\necho \"$1\" >>/tmp/pauses\n");
+    let systemctl =
+        "#!/bin/sh\necho \"$@\" >>/tmp/calls\ncase \"$*\" in *reboot) kill $PPID;; esac\nexit 3\n";
+    device.install("bin/systemctl", systemctl);
+    let (_, said) = device.run("/usr/libexec/smgw/recover");
+    let calls = std::fs::read_to_string(device.path("tmp/calls")).unwrap();
+    let count = |wanted: &str| calls.lines().filter(|call| call.contains(wanted)).count();
+    assert_eq!((count("start smgw.service"), count("reboot")), (10, 1), "{calls}");
+    assert_eq!(
+        said.lines()
+            .filter(|line| line.starts_with("<3>SMGW-D-0307"))
+            .count(),
+        11,
+        "{said}"
+    );
+    let pauses = std::fs::read_to_string(device.path("tmp/pauses")).unwrap();
+    let pauses: Vec<u32> = pauses.lines().map(|pause| pause.parse().unwrap()).collect();
+    assert_eq!(pauses[..3], [15, 30, 60]);
+    let seconds: u32 = pauses.iter().take(10).sum();
+    assert!((2_700..=3_600).contains(&seconds), "{pauses:?}");
 }

@@ -65,6 +65,31 @@ fn daemon_takes_the_configuration_of_the_image() {
     assert_eq!(checked.code, Some(0), "{}", read(&checked.log));
 }
 
+#[test]
+fn every_unit_and_script_of_a_device_is_installed_by_a_recipe() {
+    let recipes = files(&["bb"]);
+    let recipes: String = recipes.iter().map(|recipe| read(recipe)).collect();
+    let named = |name: &str| {
+        recipes
+            .split(|c: char| c.is_whitespace() || "\"/;".contains(c))
+            .any(|word| word == name)
+    };
+    let mut judged = 0;
+    for file in std::fs::read_dir(layer().join("../systemd")).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        // Servers are no part of a device, and the last is for boards with fuses, as the layer's README says.
+        let others = ["supplier", "trust-center", "smgw-otp.conf"];
+        if file.path().is_dir() || others.iter().any(|other| name.starts_with(other)) {
+            continue;
+        }
+        assert!(named(&name), "systemd/{name} is installed by no recipe");
+        judged += 1;
+    }
+    assert!(judged >= 15, "{judged}");
+    assert!(!named("no-such.service"));
+}
+
 fn layer() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../yocto-layer")
 }

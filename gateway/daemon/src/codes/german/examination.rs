@@ -101,6 +101,12 @@ pub(super) const ALL: &[Text] = &[
         "systemctl enable smgw ausführen.",
     ),
     (
+        "SMGW-D-0307",
+        "Die Datenpartition ist nicht eingehängt oder wird nicht mehr beschrieben: Es wird nichts gemessen.",
+        "Das Gerät repariert sie von selbst, hängt sie ein und startet nach einer Stunde neu; journalctl -u smgw-recovery lesen. \
+         Bleibt es so, Speicherkarte oder Flash und Gateway und Karte zusammen ersetzen.",
+    ),
+    (
         "SMGW-D-0401",
         "Die Karte ist eine Software-Karte oder kann eine sein: nicht für den Betrieb.",
         "Eine Fassung ohne das Merkmal soft-card installieren und eine Karte in einem Leser benutzen.",
