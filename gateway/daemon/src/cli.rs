@@ -26,6 +26,8 @@ use crate::again;
 use crate::app::{self, AppCommand};
 use crate::binding::{BindingView, ConfirmationView};
 use crate::card::{Apdus, CardView, Confirmation, DirectCard, Slot, relay_lines};
+#[cfg(feature = "manual")]
+use crate::codes;
 use crate::config::Config;
 use crate::diagnostics;
 use crate::life::{self, End};
@@ -150,6 +152,13 @@ enum Command {
     #[cfg(feature = "manual")]
     #[command(hide = true)]
     Generate(manual::Options),
+    /// Writes the catalogue of systemd's journal into a file, for packages.
+    #[cfg(feature = "manual")]
+    #[command(hide = true)]
+    Catalogue {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -260,6 +269,12 @@ impl Cli {
             Command::Report(options) => options.run(),
             #[cfg(feature = "manual")]
             Command::Generate(options) => done(&options.write(command())),
+            #[cfg(feature = "manual")]
+            Command::Catalogue { file } => {
+                let written = std::fs::write(&file, codes::catalogue())
+                    .map_err(|source| manual::ManualError { folder: file, source });
+                done(&written)
+            }
             Command::Binding {
                 command: BindingCommand::Show { file, json },
             } => with_config(file.config, |config| {

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Chore::Deb(options) => deb::run(&options),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
-        Chore::Man(options) => manual::run(options),
+        Chore::Man(options) => manual::run(&options),
         Chore::Verify => verify::run(),
         Chore::Vm(options) => vm::run(&options),
         Chore::Torture(options) => torture::run(&options),

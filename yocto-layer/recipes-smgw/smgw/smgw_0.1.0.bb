@@ -21,6 +21,7 @@ do_install:append() {
     for unit in pcscd.service pcscd.socket; do
         install -D -m 0644 ${S}/systemd/$unit.d/smgw.conf ${D}${systemd_system_unitdir}/$unit.d/smgw.conf
     done
+    install -D -m 0644 ${S}/systemd/smgw.catalog ${D}${systemd_unitdir}/catalog/smgw.catalog
     install -D -m 0644 ${S}/systemd/smgw.sysusers ${D}${nonarch_libdir}/sysusers.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.tmpfiles ${D}${nonarch_libdir}/tmpfiles.d/smgw.conf
     install -D -m 0644 ${S}/systemd/smgw.sysctl ${D}${nonarch_libdir}/sysctl.d/60-smgw.conf
@@ -36,6 +37,7 @@ FILES:${PN} += "\
     ${systemd_system_unitdir}/pcscd.service.d \
     ${systemd_system_unitdir}/pcscd.socket.d \
     ${systemd_system_unitdir}/smgw.slice \
+    ${systemd_unitdir}/catalog \
 "
 
 # The card's way: the service, and the driver of the readers.

@@ -5,6 +5,7 @@
 //! ([`crate::doctor`]), and `SMGW-L` is an event of a log. A code is never given to anything else, and never taken back.
 
 pub(crate) mod card;
+mod catalogue;
 pub(crate) mod device;
 mod events;
 pub(crate) mod examination;
@@ -15,6 +16,9 @@ use model::GatewayState;
 
 use crate::local::web::german_of;
 
+pub(crate) use catalogue::message_id;
+#[cfg(feature = "manual")]
+pub(crate) use catalogue::render as catalogue;
 pub(crate) use view::CatalogueView;
 
 /// What a code stands for.

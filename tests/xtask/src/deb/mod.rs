@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     let packer = packer()?;
     if !options.no_build {
         println!("== the pages and completions");
-        manual::run(manual::Options::default())?;
+        manual::run(&manual::Options::default())?;
     }
     let mut made = Vec::new();
     for package in PACKAGES {
