@@ -121,7 +121,7 @@ pub(crate) const FOR_CROSS: [Package; 8] = [
 ];
 
 /// What the machine that boots needs: an emulator, a maker of small Debians, a maker of disks, and what builds the programs.
-pub(crate) const FOR_VM: [Package; 8] = [
+pub(crate) const FOR_VM: [Package; 9] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -130,6 +130,16 @@ pub(crate) const FOR_VM: [Package; 8] = [
     package("qemu-system-x86_64", "qemu-system-x86"),
     package("mmdebstrap", "mmdebstrap"),
     package("mke2fs", "e2fsprogs"),
+    package("systemctl", "systemd"),
+];
+
+/// What a machine with the processor of a gateway needs besides.
+pub(crate) const FOR_FOREIGN_VM: [Package; 5] = [
+    package("qemu-system-aarch64", "qemu-system-arm"),
+    package("qemu-aarch64-static", "qemu-user-static"),
+    package("arch-test", "arch-test"),
+    package("aarch64-linux-gnu-strip", "binutils-aarch64-linux-gnu"),
+    package("/usr/lib/systemd/systemd-binfmt", "systemd"),
 ];
 
 /// What packages for Debian need: what builds the programs, finds their libraries, judges the packages, and a small Debian to

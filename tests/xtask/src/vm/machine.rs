@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use system::Deadline;
+use system::{Deadline, Interrupt};
 
 use super::image::Image;
 use crate::error::XtaskError;
@@ -16,6 +16,9 @@ use crate::error::XtaskError;
 const LINES_KEPT: usize = 256;
 /// How long to wait for a line before the deadline is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a machine may take to turn itself off.
+const OFF_PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine that runs; it has no power any more when it is dropped.
 #[derive(Debug)]
@@ -56,22 +59,23 @@ impl Machine {
     ///
     /// [`XtaskError::Start`] without qemu, [`XtaskError::File`] for the log.
     pub(super) fn start(image: &Image, data: &Path, stage: &str, log: &Path) -> Result<Self, XtaskError> {
-        const QEMU: &str = "qemu-system-x86_64";
         let log = File::create(log).map_err(XtaskError::file(log))?;
         let drive = |file: &Path, more: &str| format!("file={},if=virtio,format=raw{more}", file.display());
-        let mut command = Command::new(QEMU);
+        let arch = image.arch;
+        // A foreign machine has its meters here, and the network of the emulator to reach them.
+        let network = if arch.is_native() {
+            "none"
+        } else {
+            "user,model=virtio-net-pci"
+        };
+        let mut command = Command::new(arch.emulator());
         command
-            .args([
-                "-accel",
-                "tcg,thread=multi",
-                "-cpu",
-                "max",
-                "-smp",
-                "2",
-                "-m",
-                "1024",
-            ])
-            .args(["-nographic", "-no-reboot", "-nic", "none"])
+            .args(["-M", arch.board(), "-cpu", arch.processor()])
+            .args(["-accel", "tcg,thread=multi"])
+            .args(["-smp", "2", "-m", "1024"])
+            .args(["-nographic", "-no-reboot", "-nic", network])
+            // A second serial port, to which nothing is connected.
+            .args(["-serial", "mon:stdio", "-serial", "null"])
             .arg("-kernel")
             .arg(&image.kernel)
             .arg("-initrd")
@@ -80,12 +84,13 @@ impl Machine {
             .args(["-drive", &drive(data, "")])
             .arg("-append")
             .arg(format!(
-                "console=ttyS0 root=/dev/vda ro quiet panic=-1 smgw.stage={stage}"
+                "console={} root=/dev/vda ro quiet panic=-1 net.ifnames=0 smgw.stage={stage}",
+                arch.console()
             ))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|source| XtaskError::Start {
-            program: QEMU.to_owned(),
+            program: arch.emulator().to_owned(),
             source,
         })?;
         let (sender, said) = sync_channel(LINES_KEPT);
@@ -106,6 +111,14 @@ impl Machine {
             }
         }
         None
+    }
+}
+
+impl Machine {
+    /// Waits until the machine has turned itself off, for a while.
+    pub(super) fn finish(&self) {
+        let deadline = Deadline::after(OFF_PATIENCE, &Interrupt::default());
+        while self.next(&deadline).is_some() {}
     }
 }
 
