@@ -221,13 +221,13 @@ mod tests {
             applications.keep(&large),
             Err(ApplicationError::TooLarge { .. })
         ));
-        for number in 0..Applications::MAX_COUNT {
+        for number in 0..u64::try_from(Applications::MAX_COUNT).unwrap() {
             applications.keep(&number.to_be_bytes()).unwrap();
         }
         assert!(matches!(
             applications.keep(b"one too many"),
             Err(ApplicationError::Full)
         ));
-        applications.keep(&0usize.to_be_bytes()).unwrap();
+        applications.keep(&0u64.to_be_bytes()).unwrap();
     }
 }

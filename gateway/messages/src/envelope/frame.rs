@@ -203,7 +203,7 @@ fn header(identifier: u8, length: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut header = vec![identifier];
-    let bytes = length.to_be_bytes();
+    let bytes = u64::try_from(length).ok()?.to_be_bytes();
     if octets == 0 {
         header.extend(bytes.last());
     } else {
