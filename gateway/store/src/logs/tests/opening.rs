@@ -27,6 +27,23 @@ fn entries_are_found_again_in_their_logs_and_in_order() {
 }
 
 #[test]
+fn times_that_32_bits_do_not_hold_are_kept() {
+    let place = Place::new();
+    // 2040-06-01, and behind the end of 32 bits, 2106-02-07T06:28:15Z.
+    let times = [2_222_121_600, i64::from(u32::MAX) + 1];
+    for time in times {
+        place.open().append(at(time), &[started("a")]).unwrap();
+    }
+    let logs = place.open();
+    let kept: Vec<_> = entries(&logs, LogKind::System)
+        .iter()
+        .map(|entry| entry.at)
+        .collect();
+    assert_eq!(kept, times.map(at));
+    assert!(logs.verify(&TestCard).unwrap().is_sound());
+}
+
+#[test]
 fn pages_are_bounded_and_cover_everything_once() {
     let place = Place::new();
     let logs = place.open();
