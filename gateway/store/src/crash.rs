@@ -2,6 +2,7 @@
 //!
 //! The child is this test binary itself, started again with a folder in its environment.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -14,6 +15,8 @@ use model::{Binding, Element, ElementPattern, Period, Quantity, Reading, Status,
 use crate::{Bindings, Burned, Database, DeviceKey, Intent, Protection, Round};
 
 pub(crate) const FOLDER: &str = "SMGW_STORE_CRASH_FOLDER";
+/// Names what starts this program, word by word, where the processor is an emulated one (`cargo xtask cross`).
+const EMULATOR: &str = "SMGW_TEST_EMULATOR";
 pub(crate) const KILLS: u64 = 20;
 const ELEMENTS: i64 = 5;
 
@@ -40,11 +43,21 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Returns the words that start this test binary again.
+pub(crate) fn this_program() -> Vec<OsString> {
+    let emulator = std::env::var(EMULATOR).unwrap_or_default();
+    let mut words: Vec<_> = emulator.split_whitespace().map(OsString::from).collect();
+    words.push(std::env::current_exe().unwrap().into());
+    words
+}
+
 /// Starts a test of this binary as a child, kills it, and returns what it had acknowledged.
 ///
 /// It is killed `delay` after it has acknowledged `wanted` times, or when it has ended.
 pub(crate) fn run_and_kill(test: &str, folder: &Path, wanted: usize, delay: Duration) -> Vec<String> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let program = this_program();
+    let mut child = Command::new(&program[0])
+        .args(&program[1..])
         .args(["--exact", test, "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())

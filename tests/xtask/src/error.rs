@@ -60,6 +60,16 @@ pub(crate) enum XtaskError {
         /// The limit.
         most: u64,
     },
+    /// Tests failed on another processor, or others were left out than those that are named.
+    #[error("{failed} tests failed, and {left_out} were left out where {named} are named")]
+    Tests {
+        /// How many failed.
+        failed: usize,
+        /// How many were left out.
+        left_out: usize,
+        /// How many are to be left out.
+        named: usize,
+    },
     /// A program could not be started.
     #[error("{program} could not be started")]
     Start {

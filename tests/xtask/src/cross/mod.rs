@@ -11,6 +11,7 @@
 
 mod device;
 mod libraries;
+mod tally;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,6 +61,13 @@ const PROCESSORS: [Processor; 2] = [
         libraries: "/usr/arm-linux-gnueabihf",
     },
 ];
+
+impl Processor {
+    /// Returns what starts a program of this processor.
+    fn runner(&self) -> String {
+        format!("{} -L {}", self.emulator, self.libraries)
+    }
+}
 
 /// Runs the applications' tests on every processor.
 ///
@@ -122,10 +130,7 @@ fn on(processor: &Processor, root: &Path, arguments: &[&str]) -> Command {
         .env("RUSTC", root.join("usr/bin/rustc"))
         .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
         .env(format!("CARGO_TARGET_{variable}_LINKER"), processor.linker)
-        .env(
-            format!("CARGO_TARGET_{variable}_RUNNER"),
-            format!("{} -L {}", processor.emulator, processor.libraries),
-        );
+        .env(format!("CARGO_TARGET_{variable}_RUNNER"), processor.runner());
     command
 }
 

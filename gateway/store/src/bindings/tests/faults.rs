@@ -20,7 +20,7 @@ fn run_child(child: &str, folder: &Path, file: &str, fault: &str) {
         .arg("-P")
         .arg(folder.join(file))
         .args(["-e", &format!("inject={fault}")])
-        .arg(std::env::current_exe().unwrap())
+        .args(this_program())
         .args(["--exact", child, "--nocapture"])
         .env(FOLDER, folder)
         .output()

@@ -75,13 +75,13 @@ fn child_on_the_full_disk() {
 fn full_disk_keeps_no_binding_shut_and_no_lock_unburned() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!(
-        "mount -t tmpfs -o size={DISK_KIB}k none \"$1\" && exec \"$2\" --exact {} --nocapture",
+        "mount -t tmpfs -o size={DISK_KIB}k none \"$1\" && shift && exec \"$@\" --exact {} --nocapture",
         "bindings::tests::full::child_on_the_full_disk"
     );
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", &script, "sh"])
         .arg(folder.path())
-        .arg(std::env::current_exe().unwrap())
+        .args(this_program())
         .env(FOLDER, folder.path())
         .output()
         .expect("this test needs unshare (package util-linux)");

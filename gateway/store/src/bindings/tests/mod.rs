@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::row::{NO_LINK, Row};
 use super::*;
-use crate::crash::copy_folder;
+use crate::crash::{copy_folder, this_program};
 
 fn device() -> DeviceKey {
     DeviceKey::new([0x5a; 32])
@@ -71,6 +71,21 @@ fn binding_survives_and_keeps_its_intent() {
     assert_eq!(intent.binding, binding("fd00::1"));
     assert_eq!(*intent.pairing, b"secret");
     assert!(!format!("{intent:?}").contains("pairing"));
+}
+
+#[test]
+fn binding_of_a_time_that_32_bits_do_not_hold_is_kept() {
+    for time in ["2040-06-01T00:00:00Z", "2106-02-07T06:28:16Z"] {
+        let folder = tempfile::tempdir().unwrap();
+        let bindings = open(folder.path()).unwrap();
+        let late = Binding {
+            time: time.parse().unwrap(),
+            ..binding("fd00::1")
+        };
+        bindings.burn(&late).unwrap();
+        drop(bindings);
+        assert_eq!(open(folder.path()).unwrap().binding().unwrap(), Some(late));
+    }
 }
 
 #[test]
