@@ -25,6 +25,7 @@ mod stage;
 mod supplier;
 mod token;
 mod tsm;
+mod updates;
 mod wait;
 
 pub use answers::{
@@ -49,4 +50,5 @@ pub use stage::{Card, Folder, Stage};
 pub use supplier::{Period, Query, Supplier};
 pub use token::HsmToken;
 pub use tsm::{Requested, Tsm};
+pub use updates::{RAUC_SETTINGS, UPDATE_KEYS, update_manifest};
 pub use wait::{Deadline, Interrupt, wait_until};

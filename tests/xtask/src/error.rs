@@ -70,6 +70,9 @@ pub(crate) enum XtaskError {
         /// How many are to be left out.
         named: usize,
     },
+    /// An update went otherwise than it should.
+    #[error("the machine was not updated as it should be")]
+    Update(#[from] crate::update::UpdateError),
     /// A program could not be started.
     #[error("{program} could not be started")]
     Start {

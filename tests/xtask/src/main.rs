@@ -1,5 +1,5 @@
 //! The chores of the project, in Rust: `cargo demo`, `cargo verify`, `cargo xtask apps`, `bench`, `crates`, `cross`, `deb`, `man`,
-//! `torture`, `fuzz` and `vm`.
+//! `torture`, `fuzz`, `update` and `vm`.
 //!
 //! `demo` shows the whole system on one machine, `verify` runs every check and test, `torture` kills,
 //! cuts off and damages the store. All install the system packages that they lack, and build with the
@@ -22,6 +22,7 @@ mod python;
 mod received;
 mod table;
 mod torture;
+mod update;
 mod verify;
 mod vm;
 
@@ -64,6 +65,8 @@ enum Chore {
     Verify,
     /// Boots a machine with our units under a real systemd, looks at it from inside, and cuts its power.
     Vm(vm::Options),
+    /// Boots a machine that is updated by RAUC: into the other root, cut in the middle, and back where the gateway does not answer.
+    Update(update::Options),
     /// Kills, cuts off and damages a part of the system, and says what it does not stand.
     Torture(torture::Options),
     /// Throws bytes at whatever takes them from outside: `fuzz applet --seconds 600`.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Chore::Man(options) => manual::run(&options),
         Chore::Verify => verify::run(),
         Chore::Vm(options) => vm::run(&options),
+        Chore::Update(options) => update::run(&options),
         Chore::Torture(options) => torture::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
     };

@@ -142,6 +142,23 @@ pub(crate) const FOR_FOREIGN_VM: [Package; 5] = [
     package("/usr/lib/systemd/systemd-binfmt", "systemd"),
 ];
 
+/// What the machine that is updated needs: the same, what makes updates, what reads U-Boot's environment, and what lays out
+/// disks.
+pub(crate) const FOR_UPDATE: [Package; 12] = [
+    package("cc", "gcc"),
+    package("/usr/include/stdio.h", "libc6-dev"),
+    package("pkg-config", "pkg-config"),
+    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
+    package("strip", "binutils"),
+    package("qemu-system-x86_64", "qemu-system-x86"),
+    package("mmdebstrap", "mmdebstrap"),
+    package("mke2fs", "e2fsprogs"),
+    package("sfdisk", "fdisk"),
+    package("rauc", "rauc"),
+    package("openssl", "openssl"),
+    package("fw_setenv", "libubootenv-tool"),
+];
+
 /// What packages for Debian need: what builds the programs, finds their libraries, judges the packages, and a small Debian to
 /// install them in.
 pub(crate) const FOR_DEB: [Package; 8] = [

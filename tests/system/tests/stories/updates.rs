@@ -1,30 +1,14 @@
 //! Updates of the device, judged by RAUC itself with the layer's own settings: what is not signed by whom the image names, or
 //! was cut, is refused before anything is written.
 //!
-//! What RAUC does behind that, writing a root and starting it, needs the device mapper and a bootloader, and is a board's to
-//! show (see the layer's README).
+//! What RAUC does behind that, writing a root and starting it, needs the device mapper and a bootloader: `cargo xtask update`
+//! shows it on a machine that boots.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use system::{RAUC_SETTINGS, UPDATE_KEYS, update_manifest};
 use tempfile::TempDir;
-
-/// The content of an update, as the layer's recipe writes it.
-const MANIFEST: &str = "[update]\ncompatible=smgw-test\nversion=1.2.3\n\n[bundle]\nformat=verity\n\n\
-    [image.rootfs]\nfilename=rootfs.ext4\n";
-/// The commands of the layer's README that make the keys of updates, with a stranger beside them, and a certificate of the
-/// right authority that is for something else.
-const KEYS: &str = "
-for authority in ca stranger; do
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 7300 -nodes -keyout $authority.key -out $authority.pem \
-        -subj '/CN=Updates'
-done
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout update.key -out update.csr -subj '/CN=Release 1'
-printf 'keyUsage=digitalSignature\\nextendedKeyUsage=codeSigning' >code.ext
-printf 'keyUsage=digitalSignature\\nextendedKeyUsage=serverAuth' >server.ext
-sign() { openssl x509 -req -in update.csr -CA $1.pem -CAkey $1.key -days 1100 -out $2.pem -extfile $3.ext; }
-sign ca update code && sign ca server server && sign stranger foreign code
-";
 
 /// A place where updates are made and judged.
 struct Workshop(TempDir);
@@ -32,13 +16,10 @@ struct Workshop(TempDir);
 impl Workshop {
     fn open() -> Self {
         let workshop = Self(tempfile::tempdir().unwrap());
-        workshop.run(Command::new("sh").args(["-ec", KEYS]));
+        workshop.run(Command::new("sh").args(["-ec", UPDATE_KEYS]));
         std::fs::create_dir(workshop.path("data")).unwrap();
-        let settings = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../yocto-layer/dynamic-layers/rauc/recipes-core/rauc/files/system.conf");
-        let settings = std::fs::read_to_string(settings).unwrap();
         let here = workshop.0.path().display().to_string();
-        let settings = settings
+        let settings = RAUC_SETTINGS
             .replace("@MACHINE@", "test")
             .replace("@DISK@", &format!("{here}/disk"))
             .replace("/etc/rauc/ca.cert.pem", &format!("{here}/ca.pem"))
@@ -61,7 +42,7 @@ impl Workshop {
     fn bundle(&self, certificate: &str, format: &str) -> PathBuf {
         let content = self.path(&format!("content-{certificate}-{format}"));
         std::fs::create_dir(&content).unwrap();
-        std::fs::write(content.join("manifest.raucm"), MANIFEST.replace("verity", format)).unwrap();
+        std::fs::write(content.join("manifest.raucm"), update_manifest("1.2.3", format)).unwrap();
         let root: Vec<u8> = (0_u32..250_000)
             .flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes())
             .collect();

@@ -117,8 +117,8 @@ impl Image {
         std::fs::create_dir_all(folder).map_err(XtaskError::file(folder))?;
         let place = tempfile::tempdir_in(folder).map_err(XtaskError::file(folder))?;
         let tree = place.path().join("root");
-        unpack(arch, folder, &tree)?;
-        install_all(arch, &tree, load)?;
+        unpack(arch, PACKAGES, folder, &tree)?;
+        install_load(arch, &tree, load)?;
         settle(&tree, load)?;
         let image = Self {
             arch,
@@ -139,14 +139,23 @@ impl Image {
 ///
 /// [`XtaskError::Step`] names what failed; it takes root.
 pub(crate) fn unpack_debian(folder: &Path, tree: &Path) -> Result<(), XtaskError> {
-    unpack(Arch::X86, folder, tree)
+    unpack_debian_with(PACKAGES, folder, tree)
 }
 
-fn unpack(arch: Arch, folder: &Path, tree: &Path) -> Result<(), XtaskError> {
+/// As [`unpack_debian`], with these packages besides the kernel.
+///
+/// # Errors
+///
+/// As [`unpack_debian`].
+pub(crate) fn unpack_debian_with(packages: &str, folder: &Path, tree: &Path) -> Result<(), XtaskError> {
+    unpack(Arch::X86, packages, folder, tree)
+}
+
+fn unpack(arch: Arch, packages: &str, folder: &Path, tree: &Path) -> Result<(), XtaskError> {
     std::fs::create_dir_all(folder).map_err(XtaskError::file(folder))?;
     let debian = folder.join("debian.tar");
     let list = folder.join("debian.packages");
-    let packages = format!("{PACKAGES},linux-image-cloud-{}", arch.debian());
+    let packages = format!("{packages},linux-image-cloud-{}", arch.debian());
     // Another list of packages is another Debian.
     if !std::fs::read_to_string(&list).is_ok_and(|made| made == packages) {
         arch.make_runnable()?;
@@ -188,7 +197,16 @@ pub(super) fn damage(data: &Path) -> Result<(), XtaskError> {
     Ok(())
 }
 
-fn install_all(arch: Arch, tree: &Path, load: &Load<'_>) -> Result<(), XtaskError> {
+/// Installs the programs of this machine, our units, and what looks at the machine.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] names what could not be installed.
+pub(crate) fn install_all(tree: &Path, programs: &Programs) -> Result<(), XtaskError> {
+    install_load(Arch::X86, tree, &Load::Native(programs))
+}
+
+fn install_load(arch: Arch, tree: &Path, load: &Load<'_>) -> Result<(), XtaskError> {
     for folder in ["data", "etc/smgw", "var/lib/smgw"] {
         let folder = tree.join(folder);
         std::fs::create_dir_all(&folder).map_err(XtaskError::file(&folder))?;
@@ -282,7 +300,12 @@ fn settle(tree: &Path, load: &Load<'_>) -> Result<(), XtaskError> {
     Ok(())
 }
 
-fn install(file: &Path, mode: &str, place: &Path) -> Result<(), XtaskError> {
+/// Installs one file.
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] if it cannot be.
+pub(crate) fn install(file: &Path, mode: &str, place: &Path) -> Result<(), XtaskError> {
     let mut install = Command::new("install");
     run_step("install", install.args(["-D", "-m", mode]).arg(file).arg(place))
 }
@@ -298,7 +321,11 @@ fn copy_only(folder: &Path, beginning: &str, to: &Path) -> Result<(), XtaskError
 }
 
 /// Makes a disk that is one file system: the root with this tree, or the data partition, empty.
-fn make_disk(file: &Path, tree: Option<&Path>) -> Result<(), XtaskError> {
+///
+/// # Errors
+///
+/// [`XtaskError::Step`] if it cannot be made.
+pub(crate) fn make_disk(file: &Path, tree: Option<&Path>) -> Result<(), XtaskError> {
     let mut make = Command::new("mke2fs");
     make.args(["-q", "-F", "-t", "ext4"]);
     let size = match tree {

@@ -27,8 +27,8 @@ use crate::torture::Random;
 use crate::{apps, packages};
 use arch::Arch;
 use figures::Figures;
-pub(crate) use image::unpack_debian;
 use image::{Image, Load};
+pub(crate) use image::{install, install_all, make_disk, unpack_debian, unpack_debian_with};
 use machine::{Machine, Said};
 
 /// How long the machine may take for all that is checked in it at one stage, with an emulated processor.
