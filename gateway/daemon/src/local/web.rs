@@ -7,6 +7,7 @@
 
 mod accounts;
 mod api;
+mod asked;
 mod bucket;
 mod calendar;
 mod catalogue;

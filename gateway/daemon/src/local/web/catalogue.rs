@@ -40,6 +40,7 @@ catalogue! {
     password_again: "Neues Passwort noch einmal", "New password once more";
     password_rule: "Mindestens 10 Zeichen, davon 5 verschiedene, ohne den Namen des Kontos.", "10 characters at least, 5 of them different, without the name of the account.";
     password_weak: "Das neue Passwort erfüllt die Regel nicht.", "The new password does not meet the rule.";
+    password_old_wrong: "Das bisherige Passwort ist falsch.", "The present password is wrong.";
     password_same: "Das neue Passwort ist das bisherige.", "The new password is the present one.";
     password_differs: "Die beiden neuen Passwörter sind verschieden.", "The two new passwords differ.";
     save: "Speichern", "Save";
@@ -211,6 +212,16 @@ catalogue! {
     forbidden: "Das ist für dieses Konto nicht vorgesehen.", "This is not meant for this account.";
     forbidden_history: "Die Rolle technician sieht keinen Verbrauch.", "The role technician sees no consumption.";
     form_old: "Das Formular ist veraltet oder kam von anderswo. Laden Sie die Seite neu.", "The form is outdated or came from elsewhere. Load the page again.";
+    fault_day: "Geben Sie einen Tag ein, etwa 2026-11-30. Gezeigt wird, was ohne ihn gilt.", "Enter a day, such as 2026-11-30. What holds without it is shown.";
+    fault_order: "Der letzte Tag liegt vor dem ersten.", "The last day lies before the first one.";
+    fault_number: "Geben Sie eine Zahl ein, etwa 1234,5.", "Enter a number, such as 1234.5.";
+    fault_stage: "Geben Sie einen Namen von 1 bis 40 Zeichen ein; es gibt höchstens 16 Stufen.", "Enter a name of 1 to 40 characters; there are 16 stages at most.";
+    fault_price: "Geben Sie einen Preis ein, der nicht negativ ist, etwa 0,3512.", "Enter a price that is not negative, such as 0.3512.";
+    fault_currency: "Geben Sie eine Währung von 1 bis 40 Zeichen ein, etwa EUR.", "Enter a currency of 1 to 40 characters, such as EUR.";
+    fault_days: "Wählen Sie, an welchen Tagen der Preis gilt.", "Choose on which days the price holds.";
+    fault_times: "Geben Sie Beginn und Ende als Uhrzeiten ein, die verschieden sind, oder lassen Sie beide leer.", "Enter begin and end as times of the day that differ, or leave both empty.";
+    form_long: "Das ist mehr, als ein Formular haben darf. Gehen Sie zurück und kürzen Sie es.", "That is more than a form may have. Go back and shorten it.";
+    form_unread: "Das konnte nicht gelesen werden. Gehen Sie zurück, laden Sie die Seite neu und versuchen Sie es noch einmal.", "That could not be read. Go back, load the page again, and try once more.";
     not_found: "Diese Seite gibt es nicht.", "There is no such page.";
     not_possible: "Das war nicht möglich:", "That was not possible:";
     foreign_name: "Fragen Sie nach dieser Seite unter der Adresse des Gateways oder einem der Namen aus [web.https] names.", "Ask for this page by the gateway's address, or by a name of [web.https] names.";

@@ -12,12 +12,12 @@ mod transparency;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::catalogue::Words;
 use super::headers::set_cookie;
 use super::language::{COOKIE, Language};

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::api;
 use super::gate::{Gate, GateError};
 use super::headers::{Ends, cookie, protect};
 use super::language::Language;
@@ -24,6 +23,7 @@ use super::session::Session;
 use super::shelf::Shelf;
 use super::wizard::Wizard;
 use super::zone::Zone;
+use super::{api, asked};
 use crate::config::HomeAssistantConfig;
 use crate::local::grants::GrantsSource;
 use crate::local::server;
@@ -58,6 +58,7 @@ pub(super) fn router(portal: Portal) -> Router {
     let routes = Router::new().merge(pages::routes()).merge(api::routes());
     let routes = routes.fallback(missing);
     routes
+        .method_not_allowed_fallback(asked::other_method)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn(to_programs))
         .layer(middleware::from_fn_with_state(portal.clone(), protect))
@@ -204,6 +205,8 @@ pub(super) enum Barrier {
     Form(Language),
     /// There is no such page.
     Missing(Language),
+    /// What was sent cannot be read, and by which status that is said.
+    Unread(Language, StatusCode),
     /// What was asked for is refused, and why.
     Refused(Language, String),
     /// We have failed; the log says why.
@@ -247,6 +250,14 @@ impl IntoResponse for Barrier {
             }
             Self::Form(language) => (StatusCode::FORBIDDEN, language, language.words().form_old),
             Self::Missing(language) => (StatusCode::NOT_FOUND, language, language.words().not_found),
+            Self::Unread(language, status) => {
+                let words = language.words();
+                let text = match *status {
+                    StatusCode::PAYLOAD_TOO_LARGE => words.form_long,
+                    _ => words.form_unread,
+                };
+                (*status, language, text)
+            }
             Self::Refused(language, _) => {
                 let text = language.words().not_possible;
                 (StatusCode::UNPROCESSABLE_ENTITY, language, text)

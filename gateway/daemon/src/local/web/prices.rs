@@ -15,7 +15,7 @@ use super::zone::Zone;
 /// The most stages of one account: day and night of some registers.
 const MOST_STAGES: usize = 16;
 /// The longest name of a stage, and of a currency, in characters.
-const LONGEST_NAME: usize = 40;
+pub(super) const LONGEST_NAME: usize = 40;
 /// How many places behind the point an amount has: cents.
 const PLACES: u8 = 2;
 /// The version of the record.

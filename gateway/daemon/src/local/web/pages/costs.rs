@@ -5,7 +5,7 @@ mod entered;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use billing::{CountError, Day, Tariff, TariffDocument};
@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use model::{Decimal, Element, ElementPattern, Quantity, Timestamp};
 use serde::Deserialize;
 
+use super::super::asked::Query;
 use super::super::calendar::Span;
 use super::super::household::Measured;
 use super::super::language::{Language, for_people};
@@ -25,6 +26,8 @@ use super::now::see;
 use super::{Frame, percent_encoded, rendered, working};
 use crate::clock;
 use crate::report::Chain;
+
+use entered::{Entered, Field};
 
 /// The readings that a page shows of one stage at most; a year of night windows has twice as many.
 const MOST_PROOFS: usize = 60;
@@ -128,6 +131,8 @@ struct CostsPage {
     missing: Option<Missing>,
     stages: Vec<Stage>,
     fault: Option<String>,
+    entered: Entered,
+    bad: Bad,
     /// When the card signed the logs last, and the how-manieth time that was.
     signed: Option<(u64, String)>,
     /// Which milestone the card was told last, and its digest.
@@ -145,14 +150,16 @@ async fn page(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Barrier> {
     let language = consumer.member.language;
-    let page = working(language, move || make(&portal, &consumer, wanted, clock::now()));
+    let page = working(language, move || {
+        make(&portal, &consumer, (wanted, Entered::default()), clock::now())
+    });
     rendered(language, &page.await?)
 }
 
 fn make(
     portal: &Portal,
     consumer: &AsConsumer,
-    wanted: Wanted,
+    (wanted, entered): (Wanted, Entered),
     now: Timestamp,
 ) -> Result<CostsPage, CostsError> {
     let (language, zone) = (consumer.member.language, &portal.zone);
@@ -165,7 +172,7 @@ fn make(
     let seen = see(portal, &consumer.own, now)?;
     let registers: Vec<_> = seen.iter().filter(|one| one.is_register()).collect();
     let chosen = choose(&registers, wanted.element.as_ref());
-    let days = days(&wanted, zone.day(now));
+    let (days, bad) = (days(&wanted, zone.day(now)), Bad::of(&wanted));
     let mut page = CostsPage {
         frame: consumer.member.frame(portal),
         form_token: consumer.member.session.form_token.reveal().to_string(),
@@ -173,9 +180,10 @@ fn make(
         tabs: chosen.map_or_else(Vec::new, |one| tabs(language, &one.last.element, zone.day(now))),
         element: chosen.map_or_else(String::new, |one| pattern(&one.last.element).to_string()),
         unit: chosen.map_or("", |one| unit_of_price(one.last.quantity.unit)),
-        currency: document
-            .as_ref()
-            .map_or_else(|| CURRENCY.to_owned(), |document| document.currency.clone()),
+        currency: entered
+            .currency()
+            .or_else(|| document.as_ref().map(|document| document.currency.clone()))
+            .unwrap_or_else(|| CURRENCY.to_owned()),
         stages: document
             .as_ref()
             .zip(chosen)
@@ -190,6 +198,8 @@ fn make(
         shown: None,
         missing: None,
         fault,
+        entered,
+        bad,
         signed: signed(portal, language),
         milestone: milestone(portal),
     };
@@ -234,6 +244,31 @@ fn choices(language: Language, registers: &[&Measured], chosen: Option<&Measured
         }
     };
     registers.iter().map(choice).collect()
+}
+
+/// What of the form cannot be read. The page shows what can be had without it.
+struct Bad {
+    from: bool,
+    to: bool,
+    /// The first day lies behind the last one.
+    order: bool,
+    billed: bool,
+    amount: bool,
+}
+
+impl Bad {
+    fn of(wanted: &Wanted) -> Self {
+        let day = |text: &str| text.parse::<Date>().ok();
+        let (from, to) = (day(&wanted.from), day(&wanted.to));
+        let is_bad_number = |text: &str| !text.trim().is_empty() && number(text).is_none();
+        Self {
+            from: from.is_none() && !wanted.from.is_empty(),
+            to: to.is_none() && !wanted.to.is_empty(),
+            order: from.zip(to).is_some_and(|(from, to)| from > to),
+            billed: is_bad_number(&wanted.billed),
+            amount: is_bad_number(&wanted.amount),
+        }
+    }
 }
 
 /// Returns the first and the last day: as they are wanted, else this month's.

@@ -1,13 +1,14 @@
 //! Logging in and out, and changing one's password.
 
 use askama::Template;
-use axum::extract::{Form, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, http::HeaderMap};
 use serde::Deserialize;
 
+use super::super::asked::Form;
 use super::super::gate::{GateError, Opened};
 use super::super::headers::{cookie, set_cookie};
 use super::super::language::Language;
@@ -35,20 +36,33 @@ pub(super) fn routes() -> Router<Portal> {
 struct LoginPage {
     frame: Frame,
     form_token: String,
-    /// What was wrong with the try before.
+    /// The account of the try before.
+    account: String,
+    /// What was wrong with it.
     fault: Option<String>,
 }
 
-fn login_page(
-    portal: &Portal,
-    language: Language,
+/// A try that failed: at which account, by which status that is said, and why.
+struct Failed {
+    account: String,
     status: StatusCode,
-    fault: Option<String>,
-) -> Result<Response, Barrier> {
+    fault: String,
+}
+
+fn login_page(portal: &Portal, language: Language, failed: Option<Failed>) -> Result<Response, Barrier> {
     let token = Secret::draw().map_err(|error| Barrier::failed(language, &error))?;
+    let (status, account, fault) = match failed {
+        None => (StatusCode::OK, String::new(), None),
+        Some(Failed {
+            account,
+            status,
+            fault,
+        }) => (status, account, Some(fault)),
+    };
     let page = LoginPage {
         frame: Frame::new(language, "/login", None, portal),
         form_token: token.reveal().to_string(),
+        account,
         fault,
     };
     let mut response = rendered(language, &page)?;
@@ -64,7 +78,7 @@ async fn script() -> Response {
 async fn login(State(portal): State<Portal>, visitor: Visitor) -> Result<Response, Barrier> {
     match &visitor.session {
         Some((_, session)) => Ok(Redirect::to(start_of(&session.identity)).into_response()),
-        None => login_page(&portal, visitor.language, StatusCode::OK, None),
+        None => login_page(&portal, visitor.language, None),
     }
 }
 
@@ -88,39 +102,53 @@ async fn log_in(
         return Err(Barrier::Form(language));
     }
     let account = form.account.trim().to_owned();
-    match portal.gate.log_in(visitor.peer, account, form.password).await {
+    let entered = portal.gate.log_in(visitor.peer, account.clone(), form.password);
+    match entered.await {
         Ok(opened) => {
             // Whoever logs in over a session leaves none behind that nobody would end.
             if let Some((id, _)) = &visitor.session {
                 portal.gate.end(id);
             }
             let to = if opened.must_change { "/password" } else { "/" };
-            let mut response = entered(&opened, to);
+            let mut response = let_in(&opened, to);
             set_cookie(&mut response, FORM, "", GONE);
             Ok(response)
         }
-        Err(error) => refused(&portal, language, &error),
+        Err(error) => refused(&portal, language, account, &error),
     }
 }
 
 /// Hands a browser its session.
-fn entered(opened: &Opened, to: &str) -> Response {
+fn let_in(opened: &Opened, to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
     set_cookie(&mut response, SESSION, &opened.id.reveal(), "");
     response
 }
 
-fn refused(portal: &Portal, language: Language, error: &GateError) -> Result<Response, Barrier> {
+fn refused(
+    portal: &Portal,
+    language: Language,
+    account: String,
+    error: &GateError,
+) -> Result<Response, Barrier> {
     let words = language.words();
+    let failed = |status, fault| {
+        Some(Failed {
+            account,
+            status,
+            fault,
+        })
+    };
     match error {
         GateError::Wrong => {
-            let fault = words.password_wrong.to_owned();
-            login_page(portal, language, StatusCode::UNAUTHORIZED, Some(fault))
+            let failed = failed(StatusCode::UNAUTHORIZED, words.password_wrong.to_owned());
+            login_page(portal, language, failed)
         }
         GateError::TooOften { wait } => {
             let seconds = wait.as_secs().saturating_add(1);
             let fault = format!("{} {seconds}", words.too_often);
-            let mut response = login_page(portal, language, StatusCode::TOO_MANY_REQUESTS, Some(fault))?;
+            let failed = failed(StatusCode::TOO_MANY_REQUESTS, fault);
+            let mut response = login_page(portal, language, failed)?;
             retry_after(&mut response, seconds);
             Ok(response)
         }
@@ -158,10 +186,31 @@ struct PasswordPage {
     frame: Frame,
     must_change: bool,
     form_token: String,
-    fault: Option<String>,
+    /// What was wrong, and with which field.
+    fault: Option<(Field, String)>,
 }
 
-fn password_page(portal: &Portal, member: &Member, fault: Option<String>) -> Result<Response, Barrier> {
+impl PasswordPage {
+    /// Returns what was wrong with a field.
+    fn fault_at(&self, field: Field) -> Option<&str> {
+        let (at, text) = self.fault.as_ref()?;
+        (*at == field).then_some(text.as_str())
+    }
+}
+
+/// A field of the form in which a password is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Old,
+    New,
+    Again,
+}
+
+fn password_page(
+    portal: &Portal,
+    member: &Member,
+    fault: Option<(Field, String)>,
+) -> Result<Response, Barrier> {
     let page = PasswordPage {
         frame: Frame::new(member.language, "/password", Some(&member.session), portal),
         must_change: member.session.must_change,
@@ -191,7 +240,7 @@ async fn change(
     member.check(&form.form)?;
     let words = member.language.words();
     if form.new.reveal() != form.again.reveal() {
-        let fault = Some(words.password_differs.to_owned());
+        let fault = Some((Field::Again, words.password_differs.to_owned()));
         return faulty(
             password_page(&portal, &member, fault)?,
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -202,21 +251,23 @@ async fn change(
         .gate
         .change_password((member.peer, identity), form.old, form.new)
         .await;
-    let (fault, status) = match &changed {
-        Ok(opened) => return Ok(entered(opened, "/")),
-        Err(GateError::Wrong) => (words.password_wrong.to_owned(), StatusCode::UNAUTHORIZED),
-        Err(GateError::Weak(_)) => (words.password_weak.to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
-        Err(GateError::Same) => (words.password_same.to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+    let unfit = StatusCode::UNPROCESSABLE_ENTITY;
+    let (field, fault, status) = match &changed {
+        Ok(opened) => return Ok(let_in(opened, "/")),
+        Err(GateError::Wrong) => (Field::Old, words.password_old_wrong, StatusCode::UNAUTHORIZED),
+        Err(GateError::Weak(_)) => (Field::New, words.password_weak, unfit),
+        Err(GateError::Same) => (Field::New, words.password_same, unfit),
         Err(GateError::TooOften { wait }) => {
             let seconds = wait.as_secs().saturating_add(1);
-            let fault = format!("{} {seconds}", words.too_often);
+            let fault = (Field::Old, format!("{} {seconds}", words.too_often));
             let mut response = password_page(&portal, &member, Some(fault))?;
             retry_after(&mut response, seconds);
             return Ok(response);
         }
         Err(error) => return Err(Barrier::at_the_gate(member.language, error)),
     };
-    faulty(password_page(&portal, &member, Some(fault))?, status)
+    let fault = Some((field, fault.to_owned()));
+    faulty(password_page(&portal, &member, fault)?, status)
 }
 
 fn faulty(mut response: Response, status: StatusCode) -> Result<Response, Barrier> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::civil::Date;
@@ -10,6 +10,7 @@ use model::{Element, ElementPattern, Quantity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::asked::Query;
 use super::super::calendar::Span;
 use super::super::chart::{Bar, draw};
 use super::super::history::{History, Row};

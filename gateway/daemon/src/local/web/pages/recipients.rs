@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use model::{ConsumerEvent, Effect, ElementPattern, MeterId, Restriction, Span};
 use serde::Deserialize;
 
+use super::super::asked::{Form, Query};
 use super::super::deliveries::{self, Entry, is_own, restrictions_of};
 use super::super::denials::why;
 use super::super::gate::GateError;

@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::super::asked::Query;
 use super::super::language::Language;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::sent::{self, Delivery, Kept, Message, Point, remarks};

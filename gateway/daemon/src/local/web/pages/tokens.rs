@@ -2,11 +2,13 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, State};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use super::super::asked::Form;
 use super::super::gate::GateError;
 use super::super::portal::{AsConsumer, Barrier, Member, Portal};
 use super::{Frame, rendered};
@@ -30,14 +32,15 @@ struct TokensPage {
     form_token: String,
     /// The secret of a token that was made just now.
     secret: Option<String>,
-    fault: Option<&'static str>,
+    /// A name that was refused, and why.
+    refused: Option<(String, &'static str)>,
     lines: Vec<Line>,
 }
 
 async fn tokens_page(
     portal: Portal,
     member: Member,
-    (secret, fault): (Option<String>, Option<&'static str>),
+    (secret, refused): (Option<String>, Option<(String, &'static str)>),
 ) -> Result<Response, Barrier> {
     let (language, account) = (member.language, member.session.identity.name.to_string());
     let frame = Frame::new(language, "/tokens", Some(&member.session), &portal);
@@ -52,7 +55,7 @@ async fn tokens_page(
         frame,
         form_token: member.session.form_token.reveal().to_string(),
         secret,
-        fault,
+        refused,
         lines: lines.collect(),
     };
     rendered(language, &page)
@@ -85,11 +88,14 @@ async fn make(
     let member = consumer.member;
     member.check(&form.form)?;
     let (gate, account) = (portal.gate.clone(), member.session.identity.name.to_string());
-    match at_the_gate(&member, move || gate.make_token(&account, &form.name)).await? {
+    let name = form.name.clone();
+    match at_the_gate(&member, move || gate.make_token(&account, &name)).await? {
         Ok(secret) => tokens_page(portal, member, (Some(secret.reveal().to_string()), None)).await,
         Err(GateError::Token) => {
             let fault = member.language.words().token_refused;
-            tokens_page(portal, member, (None, Some(fault))).await
+            let mut response = tokens_page(portal, member, (None, Some((form.name, fault)))).await?;
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(response)
         }
         Err(error) => Err(Barrier::at_the_gate(member.language, &error)),
     }

@@ -1,12 +1,13 @@
 //! The registers behind what the history shows, as XML by AR 2418-6.
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use model::{Timestamp, Unit};
 
+use super::super::asked::Query;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::transparency::{MEDIA_TYPE, Origin, write};
 use super::history::{Wanted, find};
