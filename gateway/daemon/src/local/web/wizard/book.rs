@@ -201,10 +201,14 @@ impl Book {
         self.change(|progress| progress.steps.entry(step).or_default().checks = checks)
     }
 
-    /// Notes what a step has found: it is good if nothing in it is a problem.
+    /// Notes what a step has found: it is good if nothing in it is a problem. Of what is too much to be kept, problems are
+    /// kept first.
     pub(super) fn finish(&self, step: Step, mut checks: Vec<Check>, took_ms: u64) -> Result<(), BookError> {
-        checks.truncate(MOST_CHECKS);
         let is_good = checks.iter().all(|check| check.verdict != Verdict::Problem);
+        if checks.len() > MOST_CHECKS {
+            checks.sort_by_key(|check| check.verdict != Verdict::Problem);
+            checks.truncate(MOST_CHECKS);
+        }
         let entry = Entry {
             state: if is_good { State::Good } else { State::Problem },
             time: Some(clock::now()),

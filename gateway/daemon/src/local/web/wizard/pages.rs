@@ -4,6 +4,7 @@ mod binding;
 mod bus;
 #[path = "pages/meters.rs"]
 mod meters_page;
+mod part;
 mod report;
 mod view;
 
@@ -11,12 +12,13 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Path, State as Shared};
+use axum::extract::State as Shared;
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use super::super::asked::{Form, Path};
 use super::super::pages::{Frame, rendered, working};
 use super::super::portal::{AsTechnician, Barrier, Member, Portal};
 use super::book::{BookError, LONGEST_REASON, Step};
@@ -90,13 +92,31 @@ async fn page(
     show(&portal, &technician, step, Faults::default()).await
 }
 
+/// What somebody has typed, and what is wrong with it.
+#[derive(Debug, Clone)]
+struct Typed {
+    text: String,
+    fault: &'static str,
+}
+
+/// Which parts of long lists are to be shown, by an entry of each from 0 on.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+struct Shown {
+    /// Of the meters.
+    #[serde(default)]
+    from: usize,
+    /// Of the files in which meters were installed.
+    #[serde(default)]
+    files: usize,
+}
+
 /// What was wrong with what somebody has sent.
 #[derive(Debug, Default, Clone)]
 struct Faults {
     /// With the reason for skipping.
-    reason: Option<&'static str>,
+    reason: Option<Typed>,
     /// With the characters of the GUID.
-    characters: Option<&'static str>,
+    characters: Option<Typed>,
     /// With what is to be scanned.
     scan: Option<(scan::Form, Option<scan::Fault>)>,
     /// With a meter that is to be installed.
@@ -122,8 +142,8 @@ async fn show(portal: &Portal, technician: &Member, step: Step, faults: Faults) 
     let is_faulty = faults.are_there();
     let mut response = match step {
         Step::Binding => binding::page(portal, technician, faults).await?,
-        Step::Bus => bus::page(portal, technician, faults)?,
-        Step::Meters => meters_page::page(portal, technician, (faults, None)).await?,
+        Step::Bus => bus::page(portal, technician, faults, 0)?,
+        Step::Meters => meters_page::page(portal, technician, (faults, None), Shown::default()).await?,
         Step::Report => report::page(portal, technician, faults)?,
         Step::Device | Step::Card | Step::Wan => {
             let page = StepPage {
@@ -227,8 +247,9 @@ async fn skip(
     let step = Step::named(&name).ok_or(Barrier::Missing(language))?;
     let reason = form.reason.trim().to_owned();
     if !(1..=LONGEST_REASON).contains(&reason.chars().count()) || reason.chars().any(char::is_control) {
+        let (text, fault) = (form.reason, words::words(language).skip_empty);
         let faults = Faults {
-            reason: Some(words::words(language).skip_empty),
+            reason: Some(Typed { text, fault }),
             ..Faults::default()
         };
         return show(&portal, &technician, step, faults).await;

@@ -2,11 +2,12 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::Response;
 use axum::routing::post;
 use serde::Deserialize;
 
+use super::super::super::asked::Form;
 use super::super::super::pages::{Frame, rendered, working};
 use super::super::super::portal::{AsTechnician, Barrier, Member, Portal};
 use super::super::binding::{CHARACTERS, Phase, ReadBack};
@@ -14,7 +15,7 @@ use super::super::book::Step;
 use super::super::words::{self, Words};
 use super::super::work::Job;
 use super::view::{CheckLine, StepView};
-use super::{Faults, begin, frame, show};
+use super::{Faults, Typed, begin, frame, show};
 
 pub(super) fn routes() -> Router<Portal> {
     Router::new().route("/wizard/binding/confirm", post(confirm))
@@ -38,6 +39,7 @@ struct BindingPage {
     is_ready: bool,
     is_done: bool,
     has_begun: bool,
+    entered: String,
     fault: Option<&'static str>,
 }
 
@@ -62,7 +64,12 @@ pub(super) async fn page(portal: &Portal, technician: &Member, faults: Faults) -
         is_ready: read.is_ready(),
         is_done: read.is_done(),
         has_begun: read.done.contains(&Phase::Begun) && read.bound_to.is_none(),
-        fault: faults.characters,
+        fault: faults.characters.as_ref().map(|typed| typed.fault),
+        entered: faults
+            .characters
+            .as_ref()
+            .map(|typed| typed.text.clone())
+            .unwrap_or_default(),
         view: StepView::of(portal, technician, Step::Binding, faults),
         read,
     };
@@ -85,7 +92,10 @@ async fn confirm(
     let characters = form.characters.trim().to_owned();
     let words = words::words(technician.language);
     let faulty = |fault| Faults {
-        characters: Some(fault),
+        characters: Some(Typed {
+            text: form.characters.clone(),
+            fault,
+        }),
         ..Faults::default()
     };
     let is_permitted = |character: char| character.is_ascii_hexdigit() || character == ':';
@@ -98,9 +108,13 @@ async fn confirm(
         Ok::<_, std::convert::Infallible>(site.card.inspect())
     })
     .await?;
-    let shown = inspected.ok().and_then(|view| view.guid);
-    if shown.is_some_and(|guid| !crate::card::are_last_characters(guid, &characters)) {
-        return show(&portal, &technician, Step::Binding, faulty(words.confirm_other)).await;
+    // A card that was pulled meanwhile can be put back, and the form sent again.
+    let fault = match inspected.ok().and_then(|view| view.guid) {
+        None => Some(words.confirm_no_card),
+        Some(guid) => (!crate::card::are_last_characters(guid, &characters)).then_some(words.confirm_other),
+    };
+    if let Some(fault) = fault {
+        return show(&portal, &technician, Step::Binding, faulty(fault)).await;
     }
     begin(&portal, &technician, Step::Binding, Job::Bind(characters)).await
 }

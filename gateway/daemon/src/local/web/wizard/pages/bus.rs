@@ -2,11 +2,12 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form as Sent, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use mbus::master::BaudRate;
 
+use super::super::super::asked::{Form as Sent, Query};
 use super::super::super::language::Language;
 use super::super::super::pages::{Frame, rendered};
 use super::super::super::portal::{AsTechnician, Barrier, Member, Portal};
@@ -14,11 +15,13 @@ use super::super::book::Step;
 use super::super::scan::{Counted, Fault, Form, FoundMeter, LATENCIES_MS, Protocol, Scan};
 use super::super::words::{self, Words};
 use super::super::work::Job;
+use super::part::Part;
 use super::view::StepView;
-use super::{Faults, Plain, begin, frame, show, to};
+use super::{Faults, Plain, Shown, begin, frame, show, to};
 
 pub(super) fn routes() -> Router<Portal> {
     Router::new()
+        .route("/wizard/bus", get(shown))
         .route("/wizard/bus/scan", post(scan))
         .route("/wizard/bus/cancel", post(cancel))
 }
@@ -44,6 +47,8 @@ struct ScanView {
     now: Option<String>,
     waits: bool,
     took: String,
+    /// How many were found, and those of them that are shown.
+    part: Part,
     found: Vec<FoundLine>,
     shared: Vec<String>,
     unfinished: Vec<String>,
@@ -75,7 +80,21 @@ struct BusPage {
     scan: Option<ScanView>,
 }
 
-pub(super) fn page(portal: &Portal, technician: &Member, faults: Faults) -> Result<Response, Barrier> {
+async fn shown(
+    Shared(portal): Shared<Portal>,
+    AsTechnician(technician): AsTechnician,
+    Query(Shown { from, .. }): Query<Shown>,
+) -> Result<Response, Barrier> {
+    page(&portal, &technician, Faults::default(), from)
+}
+
+/// Shows the scan; of what was found, the part with the meter `from`.
+pub(super) fn page(
+    portal: &Portal,
+    technician: &Member,
+    faults: Faults,
+    from: usize,
+) -> Result<Response, Barrier> {
     let language = technician.language;
     let scan = portal.wizard.board.scan();
     let (entered, fault) = faults
@@ -86,7 +105,7 @@ pub(super) fn page(portal: &Portal, technician: &Member, faults: Faults) -> Resu
     let page = BusPage {
         frame: frame(portal, technician, Step::Bus),
         words: words::words(language),
-        view: StepView::of(portal, technician, Step::Bus, faults),
+        view: StepView::of(portal, technician, Step::Bus, faults).showing(from),
         fields: Fields {
             entered,
             fault,
@@ -96,7 +115,7 @@ pub(super) fn page(portal: &Portal, technician: &Member, faults: Faults) -> Resu
                 .into(),
             latencies: LATENCIES_MS.map(|latency| latency.to_string()).into(),
         },
-        scan: scan.map(|scan| seen(language, scan)),
+        scan: scan.map(|scan| seen(language, scan, from)),
     };
     rendered(language, &page)
 }
@@ -128,12 +147,12 @@ fn entered(portal: &Portal, scan: Option<&Scan>) -> Form {
     }
 }
 
-fn seen(language: Language, scan: Scan) -> ScanView {
+fn seen(language: Language, scan: Scan, from: usize) -> ScanView {
     let protocol = scan.order.protocol;
     let endpoint = scan.order.endpoint.clone();
-    let found = scan
-        .found
-        .into_iter()
+    let part = Part::with(from, scan.found.len());
+    let found = part
+        .take(scan.found)
         .map(|found| line(language, (protocol, &endpoint), found));
     ScanView {
         asked: scan.asked,
@@ -142,6 +161,7 @@ fn seen(language: Language, scan: Scan) -> ScanView {
         waits: scan.waits,
         took: format!("{} s", scan.took_ms / 1_000),
         found: found.collect(),
+        part,
         shared: scan.shared,
         unfinished: scan.unfinished,
         counted: scan.counted,

@@ -1,13 +1,16 @@
 //! The page of the meters: compare, install, and have it taken over.
 
+use std::path::Path;
+
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form as Sent, Query, State as Shared};
-use axum::response::Response;
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use store::Installed;
 
+use super::super::super::asked::{Form as Sent, Query};
 use super::super::super::pages::{Frame, rendered, working};
 use super::super::super::portal::{AsTechnician, Barrier, Member, Portal};
 use super::super::super::told::Told;
@@ -15,8 +18,9 @@ use super::super::book::Step;
 use super::super::meters::{self, Comparison, Fault, Field, Form};
 use super::super::words::{self, Words};
 use super::super::work::Job;
+use super::part::Part;
 use super::view::StepView;
-use super::{Faults, Plain, frame, show, to};
+use super::{Faults, Plain, Shown, frame, show, to};
 use crate::clock;
 use crate::metering::MeterView;
 
@@ -73,7 +77,11 @@ struct MetersPage {
     frame: Frame,
     words: &'static Words,
     view: StepView,
+    /// How many are read, and those of them that are shown.
+    part: Part,
     meters: Vec<MeterLine>,
+    /// How many were installed here, and those of them that are shown.
+    files: Part,
     installed: Vec<InstalledLine>,
     wants_restart: bool,
     is_restarting: bool,
@@ -91,6 +99,8 @@ async fn prefilled(
         address,
         profile,
         id,
+        from,
+        files,
     } = form;
     let entered = Form {
         protocol,
@@ -100,12 +110,17 @@ async fn prefilled(
         id,
         ..Form::default()
     };
-    page(&portal, &technician, (Faults::default(), Some(entered))).await
+    let shown = Shown { from, files };
+    page(&portal, &technician, (Faults::default(), Some(entered)), shown).await
 }
 
-/// What the page of the scan hands over.
+/// What the page of the scan hands over, and which parts of the lists are to be shown.
 #[derive(Deserialize)]
 struct Prefill {
+    #[serde(default)]
+    from: usize,
+    #[serde(default)]
+    files: usize,
     #[serde(default)]
     protocol: String,
     #[serde(default)]
@@ -122,15 +137,25 @@ pub(super) async fn page(
     portal: &Portal,
     technician: &Member,
     (faults, entered): (Faults, Option<Form>),
+    shown: Shown,
 ) -> Result<Response, Barrier> {
     let language = technician.language;
     let site = portal.wizard.site.clone();
-    let names = working(language, move || installed(&site)).await?;
+    let names = working(language, move || site.source.store.installed().names()).await?;
     let site = &portal.wizard.site;
     let views = site.source.meters.borrow().clone();
     let comparisons = portal.wizard.book.progress().comparisons;
     let in_force = |file: &String| site.installed.contains(file);
-    let wants_restart = names.iter().any(|(file, _)| !in_force(file)) || names.len() != site.installed.len();
+    let wants_restart = names.iter().any(|file| !in_force(file)) || names.len() != site.installed.len();
+    let (part, files) = (
+        Part::with(shown.from, views.len()),
+        Part::with(shown.files, names.len()),
+    );
+    let (folder, kept) = (Installed::folder(&site.data), files.take(names).collect());
+    let installed = working(language, move || {
+        Ok::<_, std::convert::Infallible>(texts(&folder, kept))
+    })
+    .await?;
     let (mut fault, mut whole) = (None, None);
     let mut form = entered;
     if let Some((sent, why)) = faults.meter.clone() {
@@ -144,12 +169,14 @@ pub(super) async fn page(
         frame: frame(portal, technician, Step::Meters),
         words: words::words(language),
         is_restarting: faults.restarts,
-        view: StepView::of(portal, technician, Step::Meters, faults),
-        meters: views
-            .iter()
+        view: StepView::of(portal, technician, Step::Meters, faults).showing(shown.from),
+        part,
+        files,
+        meters: part
+            .take(views.iter())
             .map(|view| line(portal, technician, view, &comparisons))
             .collect(),
-        installed: names
+        installed: installed
             .into_iter()
             .map(|(file, text)| InstalledLine {
                 is_in_force: in_force(&file),
@@ -170,15 +197,13 @@ pub(super) async fn page(
     rendered(language, &page)
 }
 
-/// Returns the files of the installed meters with what they say.
-fn installed(site: &super::super::Site) -> Result<Vec<(String, String)>, store::FileError> {
-    let folder = Installed::folder(&site.data);
-    let names = site.source.store.installed().names()?.into_iter();
+/// Returns files of installed meters with what they say.
+fn texts(folder: &Path, names: Vec<String>) -> Vec<(String, String)> {
     let read = |name: String| {
         let text = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
         (name, text)
     };
-    Ok(names.map(read).collect())
+    names.into_iter().map(read).collect()
 }
 
 fn line(portal: &Portal, technician: &Member, view: &MeterView, comparisons: &[Comparison]) -> MeterLine {
@@ -267,6 +292,9 @@ struct Word {
     meter: String,
     #[serde(default)]
     agrees: String,
+    /// Which part of the meters was shown.
+    #[serde(default)]
+    from: usize,
 }
 
 async fn compare(
@@ -300,7 +328,10 @@ async fn compare(
         book.change(|progress| meters::note(&mut progress.comparisons, comparison))
     })
     .await?;
-    Ok(to(Step::Meters))
+    match form.from {
+        0 => Ok(to(Step::Meters)),
+        from => Ok(Redirect::to(&format!("/wizard/meters?from={from}")).into_response()),
+    }
 }
 
 async fn restart(
@@ -334,6 +365,7 @@ async fn restart(
             },
             None,
         ),
+        Shown::default(),
     )
     .await
 }

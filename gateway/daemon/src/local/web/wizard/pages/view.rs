@@ -151,7 +151,10 @@ pub(super) struct StepView {
     /// What stands on it.
     pub(super) button: &'static str,
     pub(super) form_token: String,
+    pub(super) reason_entered: String,
     pub(super) reason_fault: Option<&'static str>,
+    /// Which part of a long list is shown, as its address has it; empty for the first one.
+    pub(super) part: String,
     pub(super) refusal: Option<String>,
     pub(super) previous: Option<&'static str>,
     pub(super) next: Option<&'static str>,
@@ -179,11 +182,23 @@ impl StepView {
             button: button(language, step, entry.state != State::ToDo),
             has_button: !matches!(step, Step::Binding | Step::Bus),
             form_token: technician.session.form_token.reveal().to_string(),
-            reason_fault: faults.reason,
+            reason_fault: faults.reason.as_ref().map(|typed| typed.fault),
+            reason_entered: faults.reason.map(|typed| typed.text).unwrap_or_default(),
+            part: String::new(),
             refusal: faults.refusal,
             previous: neighbour(place.checked_sub(1)),
             next: neighbour(place.checked_add(1)),
         }
+    }
+}
+
+impl StepView {
+    /// Notes that the page shows another part of a long list than the first one, to be watched at the same place.
+    pub(super) fn showing(mut self, from: usize) -> Self {
+        if from > 0 {
+            self.part = format!("?from={from}");
+        }
+        self
     }
 }
 
