@@ -10,10 +10,10 @@ use system::{BrokerUser, Command, GRANTED, House, Process, Query, StageError, Su
 
 use crate::ledger::Ledger;
 use crate::scene::{Line, Scene, WayOver};
-use crate::steps::{ARRIVAL, PERIOD, granted, house, pull_until, read, told, wait_for_empty_outbox};
+use crate::steps::{
+    ARRIVAL, PERIOD, granted, house, other_clock, pull_until, read, told, wait_for_empty_outbox,
+};
 
-/// The library that gives a program another time (Debian package libfaketime).
-const OTHER_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// How long the TSM's visit may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many messages of a flood come that are none.
@@ -63,11 +63,12 @@ fn requests_that_come_twice_and_out_of_order_are_answered_once_each() {
 fn clocks_that_differ_by_more_than_the_window_are_refused_with_an_error_of_their_own() {
     let scene = Scene::serving(WayOver::Direct, Line::Good);
     let query = scene.query(&GRANTED, PERIOD);
+    let other_clock = other_clock(&scene.stage);
     for (skew, is_refused) in [("-240", false), ("+240", false), ("-600", true), ("+600", true)] {
         let command = scene
             .supplier
             .pull_command(&scene.stage, &query)
-            .env("LD_PRELOAD", OTHER_CLOCK)
+            .env("LD_PRELOAD", &other_clock)
             .env("FAKETIME", skew)
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1");

@@ -156,13 +156,18 @@ impl<'a> Browser<'a> {
 
 /// Asks the gateway's command line for one JSON document.
 pub(crate) fn smgw(house: &House, arguments: &[&str]) -> Value {
+    ask(&house.stage, &house.config, arguments)
+}
+
+/// Asks the command line of the gateway with this configuration for one JSON document.
+pub(crate) fn ask(stage: &Stage, config: &Path, arguments: &[&str]) -> Value {
     let (verb, more) = arguments.split_first().unwrap();
-    let mut command = house.stage.command(Program::Smgw, verb);
+    let mut command = stage.command(Program::Smgw, verb);
     for argument in more {
         command = command.arg(argument);
     }
-    let command = command.arg("--json").option("--config", &house.config);
-    let finished = house.stage.run(&command).unwrap();
+    let command = command.arg("--json").option("--config", config);
+    let finished = stage.run(&command).unwrap();
     let answer = finished
         .answer()
         .unwrap_or_else(|error| panic!("{}", told(&error)));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use system::{GRANTED, Grade, House, Pull, Query, Stage, StageError, wait_until};
+use system::{Command, GRANTED, Gateway, Grade, House, Pull, Query, Stage, StageError, wait_until};
 
 /// The registration period of the stories: short, but longer than a round over all meters.
 pub(crate) const PERIOD: &str = "PT2S";
@@ -41,6 +41,47 @@ pub(crate) fn pull_until(house: &House, query: &Query, condition: impl Fn(&Pull)
     match pulled {
         Ok(pull) => pull.expect("the readings arrive in time"),
         Err(error) => panic!("{}\n{}", told(&error), gateway_log(house)),
+    }
+}
+
+/// Waits until every meter has been read at a later point of the grid than now.
+pub(crate) fn assert_measures_on(stage: &Stage, gateway: &Gateway) {
+    let times = || {
+        let meters = gateway.status(stage).unwrap().unwrap().meters;
+        let times = meters.into_iter().map(|meter| meter.last_success);
+        times.collect::<Vec<_>>()
+    };
+    let before = times();
+    let went_on = wait_until(&stage.deadline(ARRIVAL), || {
+        let now = times();
+        let is_later = before.iter().zip(&now).all(|(before, now)| now > before);
+        Ok::<_, StageError>(is_later.then_some(()))
+    });
+    assert_eq!(went_on.unwrap(), Some(()), "{}", read(gateway.log()));
+}
+
+/// Returns the library that gives a program another time: that of Debian's libfaketime for this architecture.
+pub(crate) fn other_clock(stage: &Stage) -> String {
+    let script =
+        "dpkg-query --listfiles libfaketime:$(dpkg --print-architecture) | grep '/libfaketime[.]so[.]1$'";
+    let found = Command::new("dpkg-query", Path::new("sh")).option("-c", script);
+    let found = stage.run(&found).unwrap();
+    let library = found.answer();
+    library
+        .unwrap_or_else(|error| panic!("install libfaketime: {}", told(&error)))
+        .to_owned()
+}
+
+/// Gives every program of the stage that is started from now on another clock, such as `@1970-01-02 00:00:00`.
+pub(crate) fn give_clock(stage: &mut Stage, time: &str) {
+    let library = other_clock(stage);
+    for (variable, value) in [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME", time),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ] {
+        stage.give(variable, value);
     }
 }
 

@@ -7,10 +7,8 @@ use std::time::Duration;
 use system::{Command, House, StageError, wait_until};
 
 use crate::local_web::{Browser, first_password, house_with_web};
-use crate::steps::{ARRIVAL, gateway_log, told};
+use crate::steps::{ARRIVAL, assert_measures_on, gateway_log, give_clock, told};
 
-/// The library that gives a program another time (Debian package libfaketime).
-const OTHER_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// The header of a request that names the gateway.
 const HOST: &str = "Host: smgw.local\r\n";
 /// How many connections somebody opens that say nothing: more than the door has.
@@ -30,22 +28,6 @@ fn say(house: &House, web: &str, bytes: &str) -> String {
 
 fn status_of(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("none")
-}
-
-/// Waits until every meter has been read at a later point of the grid than now.
-fn assert_measures_on(house: &House) {
-    let times = |house: &House| {
-        let status = house.gateway.status(&house.stage).unwrap().unwrap();
-        let meters = status.meters.iter();
-        meters.map(|meter| meter.last_success.clone()).collect::<Vec<_>>()
-    };
-    let before = times(house);
-    let went_on = wait_until(&house.stage.deadline(ARRIVAL), || {
-        let now = times(house);
-        let is_later = before.iter().zip(&now).all(|(before, now)| now > before);
-        Ok::<_, StageError>(is_later.then_some(()))
-    });
-    assert_eq!(went_on.unwrap(), Some(()), "{}", gateway_log(house));
 }
 
 /// Returns requests, and the answers that are right.
@@ -134,7 +116,7 @@ fn requests_that_servers_quarrel_about_get_a_clear_refusal() {
     );
     let answer = say(&house, &web, &both);
     assert!(!answer.contains("<form"), "{answer}");
-    assert_measures_on(&house);
+    assert_measures_on(&house.stage, &house.gateway);
 }
 
 #[test]
@@ -189,7 +171,7 @@ fn visitors_who_say_nothing_or_come_all_at_once_keep_nobody_out_and_stay_bounded
         after < before + VISITORS_LIMIT_KB,
         "{before} kB before, {after} kB"
     );
-    assert_measures_on(&house);
+    assert_measures_on(&house.stage, &house.gateway);
 }
 
 #[test]
@@ -214,7 +196,7 @@ fn slow_form_is_ended_by_the_gateway_and_the_next_one_served() {
         "{:?}",
         finished.lines
     );
-    assert_measures_on(&house);
+    assert_measures_on(&house.stage, &house.gateway);
 }
 
 #[test]
@@ -232,9 +214,7 @@ fn web_of_a_gateway_whose_clock_stands_in_1970_and_that_has_no_meters_answers_ev
     let config = config.replace(&card, &house.stage.path("no-card").display().to_string());
     std::fs::write(&house.config, config).unwrap();
     // For every program that is started from here on; the command line keeps the real time.
-    house.stage.give("FAKETIME", "@1970-01-01 00:10:00");
-    house.stage.give("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    house.stage.give("LD_PRELOAD", OTHER_CLOCK);
+    give_clock(&mut house.stage, "@1970-01-01 00:10:00");
     house.gateway = house.stage.start_gateway(&house.config).unwrap();
     let status = house.gateway.status(&house.stage).unwrap().unwrap();
     assert!(status.meters.is_empty());

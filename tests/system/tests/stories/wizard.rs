@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system::{
-    Card, CardPlace, Command, Folder, Gateway, GatewayConfig, Interrupt, Meters, Program, Programs, Stage,
-    StageError, Wan, wait_until,
+    Card, CardPlace, Command, Folder, Gateway, GatewayConfig, Interrupt, Meters, Programs, Stage, StageError,
+    Wan, wait_until,
 };
 
-use crate::local_web::{Answer, Browser, CHOSEN};
-use crate::steps::{read, told};
+use crate::local_web::{Answer, Browser, CHOSEN, ask};
+use crate::steps::{give_clock, read, told};
 
 /// Long enough that a scan finds its turn between two rounds.
 const PERIOD: &str = "PT10S";
 /// How long a step may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The library that gives a program another time (Debian package libfaketime).
-const OTHER_CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
 
@@ -61,17 +59,7 @@ impl Site {
 
     /// Asks the gateway's command line for one JSON document.
     fn smgw(&self, arguments: &[&str]) -> Value {
-        let (verb, more) = arguments.split_first().unwrap();
-        let mut command = self.stage.command(Program::Smgw, verb);
-        for argument in more {
-            command = command.arg(argument);
-        }
-        let command = command.arg("--json").option("--config", &self.config);
-        let finished = self.stage.run(&command).unwrap();
-        let answer = finished
-            .answer()
-            .unwrap_or_else(|error| panic!("{}\n{}", told(&error), read(self.gateway.log())));
-        serde_json::from_str(answer).unwrap()
+        ask(&self.stage, &self.config, arguments)
     }
 
     fn web(&self) -> String {
@@ -614,14 +602,7 @@ fn hex(text: &str) -> Vec<u8> {
 #[test]
 fn a_clock_that_was_never_set_is_named_at_every_step_and_nothing_is_bound() {
     let site = Site::new(&|stage| {
-        for (variable, value) in [
-            ("LD_PRELOAD", OTHER_CLOCK),
-            ("FAKETIME", "@1970-01-02 00:00:00"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("DONT_FAKE_MONOTONIC", "1"),
-        ] {
-            stage.give(variable, value);
-        }
+        give_clock(stage, "@1970-01-02 00:00:00");
         Wan::loopback()
     });
     let issued = site.smgw(&["web", "password", "technician"]);
