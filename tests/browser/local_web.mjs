@@ -1,21 +1,11 @@
-// The local web in a real browser: both languages, phone and desktop, light and dark, by keyboard too. Page errors,
-// violations of the content security policy, serious findings of axe and pages that are wider than the screen fail.
+// The local web in a real browser: both languages, phone and desktop, light and dark, by keyboard too, and what is typed
+// wrongly. What is looked at is looked at as `looking.mjs` does.
 //
-// Environment: WEB, its address; CONSUMER and TECHNICIAN, first passwords; MODULES, the folder with node_modules;
-// SCREENSHOTS, the folder for pictures of every page.
-import { createRequire } from 'node:module';
+// Environment: beside that of `looking.mjs` CONSUMER and TECHNICIAN, first passwords.
+import { CHOSEN, PATIENCE, WEB, begin, carryOut, check, choose, faults, logIn, look, open, send, tell, waitForEnd } from './looking.mjs';
+import { LONG, SCRIPT, checkLanguages, checkMessage, mistakes, stopped } from './mistakes.mjs';
 
-const { WEB, CONSUMER, TECHNICIAN, MODULES, SCREENSHOTS } = process.env;
-const require = createRequire(`${MODULES}/`);
-const { chromium } = require('playwright-core');
-const { AxeBuilder } = require('@axe-core/playwright');
-
-const CHOSEN = 'seven green bottles';
-const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
-const SCREENS = {
-  phone: { width: 320, height: 640 },
-  desktop: { width: 1280, height: 900 },
-};
+const { CONSUMER, TECHNICIAN } = process.env;
 // Each language, screen and scheme with each of the others once.
 const VIEWS = [
   ['de-DE', 'phone', 'light'],
@@ -51,76 +41,11 @@ const PAGES = {
   ],
 };
 
-// What is taller is broken within its words: ten lines.
-const TALLEST = 250;
-
-const faults = [];
-let looked = 0;
-
-/** Opens a browser of its own, with nothing of the others. */
-async function open(browser, language, screen, scheme) {
-  const context = await browser.newContext({
-    viewport: SCREENS[screen],
-    locale: language,
-    colorScheme: scheme,
-    ignoreHTTPSErrors: true,
-    reducedMotion: 'reduce',
-  });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(`${page.url()}: page error: ${error}`));
-  page.on('console', (message) => {
-    // That the technician gets no history is what the test is about.
-    const expected = message.text().includes('status of 403') || message.text().includes('status of 401') || message.text().includes('status of 422');
-    if (message.type() === 'error' && !expected) faults.push(`${page.url()}: console: ${message.text()}`);
-  });
-  page.on('request', (request) => {
-    if (!request.url().startsWith(WEB)) faults.push(`${page.url()} asks for ${request.url()}`);
-  });
-  return { context, page };
-}
-
-/** Looks at the page that is open. */
-async function look(page, name) {
-  looked += 1;
-  const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
-  for (const { id, impact, nodes } of violations) {
-    if (impact === 'serious' || impact === 'critical') {
-      faults.push(`${name}: axe: ${id} (${impact}): ${nodes.map((node) => node.html).slice(0, 3).join(' | ')}`);
-    }
-  }
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (wider > 0) faults.push(`${name}: ${wider} pixels wider than the screen`);
-  const cells = await page.$$eval('td, th', (cells) => cells.map((cell) => cell.clientHeight));
-  const tallest = Math.max(0, ...cells);
-  if (tallest > TALLEST) faults.push(`${name}: a cell of a table is ${tallest} pixels tall`);
-  await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
-}
-
-async function logIn(page, account, password) {
-  await page.goto(`${WEB}/login`);
-  await page.fill('#account', account);
-  await page.fill('#password', password);
-  await page.press('#password', 'Enter');
-  await page.waitForLoadState();
-}
-
-/** Logs in for the first time: a wrong password is told, and the first one is changed. */
-async function begin(browser, account, first) {
+/** Logs in for the first time in a browser of its own. */
+async function arrive(browser, account, first) {
   const { context, page } = await open(browser, 'de-DE', 'phone', 'light');
-  await page.goto(WEB);
-  await look(page, `${account}-login`);
-  await logIn(page, account, 'not the password');
-  const told = await page.textContent('[role=alert]');
-  if (!told?.includes('falsch')) faults.push(`${account}: a wrong password is told as ${told}`);
-  await look(page, `${account}-wrong`);
-  await logIn(page, account, first);
-  if (!page.url().endsWith('/password')) faults.push(`${account}: the first password leads to ${page.url()}`);
-  await look(page, `${account}-first`);
-  await page.fill('#old', first);
-  await page.fill('#new', CHOSEN);
-  await page.fill('#again', CHOSEN);
-  await page.press('#again', 'Enter');
-  await page.waitForLoadState();
+  await begin(page, account, first);
+  await choose(page, first, CHOSEN);
   await context.close();
 }
 
@@ -166,22 +91,79 @@ async function act(page, lang) {
   await page.waitForFunction(isLive).catch(() => faults.push('no value came by itself'));
 }
 
-/** Sends a form, and waits for what comes. */
-async function send(page, selector) {
-  await Promise.all([page.waitForNavigation(), page.click(selector)]);
+/** Types wrongly whatever a consumer can type, and asks for what is not there. */
+async function err(page, lang) {
+  const on = (path, form, good, wrong, more = {}) => mistakes(page, { path, form, good, wrong, lang, ...more });
+  await stopped(page, { path: '/password', form: '/password', field: 'old' });
+  const weak = ['', 'short', CHOSEN, 'consumer-12', LONG];
+  for (const bad of weak) {
+    await on('/password', '/password', { old: CHOSEN, again: bad }, { new: [bad] }, { kept: false, isShown: false });
+  }
+  const passwords = { old: CHOSEN, new: 'nine red buses', again: 'nine red buses' };
+  await on('/password', '/password', passwords, { old: ['not the password'], again: ['nine red bikes'] }, { kept: false });
+  await stopped(page, { path: '/tokens', form: '/tokens', field: 'name' });
+  await on('/tokens', '/tokens', {}, { name: ['', '   ', LONG] });
+  await stopped(page, { path: '/costs', form: '/costs/price', field: 'price' });
+  const price = { name: 'night', price: '0,3512', currency: 'EUR', from: '22:00', to: '06:00' };
+  await on('/costs', '/costs/price', price, {
+    name: ['', LONG],
+    price: ['', 'free', '-1', '1,2,3', SCRIPT, LONG],
+    currency: ['', LONG],
+    days: ['never'],
+    to: ['22:00', '25:00', SCRIPT],
+  });
+  await on('/costs', '/costs', { billed: '10', amount: '2,5' }, { billed: ['many', SCRIPT], amount: ['-', LONG] });
+  const days = { from: ['yesterday'], to: ['2026-02-30', '2026-01-31'] };
+  await on('/costs', '/costs', { from: '2026-02-01' }, days, { kept: false, isShown: false });
+  // What no page offers is answered by a page all the same.
+  const refused = {
+    '/history?element=nothing': 'an element that is none',
+    '/history?element=M1%2F1-0:1.8.0*255': 'an element that is not there',
+    '/recipients?before=never': 'a number that is none',
+    '/%ff': 'an address that is none',
+  };
+  for (const [path, name] of Object.entries(refused)) {
+    await page.goto(`${WEB}${path}`);
+    await checkMessage(page, name, lang);
+  }
+  await page.goto(`${WEB}/recipients`);
+  await page.$eval('#effect', (field) => (field.options[0].value = 'everything'));
+  await send(page, 'form[action="/recipients/restrict"] button');
+  await checkMessage(page, 'an effect that is none', lang);
+  await page.goto(`${WEB}/tokens`);
+  await page.$eval('#name', (field) => {
+    field.removeAttribute('maxlength');
+    field.value = 'x'.repeat(20_000);
+  });
+  await send(page, 'form[action="/tokens"] button');
+  await checkMessage(page, 'a form that is too long', lang);
+  // A phone loads a page again that it had forgotten: the one of a form leads to the page with the form.
+  await page.goto(`${WEB}/costs/price/remove`);
+  check(page.url() === `${WEB}/costs`, `the address of a form leads to ${page.url()}`);
 }
 
-/** Begins a step of the wizard, and waits for its end; the script of the page watches it. */
-async function carryOut(page, step, selector) {
-  await page.goto(`${WEB}/wizard/${step}`);
-  await send(page, selector);
-  await page.waitForFunction(() => !document.querySelector('#progress[data-running]'), null, { timeout: 60_000 });
+/** Tries passwords until the gate stays shut for a while, and says for how long. */
+async function lockOut(browser, lang) {
+  const { context, page } = await open(browser, lang, 'phone', 'dark');
+  let answer;
+  for (let tries = 0; tries < 12 && answer?.status() !== 429; tries += 1) {
+    await page.goto(`${WEB}/login`);
+    await page.fill('#account', SCRIPT.slice(0, 25));
+    await page.fill('#password', 'not the password');
+    [answer] = await Promise.all([page.waitForNavigation(), page.press('#password', 'Enter')]);
+  }
+  const told = await page.textContent('#fault');
+  const seconds = answer.headers()['retry-after'];
+  check(answer.status() === 429 && told.includes(seconds), `too many tries: ${answer.status()}, ${told}, ${seconds}`);
+  check((await page.inputValue('#account')) === SCRIPT.slice(0, 25), 'the account of too many tries is lost');
+  await look(page, `too-often-${lang}`);
+  await context.close();
 }
 
 /** Walks through the installation on a phone: every step, and bad input at the fields. */
 async function install(page, lang) {
   for (const step of ['device', 'card', 'meters', 'wan']) {
-    await carryOut(page, step, `form[action="/wizard/${step}/start"] button`);
+    await carryOut(page, step);
     await look(page, `wizard-${step}-done-${lang}`);
   }
   await page.goto(`${WEB}/wizard/bus`);
@@ -193,7 +175,7 @@ async function install(page, lang) {
   await page.fill('#endpoint', 'tcp:127.0.0.1:1');
   await page.fill('#last', '3');
   await send(page, 'form[action="/wizard/bus/scan"] button');
-  await page.waitForFunction(() => !document.querySelector('#progress[data-running]'), null, { timeout: 60_000 });
+  await waitForEnd(page);
   await look(page, `wizard-bus-done-${lang}`);
   await page.goto(`${WEB}/wizard/meters`);
   await page.fill('#name', 'new');
@@ -209,36 +191,36 @@ async function install(page, lang) {
   await send(page, 'form[action="/wizard/wan/skip"] button');
   await page.goto(`${WEB}/wizard`);
   await look(page, `wizard-skipped-${lang}`);
-  await carryOut(page, 'report', 'form[action="/wizard/report/start"] button');
+  await carryOut(page, 'report');
   if (!(await page.$('figure.code svg'))) faults.push('the report has no QR code');
   await look(page, `wizard-report-done-${lang}`);
 }
 
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium' });
-try {
-  await begin(browser, 'consumer', CONSUMER);
-  await begin(browser, 'technician', TECHNICIAN);
+await tell(async (browser) => {
+  await arrive(browser, 'consumer', CONSUMER);
+  await arrive(browser, 'technician', TECHNICIAN);
   for (const [language, screen, scheme] of VIEWS) {
     for (const [account, paths] of Object.entries(PAGES)) {
       const { context, page } = await open(browser, language, screen, scheme);
       await logIn(page, account, CHOSEN);
+      const lang = await page.getAttribute('html', 'lang');
+      check(language.startsWith(lang), `${account}: the start is in ${lang} for ${language}`);
       for (const path of paths) {
         await page.goto(`${WEB}${path}`);
-        const lang = await page.getAttribute('html', 'lang');
-        if (!language.startsWith(lang)) faults.push(`${path} is in ${lang} for ${language}`);
+        check((await page.getAttribute('html', 'lang')) === lang, `${path} is not in ${lang}`);
         const name = path.replace(/[^a-z]+/g, '-').replace(/^-/, '');
         await look(page, `${account}-${name}-${lang}-${screen}-${scheme}`);
       }
       if (account === 'consumer' && screen === 'phone') {
         await walk(page);
         await act(page, language);
+        await err(page, lang);
       }
       if (account === 'technician' && screen === 'phone') await install(page, language);
       await context.close();
     }
   }
-} catch (error) {
-  faults.push(`it went no further: ${error}`);
-}
-await browser.close();
-console.log(JSON.stringify({ schema: 'smgw.browser/1', looked, faults }));
+  checkLanguages(['de', 'en']);
+  await lockOut(browser, 'de-DE');
+  await lockOut(browser, 'en-GB');
+});
