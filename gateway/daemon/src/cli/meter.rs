@@ -1,15 +1,15 @@
 //! `smgw meter`: the meters of the running gateway, and how each is read.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bus::{ModbusEndpoint, Port};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use model::{Medium, MeterId, Timestamp};
 use serde::Serialize;
 
-use super::{ConfigFile, FAILURE, answer, fail, schema, show, with_config};
+use super::watch::Watch;
+use super::{ConfigFile, FAILURE, answer, fail, show, with_config};
 use crate::clock;
 use crate::config::Config;
 use crate::local::control::{self, ControlError};
@@ -24,47 +24,43 @@ const PROFILE_SCHEMA: &str = "smgw.meter-profile/1";
 pub(super) enum MeterCommand {
     /// Lists the meters: whether they answer, and since when not. No values.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
-        mut_arg("json", schema("smgw.meters/1"))
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
     )]
-    List(Output),
+    List {
+        #[command(flatten)]
+        watch: Watch,
+        /// Print one JSON document (schema smgw.meters/1); with --watch one a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
     /// Shows a meter with its last values and what was counted on its line.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
-        mut_arg("json", schema("smgw.meter/1"))
+        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
     )]
     Show {
         /// Its name in the configuration, or its identity.
         name: String,
         #[command(flatten)]
-        output: Output,
+        watch: Watch,
+        /// Print one JSON document (schema smgw.meter/1); with --watch one a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        file: ConfigFile,
     },
     /// Shows how a meter is read: bus, address, and the profile of its registers. It takes no daemon.
-    #[command(
-        after_help = "Exit codes: 0 done, 1 no such meter, 2 wrong usage, 78 wrong configuration.",
-        mut_arg("json", schema("smgw.meter-profile/1"))
-    )]
+    #[command(after_help = "Exit codes: 0 done, 1 no such meter, 2 wrong usage, 78 wrong configuration.")]
     Profile {
         /// Its name in the configuration.
         name: String,
+        /// Print one JSON document (schema smgw.meter-profile/1).
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
-        output: Output,
+        file: ConfigFile,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Output {
-    /// Print one JSON document; the schema is said by each command.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    file: ConfigFile,
-}
-
-impl Output {
-    fn parts(self) -> (bool, PathBuf) {
-        (self.json, self.file.config)
-    }
 }
 
 /// There is no meter of that name.
@@ -78,6 +74,18 @@ struct MetersView {
     schema: &'static str,
     time: Timestamp,
     meters: Vec<Line>,
+}
+
+impl MetersView {
+    /// Asks the running gateway.
+    fn ask(config: &Config, now: Timestamp) -> Result<Self, ControlError> {
+        let meters = control::ask(&config.control_socket)?.meters.into_iter();
+        Ok(Self {
+            schema: LIST_SCHEMA,
+            time: now,
+            meters: meters.map(|view| Line::of(view, now)).collect(),
+        })
+    }
 }
 
 /// What a list says of a meter.
@@ -292,36 +300,26 @@ impl fmt::Display for ProfileView {
 impl MeterCommand {
     pub(super) fn run(self) -> ExitCode {
         match self {
-            Self::List(output) => {
-                let (json, file) = output.parts();
-                with_config(file, |config| {
-                    let now = clock::now();
-                    let meters = control::ask(&config.control_socket).map(|status| MetersView {
-                        schema: LIST_SCHEMA,
-                        time: now,
-                        meters: status
-                            .meters
-                            .into_iter()
-                            .map(|view| Line::of(view, now))
-                            .collect(),
-                    });
-                    answer(meters, json)
-                })
-            }
-            Self::Show { name, output } => {
-                let (json, file) = output.parts();
-                with_config(file, |config| match find(&config, &name) {
+            Self::List { watch, json, file } => with_config(file.config, |config| {
+                watch.run(|| answer(MetersView::ask(&config, clock::now()), json))
+            }),
+            Self::Show {
+                name,
+                watch,
+                json,
+                file,
+            } => with_config(file.config, |config| {
+                watch.run(|| match find(&config, &name) {
                     Ok(Some(meter)) => {
                         let schema = METER_SCHEMA;
                         show(&Shown { schema, meter }, json)
                     }
-                    Ok(None) => fail(FAILURE, &UnknownMeter(name)),
+                    Ok(None) => fail(FAILURE, &UnknownMeter(name.clone())),
                     Err(error) => answer(Err::<Shown, _>(error), json),
                 })
-            }
-            Self::Profile { name, output } => {
-                let (json, file) = output.parts();
-                with_config(file, |config| match ProfileView::find(&config, &name) {
+            }),
+            Self::Profile { name, json, file } => {
+                with_config(file.config, |config| match ProfileView::find(&config, &name) {
                     Some(view) => show(&view, json),
                     None => fail(FAILURE, &UnknownMeter(name)),
                 })

@@ -291,7 +291,8 @@ fn report_has_no_values(house: &House, status: &Status) {
 }
 
 fn status_is_watched(house: &House) {
-    for words in [&["status"][..], &["wan", "status"]] {
+    let meter = ["meter", "show", GatewayConfig::ELECTRICITY];
+    for words in [&["status"][..], &["wan", "status"], &["meter", "list"], &meter] {
         let mut command = house.stage.command(Program::Smgw, words[0]);
         for word in &words[1..] {
             command = command.arg(word);
