@@ -368,12 +368,7 @@ impl fmt::Display for SystemEvent {
                     base.count
                 )
             }
-            Self::LogRepaired {
-                log, behind, bytes, ..
-            } => write!(
-                formatter,
-                "the end of the {log} log was repaired: {bytes} bytes behind entry {behind} were cut off"
-            ),
+            Self::LogRepaired { .. } => self.tell_repair(formatter),
             Self::LogDamaged { log, code, sequence } => log_damaged(formatter, *log, code, *sequence),
             Self::LogFull { log } => write!(formatter, "the {log} log is full"),
             Self::ConfigurationRead { digest } => {
@@ -428,6 +423,20 @@ fn log_damaged(
     match sequence {
         Some(sequence) => write!(formatter, " at entry {sequence}"),
         None => Ok(()),
+    }
+}
+
+impl SystemEvent {
+    fn tell_repair(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogRepaired {
+                log, behind, bytes, ..
+            } => write!(
+                formatter,
+                "the end of the {log} log was repaired: {bytes} bytes behind entry {behind} were cut off"
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
