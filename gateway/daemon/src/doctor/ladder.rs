@@ -26,8 +26,8 @@ const LOOPBACK: &str = "lo";
 const MOST_INTERFACES: usize = 64;
 /// Addresses outside, for documentation (RFC 5737, RFC 3849): only the kernel is asked how it would reach them.
 const OUTSIDE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made, for all addresses of the broker together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 4;
 
@@ -161,10 +161,12 @@ pub(crate) fn connection(addresses: &[SocketAddr]) -> Check {
     if addresses.is_empty() {
         return Check::not_checked(Area::Wan, what, "there is no address to connect to");
     }
+    let tried = addresses.get(..MOST_ADDRESSES).unwrap_or(addresses);
+    let each = u32::try_from(tried.len()).map_or(CONNECT_TIMEOUT, |count| CONNECT_TIMEOUT / count);
     let mut refusals = Vec::new();
-    for address in addresses.iter().take(MOST_ADDRESSES) {
+    for address in tried {
         let begun = Instant::now();
-        match TcpStream::connect_timeout(address, CONNECT_TIMEOUT) {
+        match TcpStream::connect_timeout(address, each) {
             Ok(_) => {
                 let check = Check::good(Area::Wan, what, address.to_string());
                 return check.measuring(address.to_string()).within(begun.elapsed());

@@ -241,6 +241,7 @@ fn card(site: &mut Site) {
     let pulled = phone.carry_out("card", "start", &[]);
     assert_eq!(phone.state("card"), "problem");
     assert!(pulled.body.contains("SMGW-C-"), "{}", pulled.body);
+    the_code_is_told_in_german(&phone, &pulled.body);
     let binding = phone.page("binding");
     assert!(
         binding.body.contains("It cannot be bound yet"),
@@ -262,6 +263,26 @@ fn card(site: &mut Site) {
     drop(phone);
     site.power_cut();
     assert_eq!(site.technician("card-2").state("card"), "good");
+}
+
+/// Shows the same step in German, with cause and remedy of its code as the catalogue has them.
+fn the_code_is_told_in_german(phone: &Phone<'_>, english: &str) {
+    let at = english.find("SMGW-C-").unwrap();
+    let code = &english[at..at + "SMGW-C-0000".len()];
+    let explained = phone.site.smgw(&["doctor", "--explain", code]);
+    let german = &explained["codes"][0]["german"];
+    let browser = &phone.browser;
+    browser
+        .get("/language?to=de&back=%2Fwizard%2Fcard")
+        .leads_to("/wizard/card");
+    let page = phone.page("card");
+    for text in ["cause", "remedy"] {
+        let text = german[text].as_str().unwrap();
+        assert!(page.body.contains(text), "{text} is missing in {}", page.body);
+    }
+    browser
+        .get("/language?to=en&back=%2Fwizard%2Fcard")
+        .leads_to("/wizard/card");
 }
 
 fn bus(site: &mut Site) {
