@@ -1,9 +1,9 @@
 // A house with a hundred meters: what a scan finds, and the meters themselves, are shown in parts that stay small.
 //
-// Environment: beside that of `looking.mjs` CONSUMER and TECHNICIAN, first passwords; MBUS, a line with a hundred meters.
+// Environment: beside that of `looking.mjs` TECHNICIAN, a first password; MBUS, a line with a hundred meters.
 import { CHOSEN, PATIENCE, WEB, carryOut, check, choose, logIn, look, open, send, tell, waitForEnd } from './looking.mjs';
 
-const { CONSUMER, TECHNICIAN, MBUS } = process.env;
+const { TECHNICIAN, MBUS } = process.env;
 /** The most bytes of a page. */
 const LARGEST = 60 * 1024;
 const METERS = 100;
@@ -55,15 +55,10 @@ async function compare(page) {
   await look(page, 'meters-checked');
 }
 
-async function arrive(browser, account, first, view) {
-  const { page } = await open(browser, ...view);
-  await logIn(page, account, first);
-  await choose(page, first, CHOSEN);
-  return page;
-}
-
 await tell(async (browser) => {
-  const page = await arrive(browser, 'technician', TECHNICIAN, ['de-DE', 'phone', 'light']);
+  const { page } = await open(browser, 'de-DE', 'phone', 'light');
+  await logIn(page, 'technician', TECHNICIAN);
+  await choose(page, TECHNICIAN, CHOSEN);
   const read = await walk(page, '/wizard/meters', 'meters');
   check(read === METERS, `${read} meters are shown, and there are ${METERS}`);
   await scan(page);
@@ -74,9 +69,4 @@ await tell(async (browser) => {
   await look(page, 'report');
   await page.goto(`${WEB}/device`);
   await look(page, 'device');
-  const consumer = await arrive(browser, 'consumer', CONSUMER, ['en-GB', 'desktop', 'dark']);
-  for (const path of ['/now', '/history?by=day', '/costs', '/recipients']) {
-    await consumer.goto(`${WEB}${path}`);
-    await look(consumer, `consumer-${path.replace(/[^a-z]+/g, '-')}`);
-  }
 });

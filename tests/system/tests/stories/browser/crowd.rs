@@ -12,7 +12,7 @@ use crate::steps::{ARRIVAL, give_clock, read, told};
 /// How many meters there are.
 const METERS: usize = 100;
 /// The views of a hundred meters, and those without any.
-const LOOKED_AT_MANY: u64 = 12;
+const LOOKED_AT_MANY: u64 = 8;
 const LOOKED_AT_NONE: u64 = 2 * (9 + 5);
 
 /// A gateway without a card, and its configuration.

@@ -49,6 +49,7 @@ catalogue! {
     confirm_four: "Geben Sie genau die letzten vier Zeichen der GUID ein.", "Enter exactly the last four characters of the GUID.";
     confirm_other: "So endet die GUID der Karte im Leser nicht. Vergleichen Sie das Etikett mit der Karte.", "The GUID of the card in the reader does not end like that. Compare the label with the card.";
     confirm_no_card: "Im Leser ist keine lesbare Karte, und nichts ist geschehen. Stecken Sie die Karte ein und senden Sie noch einmal.", "There is no readable card in the reader, and nothing has happened. Insert the card and send this once more.";
+    begun_without_card: "Die Bindung hat begonnen und wurde unterbrochen. Stecken Sie dieselbe Karte wieder ein: das Gateway beendet die Bindung von selbst.", "The binding has begun and was interrupted. Insert the same card again: the gateway brings the binding to its end by itself.";
     not_ready: "Noch kann nicht gebunden werden. Was fehlt, steht bei den Voraussetzungen.", "It cannot be bound yet. What is missing stands with the preconditions.";
     binding_automatic: "In dieser Konfiguration bindet das Gateway die erste passende Karte beim Einstecken von selbst.", "With this configuration the gateway binds the first card that fits by itself when it is inserted.";
     binding_done: "Karte und Gateway sind eine Einheit und bedienen das WAN.", "Card and gateway are one unit and serve the WAN.";
