@@ -103,7 +103,7 @@ async function err(page, lang) {
   await on('/password', '/password', passwords, { old: ['not the password'], again: ['nine red bikes'] }, { kept: false });
   await stopped(page, { path: '/tokens', form: '/tokens', field: 'name' });
   await on('/tokens', '/tokens', {}, { name: ['', '   ', LONG] });
-  await stopped(page, { path: '/costs', form: '/costs/price', field: 'price' });
+  await stopped(page, { path: '/costs', form: '/costs/price', field: 'name' });
   const price = { name: 'night', price: '0,3512', currency: 'EUR', from: '22:00', to: '06:00' };
   await on('/costs', '/costs/price', price, {
     name: ['', LONG],

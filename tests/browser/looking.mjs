@@ -24,7 +24,7 @@ const TALLEST = 250;
 /** How long a step of the wizard may take on a machine that does much else. */
 export const PATIENCE = { timeout: 90_000 };
 // What browsers say about refusals, which stories provoke: that they come is for each story to check.
-const EXPECTED = /status of (40[1345]|413|422|429)|net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|NETWORK_CHANGED)/;
+const EXPECTED = /status of (40[01345]|413|422|429)|net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|NETWORK_CHANGED)/;
 
 export const faults = [];
 let looked = 0;

@@ -13,7 +13,7 @@ use system::{
     Wan, wait_until,
 };
 
-use crate::local_web::{Answer, Browser, CHOSEN};
+use crate::local_web::{Answer, Browser, CHOSEN, ask};
 use crate::steps::{give_clock, read, told};
 use telling::{the_code_is_told_in_german, the_examination_says_the_same, who_has_installed_what_is_logged};
 

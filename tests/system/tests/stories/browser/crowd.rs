@@ -1,6 +1,6 @@
 //! The wizard and the pages of a house with a hundred meters, and those of a gateway without any, whose clock was never set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use system::{Folder, Gateway, Interrupt, Process, Program, Programs, Stage, StageError, wait_until};
@@ -31,7 +31,7 @@ fn gateway(stage: &Stage, more: &str) -> (Gateway, PathBuf) {
 }
 
 /// Has a script told with first passwords of both accounts.
-fn tell(stage: &Stage, config: &PathBuf, (name, looked): (&str, u64), line: &str) {
+fn tell(stage: &Stage, config: &Path, (name, looked): (&str, u64), line: &str) {
     let passwords = ["consumer", "technician"].map(|account| {
         let issued = ask(stage, config, &["web", "password", account]);
         issued["password"].as_str().unwrap().to_owned()
