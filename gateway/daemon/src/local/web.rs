@@ -42,6 +42,7 @@ mod shelf;
 mod testing;
 mod told;
 mod transparency;
+mod walk;
 mod wizard;
 mod zone;
 

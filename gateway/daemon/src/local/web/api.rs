@@ -158,6 +158,8 @@ struct Value {
     age_seconds: i64,
     /// Whether newer values should have come.
     stale: bool,
+    /// Whether the meter is not read any more: it was removed or exchanged.
+    retired: bool,
     /// Why the meter gave nothing the last time, if it did not.
     error: Option<String>,
 }
@@ -175,6 +177,7 @@ async fn values(State(portal): State<Portal>, Reader(own): Reader) -> Result<Res
             time: one.last.time,
             age_seconds: now.seconds_since(one.last.time),
             stale: one.is_stale,
+            retired: one.is_retired,
             error: one.error,
             element: one.last.element,
         }

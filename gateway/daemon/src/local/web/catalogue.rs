@@ -57,6 +57,8 @@ catalogue! {
     is_all_well: "Ist alles in Ordnung?", "Is everything well?";
     all_well: "Ja. Alle Zähler haben zur rechten Zeit geantwortet, und das Gerät meldet nichts.", "Yes. All meters have answered in time, and the device reports nothing.";
     not_all_well: "Nein, es gibt etwas zu beachten:", "No, there is something to look after:";
+    meter_silent: "hat seit dem Start nicht geantwortet", "has not answered since the start";
+    meter_retired: "wird nicht mehr gelesen: ausgebaut oder ersetzt", "is not read any more: removed or exchanged";
     meter_stale: "liefert keine neuen Werte", "gives no new values";
     never_read: "noch nie gelesen", "never read yet";
     today: "Heute", "Today";
@@ -137,6 +139,9 @@ catalogue! {
     ends: "Endet um", "Ends at";
     windows_hint: "Ohne Zeiten gilt der Preis immer dann, wenn keine andere Stufe gilt.", "Without times the price holds whenever no other stage does.";
     count_nothing: "Für diese Zeit gibt es keine Zählerstände.", "There are no readings for this time.";
+    count_went_back: "Der Zählerstand ist in dieser Zeit gefallen, wie bei einem Zählerwechsel, einem Überlauf oder wenn der Zähler zurückgesetzt wurde. Was dazwischen gezählt wurde, ist nicht bekannt.", "The register went back in this time, as when a meter was changed, has overflowed or was reset. What was counted in between is not known.";
+    runs: "Abschnitte, in denen der Zähler nur vorwärts gezählt hat", "Parts in which the meter has only counted up";
+    proven: "Belegt sind in diesen Abschnitten zusammen", "Proven in these parts together";
     count_missing: "Es fehlen Zählerstände am Anfang, am Ende oder beim Wechsel der Stufe. Geraten wird nichts.", "Readings at the beginning, at the end or at a change of stages are missing. Nothing is guessed.";
     count_units: "Die Einheit des Zählers hat gewechselt. Rechnen Sie die Zeiten davor und danach getrennt.", "The register's unit has changed. Reckon the times before and after it apart.";
     count_other_unit: "Der Preis gilt für eine andere Einheit, als der Zähler zählt.", "The price is for another unit than the register counts.";

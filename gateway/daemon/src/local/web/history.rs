@@ -3,8 +3,6 @@
 //! It is the difference of the register between the ends of the part, exact as the meter gave it. Where an end is missing there
 //! is no number, but the reason why. Nothing is interpolated.
 
-use std::collections::BTreeMap;
-
 use jiff::civil::Date;
 use model::{
     Decimal, Element, ElementPattern, GapReason, Medium, Period, Quantity, Reading, Status, Timestamp, Unit,
@@ -13,6 +11,7 @@ use store::{Database, DatabaseError};
 
 use super::calendar::Span;
 use super::language::Language;
+use super::walk::Walk;
 use super::zone::Zone;
 
 /// What stands at an end of a part.
@@ -97,6 +96,8 @@ pub(super) struct History {
     pub(super) span: Span,
     pub(super) first: Date,
     pub(super) rows: Vec<Row>,
+    /// The registers that the rows are made of, in the order of time.
+    pub(super) registers: Vec<Reading>,
 }
 
 impl History {
@@ -110,41 +111,20 @@ impl History {
         let Some(bounds) = span.bounds(zone, first) else {
             return Ok(None);
         };
-        let mut points = BTreeMap::new();
-        for bound in bounds.iter().filter(|bound| **bound <= now) {
-            if let Some(point) = read_point(database, &element, *bound)? {
-                points.insert(*bound, point);
-            }
-        }
-        let rows = rows(&bounds, &points, last, now);
+        let past: Vec<_> = bounds.iter().copied().filter(|bound| *bound <= now).collect();
+        let walk = match past.first().zip(bounds.last()) {
+            Some((from, to)) => Walk::over(database, &element, (*from, *to), &past)?,
+            None => Walk::default(),
+        };
+        let rows = rows(&bounds, &walk, last, now);
+        let registers = registers(&element, (&bounds, &walk), last, now);
         Ok(Some(Self {
             element,
             span,
             first,
             rows,
+            registers,
         }))
-    }
-
-    /// Reads the registers behind the history: what stands at the ends of its parts, as far as they have passed.
-    pub(super) fn registers(
-        &self,
-        database: &Database,
-        zone: &Zone,
-        now: Timestamp,
-    ) -> Result<Vec<Reading>, DatabaseError> {
-        let bounds = self.span.bounds(zone, self.first).unwrap_or_default();
-        let mut registers = Vec::new();
-        for time in bounds.into_iter().filter(|bound| *bound <= now) {
-            if let Some(Point::Reading(quantity, status)) = read_point(database, &self.element, time)? {
-                registers.push(Reading {
-                    element: self.element.clone(),
-                    time,
-                    quantity,
-                    status,
-                });
-            }
-        }
-        Ok(registers)
     }
 
     /// Returns the sum of what is known, and whether all of it is.
@@ -183,13 +163,34 @@ pub(super) fn read_point(
         .or_else(|| (!page.damaged.is_empty()).then_some(Point::Damaged)))
 }
 
-/// Makes the parts between bounds of what stands at them; `last` is the last reading there is.
-fn rows(
-    bounds: &[Timestamp],
-    points: &BTreeMap<Timestamp, Point>,
+/// Returns the last reading if a part ends with it, because that goes on.
+fn so_far((from, to): (Timestamp, Timestamp), last: Option<&Reading>, now: Timestamp) -> Option<&Reading> {
+    last.filter(|last| from <= now && to > now && last.time > from)
+}
+
+/// Returns the registers that the parts between bounds are made of.
+fn registers(
+    element: &Element,
+    (bounds, walk): (&[Timestamp], &Walk),
     last: Option<&Reading>,
     now: Timestamp,
-) -> Vec<Row> {
+) -> Vec<Reading> {
+    let at_bounds = walk.points.iter().filter_map(|(time, point)| match point {
+        Point::Reading(quantity, status) => Some(Reading {
+            element: element.clone(),
+            time: *time,
+            quantity: *quantity,
+            status: *status,
+        }),
+        Point::Gap(_) | Point::Damaged => None,
+    });
+    let mut parts = bounds.iter().zip(bounds.iter().skip(1));
+    let last = parts.find_map(|(from, to)| so_far((*from, *to), last, now));
+    at_bounds.chain(last.cloned()).collect()
+}
+
+/// Makes the parts between bounds of what stands at them; `last` is the last reading there is.
+fn rows(bounds: &[Timestamp], walk: &Walk, last: Option<&Reading>, now: Timestamp) -> Vec<Row> {
     let pairs = bounds.iter().zip(bounds.iter().skip(1));
     pairs
         .map(|(from, to)| {
@@ -197,13 +198,21 @@ fn rows(
             if from > now {
                 return missing((from, to), Note::NotYet);
             }
-            let so_far = last.filter(|last| to > now && last.time > from);
+            let so_far = so_far((from, to), last, now);
             let end = match so_far {
                 Some(last) => Some(Point::Reading(last.quantity, last.status)),
-                None => points.get(&to).cloned(),
+                None => walk.points.get(&to).cloned(),
             };
             let note = (to > now).then_some(Note::SoFar);
-            row((from, to), points.get(&from), end.as_ref(), note)
+            let row = row((from, to), walk.points.get(&from), end.as_ref(), note);
+            // What stands at its ends is no consumption if the register went back in between.
+            if row.consumed.is_some() && walk.is_broken(from, to) {
+                return Row {
+                    register: row.register,
+                    ..missing((from, to), Note::WentBack)
+                };
+            }
+            row
         })
         .collect()
 }
@@ -301,6 +310,8 @@ pub(super) fn mean(values: &[Decimal]) -> Option<Decimal> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -356,7 +367,7 @@ mod tests {
             (bounds[5], reading("8")),
             (bounds[6], Point::Damaged),
         ]);
-        let rows = rows(&bounds, &points, None, at(100_000));
+        let rows = rows(&bounds, &Walk::standing(points), None, at(100_000));
         let gap = Some(Note::Gap(GapReason::NoAnswer));
         assert_eq!(
             told(&rows),
@@ -375,6 +386,7 @@ mod tests {
             span: Span::Day,
             first: jiff::civil::date(1970, 1, 1),
             rows,
+            registers: Vec::new(),
         };
         let (sum, is_whole) = history.sum().unwrap();
         assert_eq!((sum.value.to_string().as_str(), is_whole), ("8.00", false));
@@ -384,7 +396,8 @@ mod tests {
     fn part_that_goes_on_ends_with_the_last_value_and_the_future_is_no_gap() {
         let bounds: Vec<_> = (0..4).map(|hour| at(hour * 3_600)).collect();
         let points = BTreeMap::from([(bounds[0], reading("1")), (bounds[1], reading("2"))]);
-        let rows = rows(&bounds, &points, Some(&last(4_500, "2.5")), at(5_000));
+        let walk = Walk::standing(points);
+        let rows = rows(&bounds, &walk, Some(&last(4_500, "2.5")), at(5_000));
         assert_eq!(
             told(&rows),
             [
@@ -394,7 +407,7 @@ mod tests {
             ]
         );
         assert!(!rows[2].is_gap());
-        let old = super::rows(&bounds, &points, Some(&last(3_600, "2")), at(5_000));
+        let old = super::rows(&bounds, &walk, Some(&last(3_600, "2")), at(5_000));
         assert_eq!(told(&old)[1], (None, Some(Note::Nothing)));
     }
 
@@ -435,6 +448,40 @@ mod tests {
     }
 
     #[test]
+    fn month_in_which_the_register_went_back_and_caught_up_has_no_figure() {
+        let folder = tempfile::tempdir().unwrap();
+        let reading = |time: &str, value: &str| Reading {
+            time: time.parse().unwrap(),
+            ..last(0, value)
+        };
+        let newest = reading("2026-02-10T10:00:00Z", "900");
+        let readings = vec![
+            reading("2025-12-31T23:00:00Z", "100"),
+            reading("2026-01-10T00:00:00Z", "400"),
+            reading("2026-01-11T00:00:00Z", "20"),
+            reading("2026-01-31T23:00:00Z", "700"),
+            newest.clone(),
+        ];
+        let store = super::super::testing::store(folder.path(), readings);
+        let chosen = (newest.element.clone(), Some(&newest));
+        let first = jiff::civil::date(2026, 1, 1);
+        let zone = Zone::central_europe();
+        let now = "2026-02-10T10:05:00Z".parse().unwrap();
+        let history = History::read(store.database(), chosen, (Span::Year, first, &zone), now);
+        let history = history.unwrap().unwrap();
+        let rows = told(&history.rows);
+        assert_eq!(rows[0], (None, Some(Note::WentBack)));
+        assert_eq!(rows[1], (Some("200".to_owned()), Some(Note::SoFar)));
+        assert_eq!(rows[2], (None, Some(Note::NotYet)));
+        let registers = history.registers.iter().map(|one| one.quantity.value.to_string());
+        assert_eq!(
+            registers.collect::<Vec<_>>(),
+            ["100", "700", "900"],
+            "what is seen"
+        );
+    }
+
+    #[test]
     fn mean_is_cut_off_behind_the_finest_digit() {
         let values = ["1.0", "2", "2"].map(|text| text.parse().unwrap());
         assert_eq!(mean(&values).unwrap().to_string(), "1.6");
@@ -458,7 +505,8 @@ mod tests {
                 element: last(0, "0").element,
                 span: Span::Day,
                 first: jiff::civil::date(1970, 1, 1),
-                rows: rows(&bounds, &points, None, at(1_000_000)),
+                rows: rows(&bounds, &Walk::standing(points), None, at(1_000_000)),
+                registers: Vec::new(),
             };
             let (sum, is_whole) = history.sum().unwrap();
             prop_assert!(is_whole);

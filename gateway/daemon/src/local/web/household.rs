@@ -28,6 +28,8 @@ pub(super) struct Measured {
     /// The last value that was registered.
     pub(super) registered: Option<Reading>,
     pub(super) is_stale: bool,
+    /// Whether its meter is not read any more: every configured one is known, and this is none of them.
+    pub(super) is_retired: bool,
     /// Why the meter gave nothing the last time, if it did not.
     pub(super) error: Option<String>,
 }
@@ -69,16 +71,19 @@ pub(super) fn measured(
         }
     }
     let limit = i64::from(period.seconds()).saturating_mul(STALE_PERIODS);
+    let all_known = meters.iter().all(|meter| meter.id.is_some());
     let own = found
         .into_values()
         .filter(|(last, _)| own.measures(&last.element));
     let mut measured: Vec<_> = own
         .map(|(last, registered)| {
             let meter = view_of(meters, &last.element.meter);
+            let is_retired = meter.is_none() && all_known && !meters.is_empty();
             Measured {
                 name: meter.map_or_else(|| last.element.meter.to_string(), |meter| meter.name.clone()),
                 medium: Medium::of(last.element.obis),
-                is_stale: now.seconds_since(last.time) > limit,
+                is_stale: !is_retired && now.seconds_since(last.time) > limit,
+                is_retired,
                 error: meter.and_then(|meter| meter.error.clone()),
                 last,
                 registered,
@@ -94,6 +99,16 @@ pub(super) fn measured(
 
 fn view_of<'a>(meters: &'a [MeterView], id: &MeterId) -> Option<&'a MeterView> {
     meters.iter().find(|meter| meter.id.as_ref() == Some(id))
+}
+
+/// Returns the meters that have not answered since the start, and why: nobody knows yet whose they are, so that they are told
+/// to a household whose meters are all there are.
+pub(super) fn silent<'a>(meters: &'a [MeterView], own: &Own) -> Vec<&'a MeterView> {
+    let unknown = |meter: &&MeterView| meter.id.is_none() && meter.error.is_some();
+    match own {
+        Own::All => meters.iter().filter(unknown).collect(),
+        Own::Meters(_) => Vec::new(),
+    }
 }
 
 /// What was consumed today, and what is usual up to this time of day.
@@ -191,6 +206,45 @@ mod tests {
         let tomorrow = "2026-03-31T10:05:00Z".parse().unwrap();
         let none = super::today(store.database(), &zone, &last, tomorrow).unwrap();
         assert_eq!(none, Today::default());
+    }
+
+    #[test]
+    fn meter_that_was_exchanged_is_no_fault_for_ever_and_one_that_never_answered_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(
+            folder.path(),
+            vec![
+                reading("M1", "2026-03-01T10:00:00Z", 1),
+                reading("M2", "2026-03-30T10:00:00Z", 2),
+            ],
+        );
+        let view = |id: Option<&str>| MeterView {
+            name: "gas".to_owned(),
+            bus: "cellar".to_owned(),
+            id: id.map(|id| id.parse().unwrap()),
+            medium: None,
+            last_success: None,
+            error: id.is_none().then(|| "no answer".to_owned()),
+            values: Vec::new(),
+            registered: Vec::new(),
+            statistics: crate::metering::StatisticsView::default(),
+        };
+        let now = "2026-03-30T10:05:00Z".parse().unwrap();
+        let seen = |meters: &[MeterView]| {
+            let all = (&Own::All, Span::QUARTER_HOUR);
+            let seen = measured(store.database(), meters, all, now).unwrap();
+            let told = |one: &Measured| (one.last.element.meter.to_string(), one.is_stale, one.is_retired);
+            let old = seen.iter().map(told).find(|(meter, ..)| meter == "M1").unwrap();
+            (old.1, old.2)
+        };
+        assert_eq!(seen(&[view(Some("M2"))]), (false, true));
+        // One that has not answered may be it.
+        let unknown = [view(Some("M2")), view(None)];
+        assert_eq!(seen(&unknown), (true, false));
+        assert_eq!(seen(&[]), (true, false));
+        assert_eq!(silent(&unknown, &Own::All).len(), 1);
+        let own = Own::Meters(Arc::new(BTreeSet::from(["M2".parse().unwrap()])));
+        assert!(silent(&unknown, &own).is_empty());
     }
 
     #[test]

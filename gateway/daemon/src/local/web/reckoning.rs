@@ -1,15 +1,17 @@
 //! What one register has counted between two times, by the stages of the prices that were entered, and what that costs: the
 //! same arithmetic as `supplier bill`, on the readings that the gateway has registered itself.
 
+use std::collections::BTreeMap;
+
 use billing::{CountError, Part, Register, Tariff, boundaries};
 use model::{Decimal, Element, Quantity, Reading, Timestamp};
 use store::{Database, DatabaseError};
 
-use super::history::{Note, Point, read_point};
+use super::history::{Note, Point};
+use super::walk::{MOST_BREAKS, Walk};
 
-/// The most readings that are looked up: a year with two changes of stages a day, and then some. It bounds how long a page
-/// takes.
-const MOST_READINGS: usize = 1_500;
+/// The most boundaries between stages: a year with two changes of stages a day, and then some. It bounds how long a page is.
+const MOST_BOUNDARIES: usize = 1_500;
 /// How many missing readings are named.
 const NAMED: usize = 10;
 
@@ -45,6 +47,21 @@ pub(super) struct NoFigure {
     pub(super) error: CountError,
     /// The first readings that are missing, and why.
     pub(super) missing: Vec<(Timestamp, Note)>,
+    /// The parts of the time in which the register has only counted up, each with the readings at its ends.
+    pub(super) runs: Vec<Part<Reading>>,
+}
+
+impl NoFigure {
+    /// Returns what was counted in all parts together, if they have one unit: what is proven without the whole being so.
+    pub(super) fn proven(&self) -> Option<Quantity> {
+        let unit = self.runs.first()?.end.quantity.unit;
+        let value = self.runs.iter().try_fold(Decimal::whole(0), |sum, run| {
+            (run.end.quantity.unit == unit)
+                .then(|| sum.checked_add(run.consumption))
+                .flatten()
+        })?;
+        Some(Quantity { value, unit })
+    }
 }
 
 impl From<CountError> for NoFigure {
@@ -52,6 +69,7 @@ impl From<CountError> for NoFigure {
         Self {
             error,
             missing: Vec::new(),
+            runs: Vec::new(),
         }
     }
 }
@@ -76,31 +94,15 @@ pub(super) fn reckon(
     // A register that no stage is about has no price.
     let tariff = tariff.filter(|tariff| !tariff.stages_of(element).is_empty());
     let times = match boundaries(element, (from, to), tariff) {
-        Ok(times) if times.len() <= MOST_READINGS => times,
+        Ok(times) if times.len() <= MOST_BOUNDARIES => times,
         Ok(_) => return Ok(Err(CountError::TooLong.into())),
         Err(error) => return Ok(Err(error.into())),
     };
-    let mut readings = Vec::with_capacity(times.len());
-    let mut missing = Vec::new();
-    for time in times {
-        let note = match read_point(database, element, time)? {
-            Some(Point::Reading(quantity, status)) => {
-                readings.push(Reading {
-                    element: element.clone(),
-                    time,
-                    quantity,
-                    status,
-                });
-                continue;
-            }
-            Some(Point::Gap(reason)) => Note::Gap(reason),
-            Some(Point::Damaged) => Note::Damaged,
-            None => Note::Nothing,
-        };
-        if missing.len() < NAMED {
-            missing.push((time, note));
-        }
+    let walk = Walk::over(database, element, (from, to), &times)?;
+    if !walk.is_whole && walk.breaks.len() < MOST_BREAKS {
+        return Ok(Err(CountError::TooLong.into()));
     }
+    let (readings, missing) = sort(element, &times, &walk);
     let figures = figures(element, &readings, (from, to), tariff);
     Ok(figures
         .map(|(lines, whole, total)| Reckoning {
@@ -111,7 +113,42 @@ pub(super) fn reckon(
             whole,
             total,
         })
-        .map_err(|error| NoFigure { error, missing }))
+        .map_err(|error| NoFigure {
+            error,
+            missing,
+            runs: walk.runs(),
+        }))
+}
+
+/// Returns the readings at the boundaries, and those at breaks, of which no figure may be made; and what is missing.
+fn sort(element: &Element, times: &[Timestamp], walk: &Walk) -> (Vec<Reading>, Vec<(Timestamp, Note)>) {
+    let mut readings = BTreeMap::new();
+    let mut missing = Vec::new();
+    for time in times {
+        let note = match walk.points.get(time) {
+            Some(Point::Reading(quantity, status)) => {
+                let reading = Reading {
+                    element: element.clone(),
+                    time: *time,
+                    quantity: *quantity,
+                    status: *status,
+                };
+                readings.insert(*time, reading);
+                continue;
+            }
+            Some(Point::Gap(reason)) => Note::Gap(*reason),
+            Some(Point::Damaged) => Note::Damaged,
+            None => Note::Nothing,
+        };
+        if missing.len() < NAMED {
+            missing.push((*time, note));
+        }
+    }
+    for one in &walk.breaks {
+        readings.insert(one.before.time, one.before.clone());
+        readings.insert(one.after.time, one.after.clone());
+    }
+    (readings.into_values().collect(), missing)
 }
 
 type Figures = (Vec<Line>, Quantity, Option<Decimal>);
@@ -262,6 +299,40 @@ mod tests {
         let future = (at("2027-01-01T00:00:00Z"), at("2027-02-01T00:00:00Z"));
         let none = reckon(store.database(), (&element, Some(&last)), future, None, now);
         assert_eq!(none.unwrap().unwrap_err().error, CountError::Nothing);
+    }
+
+    #[test]
+    fn register_that_went_back_in_between_gives_no_figure_and_what_is_proven_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(
+            folder.path(),
+            vec![
+                reading("2026-10-01T00:00:00Z", "100"),
+                reading("2026-10-10T00:00:00Z", "150.5"),
+                reading("2026-10-11T00:00:00Z", "3"),
+                reading("2026-11-01T00:00:00Z", "220"),
+            ],
+        );
+        let now = at("2026-11-02T00:00:00Z");
+        let element = element();
+        let reckoned = |from: &str| {
+            let period = (at(from), at("2026-11-01T00:00:00Z"));
+            let reckoned = reckon(store.database(), (&element, None), period, None, now).unwrap();
+            reckoned.map_err(Box::new)
+        };
+        let none = reckoned("2026-10-01T00:00:00Z").unwrap_err();
+        assert!(
+            matches!(&none.error, CountError::WentBack { at: back, .. } if *back == at("2026-10-11T00:00:00Z")),
+            "{none:?}"
+        );
+        let runs: Vec<_> = none.runs.iter().map(|run| run.consumption.to_string()).collect();
+        assert_eq!(runs, ["50.5", "217"]);
+        assert_eq!(none.proven().unwrap().value.to_string(), "267.5");
+        let behind = reckoned("2026-10-11T00:00:00Z").unwrap();
+        assert_eq!(behind.whole.value.to_string(), "217");
+        // A meter that came later: what it has counted since is told, and no figure for the whole time.
+        let early = reckoned("2026-09-01T00:00:00Z").unwrap_err();
+        assert_eq!(early.proven().unwrap().value.to_string(), "267.5");
     }
 
     #[test]

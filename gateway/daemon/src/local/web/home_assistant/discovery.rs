@@ -202,6 +202,7 @@ mod tests {
             medium: Medium::of(obis),
             registered: None,
             is_stale: false,
+            is_retired: false,
             error: None,
             last,
         }

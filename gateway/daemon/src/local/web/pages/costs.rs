@@ -106,6 +106,11 @@ struct Missing {
     text: &'static str,
     detail: String,
     times: Vec<String>,
+    /// The parts of the time in which the register has only counted up.
+    runs: Vec<Proof>,
+    /// What was counted in them together.
+    proven: Option<String>,
+    comparisons: Vec<Comparison>,
 }
 
 /// A stage of the prices that were entered.
@@ -210,7 +215,7 @@ fn make(
     let register = (&one.last.element, one.registered.as_ref());
     match reckon(database, register, period, tariff.as_ref(), now)? {
         Ok(reckoned) => page.shown = Some(show((language, zone), &reckoned, tariff.as_ref(), &page.wanted)),
-        Err(why) => page.missing = Some(missing((language, zone), &why)),
+        Err(why) => page.missing = Some(missing((language, zone), &why, &page.wanted)),
     }
     Ok(page)
 }
@@ -284,10 +289,15 @@ fn period(zone: &Zone, (from, to): (Date, Date)) -> Option<(Timestamp, Timestamp
     (period.0 < period.1).then_some(period)
 }
 
+/// Returns the address of what a register has cost from one day to another.
+pub(super) fn costs_address(element: &Element, from: Date, to: Date) -> String {
+    let element = percent_encoded(&pattern(element).to_string());
+    format!("/costs?element={element}&from={from}&to={to}")
+}
+
 /// Returns addresses of this and the last day, week, month and year.
 fn tabs(language: Language, element: &Element, today: Date) -> Vec<(&'static str, String)> {
     let words = language.words();
-    let element = percent_encoded(&pattern(element).to_string());
     let tab = |span: Span| {
         let first = span.first_day(today)?;
         let last = span.neighbour(first, true)?.yesterday().ok()?;
@@ -297,7 +307,7 @@ fn tabs(language: Language, element: &Element, today: Date) -> Vec<(&'static str
             Span::Month => words.month,
             Span::Year => words.year,
         };
-        Some((text, format!("/costs?element={element}&from={first}&to={last}")))
+        Some((text, costs_address(element, first, last)))
     };
     Span::ALL.into_iter().filter_map(tab).collect()
 }
@@ -394,7 +404,7 @@ fn show(
         whole: language.quantity(reckoned.whole),
         total: reckoned.total.map(money),
         lines: lines.collect(),
-        comparisons: compare(language, reckoned, currency, wanted),
+        comparisons: compare(language, (reckoned.whole, reckoned.total), currency, wanted),
     }
 }
 
@@ -420,12 +430,17 @@ fn proof(place: (Language, &Zone), part: &billing::Part<model::Reading>) -> Proo
 }
 
 /// Holds what a bill says against what was reckoned.
-fn compare(language: Language, reckoned: &Reckoning, currency: &str, wanted: &Wanted) -> Vec<Comparison> {
+fn compare(
+    language: Language,
+    (whole, total): (Quantity, Option<Decimal>),
+    currency: &str,
+    wanted: &Wanted,
+) -> Vec<Comparison> {
     let words = language.words();
-    let (whole, unit) = for_people(reckoned.whole);
+    let (whole, unit) = for_people(whole);
     let figures = [
         (words.consumption, Some(whole), unit, &wanted.billed),
-        (words.amount, reckoned.total, currency, &wanted.amount),
+        (words.amount, total, currency, &wanted.amount),
     ];
     let compared = figures.into_iter().filter_map(|(what, own, unit, billed)| {
         let (own, billed) = (own?, number(billed)?);
@@ -448,13 +463,13 @@ fn number(text: &str) -> Option<Decimal> {
     text.parse().ok()
 }
 
-fn missing(place: (Language, &Zone), why: &NoFigure) -> Missing {
+fn missing(place: (Language, &Zone), why: &NoFigure, wanted: &Wanted) -> Missing {
     let (language, _) = place;
     let words = language.words();
     let text = match &why.error {
         CountError::Nothing => words.count_nothing,
         CountError::Missing { .. } => words.count_missing,
-        CountError::WentBack { .. } => words.went_back,
+        CountError::WentBack { .. } => words.count_went_back,
         CountError::Units { .. } => words.count_units,
         CountError::OtherUnit { .. } => words.count_other_unit,
         CountError::NoStage { .. } => words.count_no_stage,
@@ -463,7 +478,11 @@ fn missing(place: (Language, &Zone), why: &NoFigure) -> Missing {
         CountError::Overflow => words.count_overflow,
     };
     let times = why.missing.iter();
+    let proven = why.proven();
     Missing {
+        runs: why.runs.iter().map(|run| proof(place, run)).collect(),
+        proven: proven.map(|proven| language.quantity(proven)),
+        comparisons: proven.map_or_else(Vec::new, |proven| compare(language, (proven, None), "", wanted)),
         text,
         detail: why.error.to_string(),
         times: times
@@ -478,18 +497,12 @@ mod tests {
 
     use super::*;
 
-    fn reckoned(watt_hours: i128, cents: Option<i128>) -> Reckoning {
-        Reckoning {
-            from: Timestamp::EPOCH,
-            to: Timestamp::EPOCH,
-            is_so_far: false,
-            lines: Vec::new(),
-            whole: Quantity {
-                value: Decimal::whole(watt_hours),
-                unit: model::Unit::WattHour,
-            },
-            total: cents.map(|cents| Decimal::new(cents, -2).unwrap()),
-        }
+    fn reckoned(watt_hours: i128, cents: Option<i128>) -> (Quantity, Option<Decimal>) {
+        let whole = Quantity {
+            value: Decimal::whole(watt_hours),
+            unit: model::Unit::WattHour,
+        };
+        (whole, cents.map(|cents| Decimal::new(cents, -2).unwrap()))
     }
 
     fn bill(billed: &str, amount: &str) -> Wanted {
@@ -504,7 +517,7 @@ mod tests {
     fn bill_agrees_or_differs_by_so_much_exactly() {
         let told = |billed: &str, amount: &str| {
             let own = reckoned(10_000, Some(265));
-            let compared = compare(Language::English, &own, "EUR", &bill(billed, amount));
+            let compared = compare(Language::English, own, "EUR", &bill(billed, amount));
             compared
                 .into_iter()
                 .map(|one| (one.agrees, one.difference))
@@ -521,7 +534,7 @@ mod tests {
         assert_eq!(told("9", ""), [(false, "-1.000 kWh".into())]);
         assert!(told("", "ten").is_empty());
         let unpriced = reckoned(1, None);
-        assert!(compare(Language::German, &unpriced, "", &bill("", "1")).is_empty());
+        assert!(compare(Language::German, unpriced, "", &bill("", "1")).is_empty());
     }
 
     #[test]

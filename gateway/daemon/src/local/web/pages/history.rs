@@ -20,6 +20,7 @@ use super::super::openapi::ElementWords;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::roster::Own;
 use super::super::zone::Zone;
+use super::costs::costs_address;
 use super::now::see;
 use super::{Frame, percent_encoded, rendered, working};
 use crate::clock;
@@ -86,6 +87,8 @@ struct Shown {
     csv: String,
     json: String,
     xml: String,
+    /// Where it is told what it costs.
+    costs: Option<String>,
 }
 
 /// What was found of what is wanted.
@@ -208,6 +211,7 @@ fn show(language: Language, zone: &Zone, history: &History) -> Shown {
         span,
         first,
         rows,
+        ..
     } = history;
     let near = |is_next| span.neighbour(*first, is_next);
     let at = |day: Date| address("/history", element, *span, &day.to_string());
@@ -246,6 +250,9 @@ fn show(language: Language, zone: &Zone, history: &History) -> Shown {
         csv: address("/history.csv", element, *span, &today),
         json: address("/api/v1/history", element, *span, &today),
         xml: address("/history.xml", element, *span, &today),
+        costs: near(true)
+            .and_then(|next| next.yesterday().ok())
+            .map(|last| costs_address(element, *first, last)),
         lines,
     }
 }

@@ -3,11 +3,14 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use model::{ElementPattern, Timestamp};
+use billing::Tariff;
+use model::{ElementPattern, Reading, Timestamp};
 
-use super::super::household::{Measured, measured, today};
+use super::super::household::{Measured, measured, silent, today};
 use super::super::language::Language;
 use super::super::portal::{AsConsumer, Barrier, Portal};
+use super::super::prices;
+use super::super::reckoning::reckon;
 use super::super::roster::Own;
 use super::super::told::Told;
 use super::{Frame, rendered, working};
@@ -26,6 +29,7 @@ pub(super) struct Line {
     time: String,
     age: String,
     is_stale: bool,
+    is_retired: bool,
     fault: Option<Told>,
 }
 
@@ -34,6 +38,8 @@ struct TodayLine {
     title: String,
     so_far: Option<String>,
     usual: Option<String>,
+    /// What it costs so far at the prices that were entered.
+    costs: Option<String>,
 }
 
 #[derive(Template)]
@@ -43,6 +49,8 @@ struct NowPage {
     cause: &'static str,
     code: &'static str,
     findings: Vec<Told>,
+    /// Meters that have not answered since the start, and why.
+    silent: Vec<(String, Option<Told>)>,
     today: Vec<TodayLine>,
     lines: Vec<Line>,
 }
@@ -64,15 +72,26 @@ pub(super) async fn page(State(portal): State<Portal>, consumer: AsConsumer) -> 
         let now = clock::now();
         let status = portal.source.status();
         let seen = see(&portal, &consumer.own, now)?;
+        let account = &consumer.member.session.identity.name;
+        let document = portal.gate.prices(account).ok().flatten();
+        let tariff = document.and_then(|document| prices::tariff(document, &portal.zone).ok());
+        let meters = portal.source.meters.borrow().clone();
+        let silent = silent(&meters, &consumer.own).into_iter();
         Ok::<_, store::DatabaseError>(NowPage {
             frame,
             cause: language.words().cause(status.state),
             code: status.state.code(),
             findings: Told::of_findings(language, &status.findings),
-            today: today_lines(&portal, language, &seen, now)?,
+            silent: silent
+                .map(|meter| {
+                    let fault = Told::of_meter(language, meter, portal.source.registration_period, now);
+                    (meter.name.clone(), fault)
+                })
+                .collect(),
+            today: today_lines(&portal, language, (&seen, tariff.as_ref()), now)?,
             lines: seen
                 .iter()
-                .map(|one| line(&portal, language, one, (&status.meters, now)))
+                .map(|one| line(&portal, language, one, (&meters, now)))
                 .collect(),
         })
     });
@@ -111,6 +130,7 @@ fn line(
         time: language.time(&portal.zone, one.last.time),
         age: language.age(now, one.last.time),
         is_stale: one.is_stale,
+        is_retired: one.is_retired,
         fault: view.and_then(|view| Told::of_meter(language, view, period, now)),
     }
 }
@@ -118,7 +138,7 @@ fn line(
 fn today_lines(
     portal: &Portal,
     language: Language,
-    seen: &[Measured],
+    (seen, tariff): (&[Measured], Option<&Tariff>),
     now: Timestamp,
 ) -> Result<Vec<TodayLine>, store::DatabaseError> {
     let mut lines = Vec::new();
@@ -136,7 +156,30 @@ fn today_lines(
             title: format!("{medium}, {}: {measure}", one.name),
             so_far: today.so_far.map(|quantity| language.quantity(quantity)),
             usual: today.usual.map(|quantity| language.quantity(quantity)),
+            costs: match tariff {
+                Some(tariff) => costs_today(portal, language, (registered, tariff), now)?,
+                None => None,
+            },
         });
     }
     Ok(lines)
+}
+
+/// Returns what a register's consumption of today costs so far, if that can be told.
+fn costs_today(
+    portal: &Portal,
+    language: Language,
+    (registered, tariff): (&Reading, &Tariff),
+    now: Timestamp,
+) -> Result<Option<String>, store::DatabaseError> {
+    let day = portal.zone.day(now);
+    let ends = portal
+        .zone
+        .midnight(day)
+        .zip(day.tomorrow().ok().and_then(|day| portal.zone.midnight(day)));
+    let Some(ends) = ends else { return Ok(None) };
+    let register = (&registered.element, Some(registered));
+    let reckoned = reckon(portal.source.store.database(), register, ends, Some(tariff), now)?;
+    let total = reckoned.ok().and_then(|reckoned| reckoned.total);
+    Ok(total.map(|total| format!("{} {}", language.number(total), tariff.currency)))
 }

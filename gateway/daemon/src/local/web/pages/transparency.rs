@@ -33,7 +33,6 @@ async fn xml(
         let mut known = found.elements.iter();
         let known = known.find(|one| one.last.element == history.element);
         let unit = known.map_or(Unit::One, |one| one.last.quantity.unit);
-        let registers = history.registers(portal.source.store.database(), &portal.zone, now)?;
         let ends = history.rows.first().zip(history.rows.last());
         let period = ends.map(|(first, last)| (first.from, last.to));
         let origin = origin(&portal, &consumer.member.session.identity.name, now);
@@ -43,7 +42,7 @@ async fn xml(
                 &portal.zone,
                 (&history.element, unit),
                 period,
-                &registers,
+                &history.registers,
             )
         });
         Ok::<_, store::DatabaseError>(written)
