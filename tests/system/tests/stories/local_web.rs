@@ -296,6 +296,7 @@ fn everybody_gets_in_by_the_own_password_and_sees_what_is_meant_for_the_role() {
     consumer::sees_what_was_sent(&house, &consumer);
     consumer::sees_costs_at_own_prices(&consumer);
     consumer::saves_the_history_as_xml(&consumer);
+    consumer::exports_what_is_seen(&house, &consumer);
     consumer::sees_values_as_they_come(stage, &web, &consumer);
 
     let form = consumer.get("/password").form_token().to_owned();

@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::MeterId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -141,6 +142,12 @@ impl Wizard {
         };
         let worker = Worker::new(wizard.clone(), queue);
         (wizard, worker)
+    }
+
+    /// Returns the metering point for which a meter measures, where the configuration names one.
+    pub(super) fn metering_point(&self, meter: &MeterId) -> Option<String> {
+        let point = meters::point_of(&self.site.points, Some(meter))?;
+        point.metering_point.clone()
     }
 
     /// Begins a step; that it runs is on the disk when the call returns. It blocks.

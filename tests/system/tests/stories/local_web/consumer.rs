@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde_json::Value;
-use system::{Command, House, Stage};
+use system::{Command, House, Stage, StageError, wait_until};
 
 use super::Browser;
-use crate::steps::{granted, pull_until};
+use crate::steps::{ARRIVAL, granted, pull_until};
 
 /// What is sent is shown word for word, under the digest that the log names.
 pub(super) fn sees_what_was_sent(house: &House, consumer: &Browser<'_>) {
@@ -106,4 +106,88 @@ pub(super) fn sees_values_as_they_come(stage: &Stage, web: &str, consumer: &Brow
     assert_eq!(Browser::new(stage, web, "nobody").get("/now/live").status, 401);
     let script = consumer.get("/live.js");
     assert!(script.body.contains("EventSource") && script.body.len() < 4_096);
+}
+
+/// The schema that this project has written of AR 2418-6, and days on which the clock is changed.
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/web");
+
+/// Returns whether xmllint finds a file to be by the schema, and what it says.
+fn is_by_the_schema(stage: &Stage, file: &Path) -> (bool, String) {
+    let schema = Path::new(VECTORS).join("ar-2418-6.rng");
+    let command = Command::new("xmllint", Path::new("xmllint"))
+        .arg("--noout")
+        .arg("--nonet")
+        .option("--relaxng", &schema);
+    let finished = stage.run(&command.arg(file)).unwrap();
+    (finished.code == Some(0), finished.log_text().unwrap())
+}
+
+/// The XML is by the schema, and says what page and JSON say.
+pub(super) fn exports_what_is_seen(house: &House, consumer: &Browser<'_>) {
+    let stage = &house.stage;
+    for day in ["day-of-23-hours.xml", "day-of-25-hours.xml"] {
+        let (is_good, said) = is_by_the_schema(stage, &Path::new(VECTORS).join(day));
+        assert!(is_good, "{day}: {said}");
+    }
+    // A reading may be registered in between: then it is asked again.
+    let same = wait_until(&stage.deadline(ARRIVAL), || {
+        let json = consumer.get("/api/v1/history?by=day").body;
+        let page = consumer.get("/history?by=day").body;
+        let xml = consumer.get("/history.xml?by=day").body;
+        let is_same = consumer.get("/api/v1/history?by=day").body == json;
+        let has_values = xml.contains("<ar:IntervalReading>");
+        Ok::<_, StageError>((is_same && has_values).then_some((json, page, xml)))
+    });
+    let (json, page, xml) = same.unwrap().expect("two answers agree");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let registers = json["parts"].as_array().unwrap().iter();
+    let registers: Vec<_> = registers.filter_map(|part| part["register"].as_str()).collect();
+    let scaler: i32 = between(&xml, "<ar:scaler>", "</ar:scaler>")[0].parse().unwrap();
+    let values = between(&xml, "<espi:value>", "</espi:value>").into_iter();
+    // The XML has watt hours, and the page what people use.
+    let values: Vec<_> = values
+        .map(|value| exact(value, scaler - if json["unit"] == "kWh" { 3 } else { 0 }))
+        .collect();
+    for register in &registers {
+        assert!(
+            values.contains(&exact(register, 0)),
+            "{register} is missing in {xml}"
+        );
+        assert!(page.contains(register), "{register} is missing in {page}");
+    }
+    assert!(
+        !registers.is_empty() && values.len() <= registers.len() + 1,
+        "{xml}"
+    );
+
+    let file = stage.path("history.xml");
+    std::fs::write(&file, &xml).unwrap();
+    let (is_good, said) = is_by_the_schema(stage, &file);
+    assert!(is_good, "{said}");
+    // The schema would notice: another order, another type, something unknown.
+    for (from, to) in [
+        ("<espi:uom>", "<espi:uom>x"),
+        ("<ar:scaler>", "<ar:scaler>1</ar:scaler><ar:scaler>"),
+        ("<ar:statusPTB>0", "<ar:statusPTB>7"),
+        ("<ar:usagePointId>", "<ar:guessed/><ar:usagePointId>"),
+        ("http://naesb.org/espi", "http://naesb.org/other"),
+    ] {
+        assert!(xml.contains(from), "{from} is missing in {xml}");
+        std::fs::write(&file, xml.replacen(from, to, 1)).unwrap();
+        assert!(!is_by_the_schema(stage, &file).0, "{to}");
+    }
+}
+
+/// Returns what stands between two marks, each time.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+    let parts = text.split(begin).skip(1);
+    parts.filter_map(|part| part.split(end).next()).collect()
+}
+
+/// Reads a decimal number times ten to the power of `scaler`, in units of ten to the power of -12.
+fn exact(text: &str, scaler: i32) -> i128 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().unwrap();
+    let places = 12 + scaler - i32::try_from(fraction.len()).unwrap();
+    digits * 10_i128.pow(u32::try_from(places).unwrap())
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use model::{Timestamp, Unit};
+use model::{MeterId, Timestamp, Unit};
 
 use super::super::asked::Query;
 use super::super::portal::{AsConsumer, Barrier, Portal};
@@ -35,7 +35,8 @@ async fn xml(
         let unit = known.map_or(Unit::One, |one| one.last.quantity.unit);
         let ends = history.rows.first().zip(history.rows.last());
         let period = ends.map(|(first, last)| (first.from, last.to));
-        let origin = origin(&portal, &consumer.member.session.identity.name, now);
+        let account = &consumer.member.session.identity.name;
+        let origin = origin(&portal, (account, &history.element.meter), now);
         let written = period.and_then(|period| {
             write(
                 &origin,
@@ -58,7 +59,7 @@ async fn xml(
     Ok((headers, written).into_response())
 }
 
-fn origin(portal: &Portal, customer: &str, time: Timestamp) -> Origin {
+fn origin(portal: &Portal, (customer, meter): (&str, &MeterId), time: Timestamp) -> Origin {
     let standing = portal.source.standing.borrow();
     let identity = standing.identity.as_ref();
     let certificate = identity.map(|identity| identity.card.sig.certificate().as_der().to_vec());
@@ -67,6 +68,7 @@ fn origin(portal: &Portal, customer: &str, time: Timestamp) -> Origin {
         certificate,
         version: env!("CARGO_PKG_VERSION"),
         customer: customer.to_owned(),
+        metering_point: portal.wizard.metering_point(meter),
         time,
     }
 }
