@@ -32,8 +32,8 @@ pub(crate) const FOR_DEMO: [Package; 6] = [
 
 /// What the checks need besides: a smart card service with a virtual reader, foreign programs that prove our formats,
 /// a database server, a directory server, a broker and an HSM in software, network namespaces, one that counts instructions,
-/// one that judges units, one that judges updates, a reader of XML, and a browser.
-pub(crate) const FOR_VERIFY: [Package; 40] = [
+/// one that judges units, one that judges updates, readers of PDF, QR codes and XML, and a browser.
+pub(crate) const FOR_VERIFY: [Package; 43] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("pkg-config", "pkg-config"),
@@ -76,6 +76,9 @@ pub(crate) const FOR_VERIFY: [Package; 40] = [
     package("systemd-analyze", "systemd"),
     package("virtualenv", "virtualenv"),
     package("rauc", "rauc"),
+    package("pdftotext", "poppler-utils"),
+    package("qpdf", "qpdf"),
+    package("zbarimg", "zbar-tools"),
     package("xmllint", "libxml2-utils"),
     package("/usr/bin/rustc", "rustc"),
     package(

@@ -1,4 +1,5 @@
-//! `smgw report`: one document for whoever helps, without values, secrets and names of people.
+//! `smgw report`: one document for whoever helps, without values, secrets and names of people; and the report of the
+//! installation, as it is handed over.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::identity::IdentityView;
-use super::{ConfigFile, FAILURE, fail, print};
+use super::{CONFIGURATION, ConfigFile, FAILURE, UNAVAILABLE, fail, print};
 use crate::binding::BindingView;
 use crate::clock;
 use crate::config::{Config, Settings};
 use crate::doctor::examine;
-use crate::local::control;
+use crate::local::control::{self, ControlError};
 use crate::local::logs::{self, Page};
+use crate::local::web::{INSTALLATION_REPORT, InstallationReport, Language, Zone};
 use crate::mbus::session::{end_progress, show_progress};
 use crate::report::Chain;
 use crate::status::Status;
@@ -36,12 +38,18 @@ const PERSONAL: [&str; 3] = ["account", "peer", "name"];
 /// Options of `smgw report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The document is JSON (schema smgw.report/1): identity, settings with their origin, examination, state, meters and what was counted on their lines, binding, and the latest entries of the system log. No consumption, no secret, no account and no address of whoever logged in is in it.\n\nExit codes: 0 done, 1 failure, 2 wrong usage."
+    after_help = "The document is JSON (schema smgw.report/1): identity, settings with their origin, examination, state, meters and what was counted on their lines, binding, and the latest entries of the system log. No consumption, no secret, no account and no address of whoever logged in is in it.\n\nWith --installation it is the report that the last step of the installation has made, signed by the card: as PDF with the signed JSON, its signature and the certificate attached, or as JSON (schema smgw.signed-report/1). It names metering points and consumers.\n\nExit codes: 0 done, 1 failure, 2 wrong usage, 69 no gateway answers, 78 wrong configuration."
 )]
 pub(super) struct ReportOptions {
     /// Write it into this file, which must not exist yet, in place of standard output.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The report of the installation; a FILE whose name ends in .pdf is a PDF, anything else JSON.
+    #[arg(long)]
+    installation: bool,
+    /// The language of the PDF.
+    #[arg(long, value_name = "CODE", value_parser = ["de", "en"], default_value = "en", requires = "installation")]
+    language: String,
     /// Print it on one line.
     #[arg(long)]
     json: bool,
@@ -51,25 +59,64 @@ pub(super) struct ReportOptions {
 
 impl ReportOptions {
     pub(super) fn run(self) -> ExitCode {
-        let Self { output, json, file } = self;
-        let document = document(&file.config);
+        if self.installation {
+            return self.hand_over();
+        }
+        let document = document(&self.file.config);
         end_progress();
-        let text = if json {
-            serde_json::to_string(&document)
+        self.put_out(&document)
+    }
+
+    /// Hands over the report of the installation.
+    fn hand_over(&self) -> ExitCode {
+        let config = match Config::read(&self.file.config) {
+            Ok(config) => config,
+            Err(error) => return fail(CONFIGURATION, &error),
+        };
+        let asked =
+            control::ask_for::<Option<InstallationReport>>(&config.control_socket, INSTALLATION_REPORT);
+        let report = match asked {
+            Ok(Some(report)) => report,
+            Ok(None) => return fail(FAILURE, &NoReport),
+            Err(error @ ControlError::NoDaemon { .. }) => return fail(UNAVAILABLE, &error),
+            Err(error) => return fail(FAILURE, &error),
+        };
+        let file = self.output.as_deref();
+        let Some(file) = file.filter(|file| file.extension().is_some_and(|end| end == "pdf")) else {
+            return self.put_out(&report);
+        };
+        let zone = config.https.map_or_else(Zone::central_europe, |https| https.zone);
+        let language = Language::parse(&self.language).unwrap_or(Language::English);
+        match report.to_pdf(&zone, language) {
+            Ok(pdf) => written(file, &pdf),
+            Err(error) => fail(FAILURE, &error),
+        }
+    }
+
+    /// Writes a document as JSON to where it belongs.
+    fn put_out(&self, document: &impl Serialize) -> ExitCode {
+        let text = if self.json {
+            serde_json::to_string(document)
         } else {
-            serde_json::to_string_pretty(&document)
+            serde_json::to_string_pretty(document)
         };
         let text = match text {
             Ok(text) => format!("{text}\n"),
             Err(error) => return fail(FAILURE, &error),
         };
-        let Some(file) = output else { return print(&text) };
-        match write(&file, &text) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(source) => fail(FAILURE, &NotWritten { file, source }),
+        match &self.output {
+            Some(file) => written(file, text.as_bytes()),
+            None => print(&text),
         }
     }
 }
+
+/// No report was made yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no report of the installation was made yet; make it in the local web, at the last step of Installation"
+)]
+struct NoReport;
 
 /// The report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +127,20 @@ struct NotWritten {
     source: std::io::Error,
 }
 
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
+fn written(file: &Path, content: &[u8]) -> ExitCode {
+    match write(file, content) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(source) => {
+            let file = file.to_owned();
+            fail(FAILURE, &NotWritten { file, source })
+        }
+    }
+}
+
+fn write(file: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     let mut created = std::fs::File::create_new(file)?;
-    created.write_all(text.as_bytes())?;
+    created.write_all(content)?;
     created.sync_all()
 }
 
@@ -110,7 +167,7 @@ fn document(file: &Path) -> Value {
     };
     let settings = Settings::of((file, &text), &config, (true, true)).without_names();
     let socket = &config.control_socket;
-    let told = |error: control::ControlError| Chain(&error).to_string();
+    let told = |error: ControlError| Chain(&error).to_string();
     for (key, value) in [
         ("settings", settings.to_json()),
         ("identity", part(IdentityView::ask(&config).map_err(told))),
@@ -149,7 +206,7 @@ fn without_values(mut status: Status) -> Status {
 }
 
 /// Returns the latest entries of the system log without what is personal in them. Each page begins behind the one before.
-fn entries(socket: &Path, now: Timestamp) -> Result<VecDeque<Value>, control::ControlError> {
+fn entries(socket: &Path, now: Timestamp) -> Result<VecDeque<Value>, ControlError> {
     let mut latest = VecDeque::new();
     let since = Some(now.saturating_sub(ENTRIES_SINCE));
     let mut after = 0;
@@ -227,7 +284,7 @@ mod tests {
     fn report_is_never_written_over_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("report.json");
-        write(&file, "{}").unwrap();
-        assert!(write(&file, "{}").is_err());
+        write(&file, b"{}").unwrap();
+        assert!(write(&file, b"{}").is_err());
     }
 }

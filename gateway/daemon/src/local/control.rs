@@ -100,6 +100,7 @@ pub(crate) async fn serve(
         .merge(logs::router(journal))
         .merge(grants::router(granting))
         .merge(apps::router(explainer))
+        .merge(web::report_router(Arc::clone(&store)))
         .merge(readings::router(store))
         .merge(web::control_router(access));
     server::serve(listener, router, is_permitted, stop).await;

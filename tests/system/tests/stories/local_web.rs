@@ -72,6 +72,18 @@ impl<'a> Browser<'a> {
         self
     }
 
+    /// Returns the same browser, logged in as it is, with other arguments of curl.
+    pub(crate) fn saving(&self, more: &[&str]) -> Self {
+        let cookies = self.cookies.clone();
+        Self {
+            stage: self.stage,
+            web: self.web.clone(),
+            cookies,
+            more: Vec::new(),
+        }
+        .with(more)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(path, &[])
     }

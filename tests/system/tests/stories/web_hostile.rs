@@ -8,6 +8,7 @@ use system::{Command, House, StageError, wait_until};
 
 use crate::local_web::{Browser, first_password, house_with_web};
 use crate::steps::{ARRIVAL, assert_measures_on, gateway_log, give_clock, told};
+use crate::wizard::paper::{text_of, written};
 
 /// The header of a request that names the gateway.
 const HOST: &str = "Host: smgw.local\r\n";
@@ -279,4 +280,26 @@ fn hundred_meters_that_do_not_answer_are_shown_each_and_the_web_stays_quick() {
         Ok::<_, StageError>(text.lines().any(|found| found == line).then_some(()))
     });
     assert_eq!(is_read.unwrap(), Some(()), "{}", gateway_log(&house));
+    report_has_every_meter(&house, &technician);
+}
+
+/// The report of the installation goes over several pages, which programs of others read.
+fn report_has_every_meter(house: &House, technician: &Browser<'_>) {
+    let token = technician.get("/wizard/report").form_token().to_owned();
+    let begun = technician.post("/wizard/report/start", &[("form", &token)]);
+    assert_eq!(begun.status, 303, "{}", begun.body);
+    let made = wait_until(&house.stage.deadline(ARRIVAL), || {
+        let page = technician.get("/wizard/report").body;
+        Ok::<_, StageError>((!page.contains("data-running")).then_some(()))
+    });
+    assert_eq!(made.unwrap(), Some(()));
+    let file = written(&house.stage, &house.config, "en");
+    let text = text_of(&house.stage, &file);
+    let (_, pages) = text.split_once("Page 1 of ").expect("pages have numbers");
+    let pages: usize = pages.split(' ').next().unwrap().parse().unwrap();
+    assert!(pages > 2, "{pages}");
+    assert!(text.contains(&format!("Page {pages} of {pages}")), "{text}");
+    for meter in 4..=103 {
+        assert!(text.contains(&format!("flat {meter} ")), "{meter}");
+    }
 }

@@ -2,6 +2,7 @@
 //! bad input at every field.
 
 mod over_a_broker;
+pub(crate) mod paper;
 mod telling;
 
 use std::path::{Path, PathBuf};
@@ -505,6 +506,7 @@ fn report(site: &mut Site) {
     assert_eq!(report["meters"].as_array().unwrap().len(), 3);
     openssl_verifies(&site.stage, &signed, text, true);
     openssl_verifies(&site.stage, &signed, &text.replace("good", "evil"), false);
+    paper::is_what_the_page_shows(&phone, &signed);
 }
 
 /// Has OpenSSL check the card's signature over the report.

@@ -16,7 +16,7 @@ const MOST_LANGUAGES: usize = 16;
 
 /// A language of the local web.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub(crate) enum Language {
     German,
     English,
 }
@@ -37,7 +37,7 @@ impl Language {
     }
 
     /// Reads `de` or `en`.
-    pub(super) fn parse(code: &str) -> Option<Self> {
+    pub(crate) fn parse(code: &str) -> Option<Self> {
         match code {
             "de" => Some(Self::German),
             "en" => Some(Self::English),

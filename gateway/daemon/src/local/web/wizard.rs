@@ -12,6 +12,7 @@ mod book;
 mod card;
 mod check;
 mod device;
+mod handed;
 mod meters;
 mod pages;
 mod report;
@@ -42,6 +43,7 @@ use check::Check;
 use scan::Board;
 use work::{Job, LONGEST_QUEUE, Worker};
 
+pub(crate) use handed::{INSTALLATION_REPORT, InstallationReport, report_router};
 pub(super) use pages::routes;
 pub(crate) use scan::Line;
 

@@ -4,8 +4,10 @@ mod binding;
 mod bus;
 #[path = "pages/meters.rs"]
 mod meters_page;
+mod paper;
 mod part;
 mod report;
+mod shown;
 mod view;
 
 use std::time::Duration;
@@ -25,6 +27,8 @@ use super::book::{BookError, LONGEST_REASON, Step};
 use super::words::{self, Words};
 use super::work::Job;
 use super::{StartError, Wizard, meters, scan};
+pub(crate) use paper::PaperError;
+pub(super) use paper::write as write_pdf;
 use view::{StepLine, StepView, step_lines};
 
 const SCRIPT: &str = include_str!("../../../../templates/web/wizard.js");

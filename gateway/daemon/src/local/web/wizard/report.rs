@@ -6,6 +6,7 @@
 use card::Partner;
 use model::{CardId, Medium, MeterId, Timestamp};
 use p256::ecdsa::Signature;
+use qrcode::{EcLevel, QrCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -42,6 +43,18 @@ impl SignedReport {
     /// Returns the SHA-256 of the text.
     pub(super) fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.report).into()
+    }
+
+    /// Returns signature (DER) and certificate (DER), if the report is signed and they are legible.
+    pub(super) fn proof(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let bytes = |text: &Option<String>| hex::decode(text.as_ref()?).ok();
+        Some((bytes(&self.signature)?, bytes(&self.certificate)?))
+    }
+
+    /// Returns the SHA-256 of the certificate of the card's SIG key.
+    pub(super) fn fingerprint(&self) -> Option<[u8; 32]> {
+        let (_, certificate) = self.proof()?;
+        Some(Sha256::digest(certificate).into())
     }
 
     /// Reads what the text says.
@@ -108,6 +121,11 @@ impl ReportedMeter {
             error: view.error.clone(),
         }
     }
+}
+
+/// Makes the QR code of a GUID. A GUID always fits.
+pub(super) fn code_of(guid: &str) -> Option<QrCode> {
+    QrCode::with_error_correction_level(guid, EcLevel::M).ok()
 }
 
 /// Puts the report together, has the card sign it, and keeps it. It waits for the card and the disk.

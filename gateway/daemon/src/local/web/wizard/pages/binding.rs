@@ -14,7 +14,7 @@ use super::super::binding::{CHARACTERS, Phase, ReadBack};
 use super::super::book::Step;
 use super::super::words::{self, Words};
 use super::super::work::Job;
-use super::view::{CheckLine, StepView};
+use super::view::{CheckLine, StepView, Telling};
 use super::{Faults, Typed, begin, frame, show};
 
 pub(super) fn routes() -> Router<Portal> {
@@ -59,7 +59,7 @@ pub(super) async fn page(portal: &Portal, technician: &Member, faults: Faults) -
         frame: frame(portal, technician, Step::Binding),
         words: words::words(language),
         since: read.since.map(|since| language.time(&portal.zone, since)),
-        preconditions: CheckLine::all(portal, language, &read.preconditions),
+        preconditions: CheckLine::all(Telling::now(portal, language), &read.preconditions),
         phases: phases.collect(),
         is_ready: read.is_ready(),
         is_done: read.is_done(),

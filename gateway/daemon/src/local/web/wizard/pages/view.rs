@@ -1,7 +1,10 @@
 //! What the pages of the wizard show of steps and checks, in the language of whoever looks.
 
+use model::Timestamp;
+
 use super::super::super::language::Language;
 use super::super::super::portal::{Member, Portal};
+use super::super::super::zone::Zone;
 use super::super::book::{Entry, State, Step};
 use super::super::check::{Check, Verdict};
 use super::super::what::What;
@@ -84,8 +87,32 @@ pub(super) struct CheckLine {
     pub(super) remedy: Option<&'static str>,
 }
 
+/// How times are told: in which language, by which clock, and from when on what lies ahead is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    pub(super) language: Language,
+    pub(super) zone: &'a Zone,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Telling<'a> {
+    /// As a page does that is looked at now.
+    pub(super) fn now(portal: &'a Portal, language: Language) -> Self {
+        Self {
+            language,
+            zone: &portal.zone,
+            now: clock::now(),
+        }
+    }
+
+    pub(super) fn time(&self, time: Timestamp) -> String {
+        self.language.time(self.zone, time)
+    }
+}
+
 impl CheckLine {
-    pub(super) fn of(portal: &Portal, language: Language, check: &Check) -> Self {
+    fn of(telling: Telling<'_>, check: &Check) -> Self {
+        let language = telling.language;
         let wants_remedy = match check.verdict {
             Verdict::Note | Verdict::Warning | Verdict::Problem => true,
             Verdict::Good | Verdict::NotReached => false,
@@ -110,10 +137,10 @@ impl CheckLine {
                 .as_deref()
                 .map(|text| terms::measured(language, check.what, text)),
             time: check.time.map(|time| {
-                let shown = language.time(&portal.zone, time);
+                let shown = telling.time(time);
                 match check.what {
                     What::Certificate => {
-                        format!("{shown}, {}", words::validity(language, clock::now(), time))
+                        format!("{shown}, {}", words::validity(language, telling.now, time))
                     }
                     _ => shown,
                 }
@@ -128,9 +155,8 @@ impl CheckLine {
         }
     }
 
-    pub(super) fn all(portal: &Portal, language: Language, checks: &[Check]) -> Vec<Self> {
-        let line = |check| Self::of(portal, language, check);
-        checks.iter().map(line).collect()
+    pub(super) fn all(telling: Telling<'_>, checks: &[Check]) -> Vec<Self> {
+        checks.iter().map(|check| Self::of(telling, check)).collect()
     }
 }
 
@@ -178,7 +204,7 @@ impl StepView {
             reason: reason_of(state),
             time: entry.time.map(|time| language.time(&portal.zone, time)),
             took: entry.took_ms.map(|took| format!("{took} ms")),
-            checks: CheckLine::all(portal, language, &entry.checks),
+            checks: CheckLine::all(Telling::now(portal, language), &entry.checks),
             button: button(language, step, entry.state != State::ToDo),
             has_button: !matches!(step, Step::Binding | Step::Bus),
             form_token: technician.session.form_token.reveal().to_string(),
