@@ -225,7 +225,8 @@ mod tests {
             for part in told {
                 assert!(file.contains(part), "{part}");
             }
-            assert!(file.contains(&format!("({GUID}) Tj")) && file.contains(&report));
+            let attached: String = report.bytes().map(char::from).collect();
+            assert!(file.contains(&format!("({GUID}) Tj")) && file.contains(&attached));
             assert!(file.contains("12.5 m\u{b3}") || file.contains("12,5 m\u{b3}"));
             assert_eq!(file, text_of(&signed, language), "it is the same at any time");
         }
