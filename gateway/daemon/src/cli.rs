@@ -447,11 +447,12 @@ mod tests {
 
     /// What prints no document: it runs until it is stopped, passes lines on, or writes files for packages; a report is one document
     /// without being asked for it.
-    const WITHOUT_JSON: [&str; 4] = [
+    const WITHOUT_JSON: [&str; 5] = [
         " smgw run",
         " smgw app-host",
         " smgw card relay",
         " smgw generate",
+        " smgw catalogue",
     ];
 
     #[test]
