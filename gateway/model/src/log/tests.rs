@@ -308,15 +308,19 @@ fn json_form_is_stable() {
         ),
         (
             25,
+            r#"{"event":"meters-installed","account":"technician","meters":"water","file":"meter-1.toml"}"#,
+        ),
+        (
+            27,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000,"content":"0606060606060606060606060606060606060606060606060606060606060606"}"#,
         ),
         (
-            28,
+            30,
             r#"{"event":"restricted","restriction":{"id":1,"elements":"*/*","effect":"object","from":"2026-11-22T00:00:00Z"}}"#,
         ),
-        (30, r#"{"event":"clock-unset"}"#),
+        (32, r#"{"event":"clock-unset"}"#),
         (
-            36,
+            38,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {
