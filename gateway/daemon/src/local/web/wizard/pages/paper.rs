@@ -174,7 +174,7 @@ mod tests {
         let meters: Vec<_> = (0..meters).map(meter).collect();
         json!({
             "schema": "smgw.installation-report/1", "made": "2026-11-30T12:00:00Z", "software": "0.1.0",
-            "state": "SMGW-S-0100", "guid": GUID, "gateway": "00ff", "bound_since": "2026-11-30T11:30:00Z",
+            "state": "SMGW-S-0004", "guid": GUID, "gateway": "00ff", "bound_since": "2026-11-30T11:30:00Z",
             "steps": [
                 { "step": "device", "state": { "skipped": { "reason": "später" } } },
                 { "step": "card", "state": "problem", "checks": [
