@@ -308,19 +308,25 @@ fn json_form_is_stable() {
         ),
         (
             25,
+            r#"{"event":"logged-out","account":"consumer","peer":"192.168.1.7"}"#,
+        ),
+        (26, r#"{"event":"login-refused","peer":"192.168.1.7"}"#),
+        (28, r#"{"event":"restart-ordered","account":"technician"}"#),
+        (
+            29,
             r#"{"event":"meters-installed","account":"technician","meters":"water","file":"meter-1.toml"}"#,
         ),
         (
-            27,
+            31,
             r#"{"event":"answered","supplier":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","name":"Stadtwerke","request":"00ff","rules":["billing"],"purpose":["billing"],"elements":"*/1-0:1.8.0*255","period":{"from":"2026-11-22T00:00:00Z","to":"2026-11-23T00:00:00Z"},"resolution":"PT15M","values":96,"bytes":4000,"content":"0606060606060606060606060606060606060606060606060606060606060606"}"#,
         ),
         (
-            30,
+            34,
             r#"{"event":"restricted","restriction":{"id":1,"elements":"*/*","effect":"object","from":"2026-11-22T00:00:00Z"}}"#,
         ),
-        (32, r#"{"event":"clock-unset"}"#),
+        (36, r#"{"event":"clock-unset"}"#),
         (
-            38,
+            42,
             r#"{"event":"gap-begun","name":"gas","from":"2026-11-22T00:00:00Z","reason":"no-answer"}"#,
         ),
     ] {
