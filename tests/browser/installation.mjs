@@ -290,7 +290,7 @@ async function binding(browser, page) {
   page = await cutPower(browser, 'binding', 'stale');
   await page.goto(`${WEB}/wizard/binding`);
   const begun = await page.innerText('#content');
-  check(begun.includes('leave the same card') || begun.includes('dieselbe Karte'), `a binding that has begun is told as ${begun}`);
+  check(/Insert the same card again|Stecken Sie dieselbe Karte wieder ein/.test(begun), `a binding that has begun is told as ${begun}`);
   // The same card, and the gateway brings it to its end by itself.
   await order('card', 'insert');
   await order('bound');
