@@ -54,7 +54,7 @@ pub(super) fn is_what_the_page_shows(phone: &Phone<'_>, signed: &Value) {
     let guid = phone.site.card.guid.as_str();
     let info = run(stage, "pdfinfo", &[&english]);
     assert!(
-        info.contains(&format!("Installation report {guid}")) && info.contains("(A4)"),
+        info.contains(&format!("Installation report  {guid}")) && info.contains("(A4)"),
         "{info}"
     );
     let json = run(stage, "qpdf", &[Path::new("--json"), &german]);
