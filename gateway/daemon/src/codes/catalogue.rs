@@ -1,7 +1,7 @@
 //! The catalogue for systemd's journal: `journalctl -x` puts cause and remedy under each message that has a code.
 //!
 //! The journal finds an explanation by the identity of a message, 128 bits that are written as `MESSAGE_ID`; here they are
-//! made of the code. `systemd/smgw.catalog` is what [`render`] makes, written by `cargo xtask man`; a test fails when it is stale.
+//! made of the code. `systemd/smgw.catalog` is what `render` makes, written by `cargo xtask man`; a test fails when it is stale.
 //!
 //! Spec: systemd, The Journal's Message Catalogs.
 

@@ -2,7 +2,7 @@
 //!
 //! A small Debian with our units starts under qemu from the disk that the layer lays out. RAUC runs in it as on a device:
 //! bundles are checked block by block by the kernel while they are written into the root that does not run. In place of a
-//! board's U-Boot, [`FIRMWARE`] runs the layer's script for it, on the environment that `fw_setenv` writes in the machine.
+//! board's U-Boot, `FIRMWARE` runs the layer's script for it, on the environment that `fw_setenv` writes in the machine.
 //! What is shown: an update that is not ours or not whole changes nothing; the power goes while a root is written, and the
 //! other one starts; a good update starts, answers, and is marked as good, with the data as they were; one whose gateway does
 //! not answer is given up behind its third try. It takes root, to make the disks.
