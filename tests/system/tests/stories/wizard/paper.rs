@@ -64,7 +64,7 @@ pub(super) fn is_what_the_page_shows(phone: &Phone<'_>, signed: &Value) {
     );
     sentences(phone, &text_of(stage, &english));
     let text = text_of(stage, &german);
-    for part in ["Prüfung der Signatur", "Stimmt überein", "Seite 1 von"] {
+    for part in ["Prüfung der Signatur", "Verglichen", "Seite 1 von"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     code(stage, &english, guid);
