@@ -78,12 +78,10 @@ impl From<GatewayState> for Code {
 impl Code {
     /// Returns cause and remedy in German. Every code has them, as a test sees to.
     pub(crate) fn german(self) -> (&'static str, &'static str) {
-        let states = GatewayState::ALL.into_iter();
-        let state = states
-            .filter(|state| state.code() == self.code)
-            .map(german_of)
-            .next();
+        let mut states = GatewayState::ALL.into_iter();
+        let state = states.find(|state| state.code() == self.code);
         state
+            .map(german_of)
             .or_else(|| german::find(self.code))
             .unwrap_or((self.cause, self.remedy))
     }

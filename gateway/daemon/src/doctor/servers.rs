@@ -33,20 +33,16 @@ pub(crate) struct TimeServer {
 
 /// Returns the time servers of the gateway whose configuration is in this file.
 pub(crate) fn time_servers(config: &Path) -> Vec<TimeServer> {
-    let own = config.parent().map(|folder| folder.join(FOLDER));
-    let own = own.map(|folder| in_folder(&folder)).unwrap_or_default();
-    let places: [&dyn Fn() -> Vec<TimeServer>; 3] = [
-        &|| own.clone(),
-        &|| {
-            let mut found = in_file(Path::new(CHRONY_FILE), chrony_line);
-            let folders = CHRONY_FOLDERS.iter().map(Path::new);
-            found.extend(folders.flat_map(in_folder));
-            found
-        },
-        &|| in_file(Path::new(TIMESYNCD), timesyncd_line),
-    ];
-    let first = places.iter().map(|place| place()).find(|found| !found.is_empty());
-    let mut found = first.unwrap_or_default();
+    let own = config.parent().map(|folder| in_folder(&folder.join(FOLDER)));
+    let mut found = own.unwrap_or_default();
+    if found.is_empty() {
+        found = in_file(Path::new(CHRONY_FILE), chrony_line);
+        let folders = CHRONY_FOLDERS.iter().map(Path::new);
+        found.extend(folders.flat_map(in_folder));
+    }
+    if found.is_empty() {
+        found = in_file(Path::new(TIMESYNCD), timesyncd_line);
+    }
     found.truncate(MOST_SERVERS);
     found
 }

@@ -328,7 +328,7 @@ impl Words {
     }
 
     /// Chooses the text in this language.
-    pub(super) const fn choose(&self, german: &'static str, english: &'static str) -> &'static str {
+    const fn choose(&self, german: &'static str, english: &'static str) -> &'static str {
         if self.is_german() { german } else { english }
     }
 

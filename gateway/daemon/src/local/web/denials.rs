@@ -92,10 +92,7 @@ const TEXTS: &[(&str, [&str; 2])] = &[
 pub(super) fn why(language: Language, code: &str) -> String {
     let known = TEXTS.iter().find(|(known, _)| *known == code);
     match known {
-        Some((_, [german, english])) => {
-            let text = language.words().choose(german, english);
-            format!("{text}; {code}")
-        }
+        Some((_, texts)) => format!("{}; {code}", language.choose(*texts)),
         None => code.to_owned(),
     }
 }

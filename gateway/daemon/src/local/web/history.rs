@@ -22,6 +22,21 @@ pub(super) enum Point {
     Damaged,
 }
 
+impl Point {
+    /// Returns the reading of an element that stands there, if it is one.
+    pub(super) fn reading(&self, element: &Element, time: Timestamp) -> Option<Reading> {
+        match self {
+            Self::Reading(quantity, status) => Some(Reading {
+                element: element.clone(),
+                time,
+                quantity: *quantity,
+                status: *status,
+            }),
+            Self::Gap(_) | Self::Damaged => None,
+        }
+    }
+}
+
 /// What is to be known about a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Note {
@@ -42,6 +57,16 @@ pub(super) enum Note {
 }
 
 impl Note {
+    /// Says why no reading stands somewhere; nothing if one does.
+    pub(super) const fn of_missing(point: Option<&Point>) -> Option<Self> {
+        match point {
+            None => Some(Self::Nothing),
+            Some(Point::Gap(reason)) => Some(Self::Gap(*reason)),
+            Some(Point::Damaged) => Some(Self::Damaged),
+            Some(Point::Reading(..)) => None,
+        }
+    }
+
     /// Says it in words.
     pub(super) const fn text(self, language: Language) -> &'static str {
         let words = language.words();
@@ -129,17 +154,7 @@ impl History {
 
     /// Returns the sum of what is known, and whether all of it is.
     pub(super) fn sum(&self) -> Option<(Quantity, bool)> {
-        let mut known = self.rows.iter().filter_map(|row| row.consumed);
-        let first = known.next()?;
-        let value = known.try_fold(first.value, |sum, next| {
-            (next.unit == first.unit)
-                .then(|| sum.checked_add(next.value))
-                .flatten()
-        })?;
-        let sum = Quantity {
-            value,
-            unit: first.unit,
-        };
+        let sum = sum_of(self.rows.iter().filter_map(|row| row.consumed))?;
         Some((sum, !self.rows.iter().any(Row::is_gap)))
     }
 }
@@ -175,15 +190,8 @@ fn registers(
     last: Option<&Reading>,
     now: Timestamp,
 ) -> Vec<Reading> {
-    let at_bounds = walk.points.iter().filter_map(|(time, point)| match point {
-        Point::Reading(quantity, status) => Some(Reading {
-            element: element.clone(),
-            time: *time,
-            quantity: *quantity,
-            status: *status,
-        }),
-        Point::Gap(_) | Point::Damaged => None,
-    });
+    let at_bounds = walk.points.iter();
+    let at_bounds = at_bounds.filter_map(|(time, point)| point.reading(element, *time));
     let mut parts = bounds.iter().zip(bounds.iter().skip(1));
     let last = parts.find_map(|(from, to)| so_far((*from, *to), last, now));
     at_bounds.chain(last.cloned()).collect()
@@ -232,14 +240,9 @@ fn row(ends: (Timestamp, Timestamp), start: Option<&Point>, end: Option<&Point>,
         Some(Point::Reading(quantity, _)) => Some(*quantity),
         _ => None,
     };
-    let reason = |point: Option<&Point>| match point {
-        None => Some(Note::Nothing),
-        Some(Point::Gap(reason)) => Some(Note::Gap(*reason)),
-        Some(Point::Damaged) => Some(Note::Damaged),
-        Some(Point::Reading(..)) => None,
-    };
     let (Some(Point::Reading(before, was)), Some(Point::Reading(after, is))) = (start, end) else {
-        let note = reason(start).or_else(|| reason(end)).unwrap_or(Note::Nothing);
+        let note = Note::of_missing(start).or_else(|| Note::of_missing(end));
+        let note = note.unwrap_or(Note::Nothing);
         return Row {
             register,
             ..missing(ends, note)
@@ -296,6 +299,16 @@ pub(super) const fn is_register(unit: Unit, medium: Medium) -> bool {
         | Unit::Hertz
         | Unit::Degree => false,
     }
+}
+
+/// Returns the sum of quantities, if there are some and they have one unit.
+pub(super) fn sum_of(quantities: impl IntoIterator<Item = Quantity>) -> Option<Quantity> {
+    let mut quantities = quantities.into_iter();
+    let Quantity { value, unit } = quantities.next()?;
+    let value = quantities.try_fold(value, |sum, next| {
+        (next.unit == unit).then(|| sum.checked_add(next.value)).flatten()
+    })?;
+    Some(Quantity { value, unit })
 }
 
 /// Returns the mean of values in one unit, cut off behind the finest digit among them: it is shown and never billed.

@@ -97,7 +97,8 @@ pub(super) fn measured(
     Ok(measured)
 }
 
-fn view_of<'a>(meters: &'a [MeterView], id: &MeterId) -> Option<&'a MeterView> {
+/// Finds what is known of a meter.
+pub(super) fn view_of<'a>(meters: &'a [MeterView], id: &MeterId) -> Option<&'a MeterView> {
     meters.iter().find(|meter| meter.id.as_ref() == Some(id))
 }
 

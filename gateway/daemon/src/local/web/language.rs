@@ -89,6 +89,14 @@ impl Language {
         Some(CodeText { cause, remedy })
     }
 
+    /// Chooses the text in this language.
+    pub(super) const fn choose(self, [german, english]: [&'static str; 2]) -> &'static str {
+        match self {
+            Self::German => german,
+            Self::English => english,
+        }
+    }
+
     /// Returns the texts.
     pub(super) const fn words(self) -> &'static Words {
         match self {

@@ -7,7 +7,7 @@ use billing::{CountError, Part, Register, Tariff, boundaries};
 use model::{Decimal, Element, Quantity, Reading, Timestamp};
 use store::{Database, DatabaseError};
 
-use super::history::{Note, Point};
+use super::history::{Note, sum_of};
 use super::walk::{MOST_BREAKS, Walk};
 
 /// The most boundaries between stages: a year with two changes of stages a day, and then some. It bounds how long a page is.
@@ -54,13 +54,10 @@ pub(super) struct NoFigure {
 impl NoFigure {
     /// Returns what was counted in all parts together, if they have one unit: what is proven without the whole being so.
     pub(super) fn proven(&self) -> Option<Quantity> {
-        let unit = self.runs.first()?.end.quantity.unit;
-        let value = self.runs.iter().try_fold(Decimal::whole(0), |sum, run| {
-            (run.end.quantity.unit == unit)
-                .then(|| sum.checked_add(run.consumption))
-                .flatten()
-        })?;
-        Some(Quantity { value, unit })
+        sum_of(self.runs.iter().map(|run| Quantity {
+            value: run.consumption,
+            unit: run.end.quantity.unit,
+        }))
     }
 }
 
@@ -125,24 +122,12 @@ fn sort(element: &Element, times: &[Timestamp], walk: &Walk) -> (Vec<Reading>, V
     let mut readings = BTreeMap::new();
     let mut missing = Vec::new();
     for time in times {
-        let note = match walk.points.get(time) {
-            Some(Point::Reading(quantity, status)) => {
-                let reading = Reading {
-                    element: element.clone(),
-                    time: *time,
-                    quantity: *quantity,
-                    status: *status,
-                };
-                readings.insert(*time, reading);
-                continue;
-            }
-            Some(Point::Gap(reason)) => Note::Gap(*reason),
-            Some(Point::Damaged) => Note::Damaged,
-            None => Note::Nothing,
-        };
-        if missing.len() < NAMED {
-            missing.push((*time, note));
+        let point = walk.points.get(time);
+        if let Some(reading) = point.and_then(|point| point.reading(element, *time)) {
+            readings.insert(*time, reading);
         }
+        let note = Note::of_missing(point).filter(|_| missing.len() < NAMED);
+        missing.extend(note.map(|note| (*time, note)));
     }
     for one in &walk.breaks {
         readings.insert(one.before.time, one.before.clone());

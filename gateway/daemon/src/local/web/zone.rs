@@ -58,9 +58,7 @@ impl Zone {
 
     /// Returns the wall clock at a time.
     pub(super) fn wall_clock(&self, time: Timestamp) -> DateTime {
-        let instant =
-            jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        self.zone.to_datetime(instant)
+        self.zone.to_datetime(instant(time))
     }
 
     /// Returns the day by the wall clock.
@@ -82,9 +80,7 @@ impl Zone {
 
     /// Returns how far the wall clock is ahead of UTC, as in `+01:00`.
     pub(super) fn offset(&self, time: Timestamp) -> String {
-        let instant =
-            jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let seconds = self.zone.to_offset(instant).seconds();
+        let seconds = self.zone.to_offset(instant(time)).seconds();
         let minutes = seconds.unsigned_abs().div_euclid(60);
         let sign = if seconds < 0 { '-' } else { '+' };
         format!(
@@ -93,6 +89,15 @@ impl Zone {
             minutes.rem_euclid(60)
         )
     }
+}
+
+/// Returns what a clock in UTC shows at a time.
+pub(super) fn in_utc(time: Timestamp) -> DateTime {
+    TimeZone::UTC.to_datetime(instant(time))
+}
+
+fn instant(time: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

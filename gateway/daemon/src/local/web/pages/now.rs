@@ -6,7 +6,7 @@ use axum::response::Response;
 use billing::Tariff;
 use model::{ElementPattern, Reading, Timestamp};
 
-use super::super::household::{Measured, measured, silent, today};
+use super::super::household::{Measured, measured, silent, today, view_of};
 use super::super::language::Language;
 use super::super::portal::{AsConsumer, Barrier, Portal};
 use super::super::prices;
@@ -115,9 +115,7 @@ fn line(
     one: &Measured,
     (meters, now): (&[MeterView], Timestamp),
 ) -> Line {
-    let view = meters
-        .iter()
-        .find(|view| view.id.as_ref() == Some(&one.last.element.meter));
+    let view = view_of(meters, &one.last.element.meter);
     let period = portal.source.registration_period;
     let [medium, _, quantity, kind, stage, _] = one.last.element.obis.groups();
     Line {

@@ -57,7 +57,7 @@ fn bound_to(text: &str) -> Option<&'static str> {
 
 /// Says why something was not looked at, if it is one of the usual reasons.
 pub(super) fn reason(language: Language, why: &str) -> Option<&'static str> {
-    let [german, english] = match why {
+    let texts = match why {
         BELOW => ["Eine Sprosse darunter hält nicht.", "A rung below does not hold."],
         NO_BROKER => ["Es ist kein Broker eingerichtet.", "No broker is configured."],
         NOT_DIRECT => [
@@ -66,7 +66,7 @@ pub(super) fn reason(language: Language, why: &str) -> Option<&'static str> {
         ],
         _ => return None,
     };
-    Some(language.words().choose(german, english))
+    Some(language.choose(texts))
 }
 
 #[cfg(test)]

@@ -199,20 +199,13 @@ impl What {
     /// Names it.
     pub(super) const fn name(self, language: Language) -> &'static str {
         let [name, _] = self.texts();
-        choose(language, name)
+        language.choose(name)
     }
 
     /// Says what to do about it.
     pub(super) const fn remedy(self, language: Language) -> &'static str {
         let [_, remedy] = self.texts();
-        choose(language, remedy)
-    }
-}
-
-const fn choose(language: Language, [german, english]: [&'static str; 2]) -> &'static str {
-    match language {
-        Language::German => german,
-        Language::English => english,
+        language.choose(remedy)
     }
 }
 

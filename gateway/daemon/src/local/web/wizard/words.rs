@@ -171,14 +171,6 @@ pub(super) const fn words(language: Language) -> &'static Words {
     }
 }
 
-/// Chooses the text in a language.
-const fn choose(language: Language, [german, english]: [&'static str; 2]) -> &'static str {
-    match language {
-        Language::German => german,
-        Language::English => english,
-    }
-}
-
 /// Names a step.
 pub(super) const fn step(language: Language, step: Step) -> &'static str {
     let texts = match step {
@@ -190,7 +182,7 @@ pub(super) const fn step(language: Language, step: Step) -> &'static str {
         Step::Report => ["Bericht", "Report"],
         Step::Wan => ["Weitverkehrsnetz (WAN)", "Wide area network (WAN)"],
     };
-    choose(language, texts)
+    language.choose(texts)
 }
 
 /// Says what a step is for.
@@ -225,7 +217,7 @@ pub(super) const fn purpose(language: Language, step: Step) -> &'static str {
             "The way to the TSM is checked rung by rung. It is good only when a word has come back through the broker and the TSM has reached the gateway.",
         ],
     };
-    choose(language, texts)
+    language.choose(texts)
 }
 
 /// Names a state, without its reason.
@@ -238,7 +230,7 @@ pub(super) const fn state(language: Language, state: &State) -> &'static str {
         State::Problem => ["Problem", "problem"],
         State::Skipped { .. } => ["ausgelassen", "left out"],
     };
-    choose(language, texts)
+    language.choose(texts)
 }
 
 /// Names a verdict.
@@ -250,7 +242,7 @@ pub(super) const fn verdict(language: Language, verdict: Verdict) -> &'static st
         Verdict::Problem => ["Problem", "problem"],
         Verdict::NotReached => ["nicht geprüft", "not checked"],
     };
-    choose(language, texts)
+    language.choose(texts)
 }
 
 /// Names a phase of the binding.
@@ -271,7 +263,7 @@ pub(super) const fn phase(language: Language, phase: Phase) -> &'static str {
         ],
         Phase::Serving => ["Die Karte dient diesem Gateway.", "The card serves this gateway."],
     };
-    choose(language, texts)
+    language.choose(texts)
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! The report as PDF, made on the device: what its page shows, and attached what the card has signed.
 
-use jiff::civil::DateTime;
-use model::Timestamp;
-
 use super::super::super::language::Language;
 use super::super::super::paper::{Attachment, Imprint, Paper, Style, TooLong};
-use super::super::super::zone::Zone;
+use super::super::super::zone::{Zone, in_utc};
 use super::super::report::{SignedReport, code_of};
 use super::super::words::{self, Words};
 use super::shown::{COLUMNS, Section, Shown};
@@ -144,11 +141,6 @@ fn attachments<'a>(signed: &SignedReport, words: &'static Words) -> Vec<Attachme
         report,
         binary("report.sig", words.report_signature, signature),
     ]
-}
-
-fn in_utc(time: Timestamp) -> DateTime {
-    let instant = jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    jiff::tz::TimeZone::UTC.to_datetime(instant)
 }
 
 #[cfg(test)]
