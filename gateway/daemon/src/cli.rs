@@ -45,7 +45,7 @@ use readings::ReadingsOptions;
 use report::ReportOptions;
 use selftest::SelftestOptions;
 use wan::WanCommand;
-use watch::Watch;
+use watch::{Watched, schema_watched};
 use web::WebCommand;
 
 /// The configuration file of an installed gateway.
@@ -73,15 +73,8 @@ enum Command {
     /// Runs the gateway until it is stopped by SIGTERM or SIGINT.
     Run(ConfigFile),
     /// Shows the state of the gateway that is running: binding, meters, last values.
-    Status {
-        #[command(flatten)]
-        file: ConfigFile,
-        #[command(flatten)]
-        watch: Watch,
-        /// Print one JSON document (schema smgw.status/1); with --watch one a line.
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(mut_arg("json", schema_watched("smgw.status/1")))]
+    Status(Watched),
     /// Examines the gateway part by part: what is wrong, why, and what to do; or explains a code.
     Doctor(DoctorOptions),
     /// Looks after the once-only binding to the card.
@@ -258,9 +251,9 @@ impl Cli {
                 Ok(End::Restart) => start_again(),
                 Err(error) => fail(FAILURE, &error),
             }),
-            Command::Status { file, watch, json } => with_config(file.config, |config| {
-                watch.run(|| answer(control::ask(&config.control_socket), json))
-            }),
+            Command::Status(watched) => {
+                watched.run(|config, json| answer(control::ask(&config.control_socket), json))
+            }
             Command::Doctor(options) => options.run(),
             Command::Meter { command } => command.run(),
             Command::Readings(options) => options.run(),

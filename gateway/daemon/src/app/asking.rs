@@ -1,31 +1,13 @@
 //! `smgw app list`, `run` and `explain`: what the daemon knows of applications and of what they have made.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use model::{Element, ElementPattern, ParseElementPatternError, Timestamp};
 
 use crate::applications::{AppsView, ExplanationView, RunView};
-use crate::cli::DEFAULT_CONFIG;
-use crate::cli::ordering::{PeriodArgument, order, question};
+use crate::cli::ordering::{Output, PeriodArgument, order, question};
 use crate::local::apps;
-
-#[derive(Debug, Args)]
-pub(crate) struct Output {
-    /// Print one JSON document; the schema is said by each command.
-    #[arg(long)]
-    json: bool,
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    config: PathBuf,
-}
-
-impl Output {
-    fn parts(self) -> (bool, PathBuf) {
-        (self.json, self.config)
-    }
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
@@ -74,7 +56,7 @@ impl std::str::FromStr for ElementArgument {
 }
 
 pub(super) fn list(output: Output) -> ExitCode {
-    question::<AppsView>(output.parts(), apps::APPS)
+    question::<AppsView>(output, apps::APPS)
 }
 
 pub(super) fn run(options: RunOptions) -> ExitCode {
@@ -82,7 +64,7 @@ pub(super) fn run(options: RunOptions) -> ExitCode {
         id: options.id,
         period: options.period.0,
     };
-    order::<RunView>(options.output.parts(), apps::RUN, &wanted)
+    order::<RunView>(options.output, apps::RUN, &wanted)
 }
 
 pub(super) fn explain(options: ExplainOptions) -> ExitCode {
@@ -90,7 +72,7 @@ pub(super) fn explain(options: ExplainOptions) -> ExitCode {
         element: options.element.0.into(),
         time: options.time,
     };
-    order::<ExplanationView>(options.output.parts(), apps::EXPLAIN, &wanted)
+    order::<ExplanationView>(options.output, apps::EXPLAIN, &wanted)
 }
 
 #[cfg(test)]

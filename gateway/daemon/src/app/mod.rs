@@ -8,6 +8,7 @@ mod process;
 
 use std::process::ExitCode;
 
+use crate::cli::ordering::Output;
 use crate::cli::schema;
 
 pub(crate) use process::{host, prove};
@@ -22,7 +23,7 @@ pub(crate) enum AppCommand {
     #[command(mut_arg("json", schema("smgw.app.list/1")))]
     List {
         #[command(flatten)]
-        output: asking::Output,
+        output: Output,
     },
     /// Runs an application over a period, as if that were a window of its assignments, and shows what it makes.
     #[command(mut_arg("json", schema("smgw.app.run/2")))]

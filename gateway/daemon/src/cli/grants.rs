@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use model::{Aggregation, Effect, ElementPattern, Span, Timestamp};
 
-use super::ordering::{PeriodArgument, order};
-use super::{ConfigFile, answer, schema, with_config};
+use super::ordering::{Output, PeriodArgument, order};
+use super::{answer, schema, with_config};
 use crate::grants::{ExplanationView, GrantsView, LiftedView, RestrictionView};
 use crate::local::control;
 use crate::local::grants::{self, Lift, Order, Question};
@@ -36,21 +36,6 @@ pub(super) enum GrantsCommand {
         #[command(flatten)]
         output: Output,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Output {
-    /// Print one JSON document; the schema is said by each command.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    file: ConfigFile,
-}
-
-impl Output {
-    fn parts(self) -> (bool, std::path::PathBuf) {
-        (self.json, self.file.config)
-    }
 }
 
 #[derive(Debug, Args)]
@@ -129,7 +114,7 @@ impl GrantsCommand {
                     aggregation: options.aggregation,
                     period: options.period.map(|period| period.0),
                 };
-                order::<ExplanationView>(options.output.parts(), grants::EXPLAIN, &question)
+                order::<ExplanationView>(options.output, grants::EXPLAIN, &question)
             }
             Self::Restrict(options) => {
                 let (elements, effect) = match (options.what.object, options.what.finest) {
@@ -145,9 +130,9 @@ impl GrantsCommand {
                     effect,
                     from: options.from,
                 };
-                order::<RestrictionView>(options.output.parts(), grants::RESTRICT, &restriction)
+                order::<RestrictionView>(options.output, grants::RESTRICT, &restriction)
             }
-            Self::Lift { id, output } => order::<LiftedView>(output.parts(), grants::LIFT, &Lift { id }),
+            Self::Lift { id, output } => order::<LiftedView>(output, grants::LIFT, &Lift { id }),
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use model::{Medium, MeterId, Timestamp};
 use serde::Serialize;
 
-use super::watch::Watch;
+use super::watch::{Watched, schema_watched};
 use super::{ConfigFile, FAILURE, answer, fail, show, with_config};
 use crate::clock;
 use crate::config::Config;
@@ -24,31 +24,20 @@ const PROFILE_SCHEMA: &str = "smgw.meter-profile/1";
 pub(super) enum MeterCommand {
     /// Lists the meters: whether they answer, and since when not. No values.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
+        mut_arg("json", schema_watched(LIST_SCHEMA))
     )]
-    List {
-        #[command(flatten)]
-        watch: Watch,
-        /// Print one JSON document (schema smgw.meters/1); with --watch one a line.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    List(Watched),
     /// Shows a meter with its last values and what was counted on its line.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure or no such meter, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
+        mut_arg("json", schema_watched(METER_SCHEMA))
     )]
     Show {
         /// Its name in the configuration, or its identity.
         name: String,
         #[command(flatten)]
-        watch: Watch,
-        /// Print one JSON document (schema smgw.meter/1); with --watch one a line.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        file: ConfigFile,
+        watched: Watched,
     },
     /// Shows how a meter is read: bus, address, and the profile of its registers. It takes no daemon.
     #[command(after_help = "Exit codes: 0 done, 1 no such meter, 2 wrong usage, 78 wrong configuration.")]
@@ -300,23 +289,16 @@ impl fmt::Display for ProfileView {
 impl MeterCommand {
     pub(super) fn run(self) -> ExitCode {
         match self {
-            Self::List { watch, json, file } => with_config(file.config, |config| {
-                watch.run(|| answer(MetersView::ask(&config, clock::now()), json))
-            }),
-            Self::Show {
-                name,
-                watch,
-                json,
-                file,
-            } => with_config(file.config, |config| {
-                watch.run(|| match find(&config, &name) {
-                    Ok(Some(meter)) => {
-                        let schema = METER_SCHEMA;
-                        show(&Shown { schema, meter }, json)
-                    }
-                    Ok(None) => fail(FAILURE, &UnknownMeter(name.clone())),
-                    Err(error) => answer(Err::<Shown, _>(error), json),
-                })
+            Self::List(watched) => {
+                watched.run(|config, json| answer(MetersView::ask(config, clock::now()), json))
+            }
+            Self::Show { name, watched } => watched.run(|config, json| match find(config, &name) {
+                Ok(Some(meter)) => {
+                    let schema = METER_SCHEMA;
+                    show(&Shown { schema, meter }, json)
+                }
+                Ok(None) => fail(FAILURE, &UnknownMeter(name.clone())),
+                Err(error) => answer(Err::<Shown, _>(error), json),
             }),
             Self::Profile { name, json, file } => {
                 with_config(file.config, |config| match ProfileView::find(&config, &name) {

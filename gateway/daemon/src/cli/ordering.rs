@@ -1,15 +1,15 @@
 //! Orders and questions that the daemon may refuse, and what is typed for them.
 
 use std::fmt::Display;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use clap::Args;
 use model::{ParseTimeError, Period};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{FAILURE, answer, fail, with_config};
+use super::{ConfigFile, FAILURE, answer, fail, with_config};
 use crate::local::control::{self, ControlError};
 use crate::local::grants::Outcome;
 
@@ -40,33 +40,42 @@ impl FromStr for PeriodArgument {
 #[error("{0}")]
 struct NotDone(String);
 
+/// How the answer is printed, and of which gateway it is.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Print one JSON document; the schema is said by each command.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+}
+
 /// Has the daemon carry out an order, and shows what came of it.
 pub(crate) fn order<T: Display + Serialize + DeserializeOwned>(
-    (json, file): (bool, PathBuf),
+    output: Output,
     address: &str,
     what: &impl Serialize,
 ) -> ExitCode {
-    with_config(file, |config| {
-        match control::order::<Outcome<T>>(&config.control_socket, address, what) {
-            Ok(Outcome::Done(done)) => answer(Ok(done), json),
-            Ok(Outcome::Refused(reason)) => fail(FAILURE, &NotDone(reason)),
-            Err(error) => answer(Err::<T, ControlError>(error), json),
-        }
+    with_config(output.file.config, |config| {
+        let outcome = control::order::<Outcome<T>>(&config.control_socket, address, what);
+        told(outcome, output.json)
     })
 }
 
-/// Has the daemon answer a question that it may refuse.
-pub(crate) fn question<T: Display + Serialize + DeserializeOwned>(
-    (json, file): (bool, PathBuf),
-    address: &str,
-) -> ExitCode {
-    with_config(file, |config| {
-        match control::ask_for::<Outcome<T>>(&config.control_socket, address) {
-            Ok(Outcome::Done(done)) => answer(Ok(done), json),
-            Ok(Outcome::Refused(reason)) => fail(FAILURE, &NotDone(reason)),
-            Err(error) => answer(Err::<T, ControlError>(error), json),
-        }
+/// Asks the daemon something that it may refuse, and shows the answer.
+pub(crate) fn question<T: Display + Serialize + DeserializeOwned>(output: Output, address: &str) -> ExitCode {
+    with_config(output.file.config, |config| {
+        let outcome = control::ask_for::<Outcome<T>>(&config.control_socket, address);
+        told(outcome, output.json)
     })
+}
+
+fn told<T: Display + Serialize>(outcome: Result<Outcome<T>, ControlError>, json: bool) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Done(done)) => answer(Ok(done), json),
+        Ok(Outcome::Refused(reason)) => fail(FAILURE, &NotDone(reason)),
+        Err(error) => answer(Err::<T, ControlError>(error), json),
+    }
 }
 
 #[cfg(test)]

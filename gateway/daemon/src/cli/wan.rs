@@ -8,7 +8,7 @@ use clap::Subcommand;
 use model::GatewayState;
 use serde::Serialize;
 
-use super::watch::Watch;
+use super::watch::{Watched, schema_watched};
 use super::{ConfigFile, FAILURE, answer, show, with_config};
 use crate::doctor::{self, Check, Daemon};
 use crate::local::control;
@@ -23,17 +23,10 @@ const CHECK_SCHEMA: &str = "smgw.wan-check/1";
 pub(super) enum WanCommand {
     /// Shows where the running gateway listens, how it stands with its broker, and whom it serves.
     #[command(
-        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration."
+        after_help = "Exit codes: 0 done, 1 failure, 2 wrong usage, 69 no daemon answers, 77 refused, 78 wrong configuration.",
+        mut_arg("json", schema_watched(STATUS_SCHEMA))
     )]
-    Status {
-        #[command(flatten)]
-        watch: Watch,
-        /// Print one JSON document (schema smgw.wan/1); with --watch one a line.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Status(Watched),
     /// Climbs the way to the outside rung by rung, and says what each has measured: link, address, name, time, TCP, TLS, broker, echo,
     /// first contact.
     ///
@@ -113,9 +106,8 @@ impl fmt::Display for Ladder {
 impl WanCommand {
     pub(super) fn run(self) -> ExitCode {
         match self {
-            Self::Status { watch, json, file } => with_config(file.config, |config| {
-                watch.run(|| answer(control::ask(&config.control_socket).map(WanView::from), json))
-            }),
+            Self::Status(watched) => watched
+                .run(|config, json| answer(control::ask(&config.control_socket).map(WanView::from), json)),
             Self::Check { json, file } => with_config(file.config, |config| {
                 let daemon = Daemon::of(control::ask(&config.control_socket));
                 let rungs = doctor::wan(&config, &daemon);

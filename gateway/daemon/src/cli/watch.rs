@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{FAILURE, fail};
+use super::{ConfigFile, FAILURE, fail, with_config};
+use crate::config::Config;
 
 /// How to begin at the top of an empty terminal (ECMA-48: cursor position, erase in page).
 const FROM_THE_TOP: &str = "\x1b[H\x1b[2J";
 
 /// Whether something is shown again, and how often.
 #[derive(Debug, Args)]
-pub(super) struct Watch {
+struct Watch {
     /// Show it again every so many seconds, until Ctrl-C; on a terminal always in the same place.
     #[arg(
         long,
@@ -28,7 +29,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Shows it once, or until nobody reads it any more. A daemon that is away may come back.
-    pub(super) fn run(&self, mut once: impl FnMut() -> ExitCode) -> ExitCode {
+    fn run(&self, mut once: impl FnMut() -> ExitCode) -> ExitCode {
         let Some(seconds) = self.watch else {
             return once();
         };
@@ -50,6 +51,36 @@ impl Watch {
             }
             runtime.block_on(async { tokio::time::sleep(Duration::from_secs(seconds)).await });
         }
+    }
+}
+
+/// What a command takes that shows its answer once, or again and again.
+#[derive(Debug, Args)]
+pub(super) struct Watched {
+    #[command(flatten)]
+    watch: Watch,
+    /// Print one JSON document; with --watch one a line; the schema is said by each command.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl Watched {
+    /// Shows what the gateway of the configuration has to say, as JSON or in words.
+    pub(super) fn run(self, once: impl Fn(&Config, bool) -> ExitCode) -> ExitCode {
+        with_config(self.file.config, |config| {
+            self.watch.run(|| once(&config, self.json))
+        })
+    }
+}
+
+/// Says on the help page of such a command in which schema its document is.
+pub(super) fn schema_watched(name: &'static str) -> impl FnOnce(clap::Arg) -> clap::Arg {
+    move |json| {
+        json.help(format!(
+            "Print one JSON document (schema {name}); with --watch one a line"
+        ))
     }
 }
 
