@@ -58,6 +58,18 @@ pub(crate) fn programs() -> Command {
     command
 }
 
+/// Builds the programs of the system, unless they were named: then they are taken as they are.
+///
+/// # Errors
+///
+/// As [`run_step`].
+pub(crate) fn build_programs() -> Result<(), XtaskError> {
+    if std::env::var_os("SMGW_BIN_DIR").is_some() {
+        return Ok(());
+    }
+    run_step("build", &mut programs())
+}
+
 /// Runs a command as the named step, with its output shown.
 ///
 /// # Errors

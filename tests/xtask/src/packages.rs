@@ -146,17 +146,8 @@ pub(crate) const FOR_FOREIGN_VM: [Package; 5] = [
     package("/usr/lib/systemd/systemd-binfmt", "systemd"),
 ];
 
-/// What the machine that is updated needs: the same, what makes updates, what reads U-Boot's environment, and what lays out
-/// disks.
-pub(crate) const FOR_UPDATE: [Package; 12] = [
-    package("cc", "gcc"),
-    package("/usr/include/stdio.h", "libc6-dev"),
-    package("pkg-config", "pkg-config"),
-    package("/usr/include/PCSC/winscard.h", "libpcsclite-dev"),
-    package("strip", "binutils"),
-    package("qemu-system-x86_64", "qemu-system-x86"),
-    package("mmdebstrap", "mmdebstrap"),
-    package("mke2fs", "e2fsprogs"),
+/// What the machine that is updated needs besides: what makes updates, what reads U-Boot's environment, and what lays out disks.
+pub(crate) const FOR_UPDATE: [Package; 4] = [
     package("sfdisk", "fdisk"),
     package("rauc", "rauc"),
     package("openssl", "openssl"),

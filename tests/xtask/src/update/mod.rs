@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::Args;
 use system::Programs;
 
-use crate::build::{programs, run_step};
+use crate::build::build_programs;
 use crate::error::XtaskError;
 use crate::{apps, packages};
 use machine::Machine;
@@ -55,11 +55,9 @@ pub(crate) struct UpdateError {
 ///
 /// [`XtaskError::Update`] says what went otherwise than it should, [`XtaskError::Step`] what could not be done.
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
+    packages::ensure(&packages::FOR_VM, &mut |text| println!("{text}"))?;
     packages::ensure(&packages::FOR_UPDATE, &mut |text| println!("{text}"))?;
-    // Programs that were named are taken as they are.
-    if std::env::var_os("SMGW_BIN_DIR").is_none() {
-        run_step("build", &mut programs())?;
-    }
+    build_programs()?;
     let folder = apps::target().join("update");
     println!("== the roots and the bundles");
     let made = roots::make(&folder, &Programs::find()?)?;

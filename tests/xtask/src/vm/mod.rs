@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use system::{Deadline, Folder, Interrupt, Programs, Stage};
 
-use crate::build::{programs, run_step};
+use crate::build::build_programs;
 use crate::error::XtaskError;
 use crate::torture::Random;
 use crate::{apps, packages};
@@ -103,10 +103,7 @@ pub(crate) enum MachineError {
 pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     let begun = Instant::now();
     packages::ensure(&packages::FOR_VM, &mut |text| println!("{text}"))?;
-    // Programs that were named are taken as they are.
-    if std::env::var_os("SMGW_BIN_DIR").is_none() {
-        run_step("build", &mut programs())?;
-    }
+    build_programs()?;
     match options.arch {
         Arch::X86 => whole(options)?,
         Arch::Arm => readiness(options)?,
