@@ -211,7 +211,8 @@ pub(crate) fn ask(path: &Path) -> Result<Status, ControlError> {
 /// Asks the daemon for what stands at an address.
 pub(crate) fn ask_for<T: DeserializeOwned>(path: &Path, address: &str) -> Result<T, ControlError> {
     let request = hyper::Request::get(address).header(header::HOST, "localhost");
-    converse(path, request.body(Full::default())?)
+    let answer = converse(path, request.body(Full::default())?)?;
+    Ok(serde_json::from_slice(&answer)?)
 }
 
 /// Has the daemon do what stands at an address, and returns what came of it.
@@ -223,10 +224,11 @@ pub(crate) fn order<T: DeserializeOwned>(
     let request = hyper::Request::post(address)
         .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/json");
-    converse(path, request.body(Full::from(serde_json::to_vec(order)?))?)
+    let answer = converse(path, request.body(Full::from(serde_json::to_vec(order)?))?)?;
+    Ok(serde_json::from_slice(&answer)?)
 }
 
-fn converse<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, ControlError> {
+fn converse(path: &Path, request: Request) -> Result<Bytes, ControlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -247,7 +249,7 @@ fn not_connected(path: &Path, source: io::Error) -> ControlError {
 /// A request of the command line.
 type Request = hyper::Request<Full<Bytes>>;
 
-async fn exchange<T: DeserializeOwned>(path: &Path, request: Request) -> Result<T, ControlError> {
+async fn exchange(path: &Path, request: Request) -> Result<Bytes, ControlError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| not_connected(path, source))?;
@@ -259,8 +261,7 @@ async fn exchange<T: DeserializeOwned>(path: &Path, request: Request) -> Result<
             return Err(ControlError::Refused { status });
         }
         let body = Limited::new(response.into_body(), MAX_ANSWER);
-        let bytes = body.collect().await.map_err(ControlError::Body)?.to_bytes();
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok(body.collect().await.map_err(ControlError::Body)?.to_bytes())
     };
     tokio::select! {
         answer = asking => answer,
