@@ -33,6 +33,7 @@ use crate::local::web::Line;
 use crate::metering::{self, HistoryFailed, MeterView, Registrar, RegistrationFailed};
 use crate::mounts::{self, Finding};
 use crate::report::Chain;
+use crate::threads::{self, Task};
 use serving::start_serving;
 
 /// Threads of the runtime: one may block on the card while the other serves.
@@ -105,11 +106,13 @@ struct Tasks {
 impl Tasks {
     /// Starts a task that can only be stopped.
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let task = self.pulses.watch(name, task);
-        self.set.spawn(async move {
-            task.await;
-            Ok(name)
-        });
+        self.start(
+            name,
+            Box::pin(async move {
+                task.await;
+                Ok(name)
+            }),
+        );
     }
 
     /// Starts a task that may fail, and the daemon with it.
@@ -118,9 +121,14 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        let task = self.pulses.watch(name, task);
-        self.set
-            .spawn(async move { task.await.map(|()| name).map_err(Into::into) });
+        self.start(
+            name,
+            Box::pin(async move { task.await.map(|()| name).map_err(Into::into) }),
+        );
+    }
+
+    fn start(&mut self, name: &'static str, task: Task<TaskEnd>) {
+        self.set.spawn(self.pulses.watch(name, task));
     }
 }
 
@@ -224,10 +232,10 @@ async fn take_leave(keeper: Keeper, card: CardHandle) {
 
 /// Asks the card's thread for something that the end does not depend on.
 async fn ask(card: CardHandle, what: fn(&CardHandle) -> Result<(), CardFault>) {
-    match tokio::task::spawn_blocking(move || what(&card)).await {
+    match threads::blocking(move || what(&card)).await {
         Ok(Ok(())) => {}
         Ok(Err(fault)) => tracing::warn!("{}", Chain(&fault)),
-        Err(error) => tracing::error!("a thread has failed: {error}"),
+        Err(error) => tracing::error!("{}", Chain(&error)),
     }
 }
 

@@ -13,6 +13,7 @@ mod diagnostics;
 mod doctor;
 mod grants;
 mod heap;
+mod http;
 mod journal;
 mod life;
 mod liveness;
@@ -26,6 +27,7 @@ mod network;
 mod random;
 mod report;
 mod status;
+mod threads;
 mod wan;
 
 use std::process::ExitCode;

@@ -10,7 +10,6 @@ use messages::content::SupplierEntry;
 use model::{Fingerprint, LogText, Period, Reading, Span, SystemEvent, Timestamp};
 use store::{DatabaseError, Store};
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::due::{self, Moment, Patience};
@@ -22,6 +21,7 @@ use crate::clock;
 use crate::journal::Journal;
 use crate::liveness;
 use crate::report::Chain;
+use crate::threads::ThreadFailed;
 
 /// How long to wait before it is looked again whether a window is over; a shorter registration period shortens it.
 const LOOK: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub(crate) enum EvaluationFailed {
     Store(#[from] DatabaseError),
     /// The thread that evaluated has panicked.
     #[error("the thread that evaluates has failed")]
-    Thread(#[from] JoinError),
+    Thread(#[from] ThreadFailed),
 }
 
 /// What the task and whoever asks about applications share.

@@ -18,6 +18,8 @@ use super::{clock, ladder};
 use crate::card::{CardHandle, Identity, Standing};
 use crate::codes::examination as codes;
 use crate::config::Config;
+use crate::report::Chain;
+use crate::threads;
 use crate::wan::BrokerConfig;
 
 /// How long a rung may block that asks the system: a name service that is away takes its time.
@@ -171,7 +173,7 @@ pub(crate) async fn climb(way: &Way, inside: Result<&Inside, &str>, mut show: im
     let broker = way.broker.as_ref().map(|broker| broker.address.clone());
     let (name, addresses) = match broker {
         Some(address) => {
-            let resolving = tokio::task::spawn_blocking(move || ladder::name(&address));
+            let resolving = threads::blocking(move || ladder::name(&address));
             match tokio::time::timeout(RUNG_PATIENCE, resolving).await {
                 Ok(Ok(resolved)) => resolved,
                 Ok(Err(_)) | Err(_) => {
@@ -276,10 +278,10 @@ fn left_out(rung: Rung, why: &str) -> Climbed {
 
 /// Has something looked at that blocks.
 async fn blocking(rung: Rung, look: impl FnOnce() -> Check + Send + 'static) -> Check {
-    let looking = tokio::task::spawn_blocking(look);
+    let looking = threads::blocking(look);
     match tokio::time::timeout(RUNG_PATIENCE, looking).await {
         Ok(Ok(check)) => check,
-        Ok(Err(error)) => left_out(rung, &format!("a thread has failed: {error}")).check,
+        Ok(Err(error)) => left_out(rung, &Chain(&error).to_string()).check,
         Err(_) => {
             left_out(
                 rung,

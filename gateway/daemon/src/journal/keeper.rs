@@ -228,7 +228,7 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
     match liveness::work(work).await {
         Ok(result) => Some(result),
         Err(error) => {
-            tracing::error!("a thread of the keeper has failed: {error}");
+            tracing::error!("the keeper of the logs: {}", Chain(&error));
             None
         }
     }

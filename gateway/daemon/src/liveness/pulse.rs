@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::task::JoinError;
+use crate::threads::{self, ThreadFailed};
 use tokio::time::Instant;
 
 /// How long the card's thread may be silent: every call into a reader can hang with it, and is a state of the gateway, in
@@ -178,10 +178,10 @@ impl ThreadPulse {
 ///
 /// # Errors
 ///
-/// [`JoinError`] if the thread has panicked.
+/// [`ThreadFailed`] if the thread has panicked.
 pub(crate) async fn work<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, JoinError> {
+) -> Result<R, ThreadFailed> {
     long_work(Duration::ZERO, work).await
 }
 
@@ -189,13 +189,13 @@ pub(crate) async fn work<R: Send + 'static>(
 ///
 /// # Errors
 ///
-/// [`JoinError`] if the thread has panicked.
+/// [`ThreadFailed`] if the thread has panicked.
 pub(crate) async fn long_work<R: Send + 'static>(
     grace: Duration,
     work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, JoinError> {
+) -> Result<R, ThreadFailed> {
     let _working = PULSE.try_with(|pulse| Working::begin(Arc::clone(pulse), grace));
-    tokio::task::spawn_blocking(work).await
+    threads::blocking(work).await
 }
 
 /// Work that goes on, until it is dropped.

@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -17,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::web::Ends;
+use crate::http::{self, Stream};
+use crate::threads::Task;
 
 /// Connections at the same time at one door: some browsers with their usual six.
 const MAX_CONNECTIONS: usize = 32;
@@ -43,7 +42,7 @@ pub(super) async fn serve<L: Listener>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (stream, _) = listener.accept(), if connections.len() < MAX_CONNECTIONS => {
                 if is_permitted(&stream) {
-                    connections.spawn(converse(stream, router.clone()));
+                    connections.spawn(Box::pin(converse(Box::new(stream), router.clone())) as Task);
                 } else {
                     tracing::warn!("somebody who is not permitted was refused on the device");
                 }
@@ -69,7 +68,7 @@ pub(super) async fn serve_tls(
             (stream, peer) = Listener::accept(&mut listener), if connections.len() < MAX_CONNECTIONS => {
                 let place = places.take(peer.ip());
                 if let (Some(config), Some(place)) = (config(), place) {
-                    connections.spawn(shake_hands(stream, config, router.clone(), place));
+                    connections.spawn(Box::pin(shake_hands(stream, config, router.clone(), place)) as Task);
                 }
             }
         }
@@ -85,7 +84,7 @@ async fn shake_hands(stream: TcpStream, config: Arc<ServerConfig>, router: Route
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
         Ok(Ok(stream)) => {
             let ends = Ends { peer, own: own.ip() };
-            converse(stream, router.layer(Extension(ends))).await;
+            converse(Box::new(stream), router.layer(Extension(ends))).await;
         }
         Ok(Err(error)) => tracing::debug!("a TLS handshake on the device failed: {error}"),
         Err(_) => tracing::debug!("a TLS handshake on the device took too long"),
@@ -132,14 +131,8 @@ impl Drop for Place {
     }
 }
 
-async fn converse<I>(stream: I, router: Router)
-where
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+async fn converse(stream: Box<dyn Stream>, router: Router) {
+    let serving = http::serve(stream, router, HEADER_TIMEOUT);
     match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("a connection on the device ended: {error}"),

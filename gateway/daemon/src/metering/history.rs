@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use model::{LogEvent, Span, SystemEvent, Timestamp};
 use store::{DatabaseError, Store};
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::journal::{self, Journal};
 use crate::liveness;
 use crate::report::Chain;
+use crate::threads::ThreadFailed;
 
 /// How long after its end a day is sealed: until then the last rounds have come in, also those of a slow bus.
 const GRACE_SECONDS: u32 = 3_600;
@@ -38,7 +38,7 @@ pub(crate) enum HistoryFailed {
     Store(#[from] DatabaseError),
     /// The thread that wrote to the store has panicked.
     #[error("the store's thread has failed")]
-    Thread(#[from] JoinError),
+    Thread(#[from] ThreadFailed),
 }
 
 /// What was done, in a step or in a run of them.

@@ -6,7 +6,6 @@ use bus::{BusConfig, MeterAnswer, Report, RoundKind};
 use model::{Element, GapReason, LogEvent, Span, Timestamp};
 use store::{Round, Store};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use super::round::OpenRounds;
@@ -15,6 +14,7 @@ use crate::clock;
 use crate::journal::{Journal, MeterBook};
 use crate::liveness;
 use crate::report::Chain;
+use crate::threads::ThreadFailed;
 
 /// The task that registers.
 pub(crate) struct Registrar {
@@ -45,7 +45,7 @@ pub(crate) enum RegistrationFailed {
     Store(#[from] store::RegisterError),
     /// The thread that wrote to the store has panicked.
     #[error("the store's thread has failed")]
-    Thread(#[from] JoinError),
+    Thread(#[from] ThreadFailed),
 }
 
 impl Registrar {

@@ -10,8 +10,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use messages::envelope::MAX_MESSAGE;
 use model::{Fingerprint, LogText, SystemEvent};
 use sha2::{Digest, Sha256};
@@ -26,8 +24,10 @@ use super::exchange::{Exchange, Outcome};
 use super::rejection::Rejection;
 use super::turns::{Turn, Turns};
 use crate::card::{CardHandle, Identity, Standing, server_config};
+use crate::http;
 use crate::network::Network;
 use crate::report::Chain;
+use crate::threads::{self, Task};
 
 /// Connections of parties that have proved who they are; a household has few suppliers.
 const MAX_CONNECTIONS: usize = 16;
@@ -96,7 +96,7 @@ pub(crate) async fn serve(
             parties: parties.clone(),
         };
         let stop = stop.clone();
-        connections.spawn(async move { connection.run(stream, handshake, stop).await });
+        connections.spawn(Box::pin(connection.run(stream, handshake, stop)) as Task);
     }
     connections.shutdown().await;
 }
@@ -165,11 +165,8 @@ impl Connection {
         let Some(_turn) = party_of(&stream).and_then(|party| self.parties.begin(party)) else {
             return tracing::warn!(%peer, "connection closed: too many at the same time");
         };
-        let service = TowerToHyperService::new(self.router.layer(Extension(ConnectInfo(peer))));
-        let serving = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
+        let router = self.router.layer(Extension(ConnectInfo(peer)));
+        let serving = http::serve(Box::new(stream), router, HEADER_TIMEOUT);
         let mut serving = std::pin::pin!(serving);
         let served = tokio::select! {
             served = serving.as_mut() => served,
@@ -193,9 +190,9 @@ impl Connection {
             reason: LogText::cut(reason),
         };
         let journal = self.exchange.journal.clone();
-        let noting = tokio::task::spawn_blocking(move || journal.note_outside(event));
+        let noting = threads::blocking(move || journal.note_outside(event));
         if let Err(error) = noting.await {
-            tracing::error!("a thread of the journal has failed: {error}");
+            tracing::error!("nothing was written into the journal: {}", Chain(&error));
         }
     }
 }
@@ -212,7 +209,7 @@ async fn receive(
     request: Request,
 ) -> Response {
     let answer = match body_of(request).await {
-        Ok(message) => tokio::task::spawn_blocking(move || exchange.handle_from(peer, &message))
+        Ok(message) => threads::blocking(move || exchange.handle_from(peer, &message))
             .await
             .unwrap_or(Err(Rejection::Thread)),
         Err(rejection) => Err(rejection),

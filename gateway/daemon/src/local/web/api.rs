@@ -22,6 +22,7 @@ use super::roster::{Own, Role};
 use super::secret::Secret;
 use crate::clock;
 use crate::report::Chain;
+use crate::threads;
 
 /// The names of the schemas and their version; additive within the version.
 const VALUES_SCHEMA: &str = "smgw.web-values/1";
@@ -69,7 +70,7 @@ impl FromRequestParts<Portal> for Reader {
         };
         let token = bearer.to_str().ok().and_then(token_of).ok_or(ApiError::Token)?;
         let gate = portal.gate.clone();
-        let bearer = tokio::task::spawn_blocking(move || gate.bearer(&token)).await;
+        let bearer = threads::blocking(move || gate.bearer(&token)).await;
         let bearer = bearer.map_err(|error| ApiError::failed(&error))?;
         match bearer.map_err(|_| ApiError::Token)?.role {
             Role::Consumer(own) => Ok(Self(own)),
@@ -122,7 +123,7 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match threads::blocking(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(ApiError::failed(&error)),
         Err(error) => Err(ApiError::failed(&error)),

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::journal::Journal;
 use crate::network::Network;
 use crate::random::{self, RandomError};
+use crate::threads::{self, ThreadFailed};
 
 /// Tries from one network, and from it again: fewer than an account has, so that nobody of the house keeps the account of
 /// another one shut by trying.
@@ -88,7 +89,7 @@ pub(crate) enum GateError {
     Log(#[from] LogError),
     /// A thread has failed.
     #[error("a thread of the local web has failed")]
-    Thread(#[from] tokio::task::JoinError),
+    Thread(#[from] ThreadFailed),
 }
 
 /// What is tried by whom how often.
@@ -185,7 +186,7 @@ impl Gate {
         let Ok(Ok(turn)) = queued else {
             return Err(GateError::TooOften { wait });
         };
-        tokio::task::spawn_blocking(move || {
+        threads::blocking(move || {
             let done = work();
             drop(turn);
             done

@@ -29,6 +29,7 @@ use crate::config::HomeAssistantConfig;
 use crate::random;
 use crate::report::Chain;
 use crate::status::StatusSource;
+use crate::threads::{self, ThreadFailed};
 
 /// The name of the access token with which the consumer switches it on.
 pub(super) const SWITCH: &str = "home-assistant";
@@ -67,8 +68,8 @@ enum TellError {
     Values(#[from] store::DatabaseError),
     #[error(transparent)]
     Gate(#[from] GateError),
-    #[error("a thread has failed")]
-    Thread(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Thread(#[from] ThreadFailed),
 }
 
 impl TellError {
@@ -171,14 +172,14 @@ impl HomeAssistant {
     /// Returns whether the consumer has switched it on.
     async fn is_on(&self) -> Result<bool, TellError> {
         let (gate, config) = (self.gate.clone(), Arc::clone(&self.config));
-        let tokens = tokio::task::spawn_blocking(move || gate.tokens(&config.account)).await??;
+        let tokens = threads::blocking(move || gate.tokens(&config.account)).await??;
         Ok(tokens.iter().any(|token| token.name == SWITCH))
     }
 
     /// Returns all that is to be pinned up now.
     async fn notices(&self, node: &Node) -> Result<Vec<Notice>, TellError> {
         let (this, node) = (self.clone(), node.clone());
-        tokio::task::spawn_blocking(move || {
+        threads::blocking(move || {
             let language = Language::parse(&this.config.language).unwrap_or(Language::German);
             let period = this.source.registration_period;
             Ok(discovery::notices(

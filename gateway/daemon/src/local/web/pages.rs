@@ -24,6 +24,7 @@ use super::language::{COOKIE, Language};
 use super::portal::{Barrier, Portal, Visitor, start_of};
 use super::roster::Role;
 use super::session::Session;
+use crate::threads;
 
 const STYLE: &str = include_str!("../../../templates/web/style.css");
 const ICON: &str = include_str!("../../../templates/web/icon.svg");
@@ -162,7 +163,7 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match threads::blocking(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(Barrier::failed(language, &error)),
         Err(error) => Err(Barrier::failed(language, &error)),

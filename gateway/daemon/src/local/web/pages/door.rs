@@ -16,6 +16,7 @@ use super::super::password::Password;
 use super::super::portal::{Barrier, Member, Portal, SESSION, Visitor, retry_after, start_of};
 use super::super::secret::Secret;
 use super::{Frame, of_script, rendered};
+use crate::threads;
 
 /// The cookie that a login form is compared with, since there is no session yet.
 const FORM: &str = "__Host-smgw-form";
@@ -168,9 +169,8 @@ async fn log_out(
 ) -> Result<Response, Barrier> {
     member.check(&form.form)?;
     let (language, gate) = (member.language, portal.gate.clone());
-    let logged_out = tokio::task::spawn_blocking(move || {
-        gate.log_out(&member.id, (member.peer, &member.session.identity))
-    });
+    let logged_out =
+        threads::blocking(move || gate.log_out(&member.id, (member.peer, &member.session.identity)));
     let logged_out = logged_out
         .await
         .map_err(|error| Barrier::failed(language, &error))?;

@@ -22,6 +22,7 @@ use super::{Frame, rendered, working};
 use crate::clock;
 use crate::local::grants::Order;
 use crate::report::Chain;
+use crate::threads;
 
 /// The coarsest steps that a consumer can choose, in seconds.
 const HOUR_SECONDS: u32 = 3_600;
@@ -325,7 +326,7 @@ async fn carried_out<E: std::error::Error + Send + 'static>(
     language: Language,
     order: impl FnOnce() -> Result<(), E> + Send + 'static,
 ) -> Result<Response, Barrier> {
-    match tokio::task::spawn_blocking(order).await {
+    match threads::blocking(order).await {
         Ok(Ok(())) => Ok(Redirect::to("/recipients").into_response()),
         Ok(Err(refusal)) => Err(Barrier::Refused(language, Chain(&refusal).to_string())),
         Err(error) => Err(Barrier::failed(language, &error)),

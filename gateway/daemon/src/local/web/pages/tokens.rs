@@ -12,6 +12,7 @@ use super::super::asked::Form;
 use super::super::gate::GateError;
 use super::super::portal::{AsConsumer, Barrier, Member, Portal};
 use super::{Frame, rendered};
+use crate::threads;
 
 pub(super) fn routes() -> Router<Portal> {
     Router::new()
@@ -66,7 +67,7 @@ async fn at_the_gate<T: Send + 'static>(
     member: &Member,
     work: impl FnOnce() -> Result<T, GateError> + Send + 'static,
 ) -> Result<Result<T, GateError>, Barrier> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = threads::blocking(work).await;
     done.map_err(|error| Barrier::failed(member.language, &error))
 }
 

@@ -27,6 +27,7 @@ use super::book::{BookError, LONGEST_REASON, Step};
 use super::words::{self, Words};
 use super::work::Job;
 use super::{StartError, Wizard, meters, scan};
+use crate::threads;
 pub(crate) use paper::PaperError;
 pub(super) use paper::write as write_pdf;
 use view::{StepLine, StepView, step_lines};
@@ -199,7 +200,7 @@ async fn start(
 /// Begins a step and leads to its page, which shows the end if that comes soon.
 async fn begin(portal: &Portal, technician: &Member, step: Step, job: Job) -> Result<Response, Barrier> {
     let wizard = portal.wizard.clone();
-    let begun = tokio::task::spawn_blocking(move || wizard.start(step, job)).await;
+    let begun = threads::blocking(move || wizard.start(step, job)).await;
     let begun = begun.map_err(|error| Barrier::failed(technician.language, &error))?;
     match begun {
         Ok(()) => {

@@ -13,6 +13,7 @@ use super::scan::{self, Order, Scan};
 use super::{Site, Wizard, binding, card, device, meters, report, wan};
 use crate::local::web::TECHNICIAN;
 use crate::report::Chain;
+use crate::threads::{self, Task};
 
 /// How many steps may wait to be begun: each of them once.
 pub(super) const LONGEST_QUEUE: usize = Step::ALL.len();
@@ -58,7 +59,7 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(job) = self.queue.recv() => {
-                    at_work.spawn(carry_out(self.wizard.clone(), job));
+                    at_work.spawn(Box::pin(carry_out(self.wizard.clone(), job)) as Task);
                 }
                 Some(done) = at_work.join_next(), if !at_work.is_empty() => {
                     if let Err(error) = done {
@@ -99,9 +100,9 @@ async fn carry_out(wizard: Wizard, job: Job) {
         }
     };
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let written = tokio::task::spawn_blocking(move || wizard.finish(step, outcome, took_ms)).await;
+    let written = threads::blocking(move || wizard.finish(step, outcome, took_ms)).await;
     if let Err(error) = written {
-        tracing::error!("a thread of the wizard has failed: {error}");
+        tracing::error!("the wizard cannot go on: {}", Chain(&error));
     }
 }
 
@@ -145,10 +146,10 @@ async fn climb(wizard: &Wizard, site: &Site) -> Vec<Check> {
 
 /// Has something looked at that may block. A thread that fails has found a problem, which its log names.
 async fn blocking(look: impl FnOnce() -> Vec<Check> + Send + 'static) -> Vec<Check> {
-    match tokio::task::spawn_blocking(look).await {
+    match threads::blocking(look).await {
         Ok(checks) => checks,
         Err(error) => {
-            tracing::error!("a thread of the wizard has failed: {error}");
+            tracing::error!("the wizard cannot go on: {}", Chain(&error));
             let failed = Check::of(super::what::What::Software, false);
             vec![failed.because("a thread of the gateway has failed; its log says why")]
         }
