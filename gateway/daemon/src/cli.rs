@@ -359,10 +359,11 @@ fn done<E: std::error::Error>(outcome: &Result<(), E>) -> ExitCode {
 }
 
 fn with_config(file: PathBuf, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match Config::read(&file) {
-        Ok(config) => then(config),
-        Err(error) => fail(CONFIGURATION, &error),
-    }
+    read_config(file).map_or_else(|failed| failed, then)
+}
+
+fn read_config(file: PathBuf) -> Result<Config, ExitCode> {
+    Config::read(&file).map_err(|error| fail(CONFIGURATION, &error))
 }
 
 /// Has the daemon look at the card, which it has to itself; without one nobody has.

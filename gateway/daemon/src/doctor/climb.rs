@@ -138,6 +138,9 @@ pub(crate) struct Climber {
     turn: Arc<Mutex<()>>,
 }
 
+/// Shows a rung when it is known.
+type Show<'a> = &'a mut (dyn FnMut(Climbed) + Send);
+
 impl Climber {
     pub(crate) fn new(way: Way, inside: Inside) -> Self {
         let turn = Arc::default();
@@ -145,7 +148,7 @@ impl Climber {
     }
 
     /// Climbs as far as it goes, and shows each rung when it is known.
-    pub(crate) async fn climb(&self, show: impl FnMut(Climbed)) {
+    pub(crate) async fn climb(&self, show: Show<'_>) {
         let _turn = self.turn.lock().await;
         climb(&self.way, Ok(&self.inside), show).await;
     }
@@ -154,7 +157,8 @@ impl Climber {
     pub(crate) async fn climb_in_time(&self) -> Vec<Climbed> {
         let mut climbed = Vec::new();
         let deadline = Instant::now() + CLIMB_PATIENCE;
-        let climbing = self.climb(|rung| climbed.push(rung));
+        let mut show = |rung| climbed.push(rung);
+        let climbing = self.climb(&mut show);
         if timeout_at(deadline, climbing).await.is_err() {
             let seen: Vec<_> = climbed.iter().map(|one| one.rung).collect();
             let why = format!("the rungs below took longer than {} s", CLIMB_PATIENCE.as_secs());
@@ -167,7 +171,7 @@ impl Climber {
 
 /// Climbs from outside, or from inside, as far as it goes, and shows each rung when it is known. From outside, the text says why
 /// what only the gateway can tell is not checked.
-pub(crate) async fn climb(way: &Way, inside: Result<&Inside, &str>, mut show: impl FnMut(Climbed)) {
+pub(crate) async fn climb(way: &Way, inside: Result<&Inside, &str>, show: Show<'_>) {
     let mut push = |rung, check| show(Climbed { rung, check });
     push(Rung::Link, blocking(Rung::Link, ladder::link).await);
     let broker = way.broker.as_ref().map(|broker| broker.address.clone());
@@ -310,7 +314,7 @@ mod tests {
 
     async fn from_outside(way: &Way) -> Vec<Climbed> {
         let mut climbed = Vec::new();
-        climb(way, Err("nobody is inside"), |rung| climbed.push(rung)).await;
+        climb(way, Err("nobody is inside"), &mut |rung| climbed.push(rung)).await;
         climbed
     }
 

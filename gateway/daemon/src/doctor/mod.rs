@@ -289,7 +289,7 @@ fn from_outside(config: &Config, why: &str) -> Vec<Climbed> {
     match runtime {
         Ok(runtime) => {
             let way = Way::of(config);
-            runtime.block_on(climb::climb(&way, Err(why), |rung| climbed.push(rung)));
+            runtime.block_on(climb::climb(&way, Err(why), &mut |rung| climbed.push(rung)));
             // A name service that is away is not waited for.
             runtime.shutdown_background();
         }

@@ -9,10 +9,10 @@ use super::what::What;
 use crate::doctor::{Climbed, Rung};
 
 /// Climbs as far as it goes; what has been found so far is shown as it comes.
-pub(super) async fn climb(site: &Site, show: impl Fn(&[Check])) -> Vec<Check> {
+pub(super) async fn climb(site: &Site, mut show: impl FnMut(&[Check]) + Send) -> Vec<Check> {
     let mut checks = Vec::new();
     site.climber
-        .climb(|climbed| {
+        .climb(&mut |climbed| {
             checks.push(told(&climbed));
             show(&checks);
         })
