@@ -110,11 +110,12 @@ pub(crate) const FOR_TORTURE: [Package; 5] = [
 ];
 
 /// What the other processors need: an emulator, and a linker and the library of C for each.
-pub(crate) const FOR_CROSS: [Package; 8] = [
+pub(crate) const FOR_CROSS: [Package; 9] = [
     package("cc", "gcc"),
     package("/usr/include/stdio.h", "libc6-dev"),
     package("qemu-aarch64", "qemu-user"),
     package("qemu-arm", "qemu-user"),
+    package("ld.lld-16", "lld-16"),
     package("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     package("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
     package("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),

@@ -1,7 +1,7 @@
 //! The gateway for another processor: its size, and the tests of what has no way out.
 #![expect(clippy::print_stdout, reason = "a command-line tool prints its result")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{Args, ValueEnum};
@@ -14,6 +14,16 @@ use crate::{apps, packages};
 
 /// The most bytes of the program for aarch64, stripped: 12 MB; another processor has the same limit.
 const MOST_BYTES: u64 = 12_000_000;
+
+/// What the compiler and the linker are told besides the profile, as the layer tells them (`smgw.inc`): relocations that take
+/// some bits in place of 24 bytes, which glibc 2.36 and later read; and what of the code occurs more than once becomes a
+/// function only if that saves more than its entry in the tables of unwinding takes.
+const LEAN: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs -Cllvm-args=-outliner-benefit-threshold=32";
+
+/// Debian's newest linker, since its usual one does not pack relocations for these processors, and how it is called: it also
+/// keeps of functions that have the same code one.
+const LINKER: &str = "/usr/bin/ld.lld-16";
+const LINKED: &str = "-Clink-arg=-fuse-ld=lld -Clink-arg=-Wl,--icf=all";
 
 /// The crates whose tests run under qemu: those without I/O, and the one that formats what is on the disk.
 const TESTED: [&str; 10] = [
@@ -74,7 +84,11 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
     let compiler = unpack(&folder)?;
     let libraries = libraries::unpack(processor, &folder)?;
     println!("== the daemon for {}", processor.target);
-    run_step("the daemon", &mut program(processor, &compiler, &libraries))?;
+    let linker = linker(&folder)?;
+    run_step(
+        "the daemon",
+        &mut program(processor, &compiler, &libraries, &linker),
+    )?;
     measure(processor)?;
     if !options.build_only {
         // Tests run the modules.
@@ -105,7 +119,7 @@ fn judge(processor: &Processor, tally: &Tally) -> Result<(), XtaskError> {
 }
 
 /// Returns the command that builds the daemon.
-fn program(processor: &Processor, compiler: &Path, libraries: &Path) -> Command {
+fn program(processor: &Processor, compiler: &Path, libraries: &Path, linker: &Path) -> Command {
     let arguments = [
         "build",
         "--locked",
@@ -117,8 +131,24 @@ fn program(processor: &Processor, compiler: &Path, libraries: &Path) -> Command 
         "smgw",
     ];
     let mut command = on(processor, compiler, &arguments);
-    command.env("PCSC_LIB_DIR", libraries);
+    let variable = processor.target.replace('-', "_").to_uppercase();
+    let linker = linker.display();
+    command.env("PCSC_LIB_DIR", libraries).env(
+        format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
+        format!("{LEAN} {LINKED} -Clink-arg=-B{linker}"),
+    );
     command
+}
+
+/// Returns a folder in which the compiler finds the linker under the name that it looks for.
+fn linker(folder: &Path) -> Result<PathBuf, XtaskError> {
+    let place = folder.join("lld");
+    std::fs::create_dir_all(&place).map_err(XtaskError::file(&place))?;
+    let link = place.join("ld.lld");
+    if !link.exists() {
+        std::os::unix::fs::symlink(LINKER, &link).map_err(XtaskError::file(&link))?;
+    }
+    Ok(place)
 }
 
 /// Returns the command that runs the tests.
@@ -176,7 +206,8 @@ mod tests {
     fn program_is_built_as_the_layer_builds_it() {
         let recipe = crate::build::root().join("yocto-layer/recipes-smgw/smgw/smgw.inc");
         let recipe = std::fs::read_to_string(recipe).unwrap();
-        let built = program(Target::Armv7.processor(), Path::new("/c"), Path::new("/l"));
+        let place = Path::new("/place");
+        let built = program(Target::Armv7.processor(), place, place, place);
         let arguments: Vec<_> = built
             .get_args()
             .filter_map(|argument| argument.to_str())
@@ -190,5 +221,8 @@ mod tests {
             arguments.contains(&"armv7-unknown-linux-gnueabihf"),
             "{arguments:?}"
         );
+        for flag in LEAN.split_whitespace() {
+            assert!(recipe.contains(flag), "{flag}: {recipe}");
+        }
     }
 }

@@ -125,7 +125,12 @@ fn on(processor: &Processor, root: &Path, arguments: &[&str]) -> Command {
     let variable = processor.target.replace('-', "_").to_uppercase();
     command
         // The standard library is built from source, which a stable compiler does when it is told that it is not one.
-        .args(["-Zbuild-std=std,panic_abort", "--target", processor.target])
+        // What it has in two versions is taken in the smaller one: sorting alone is built for each type of element.
+        .args([
+            "-Zbuild-std=std,panic_abort",
+            "-Zbuild-std-features=optimize_for_size",
+        ])
+        .args(["--target", processor.target])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC", root.join("usr/bin/rustc"))
         .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
