@@ -149,9 +149,12 @@ fn pack(package: Package, packer: &Path, options: &Options, file: &Path) -> Resu
     Ok(command)
 }
 
+/// How the file of a page ends.
+const PAGE: &str = ".1";
+
 /// Where `cargo xtask man` writes, for all programs together: what to take of it, and where the manifest looks for it.
 const PLACES: [(&str, &str, &str); 4] = [
-    ("man/man1", ".1", "man"),
+    ("man/man1", PAGE, "man"),
     ("completions", ".bash", "completions/bash"),
     ("completions", "", "completions/zsh"),
     ("completions", ".fish", "completions/fish"),
@@ -180,6 +183,13 @@ fn lay_out_pages(package: Package) -> Result<bool, XtaskError> {
             let to = to.join(installed);
             std::fs::copy(&file, &to).map_err(XtaskError::file(&to))?;
             has_pages = true;
+            if ending == PAGE {
+                // Debian wants pages compressed, and without the time at which that was done.
+                run_step(
+                    "gzip",
+                    Command::new("gzip").args(["--best", "--no-name"]).arg(&to),
+                )?;
+            }
         }
     }
     Ok(has_pages)
