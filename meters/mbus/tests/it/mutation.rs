@@ -29,7 +29,8 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() >> 16).unwrap() % bound.max(1)
+        let bound = u64::try_from(bound.max(1)).unwrap();
+        usize::try_from((self.next() >> 16) % bound).unwrap()
     }
 
     fn byte(&mut self) -> u8 {
