@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
         "the daemon",
         &mut program(processor, &compiler, &libraries, &linker),
     )?;
-    measure(processor)?;
+    let size = measure(processor);
     if !options.build_only {
         // Tests run the modules.
         apps::run(apps::Options::default())?;
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<(), XtaskError> {
         let tally = tally::run("tests under qemu", tests(processor, &compiler))?;
         judge(processor, &tally)?;
     }
-    Ok(())
+    size
 }
 
 /// Prints how many tests there were, and which were left out and why.
@@ -132,10 +132,10 @@ fn program(processor: &Processor, compiler: &Path, libraries: &Path, linker: &Pa
     ];
     let mut command = on(processor, compiler, &arguments);
     let variable = processor.target.replace('-', "_").to_uppercase();
-    let linker = linker.display();
+    let (linker, flags) = (linker.display(), processor.flags);
     command.env("PCSC_LIB_DIR", libraries).env(
         format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
-        format!("{LEAN} {LINKED} -Clink-arg=-B{linker}"),
+        format!("{LEAN} {LINKED} -Clink-arg=-B{linker} {flags}"),
     );
     command
 }
@@ -221,7 +221,10 @@ mod tests {
             arguments.contains(&"armv7-unknown-linux-gnueabihf"),
             "{arguments:?}"
         );
-        for flag in LEAN.split_whitespace() {
+        let flags = PROCESSORS
+            .iter()
+            .flat_map(|processor| processor.flags.split_whitespace());
+        for flag in LEAN.split_whitespace().chain(flags) {
             assert!(recipe.contains(flag), "{flag}: {recipe}");
         }
     }
