@@ -131,10 +131,9 @@ fn program(processor: &Processor, compiler: &Path, libraries: &Path, linker: &Pa
         "smgw",
     ];
     let mut command = on(processor, compiler, &arguments);
-    let variable = processor.target.replace('-', "_").to_uppercase();
     let (linker, flags) = (linker.display(), processor.flags);
     command.env("PCSC_LIB_DIR", libraries).env(
-        format!("CARGO_TARGET_{variable}_RUSTFLAGS"),
+        processor.variable("RUSTFLAGS"),
         format!("{LEAN} {LINKED} -Clink-arg=-B{linker} {flags}"),
     );
     command

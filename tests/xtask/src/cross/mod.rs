@@ -71,6 +71,12 @@ impl Processor {
     fn runner(&self) -> String {
         format!("{} -L {}", self.emulator, self.libraries)
     }
+
+    /// Returns the name of a variable by which cargo is told something for this processor alone.
+    fn variable(&self, what: &str) -> String {
+        let target = self.target.replace('-', "_").to_uppercase();
+        format!("CARGO_TARGET_{target}_{what}")
+    }
 }
 
 /// Runs the applications' tests on every processor.
@@ -126,7 +132,6 @@ fn tests(processor: &Processor, root: &Path) -> Command {
 /// Begins a command of cargo that builds for a processor, and runs what it has built there.
 fn on(processor: &Processor, root: &Path, arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
-    let variable = processor.target.replace('-', "_").to_uppercase();
     command
         // The standard library is built from source, which a stable compiler does when it is told that it is not one.
         // What it has in two versions is taken in the smaller one: sorting alone is built for each type of element.
@@ -138,8 +143,8 @@ fn on(processor: &Processor, root: &Path, arguments: &[&str]) -> Command {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTC", root.join("usr/bin/rustc"))
         .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
-        .env(format!("CARGO_TARGET_{variable}_LINKER"), processor.linker)
-        .env(format!("CARGO_TARGET_{variable}_RUNNER"), processor.runner());
+        .env(processor.variable("LINKER"), processor.linker)
+        .env(processor.variable("RUNNER"), processor.runner());
     command
 }
 
